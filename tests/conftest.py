@@ -1,0 +1,26 @@
+"""Strict settings for every test: nothing is promoted or broadcast by accident."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("JAX_NUMPY_DTYPE_PROMOTION", "strict")
+os.environ.setdefault("JAX_NUMPY_RANK_PROMOTION", "raise")
+os.environ.setdefault("XLA_FLAGS", "--xla_force_host_platform_device_count=2")
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+os.environ.setdefault("MPLBACKEND", "agg")
+# Compiling is most of what the tests do; a second run compiles nothing.
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(Path(__file__).parents[1] / ".pytest_cache" / "jax"))
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
+
+
+@pytest.fixture(scope="session")
+def data_folder() -> Path:
+    """The folder of real data sets named by WORKBENCH_DATA; tests that need it are skipped without."""
+    folder = os.environ.get("WORKBENCH_DATA")
+    if not folder:
+        pytest.skip("WORKBENCH_DATA names no folder with housing.csv, adult.csv and mnist.npz")
+    return Path(folder)

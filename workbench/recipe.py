@@ -1,0 +1,78 @@
+"""What decides a compiled program, and what flows through it.
+
+`Recipe` is static: two trials with equal recipes train in one program. `Hyperparameters` are traced:
+changing one recompiles nothing. They never mix, and no Python branch looks at a traced value.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from workbench.types import Value
+
+__all__ = ["Hyperparameters", "Recipe"]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Frozen and hashable: the static argument of every jitted function, and the grouping key.
+
+    `depth` and `width` are upper bounds; a lane uses its own, smaller ones by masks. Where a tuple of
+    names stands, a lane selects one by its traced index; with one name nothing is selected.
+    """
+
+    family: str
+    inputs: tuple[int, ...]  # *F, the shape of one example
+    outputs: int  # K
+    loss: str
+    metric: str
+    depth: int = 0
+    width: int = 0
+    activations: tuple[str, ...] = ("linear",)
+    initializers: tuple[str, ...] = ("glorot_uniform",)
+    optimizers: tuple[str, ...] = ("adam",)
+    schedules: tuple[str, ...] = ("constant",)
+    batch: int = 32  # rows in one step of the program
+    accumulate: bool = False  # lanes whose batch size is a multiple of `batch` add gradients up
+    dropout: bool = False  # whether any lane drops units
+    clip: bool = False  # whether any lane clips its gradients
+    keep_best: bool = False  # whether the best parameters are carried beside the last ones
+    options: tuple[tuple[str, Value], ...] = ()  # what else the family is shaped by, sorted by name
+
+    def option(self, name: str) -> Value:
+        """The value of a family's own setting."""
+        return dict(self.options)[name]
+
+    @property
+    def id(self) -> str:
+        """Eight hexadecimal digits that name the program in records."""
+        return hashlib.sha256(repr(self).encode()).hexdigest()[:8]
+
+
+class Hyperparameters(NamedTuple):
+    """Scalars of one lane; [P] each when stacked. int32 or float32 as said."""
+
+    depth: Any  # int32, hidden layers in use
+    width: Any  # int32, units in use in each hidden layer
+    activation: Any  # int32, index into recipe.activations
+    initializer: Any  # int32, index into recipe.initializers
+    init_scale: Any  # float32, half-range of `uniform`, deviation of `normal`
+    optimizer: Any  # int32, index into recipe.optimizers
+    learning_rate: Any  # float32
+    momentum: Any  # float32, first-moment decay (beta 1)
+    beta2: Any  # float32, second-moment decay
+    schedule: Any  # int32, index into recipe.schedules
+    warmup: Any  # float32, epochs of linear warm-up
+    l1: Any  # float32
+    l2: Any  # float32, lambda of lambda/2 * sum of squared weights (biases are free)
+    weight_decay: Any  # float32, decoupled
+    dropout: Any  # float32, probability of dropping a hidden unit
+    label_smoothing: Any  # float32
+    clip: Any  # float32, largest global gradient norm; inf: none
+    batch_size: Any  # int32, rows in one update
+    epochs: Any  # int32, length of the schedule
+    patience: Any  # int32, epochs without improvement before a stop; 0: never
+    min_delta: Any  # float32, what counts as an improvement
+    seed: Any  # uint32, initialization and dropout

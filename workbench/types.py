@@ -1,0 +1,238 @@
+"""The values that pass between the layers. Frozen when made; nothing here computes.
+
+Letters, the same in every file: P lanes, S seeds, E epochs, N rows, B batch, T time steps,
+F features (*F any input shape), K outputs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+__all__ = [
+    "Array",
+    "Axis",
+    "Choice",
+    "Curves",
+    "DataSpec",
+    "Examples",
+    "Fold",
+    "Opening",
+    "Outcome",
+    "Range",
+    "SearchSpec",
+    "SeedRecord",
+    "Selection",
+    "Settings",
+    "Split",
+    "Task",
+    "TestScore",
+    "TrialRecord",
+    "Value",
+]
+
+Array = np.ndarray
+Task = Literal["regression", "classification"]
+Value = str | float | int | bool
+
+
+# ── what is searched ────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True)
+class Range:
+    """A numeric axis, Optuna's words: `low` and `high` are both included."""
+
+    low: float
+    high: float
+    log: bool = False
+    step: float | None = None
+    integer: bool = False
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A categorical axis; the first choice is the default configuration's."""
+
+    choices: tuple[Value, ...]
+
+
+Axis = Range | Choice
+#: Every searchable key of a study under its flat name: a fixed value or an axis.
+Settings = Mapping[str, "Value | Axis"]
+
+
+# ── what is asked for ───────────────────────────────────────────────────────────────────────────
+
+
+class Split(NamedTuple):
+    """Fractions of the rows; they sum to one."""
+
+    train: float = 0.6
+    validation: float = 0.2
+    test: float = 0.2
+
+
+@dataclass(frozen=True)
+class DataSpec:
+    """The `[data]` table of a study, paths resolved against the study file's folder."""
+
+    source: str  # built-in name, openml:NAME, or the path as the user wrote it
+    folder: Path = Path()  # what a relative path is relative to
+    target: str | None = None
+    features: tuple[str, ...] | None = None  # None: every other column
+    drop: tuple[str, ...] = ()
+    task: Task | None = None  # None: inferred from the target
+    categorical: tuple[str, ...] = ()
+    group: str | None = None
+    time: str | None = None
+    test: str | None = None  # official test file
+    split: Split = Split()
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class SearchSpec:
+    """The `[search]` table of a study."""
+
+    trials: int = 100
+    sampler: str = "tpe"
+    pruner: str = "asha"
+    seeds: int = 3
+
+
+# ── what is trained on ──────────────────────────────────────────────────────────────────────────
+
+
+class Examples(NamedTuple):
+    """Rows ready for a model.
+
+    x       [N, *F] float32
+    y       [N] int32 class codes, or [N, K] float32 in the units of the data
+    weight  [N] float32, zero for padding
+    """
+
+    x: Array
+    y: Array
+    weight: Array
+
+
+class Fold(NamedTuple):
+    """What one training program sees; never a test row.
+
+    Regression models are trained on (y - shift) / scale; scores are in the units of the data.
+    shift, scale    [K] float32; zeros and ones for classes
+    """
+
+    train: Examples
+    validation: Examples
+    shift: Array
+    scale: Array
+
+
+# ── what came out ───────────────────────────────────────────────────────────────────────────────
+
+
+class Curves(NamedTuple):
+    """What happened in each epoch that was trained, [E] float32. NaN and infinity are kept."""
+
+    train_loss: Array
+    validation_loss: Array
+    validation_score: Array
+
+
+@dataclass(frozen=True)
+class TrialRecord:
+    """A finished trial: everything that is remembered of it."""
+
+    number: int
+    params: Mapping[str, Value]  # the axes only, in the order of the study
+    state: Literal["complete", "pruned", "failed"]
+    reason: Literal["finished", "early stopped", "pruned", "diverged", "error"]
+    value: float | None  # validation score at `best_epoch`; None when there is none
+    epochs: int  # epochs trained
+    best_epoch: int  # 1-based; 0 when no epoch counted
+    curves: Curves
+    seed: int
+    recipe: str  # short id of the compiled program it trained in
+    seconds: float  # its share of the wall time
+    rungs: Mapping[int, float] = field(default_factory=dict)  # epochs trained -> score reported
+
+
+@dataclass(frozen=True)
+class TestScore:
+    """The score on rows that nothing had seen. Made by the seal and by nothing else."""
+
+    __test__ = False  # the name is the field's word, not a pytest class
+
+    metric: str
+    value: float
+    low: float
+    high: float
+    rows: int
+    look: int  # 1: the first look anybody took at these rows
+    confidence: float = 0.95
+
+
+@dataclass(frozen=True)
+class SeedRecord:
+    """The chosen configuration, trained again from another seed."""
+
+    seed: int
+    validation: float
+    best_epoch: int
+    curves: Curves
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The choice, frozen before the test set is opened."""
+
+    trial: int
+    params: Mapping[str, Value]  # the axes as sampled
+    settings: Mapping[str, Value]  # every setting, resolved
+    validation: float  # the score it was chosen by
+    default: float  # the default configuration's validation score (trial 0)
+    optimism: float  # how much better than the truth the best of so many scores is expected to be
+    considered: int  # finished trials compared
+    seeds: tuple[SeedRecord, ...]  # the first one is the model that is delivered
+    parameters: int  # numbers in the model
+
+
+@dataclass(frozen=True)
+class Opening:
+    """The right to load a sealed test set: made by the ledger, after its row is committed."""
+
+    study: str  # study id
+    seal: str  # fingerprint of the sealed test rows
+    choice: str  # fingerprint of the frozen choice
+    look: int
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Everything a report says; what `show`, the tracker and the report draw from."""
+
+    study: str
+    question: str
+    task: Task
+    metric: str
+    direction: Literal["maximize", "minimize"]
+    axes: Mapping[str, Axis]
+    trials: tuple[TrialRecord, ...]
+    selection: Selection | None
+    test: TestScore | None
+    data: Mapping[str, str | int | float]  # name, rows, split sizes, fingerprint, target, …
+    classes: tuple[str, ...]  # empty for regression
+    outputs: Array  # [N, K] of the delivered model on test rows once opened, else on validation rows
+    targets: Array  # [N] codes or [N, K]
+    outputs_on: Literal["validation", "test"]
+    seconds: Mapping[str, float]  # total, compile, train, sample, track, other
+    programs: int
+    mlflow: Mapping[str, str]  # tracking_uri, experiment, run_id
+    environment: Mapping[str, str]  # python, jax, …, hardware, platform
+    study_file: str  # its text

@@ -1,0 +1,89 @@
+"""The vocabulary of a study file: every name that may stand in it, known without loading jax.
+
+The registries that implement the words (activations, losses, models …) are held to them by a test.
+A user's own model or loss adds its word here through its `register` function.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+__all__ = [
+    "ACTIVATIONS",
+    "FAMILIES",
+    "INITIALIZERS",
+    "LOSSES",
+    "METRICS",
+    "OPTIMIZERS",
+    "PRUNERS",
+    "SAMPLERS",
+    "SCALES",
+    "SCHEDULES",
+    "Family",
+    "Metric",
+]
+
+
+class Family(NamedTuple):
+    """What a model family asks of the data and which settings shape it."""
+
+    tasks: tuple[str, ...]  # regression, classification; "binary" is classification with two classes
+    input_rank: int  # 1: a row of features [F]; 2: a sequence [T, F]; 3: an image [H, W, C]
+    shaped_by: tuple[str, ...]  # settings it reads beside those of every family
+    hidden: bool = False  # has hidden layers, so must not start from zeros
+
+
+class Metric(NamedTuple):
+    """A score; its direction belongs to it."""
+
+    direction: Literal["maximize", "minimize"]
+    task: str  # regression | classification | binary
+    proportion: bool = False  # a share of rows: exact intervals exist
+
+
+_BOTH = ("regression", "classification")
+_HIDDEN = ("depth", "width", "activation", "initializer", "init_scale", "dropout")
+
+FAMILIES: dict[str, Family] = {
+    "linear": Family(("regression",), 1, ()),
+    "logistic": Family(("binary",), 1, ()),
+    "softmax": Family(("classification",), 1, ()),
+    "mlp": Family(_BOTH, 1, _HIDDEN, hidden=True),
+}
+ACTIVATIONS = ["relu", "tanh", "sigmoid", "linear", "leaky_relu", "gelu", "silu", "softmax", "step"]
+INITIALIZERS = [
+    "auto",  # he_normal before rectifiers, glorot_uniform before the rest
+    "glorot_uniform",
+    "glorot_normal",
+    "he_uniform",
+    "he_normal",
+    "uniform",
+    "normal",
+    "zeros",
+]
+LOSSES: dict[str, tuple[str, ...]] = {  # name -> tasks
+    "sum_squared_error": ("regression",),
+    "mse": ("regression",),
+    "half_mse": ("regression",),
+    "huber": ("regression",),
+    "binary_cross_entropy": ("binary",),
+    "cross_entropy": ("classification",),
+    "perceptron": ("binary",),
+}
+METRICS: dict[str, Metric] = {
+    "accuracy": Metric("maximize", "classification", proportion=True),
+    "balanced_accuracy": Metric("maximize", "classification"),
+    "log_loss": Metric("minimize", "classification"),
+    "f1_macro": Metric("maximize", "classification"),
+    "f1": Metric("maximize", "binary"),
+    "roc_auc": Metric("maximize", "binary"),
+    "rmse": Metric("minimize", "regression"),
+    "mse": Metric("minimize", "regression"),
+    "mae": Metric("minimize", "regression"),
+    "r2": Metric("maximize", "regression"),
+}
+OPTIMIZERS = ["sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamw"]
+SCHEDULES = ["constant", "cosine", "exponential", "plateau"]
+SCALES = ["none", "standardize", "minmax", "quantile"]
+SAMPLERS = ["tpe", "random", "qmc", "gp", "cmaes", "grid"]
+PRUNERS = ["none", "asha", "hyperband", "median"]
