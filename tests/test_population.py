@@ -1,0 +1,187 @@
+"""Lanes do not know each other: alone or among others, padded or not, at once or in rungs, the result is the same."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from tests.problems import blobs, fold, lane, line, mlp
+from workbench.engine import Engine, Trained
+from workbench.recipe import Hyperparameters, Recipe
+from workbench.types import Fold
+
+EPOCHS = 12
+VARIED = [
+    lane(seed=1, learning_rate=0.02),
+    lane(seed=2, activation=1, optimizer=1, schedule=1),
+    lane(seed=3, width=5, depth=1, dropout=0.4),
+    lane(seed=4, width=3, l2=0.1, label_smoothing=0.1, patience=2),
+]
+
+
+def engine(data: Fold | None = None, seed: int = 0) -> Engine:
+    return Engine(lambda variant: blobs() if data is None else data, capacity=EPOCHS, seed=seed)
+
+
+def run(
+    recipe: Recipe, hypers: list[Hyperparameters], width: int = 4, data: Fold | None = None, epochs: int = EPOCHS
+) -> list[Trained]:
+    return engine(data).run(recipe, "raw", width, hypers, None, first=0, last=epochs)
+
+
+def assert_same(one: Trained, other: Trained, *, rtol: float = 0.0, atol: float = 0.0) -> None:
+    assert one.status == other.status
+    assert one.epochs == other.epochs
+    for mine, theirs in zip(one.curves, other.curves, strict=True):
+        np.testing.assert_allclose(mine, theirs, rtol=rtol, atol=atol)
+
+
+def test_neighbours_and_order_change_nothing_to_the_bit() -> None:
+    together = run(mlp(), VARIED)
+    reversed_ = run(mlp(), VARIED[::-1])[::-1]
+    for position, hyper in enumerate(VARIED):
+        assert_same(together[position], run(mlp(), [hyper])[0])
+        assert_same(together[position], reversed_[position])
+
+
+def test_another_width_of_the_population_changes_rounding_alone() -> None:
+    for narrow, wide in zip(run(mlp(), VARIED, 4), run(mlp(), VARIED, 8), strict=True):
+        assert_same(narrow, wide, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("room", [{"width": 16}, {"depth": 3}, {"width": 13, "depth": 4}])
+def test_padding_changes_rounding_alone(room: dict[str, int]) -> None:
+    for tight, padded in zip(run(mlp(), VARIED), run(mlp(**room), VARIED), strict=True):
+        assert_same(tight, padded, rtol=2e-3, atol=1e-3)
+
+
+def test_more_choices_change_rounding_alone() -> None:
+    hypers = [lane(seed=5), lane(seed=6, width=4)]
+    few = run(mlp(activations=("relu",), optimizers=("adam",), schedules=("constant",)), hypers)
+    for one, other in zip(few, run(mlp(), hypers), strict=True):
+        assert_same(one, other, rtol=2e-3, atol=1e-3)
+
+
+def test_adding_up_gradients_equals_a_larger_batch() -> None:
+    hypers = [lane(seed=7, batch_size=32, dropout=0.0), lane(seed=8, batch_size=32, dropout=0.0, optimizer=1)]
+    whole = run(mlp(batch=32, dropout=False), hypers)
+    summed = run(mlp(batch=16, accumulate=True, dropout=False), hypers)
+    for one, other in zip(whole, summed, strict=True):
+        np.testing.assert_allclose(one.curves.validation_loss, other.curves.validation_loss, rtol=1e-3)
+
+
+def test_a_nan_neighbour_does_no_harm() -> None:
+    wild = lane(seed=9, learning_rate=1e30, optimizer=1)
+    results = run(mlp(), [VARIED[0], wild, VARIED[1]])
+    assert results[1].status == "diverged"
+    assert results[1].epochs < EPOCHS
+    assert_same(results[0], run(mlp(), [VARIED[0]])[0])
+    assert_same(results[2], run(mlp(), [VARIED[1]])[0])
+
+
+def test_rungs_equal_one_go_to_the_bit() -> None:
+    once = run(mlp(), VARIED)
+    machine = engine()
+    lanes, parts = None, []
+    for first, last in ((0, 2), (2, 7), (7, EPOCHS)):
+        trained = machine.run(mlp(), "raw", 4, VARIED, lanes, first=first, last=last)
+        lanes = [result.lane for result in trained]
+        parts.append([result.curves.train_loss for result in trained])
+    assert machine.programs == 1
+    for position, result in enumerate(once):
+        np.testing.assert_array_equal(
+            result.curves.train_loss, np.concatenate([part[position] for part in parts])
+        )
+
+
+def test_a_seed_of_its_own_for_every_lane_and_for_the_study() -> None:
+    first, second = run(mlp(), [lane(seed=1), lane(seed=2)])
+    assert not np.array_equal(first.curves.train_loss, second.curves.train_loss)
+    other = engine(seed=1).run(mlp(), "raw", 4, [lane(seed=1)], None, first=0, last=EPOCHS)[0]
+    assert not np.array_equal(first.curves.train_loss, other.curves.train_loss)
+
+
+def test_early_stopping_keeps_the_best_weights() -> None:
+    hyper = lane(seed=11, learning_rate=0.05, patience=3, dropout=0.0)
+    data = blobs(rows=60, seed=2)
+    result = run(mlp(dropout=False), [hyper], data=data)[0]
+    scores = result.curves.validation_score
+    assert result.status == "stopped"
+    assert result.best_epoch == int(np.argmax(scores)) + 1
+    assert result.epochs == result.best_epoch + 3
+    assert result.score == scores.max()
+    out = engine(data).outputs(mlp(dropout=False), "raw", hyper, result.lane.best, data.validation.x)
+    assert np.mean(out.argmax(axis=1) == data.validation.y) == pytest.approx(result.score)
+
+
+def test_without_early_stopping_the_last_epoch_counts() -> None:
+    result = run(mlp(keep_best=False), [lane(seed=1)])[0]
+    assert result.best_epoch == EPOCHS
+    assert result.score == result.curves.validation_score[-1]
+
+
+def test_padded_rows_count_for_nothing() -> None:
+    data = blobs(rows=75)
+    n = len(data.train.x)
+    assert n % 16, "the last batch is to be short"
+    hyper = lane(seed=1, batch_size=n, dropout=0.0, schedule=0)
+    recipe = mlp(dropout=False, batch=n)
+    padded = data.train._replace(
+        x=np.concatenate([data.train.x, np.full((9, 5), 1e6, np.float32)]),
+        y=np.concatenate([data.train.y, np.zeros(9, np.int32)]),
+        weight=np.concatenate([data.train.weight, np.zeros(9, np.float32)]),
+    )
+    plain = run(recipe, [hyper], data=data)[0]
+    heavy = run(mlp(dropout=False, batch=n + 9), [hyper], data=data._replace(train=padded))[0]
+    np.testing.assert_allclose(plain.curves.train_loss, heavy.curves.train_loss, rtol=1e-4)
+
+
+def test_first_loss_and_gradient_step_by_hand() -> None:
+    """One epoch of batch gradient descent on a linear model, in NumPy."""
+    data = line()
+    recipe = Recipe("linear", (4,), 1, "mse", "rmse", optimizers=("sgd",), batch=len(data.train.x))
+    hyper = lane(learning_rate=0.1, l2=0.0, batch_size=len(data.train.x), dropout=0.0)
+    result = run(recipe, [hyper], data=data, epochs=1)[0]
+    y = (data.train.y - data.shift) / data.scale
+    slope = -2.0 * (data.train.x * y).mean(axis=0)
+    np.testing.assert_allclose(result.curves.train_loss, [np.mean(y**2)], rtol=1e-5)
+    np.testing.assert_allclose(result.lane.params["weight"][0], -0.1 * slope, rtol=1e-4)
+    predicted = data.validation.x @ result.lane.params["weight"].T + result.lane.params["bias"]
+    rmse = np.sqrt(np.mean((predicted * data.scale + data.shift - data.validation.y) ** 2))
+    np.testing.assert_allclose(result.curves.validation_score, [rmse], rtol=1e-5)
+
+
+def test_trained_linear_model_is_the_least_squares_solution() -> None:
+    data = line(rows=300)
+    n = len(data.train.x)
+    recipe = Recipe("linear", (4,), 1, "mse", "rmse", optimizers=("momentum",), batch=n)
+    machine = Engine(lambda variant: data, capacity=400, seed=0)
+    hyper = lane(learning_rate=0.1, l2=0.0, batch_size=n, epochs=400)
+    result = machine.run(recipe, "raw", 2, [hyper], None, first=0, last=400)[0]
+    design = np.column_stack([data.train.x, np.ones(n)])
+    solution = np.linalg.lstsq(design, ((data.train.y - data.shift) / data.scale)[:, 0], rcond=None)[0]
+    np.testing.assert_allclose(result.lane.params["weight"][0], solution[:4], atol=1e-5)
+    np.testing.assert_allclose(result.lane.params["bias"][0], solution[4], atol=1e-5)
+
+
+def test_the_test_devices_share_the_lanes() -> None:
+    machine = engine()
+    assert machine.mesh.size == len(jax.devices()) == 2
+    trained = machine.run(mlp(), "raw", 3, VARIED[:3], None, first=0, last=1)
+    assert len(trained) == 3
+
+
+def test_fold_with_two_regression_targets() -> None:
+    draw = np.random.default_rng(0)
+    x = draw.normal(size=(40, 3)).astype(np.float32)
+    y = x @ draw.normal(size=(3, 2)).astype(np.float32)
+    data = fold(x[:30], y[:30], x[30:], y[30:])._replace(shift=np.zeros(2, np.float32), scale=np.ones(2, np.float32))
+    recipe = Recipe("linear", (3,), 2, "mse", "rmse", optimizers=("adam",), batch=30)
+    result = Engine(lambda v: data, capacity=300, seed=0).run(
+        recipe, "raw", 2, [lane(learning_rate=0.1, l2=0.0, batch_size=30, epochs=300)], None, first=0, last=300
+    )[0]
+    assert result.score is not None
+    assert result.score < 0.01
+    assert jnp.shape(result.lane.params["weight"]) == (2, 3)

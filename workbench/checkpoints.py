@@ -1,0 +1,55 @@
+"""Lanes between two launches, on disk: what a killed search would otherwise have to train again.
+
+One file a trial, replaced at each rung, removed when the trial ends. A checkpoint is a convenience and not a
+record: one that is missing, torn, or of another epoch is ignored, and the lane is trained again from its first epoch.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+__all__ = ["Store"]
+
+
+class Store:
+    """A folder of checkpoints."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def put(self, lanes: Mapping[int, Any]) -> None:
+        """Save lanes, pytrees of NumPy arrays, by trial number."""
+        for number, lane in lanes.items():
+            path = self._path(number)
+            partial = path.with_suffix(".partial")
+            with partial.open("wb") as file:
+                np.savez(file, *jax.tree.leaves(lane))
+            partial.replace(path)
+
+    def get(self, number: int, like: Any, epochs: int) -> Any | None:
+        """The lane of a trial after `epochs`, shaped like `like`; None if there is none that is whole."""
+        try:
+            with self._path(number).open("rb") as file, np.load(file, allow_pickle=False) as archive:
+                leaves = [archive[name] for name in archive.files]
+        except (FileNotFoundError, zipfile.BadZipFile, ValueError, EOFError):
+            return None
+        shapes, structure = jax.tree.flatten(like)
+        if [(leaf.shape, leaf.dtype) for leaf in leaves] != [(leaf.shape, leaf.dtype) for leaf in shapes]:
+            return None
+        lane = jax.tree.unflatten(structure, leaves)
+        return lane if int(lane.epochs) == epochs else None
+
+    def drop(self, numbers: Iterable[int]) -> None:
+        """Forget trials that have ended."""
+        for number in numbers:
+            self._path(number).unlink(missing_ok=True)
+
+    def _path(self, number: int) -> Path:
+        return self._folder / f"trial-{number:06d}.npz"

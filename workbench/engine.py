@@ -1,0 +1,170 @@
+"""Compiles each program once and trains launches in it.
+
+Programs are compiled ahead of time, so their number and their cost are known and not guessed. Between launches a lane
+lives on the host, as plain NumPy arrays: that is what packing the living, refilling and checkpoints need.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Hashable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from workbench import population, train
+from workbench.recipe import Hyperparameters, Recipe
+from workbench.train import Lane
+from workbench.types import Curves, Fold
+
+__all__ = ["Engine", "Trained", "configure"]
+
+#: Blocks of validation rows that are remembered of each complete trial: enough for a jackknife.
+BLOCKS = 400
+STATUS = {train.RUNNING: "running", train.STOPPED: "stopped", train.DIVERGED: "diverged"}
+
+
+class Trained(NamedTuple):
+    """A lane after a launch."""
+
+    lane: Lane  # on the host
+    curves: Curves  # of the epochs of this launch
+    status: str  # running | stopped | diverged
+    score: float | None  # validation score so far, of the epoch that counts
+    best_epoch: int
+    epochs: int
+
+
+def configure(cache: Path | None) -> None:
+    """Set jax up before its first use: a device for every core of a CPU, compiled programs kept in `cache`."""
+    if "xla_force_host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
+        jax.config.update("jax_num_cpu_devices", len(os.sched_getaffinity(0)))
+    if cache is not None:
+        jax.config.update("jax_compilation_cache_dir", str(cache))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+        jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+
+
+class Engine:
+    """The compiled programs of a study.
+
+    prepare   the prepared data of a variant; asked once for each
+    capacity  epochs of the longest rung
+    seed      of the study: the order of the rows and the dropped units
+    """
+
+    def __init__(self, prepare: Callable[[Any], Fold], *, capacity: int, seed: int) -> None:
+        self.mesh = population.mesh_of_host()
+        self.seconds = {"compile": 0.0, "train": 0.0}
+        self._prepare = prepare
+        self._capacity = capacity
+        self._seed = seed
+        self._folds: dict[Hashable, Fold] = {}
+        self._programs: dict[Hashable, Any] = {}
+
+    @property
+    def programs(self) -> int:
+        """How many training programs were compiled."""
+        return sum(1 for kind, *_ in self._programs if kind == "advance")
+
+    def run(
+        self,
+        recipe: Recipe,
+        variant: Hashable,
+        width: int,
+        hypers: Sequence[Hyperparameters],
+        lanes: Sequence[Lane] | None,
+        *,
+        first: int,
+        last: int,
+        seed: int | None = None,
+    ) -> list[Trained]:
+        """Train lanes from `first` epochs behind them to `last`; new lanes if none are given.
+
+        width  lanes in the program; rounded up to a multiple of the devices
+        seed   another seed of the order of the rows, for training a choice again
+        """
+        width = -(-width // self.mesh.size) * self.mesh.size
+        fold = self.fold(variant)
+        key = jax.random.key(self._seed if seed is None else seed)
+        hyper = population.stack(list(hypers), width)
+        if lanes is None:
+            stacked = self._call("start", population.start, (recipe, self.mesh), (hyper, key))
+        else:
+            stacked = population.stack(list(lanes), width)
+        after, record = self._call(
+            "advance",
+            population.advance,
+            (recipe, self.mesh, self._capacity),
+            (hyper, stacked, fold, key, np.int32(first), np.int32(last - first)),
+        )
+        n = len(hypers)
+        pairs = zip(population.unpad(after, n), population.unpad(record, n), strict=True)
+        return [_trained(lane, epochs, first) for lane, epochs in pairs]
+
+    def pseudo_values(
+        self, recipe: Recipe, variant: Hashable, width: int, hypers: Sequence[Hyperparameters], lanes: Sequence[Lane]
+    ) -> np.ndarray:
+        """What blocks of validation rows say of the lanes' scores, [lanes, G]; the blocks are the same for all lanes."""
+        width = -(-width // self.mesh.size) * self.mesh.size
+        fold = self.fold(variant)
+        rows = len(fold.validation.y)
+        blocks = min(rows, BLOCKS)
+        block = np.random.default_rng(self._seed).permutation(rows).astype(np.int32) % np.int32(blocks)
+        stacked = population.stack(list(hypers), width), population.stack(list(lanes), width)
+        values = self._call(
+            "rows", population.pseudo_values, (recipe, self.mesh, blocks), (*stacked, fold, block)
+        )
+        return np.asarray(values)[: len(lanes)]
+
+    def outputs(self, recipe: Recipe, variant: Hashable, hyper: Hyperparameters, params: Any, x: np.ndarray) -> np.ndarray:
+        """[N, *F] -> [N, K] of one model in evaluation mode; regression in the units of the data."""
+        fold = self.fold(variant)
+        out = self._call("outputs", _outputs, (recipe,), (hyper, params, jnp.asarray(x)))
+        if recipe.loss in ("binary_cross_entropy", "cross_entropy", "perceptron"):
+            return np.asarray(out)
+        return np.asarray(out) * np.asarray(fold.scale) + np.asarray(fold.shift)
+
+    def template(self, recipe: Recipe, hyper: Hyperparameters) -> Lane:
+        """The shapes and types of a lane of this recipe."""
+        shapes: Lane = jax.eval_shape(lambda h: train.start(recipe, h, jax.random.key(0)), hyper)
+        return shapes
+
+    def fold(self, variant: Hashable) -> Fold:
+        """The prepared data of a variant, on the devices."""
+        if variant not in self._folds:
+            self._folds[variant] = population.place(self.mesh, self._prepare(variant))
+        return self._folds[variant]
+
+    def _call(self, kind: str, function: Any, static: tuple[Any, ...], dynamic: tuple[Any, ...]) -> Any:
+        """Compile for these shapes if that has not happened, then run to the end."""
+        shapes = tuple((np.shape(leaf), jnp.result_type(leaf)) for leaf in jax.tree.leaves(dynamic))
+        known = (kind, static, shapes)
+        began = time.perf_counter()
+        if known not in self._programs:
+            self._programs[known] = function.lower(*static, *dynamic).compile()
+            self.seconds["compile"] += time.perf_counter() - began
+            began = time.perf_counter()
+        result = jax.block_until_ready(self._programs[known](*dynamic))
+        self.seconds["train"] += time.perf_counter() - began
+        return result
+
+
+def _trained(lane: Lane, record: train.Epoch, first: int) -> Trained:
+    count = max(0, int(lane.epochs) - first)  # a lane that had stopped before trained nothing
+    score = float(lane.best_score)
+    return Trained(
+        lane=lane,
+        curves=Curves(*(np.array(field[:count]) for field in record)),
+        status=STATUS[int(lane.status)],
+        score=None if np.isnan(score) else score,
+        best_epoch=int(lane.best_epoch),
+        epochs=int(lane.epochs),
+    )
+
+
+_outputs: Any = jax.jit(train.outputs, static_argnames=("recipe",))

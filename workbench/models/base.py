@@ -1,0 +1,23 @@
+"""What a model is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+__all__ = ["Model", "Params"]
+
+Params = Any  # a pytree of arrays
+
+
+class Model(NamedTuple):
+    """A named pair of pure functions, and how to count what they learn.
+
+    init          (recipe, hyper, *, key) -> params
+    apply         (recipe, hyper, params, x [*F], *, key=None) -> outputs [K]
+    n_parameters  (inputs, outputs, **settings) -> int, for reports; None counts the leaves
+    """
+
+    init: Callable[..., Params]
+    apply: Callable[..., Any]
+    n_parameters: Callable[..., int] | None = None

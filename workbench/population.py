@@ -1,0 +1,152 @@
+"""Many lanes in one compiled program, sharded over the devices of this host.
+
+The lane axis P is mapped here and nowhere else. A program is known by its recipe, the number of lanes and the
+shapes of the data; everything else is traced. Lanes never talk to each other: a lane's result does not depend on its
+neighbours, their order, or on padding, up to rounding, and not at all in the same program on one kind of device.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from workbench import train
+from workbench.recipe import Hyperparameters, Recipe
+from workbench.train import Epoch, Lane
+from workbench.types import Fold
+
+__all__ = ["advance", "best_params", "mesh_of_host", "place", "pseudo_values", "stack", "start", "unpad"]
+
+LANES = "lanes"
+
+
+def mesh_of_host() -> Mesh:
+    """All devices of this host along the axis `lanes`."""
+    return Mesh(np.array(jax.local_devices()), (LANES,))
+
+
+def place(mesh: Mesh, fold: Fold) -> Fold:
+    """The data on every device, once for all populations."""
+    return jax.device_put(jax.tree.map(jnp.asarray, fold), NamedSharding(mesh, PartitionSpec()))
+
+
+def stack(lanes: list[Any], width: int) -> Any:
+    """Single lanes (hyperparameters or states) as one pytree with a leading axis P = `width`.
+
+    A population that is not full repeats its first lane; `unpad` drops the repetitions.
+    """
+    if not 0 < len(lanes) <= width:
+        raise ValueError(f"{len(lanes)} lanes do not fit a population of {width}")
+    full = lanes + [lanes[0]] * (width - len(lanes))
+    return jax.tree.map(lambda *leaves: np.stack([np.asarray(leaf) for leaf in leaves]), *full)
+
+
+def unpad(stacked: Any, n: int) -> list[Any]:
+    """The first `n` lanes, on the host, one pytree each."""
+    host = jax.tree.map(np.asarray, stacked)
+    return [jax.tree.map(lambda leaf, p=p: leaf[p], host) for p in range(n)]
+
+
+@partial(jax.jit, static_argnames=("recipe", "mesh"))
+def start(recipe: Recipe, mesh: Mesh, hyper: Hyperparameters, key: jax.Array) -> Lane:
+    """Lanes before their first epoch; `hyper` is stacked [P], `key` the study's."""
+    return _sharded(mesh, lambda h: jax.vmap(lambda one: train.start(recipe, one, key))(h), 1, 0)(hyper)
+
+
+@partial(jax.jit, static_argnames=("recipe", "mesh", "capacity"), donate_argnames=("lanes",))
+def advance(
+    recipe: Recipe,
+    mesh: Mesh,
+    capacity: int,
+    hyper: Hyperparameters,
+    lanes: Lane,
+    fold: Fold,
+    key: jax.Array,
+    first: jax.Array,
+    count: jax.Array,
+) -> tuple[Lane, Epoch]:
+    """Train all lanes for `count` epochs, the first of which has `first` epochs behind it.
+
+    A device whose lanes have all stopped rests.
+
+    capacity      room for epochs in the record, at least `count`; static, so that rungs of any length share
+                  one program
+    hyper, lanes  stacked [P]
+    key           the order of the rows and the dropped units are functions of it and of the epoch alone
+
+    Returns the lanes and the record, each field [P, capacity], NaN where nothing was trained.
+    """
+
+    def run(hyper: Hyperparameters, lanes: Lane, fold: Fold, key: jax.Array, first: jax.Array, count: jax.Array) -> Any:
+        n_lanes = hyper.depth.shape[0]
+        record = Epoch(*(jnp.full((n_lanes, capacity), jnp.nan, jnp.float32) for _ in Epoch._fields))
+
+        def going(carry: tuple[jax.Array, Lane, Epoch]) -> jax.Array:
+            i, lanes, _ = carry
+            return (i < count) & jnp.any(lanes.status == train.RUNNING)
+
+        def one_epoch(carry: tuple[jax.Array, Lane, Epoch]) -> tuple[jax.Array, Lane, Epoch]:
+            i, lanes, record = carry
+            number = first + i
+            key_order, key_units = jax.random.split(jax.random.fold_in(key, number))
+            order = _order(recipe, fold.train.x.shape[0], key_order)
+            lanes, seen = jax.vmap(
+                lambda h, lane: train.epoch(recipe, h, lane, fold, order, number, key_units)
+            )(hyper, lanes)
+            record = jax.tree.map(lambda all_, new: all_.at[:, i].set(new), record, seen)
+            return i + 1, lanes, record
+
+        _, lanes, record = jax.lax.while_loop(going, one_epoch, (jnp.int32(0), lanes, record))
+        return lanes, record
+
+    return _sharded(mesh, run, 2, 4)(hyper, lanes, fold, key, first, count)
+
+
+@partial(jax.jit, static_argnames=("recipe", "mesh", "blocks"))
+def pseudo_values(
+    recipe: Recipe, mesh: Mesh, blocks: int, hyper: Hyperparameters, lanes: Lane, fold: Fold, block: jax.Array
+) -> jax.Array:
+    """What blocks of validation rows say of each lane's score, [P, G]: their mean is the score but for its bias.
+
+    G score(all rows) - (G - 1) score(without the block), Tukey's jackknife pseudo-values: for a metric that is a mean
+    over rows and blocks of one row, the scores of the rows. `block` [N] is the block of each row, below `blocks` = G.
+    """
+
+    def run(hyper: Hyperparameters, lanes: Lane, fold: Fold, block: jax.Array) -> jax.Array:
+        def one(h: Hyperparameters, lane: Lane) -> jax.Array:
+            score = train.scorer(recipe, h, best_params(recipe, lane), fold)
+            weight = fold.validation.weight
+            without = jax.lax.map(lambda g: score(jnp.where(block == g, 0.0, weight)), jnp.arange(blocks))
+            return blocks * score(weight) - (blocks - 1) * without
+
+        return jax.vmap(one)(hyper, lanes)
+
+    return _sharded(mesh, run, 2, 2)(hyper, lanes, fold, block)
+
+
+def best_params(recipe: Recipe, lane: Lane) -> Any:
+    """The parameters that a lane is judged by."""
+    return lane.best if recipe.keep_best else lane.params
+
+
+def _order(recipe: Recipe, n_rows: int, key: jax.Array) -> jax.Array:
+    """The rows of an epoch, [steps, B]; the last step is filled with N, which stands for no row."""
+    steps = -(-n_rows // recipe.batch)
+    order = jax.random.permutation(key, n_rows).astype(jnp.int32)
+    return jnp.pad(order, (0, steps * recipe.batch - n_rows), constant_values=n_rows).reshape(steps, recipe.batch)
+
+
+def _sharded(mesh: Mesh, function: Any, n_split: int, n_shared: int) -> Any:
+    """`function` on each device's own lanes: the first arguments are split, the others are shared."""
+    return jax.shard_map(
+        function,
+        mesh=mesh,
+        in_specs=(PartitionSpec(LANES),) * n_split + (PartitionSpec(),) * n_shared,
+        out_specs=PartitionSpec(LANES),
+        check_vma=False,  # nothing is exchanged between devices
+    )
