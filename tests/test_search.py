@@ -1,0 +1,167 @@
+"""The search loop on a small problem: budgets, fusion, and resuming as if nothing had happened."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.problems import blobs
+from workbench import space
+from workbench.checkpoints import Store
+from workbench.codec import encode_trial
+from workbench.engine import Engine
+from workbench.scheduler import Scheduler
+from workbench.search import Search
+from workbench.space import Problem
+from workbench.suggest import Suggester
+from workbench.types import Choice, Range, Settings, TrialRecord
+
+EPOCHS, TRIALS = 20, 30
+SETTINGS: Settings = {
+    "scale": "standardize", "degree": 1, "family": "mlp", "depth": Range(1, 2, integer=True),
+    "width": Range(2, 8, log=True, integer=True), "activation": Choice(("relu", "tanh")), "initializer": "auto",
+    "init_scale": 0.05, "optimizer": Choice(("adam", "momentum")), "learning_rate": Range(1e-4, 1e24, log=True),
+    "momentum": 0.9, "beta2": 0.999, "schedule": "cosine", "warmup": 0.0, "clip": float("inf"), "l1": 0.0,
+    "l2": Range(1e-6, 1e-2, log=True), "weight_decay": 0.0, "dropout": Range(0.0, 0.3), "label_smoothing": 0.0,
+    "patience": 4, "min_delta": 0.0, "epochs": EPOCHS, "batch_size": Choice((16, 32)), "loss": "auto",
+    "class_weight": "none",
+}  # fmt: skip
+
+
+class Journal:
+    """A commit log in memory that may fail on purpose."""
+
+    def __init__(self, events: list[Any] | None = None, room: int = 10**9) -> None:
+        self.events = list(events or [])
+        self._room = room
+
+    def commit(self, events: list[Any]) -> None:
+        if self._room == 0:
+            raise KeyboardInterrupt
+        self._room -= 1
+        self.events += events
+
+
+def search(folder: Path, journal: Journal, trials: int = TRIALS, pruner: str = "asha") -> Search:
+    data = blobs()
+    axes = space.axes(SETTINGS)
+    return Search(
+        settings=SETTINGS,
+        problems=lambda variant: Problem("classification", (5,), 3, 1, len(data.train.x)),
+        metric="accuracy",
+        scheduler=Scheduler(total=trials, epochs=EPOCHS, pruner=pruner, widths=(4,), maximize=True),
+        engine=Engine(lambda variant: data, capacity=EPOCHS, seed=3),
+        suggest=Suggester(axes, sampler="tpe", seed=3, direction="maximize").suggest,
+        commit=journal.commit,
+        store=Store(folder),
+        recorded=list(journal.events),
+    )
+
+
+def finish(folder: Path, journal: Journal, **options: Any) -> dict[int, TrialRecord]:
+    running = search(folder, journal, **options)
+    for _ in running.rounds():
+        pass
+    return running.trials
+
+
+def comparable(trials: dict[int, TrialRecord]) -> list[dict[str, Any]]:
+    """Everything but the clock, bit for bit."""
+    return [encode_trial(trials[number]) | {"seconds": 0.0} for number in sorted(trials)]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Search, dict[int, TrialRecord], Journal]:
+    journal = Journal()
+    running = search(tmp_path_factory.mktemp("whole"), journal)
+    for _ in running.rounds():
+        pass
+    return running, running.trials, journal
+
+
+def test_the_budget_is_exact_and_every_trial_ends(undisturbed: Any) -> None:
+    _, trials, _ = undisturbed
+    assert sorted(trials) == list(range(TRIALS))
+    assert {trial.state for trial in trials.values()} == {"complete", "pruned"}
+    for trial in trials.values():
+        assert len(trial.curves.train_loss) == trial.epochs
+        if trial.reason == "diverged":
+            assert trial.value is None
+        elif trial.state == "complete":
+            assert trial.value == pytest.approx(trial.curves.validation_score[trial.best_epoch - 1])
+
+
+def test_learning_rates_that_are_too_high_diverge_and_are_pruned(undisturbed: Any) -> None:
+    _, trials, _ = undisturbed
+    diverged = [trial for trial in trials.values() if trial.reason == "diverged"]
+    assert diverged
+    assert all(trial.state == "pruned" for trial in diverged)
+
+
+def test_trial_zero_is_the_default_configuration(undisturbed: Any) -> None:
+    _, trials, _ = undisturbed
+    assert trials[0].params == space.default(space.axes(SETTINGS))
+    assert trials[0].params["learning_rate"] == pytest.approx(1e10)
+    assert trials[0].params["batch_size"] == 16
+    assert trials[0].params["width"] == 4
+    assert trials[0].state == "complete" or trials[0].reason == "diverged"
+
+
+def test_one_program_for_the_whole_space(undisturbed: Any) -> None:
+    running, trials, _ = undisturbed
+    assert running._engine.programs == 2, "two rooms for widths; depth, activation, optimizer, batch are traced"
+    assert len({trial.recipe for trial in trials.values()}) == 2
+
+
+def test_what_blocks_of_rows_say_adds_up_to_the_score(undisturbed: Any) -> None:
+    running, trials, _ = undisturbed
+    complete = [trial for trial in trials.values() if trial.state == "complete"]
+    assert set(running.blocks) == {trial.number for trial in complete}
+    for trial in complete:
+        assert np.mean(running.blocks[trial.number]) == pytest.approx(trial.value, abs=1e-4)
+
+
+@pytest.mark.parametrize("room", [0, 1, 4, 9, 14])
+def test_interrupted_anywhere_it_ends_the_same(tmp_path: Path, undisturbed: Any, room: int) -> None:
+    _, whole, journal = undisturbed
+    broken = Journal(room=room)
+    with pytest.raises(KeyboardInterrupt):
+        finish(tmp_path, broken)
+    resumed = Journal(broken.events)
+    assert comparable(finish(tmp_path, resumed)) == comparable(whole)
+    assert [event["kind"] for event in resumed.events] == [event["kind"] for event in journal.events]
+
+
+def test_without_checkpoints_lanes_are_trained_again_to_the_same_end(tmp_path: Path, undisturbed: Any) -> None:
+    _, whole, _ = undisturbed
+    broken = Journal(room=9)
+    with pytest.raises(KeyboardInterrupt):
+        finish(tmp_path, broken)
+    for file in tmp_path.iterdir():
+        file.write_bytes(file.read_bytes()[:-7])
+    assert comparable(finish(tmp_path, Journal(broken.events))) == comparable(whole)
+
+
+def test_a_replay_trains_nothing(tmp_path: Path, undisturbed: Any) -> None:
+    _, whole, journal = undisturbed
+    running = search(tmp_path, Journal(journal.events))
+    assert all(step.replayed for step in running.rounds())
+    assert comparable(running.trials) == comparable(whole)
+    assert running._engine.programs == 0
+
+
+def test_a_larger_budget_trains_only_the_difference(tmp_path: Path, undisturbed: Any) -> None:
+    _, whole, journal = undisturbed
+    running = search(tmp_path, Journal(journal.events), trials=TRIALS + 6)
+    fresh = [record.number for step in running.rounds() if not step.replayed for record in step.finished]
+    assert sorted(fresh) == list(range(TRIALS, TRIALS + 6))
+    kept = {number: trial for number, trial in running.trials.items() if number < TRIALS}
+    assert comparable(kept) == comparable(whole)
+
+
+def test_no_checkpoint_is_left_behind(tmp_path: Path) -> None:
+    finish(tmp_path, Journal(), trials=8)
+    assert list(tmp_path.iterdir()) == []

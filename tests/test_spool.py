@@ -1,0 +1,124 @@
+"""The journal under every way a write can be cut short, and in real processes that are really killed."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from workbench.errors import StoreError
+from workbench.spool import Spool, read
+
+RECORDS = [{"kind": "ask", "first": 0, "params": [{"a": 0.1}]}, {"kind": "launch", "name": "ü\n\"x\""}, {"kind": "end"}]
+
+
+def write(path: Path, *appends: list[dict[str, object]]) -> None:
+    spool = Spool(path)
+    for records in appends:
+        spool.append(records)
+    spool.close()
+
+
+def test_records_come_back(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "journal"
+    write(path, RECORDS[:1], RECORDS[1:])
+    assert read(path) == RECORDS
+    spool = Spool(path)
+    assert spool.records == RECORDS
+    assert list(spool.of_kind("end")) == RECORDS[2:]
+    spool.close()
+    assert read(tmp_path / "none") == []
+
+
+def test_cut_at_every_byte_of_the_last_record(tmp_path: Path) -> None:
+    path = tmp_path / "journal"
+    write(path, RECORDS)
+    whole = path.read_bytes()
+    start = whole[:-1].rfind(b"\n") + 1
+    for end in range(start, len(whole)):
+        path.write_bytes(whole[:end])
+        assert read(path) == RECORDS[:2]
+        write(path, [{"kind": "after"}])
+        assert read(path) == [*RECORDS[:2], {"kind": "after"}]
+
+
+@given(position=st.integers(0, 10_000), bit=st.integers(0, 7))
+def test_a_flipped_bit_is_never_believed(tmp_path_factory: pytest.TempPathFactory, position: int, bit: int) -> None:
+    path = tmp_path_factory.mktemp("flip") / "journal"
+    write(path, RECORDS)
+    content = bytearray(path.read_bytes())
+    content[position % len(content)] ^= 1 << bit
+    path.write_bytes(bytes(content))
+    try:
+        found = read(path)
+    except StoreError as error:
+        assert "damaged" in str(error)
+    else:
+        assert found == RECORDS[: len(found)]
+        assert len(found) < len(RECORDS)
+
+
+def test_a_second_process_is_refused_and_a_dead_one_is_not(tmp_path: Path) -> None:
+    path = tmp_path / "journal"
+    hold = "import sys, time; from pathlib import Path; from workbench.spool import Spool\n" \
+           "s = Spool(Path(sys.argv[1])); s.append([{'kind': 'a'}]); print('open', flush=True); time.sleep(60)"
+    process = subprocess.Popen([sys.executable, "-c", hold, str(path)], stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"open\n"
+    with pytest.raises(StoreError, match="another process"):
+        Spool(path)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    process.stdout.close()
+    spool = Spool(path)
+    assert spool.records == [{"kind": "a"}]
+    spool.close()
+
+
+def test_a_full_disk_leaves_the_journal_whole(tmp_path: Path) -> None:
+    """A limit on the size of files gives the same error path as a full disk, without needing to mount one."""
+    path = tmp_path / "journal"
+    write(path, RECORDS)
+    size = path.stat().st_size
+    child = os.fork()
+    if child == 0:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size + 20, size + 20))
+        try:
+            Spool(path).append([{"kind": "large", "text": "x" * 1000}])
+        except StoreError as error:
+            os._exit(0 if "free the disk" in str(error) else 3)
+        os._exit(4)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert read(path) == RECORDS
+
+
+def test_killed_at_random_moments_nothing_committed_is_lost(tmp_path: Path) -> None:
+    path = tmp_path / "journal"
+    loop = (
+        "import sys; from pathlib import Path; from workbench.spool import Spool\n"
+        "s = Spool(Path(sys.argv[1])); n = len(s.records)\n"
+        "while True: s.append([{'kind': 'n', 'n': n}]); n += 1; print(n, flush=True)"
+    )
+    known = 0
+    for attempt in range(4):
+        process = subprocess.Popen([sys.executable, "-c", loop, str(path)], stdout=subprocess.PIPE)
+        assert process.stdout is not None
+        process.stdout.readline()
+        time.sleep(0.01 * (attempt + 1))
+        process.kill()
+        told = [int(line) for line in process.stdout.read().split()]
+        process.wait()
+        process.stdout.close()
+        known = max([known, *told])
+        numbers = [record["n"] for record in read(path)]
+        assert numbers == list(range(len(numbers)))
+        assert len(numbers) >= known

@@ -1,0 +1,262 @@
+"""The loop: ask, train, tell. What has happened is committed before anybody hears of it, and is replayed on resume.
+
+Two kinds of event decide everything that follows: an `ask` (which parameters were drawn) and a `launch` (how its lanes
+came out). Replaying them brings the scheduler to the state in which the search was left; a suggestion is a pure function
+of the history and the number of the ask, so an interrupted search goes on as the undisturbed one would have.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from workbench import space
+from workbench.checkpoints import Store
+from workbench.codec import decode_array, decode_curves, decode_number, encode_array, encode_curves, encode_number, encode_trial
+from workbench.engine import Engine, Trained
+from workbench.recipe import Hyperparameters
+from workbench.scheduler import Ask, Judged, LaneReport, Launch, Scheduler
+from workbench.space import Problem, Program, Variant
+from workbench.types import Curves, Settings, TrialRecord, Value
+
+__all__ = ["Event", "Known", "Round", "Search"]
+
+Event = dict[str, Any]
+
+
+class Known(NamedTuple):
+    """What a sampler may know of a trial that was asked for."""
+
+    number: int
+    params: Mapping[str, Value]
+    state: str  # running | complete | pruned
+    value: float | None
+    rungs: Mapping[int, float]
+
+
+class Round(NamedTuple):
+    """What one launch has brought."""
+
+    finished: tuple[TrialRecord, ...]
+    rung: int  # 1-based
+    epochs: int  # behind its lanes
+    replayed: bool
+
+
+@dataclass
+class _Trial:
+    """A trial between its ask and its end."""
+
+    number: int
+    params: Mapping[str, Value]
+    values: Mapping[str, Value]
+    program: Program
+    hyper: Hyperparameters
+    curves: list[Curves] = field(default_factory=list)
+    rungs: dict[int, float] = field(default_factory=dict)
+    seconds: float = 0.0
+    best_epoch: int = 0
+    lane: Any = None  # None before its first launch, or when it must be fetched from a checkpoint
+
+
+class Search:
+    """A search in progress.
+
+    settings   of the study; its axes are searched
+    problems   what a variant of the data is to a program
+    suggest    (history, count) -> parameters of new trials, a pure function
+    commit     makes events durable, all of them or none, before anything else hears of them
+    recorded   the events of earlier runs
+    """
+
+    def __init__(
+        self,
+        *,
+        settings: Settings,
+        problems: Callable[[Variant], Problem],
+        metric: str,
+        scheduler: Scheduler,
+        engine: Engine,
+        suggest: Callable[[Sequence[Known], int], list[dict[str, Value]]],
+        commit: Callable[[list[Event]], None],
+        store: Store,
+        recorded: Iterable[Event] = (),
+    ) -> None:
+        self.seconds = {"sample": 0.0}
+        self.trials: dict[int, TrialRecord] = {}
+        self.blocks: dict[int, np.ndarray] = {}  # of complete trials, [G] each: see population.pseudo_values
+        self._settings, self._problems, self._metric = settings, problems, metric
+        self._axes = space.axes(settings)
+        self._scheduler, self._engine, self._suggest = scheduler, engine, suggest
+        self._commit, self._store, self._recorded = commit, store, recorded
+        self._alive: dict[int, _Trial] = {}
+        self._history: dict[int, Known] = {}
+
+    def rounds(self) -> Iterator[Round]:
+        """Run to the end, or until the caller stops iterating: nothing that was yielded is lost."""
+        for event in self._recorded:
+            yield from self._replay(event)
+        while (step := self._scheduler.next()) is not None:
+            if isinstance(step, Ask):
+                self._ask(step.count)
+            else:
+                yield self._launch(step)
+
+    # ── asking ──
+
+    def _ask(self, count: int) -> None:
+        began = time.perf_counter()
+        first = len(self._history)
+        drawn: list[dict[str, Value]] = self._suggest(list(self._history.values()), count)
+        if first == 0:
+            drawn = [space.default(self._axes), *drawn[1:]]
+        self.seconds["sample"] += time.perf_counter() - began
+        if not drawn:  # a grid is exhausted before the budget
+            self._scheduler.close()
+            return
+        event = {"kind": "ask", "first": first, "params": drawn}
+        self._commit([event])
+        self._asked(event)
+
+    def _asked(self, event: Event) -> None:
+        for number, params in enumerate(event["params"], start=event["first"]):
+            values = space.resolve(self._settings, params)
+            problem = self._problems(space.variant(values))
+            program = space.program(self._settings, values, problem, self._metric)
+            hyper = space.hyperparameters(program.recipe, values, problem, number)
+            self._alive[number] = _Trial(number, params, values, program, hyper)
+            self._history[number] = Known(number, params, "running", None, {})
+            self._scheduler.add([(number, program)])
+
+    # ── training ──
+
+    def _launch(self, launch: Launch) -> Round:
+        began = time.perf_counter()
+        trials = [self._alive[number] for number in launch.trials]
+        trained = self._train(launch, trials)
+        share = (time.perf_counter() - began) / len(trials)
+        reports = [LaneReport(lane.status, lane.score) for lane in trained]
+        judged = self._scheduler.judge(launch, reports)
+        for trial, lane in zip(trials, trained, strict=True):
+            _advance(trial, launch.last, lane.curves, lane.score, lane.best_epoch, share)
+            trial.lane = lane.lane
+        finished = self._judged(judged, reports)
+        going = [trial for trial, verdict in zip(trials, judged, strict=True) if verdict.state is None]
+        blocks = self._blocks(launch, trials, trained, judged)
+        self._store.put({trial.number: trial.lane for trial in going})
+        event = {
+            "kind": "launch",
+            "rung": launch.rung,
+            "trials": list(launch.trials),
+            "seconds": share,
+            "blocks": {str(number): encode_array(values) for number, values in blocks.items()},
+            "reports": [
+                {
+                    "status": lane.status,
+                    "score": encode_number(lane.score),
+                    "best_epoch": lane.best_epoch,
+                    "curves": encode_curves(lane.curves),
+                }
+                for lane in trained
+            ],
+        }
+        self._commit([*(encode_trial(record) for record in finished), event])
+        self._store.drop(record.number for record in finished)
+        return Round(tuple(finished), launch.rung + 1, launch.last, replayed=False)
+
+    def _train(self, launch: Launch, trials: Sequence[_Trial]) -> list[Trained]:
+        program, width = trials[0].program, self._scheduler.width(launch)
+        hypers = [trial.hyper for trial in trials]
+        lanes = None
+        if launch.rung > 0:
+            lanes = [trial.lane or self._recover(trial, launch.first, width) for trial in trials]
+        return self._engine.run(
+            program.recipe, program.variant, width, hypers, lanes, first=launch.first, last=launch.last
+        )
+
+    def _recover(self, trial: _Trial, epochs: int, width: int) -> Any:
+        """The lane as it was after `epochs`: from its checkpoint, or trained again, which gives the same."""
+        recipe, variant = trial.program.recipe, trial.program.variant
+        saved = self._store.get(trial.number, self._engine.template(recipe, trial.hyper), epochs)
+        if saved is not None:
+            return saved
+        return self._engine.run(recipe, variant, width, [trial.hyper], None, first=0, last=epochs)[0].lane
+
+    def _blocks(
+        self, launch: Launch, trials: Sequence[_Trial], trained: Sequence[Trained], judged: Sequence[Judged]
+    ) -> dict[int, np.ndarray]:
+        """The block scores of the trials that this launch completes."""
+        done = [i for i, verdict in enumerate(judged) if verdict.state == "complete"]
+        if not done:
+            return {}
+        program, width = trials[0].program, self._scheduler.width(launch)
+        hypers, lanes = [trials[i].hyper for i in done], [trained[i].lane for i in done]
+        values = self._engine.pseudo_values(program.recipe, program.variant, width, hypers, lanes)
+        blocks = {trials[i].number: values[row] for row, i in enumerate(done)}
+        self.blocks |= blocks
+        return blocks
+
+    def _judged(self, judged: Sequence[Judged], reports: Sequence[LaneReport]) -> list[TrialRecord]:
+        finished = []
+        for verdict, report in zip(judged, reports, strict=True):
+            trial = self._alive[verdict.trial]
+            state = verdict.state or "running"
+            value = report.score if verdict.state == "complete" else None
+            self._history[trial.number] = Known(trial.number, trial.params, state, value, dict(trial.rungs))
+            if verdict.state is not None and verdict.reason is not None:
+                record = _finish(trial, verdict, report)
+                self.trials[trial.number] = record
+                finished.append(record)
+                del self._alive[trial.number]
+        return finished
+
+    # ── replaying ──
+
+    def _replay(self, event: Event) -> Iterator[Round]:
+        if event["kind"] == "ask":
+            self._asked(event)
+        elif event["kind"] == "launch":
+            trials = [self._alive[number] for number in event["trials"]]
+            launch = self._scheduler.take(trials[0].program, event["rung"], event["trials"])
+            reports = [LaneReport(report["status"], decode_number(report["score"])) for report in event["reports"]]
+            judged = self._scheduler.judge(launch, reports)
+            for trial, report, lane in zip(trials, reports, event["reports"], strict=True):
+                curves = decode_curves(lane["curves"])
+                _advance(trial, launch.last, curves, report.score, lane["best_epoch"], event["seconds"])
+            finished = self._judged(judged, reports)
+            self.blocks |= {int(number): decode_array(text) for number, text in event["blocks"].items()}
+            yield Round(tuple(finished), launch.rung + 1, launch.last, replayed=True)
+
+
+def _advance(
+    trial: _Trial, last: int, curves: Curves, score: float | None, best_epoch: int, seconds: float
+) -> None:
+    trial.curves.append(curves)
+    trial.seconds += seconds
+    trial.best_epoch = best_epoch
+    if score is not None:
+        trial.rungs[last] = score
+
+
+def _finish(trial: _Trial, verdict: Judged, report: LaneReport) -> TrialRecord:
+    curves = Curves(*(np.concatenate(parts) for parts in zip(*trial.curves, strict=True)))
+    assert verdict.state is not None
+    assert verdict.reason is not None
+    return TrialRecord(
+        number=trial.number,
+        params=trial.params,
+        state=verdict.state,
+        reason=verdict.reason,
+        value=None if verdict.reason == "diverged" else report.score,
+        epochs=len(curves.train_loss),
+        best_epoch=trial.best_epoch,
+        curves=curves,
+        seed=int(trial.hyper.seed),
+        recipe=trial.program.id,
+        seconds=trial.seconds,
+        rungs=dict(trial.rungs),
+    )

@@ -1,0 +1,216 @@
+"""From the words of a study to what the engine takes: axes, recipes and hyperparameters.
+
+A trial's settings decide its `Program` (what is compiled, and which preparation of the data it trains on) and its
+`Hyperparameters` (what flows through). Recipes that differ in activation, optimizer, schedule, initialization, depth,
+batch size or, within a rung of a ladder, width share a program by masks and traced selection.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple, cast
+
+import numpy as np
+
+from workbench.recipe import Hyperparameters, Recipe
+from workbench.types import Axis, Choice, Range, Settings, Task, Value
+from workbench.words import FAMILIES
+
+if TYPE_CHECKING:
+    from optuna.distributions import BaseDistribution
+
+__all__ = ["Problem", "Program", "Variant", "axes", "default", "distributions", "hyperparameters", "program", "resolve", "variant"]
+
+#: A lane may be padded to at most this multiple of its own width. Work grows with the square, compile time with
+#: the number of rungs: 4 was the cheapest of 2, 4 and 16 for a 200-trial search on two cores.
+WIDTH_LADDER = 4
+#: Rectifiers lose half of the variance, which He's initialization makes up for; the rest take Glorot's.
+RECTIFIERS = ("relu", "leaky_relu", "gelu", "silu")
+
+
+class Problem(NamedTuple):
+    """What a program must know of the data."""
+
+    task: Task
+    inputs: tuple[int, ...]  # *F after preparation
+    classes: int  # number of classes; 0 for regression
+    targets: int  # K of a regression
+    rows: int  # training rows
+
+
+class Variant(NamedTuple):
+    """Which preparation of the data a trial trains on."""
+
+    scale: str
+    degree: int
+    class_weight: str
+
+
+@dataclass(frozen=True)
+class Program:
+    """Trials with equal programs train together."""
+
+    recipe: Recipe
+    variant: Variant
+
+    @property
+    def id(self) -> str:
+        """A short name for records."""
+        return self.recipe.id
+
+
+def axes(settings: Settings) -> dict[str, Axis]:
+    """The settings that are searched, in the order of the study."""
+    return {name: value for name, value in settings.items() if isinstance(value, Range | Choice)}
+
+
+def distributions(searched: Mapping[str, Axis]) -> dict[str, BaseDistribution]:
+    """The axes in Optuna's own words."""
+    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
+    def one(axis: Axis) -> BaseDistribution:
+        if isinstance(axis, Choice):
+            return CategoricalDistribution(axis.choices)
+        if axis.integer:
+            return IntDistribution(int(axis.low), int(axis.high), log=axis.log, step=int(axis.step or 1))
+        return FloatDistribution(axis.low, axis.high, log=axis.log, step=axis.step)
+
+    return {name: one(axis) for name, axis in searched.items()}
+
+
+def default(searched: Mapping[str, Axis]) -> dict[str, Value]:
+    """The default configuration: the middle of every range (the geometric one of a log range), the first choice."""
+    return {name: _middle(axis) for name, axis in searched.items()}
+
+
+def resolve(settings: Settings, params: Mapping[str, Value]) -> dict[str, Value]:
+    """Every setting of one trial."""
+    return {name: params[name] if name in params else cast(Value, value) for name, value in settings.items()}
+
+
+def variant(values: Mapping[str, Value]) -> Variant:
+    """The preparation of the data that a trial with these values trains on."""
+    return Variant(str(values["scale"]), int(values["degree"]), str(values["class_weight"]))
+
+
+def program(settings: Settings, values: Mapping[str, Value], problem: Problem, metric: str) -> Program:
+    """The program in which a trial with these values trains, given what the whole study may select.
+
+    problem  of the trial's variant of the data
+    """
+    family = str(values["family"])
+    word = FAMILIES[family]
+    binary = problem.task == "classification" and problem.classes == 2 and family != "softmax"
+    batch, accumulate = _batch(settings["batch_size"], int(values["batch_size"]), problem.rows)
+    shaped = {name: settings[name] for name in word.shaped_by}
+    recipe = Recipe(
+        family=family,
+        inputs=problem.inputs,
+        outputs=problem.targets if problem.task == "regression" else 1 if binary else problem.classes,
+        loss=_loss(str(values["loss"]), problem.task, binary=binary),
+        metric=metric,
+        depth=int(_largest(shaped["depth"])) if "depth" in shaped else 0,
+        width=_room(shaped["width"], int(values["width"])) if "width" in shaped else 0,
+        activations=_names(shaped["activation"]) if "activation" in shaped else ("linear",),
+        initializers=_initializers(shaped) if "initializer" in shaped else ("zeros",),
+        optimizers=_names(settings["optimizer"]),
+        schedules=_names(settings["schedule"]),
+        batch=batch,
+        accumulate=accumulate,
+        dropout="dropout" in shaped and _largest(shaped["dropout"]) > 0,
+        clip=_smallest(settings["clip"]) < math.inf,
+        keep_best=_largest(settings["patience"]) > 0,
+    )
+    return Program(recipe, variant(values))
+
+
+def hyperparameters(recipe: Recipe, values: Mapping[str, Value], problem: Problem, seed: int) -> Hyperparameters:
+    """The traced half of a trial, NumPy scalars of the stated types."""
+    activation = str(values["activation"]) if len(recipe.activations) > 1 else recipe.activations[0]
+    integers = {
+        "depth": int(values["depth"]) if recipe.depth else 0,
+        "width": int(values["width"]) if recipe.width else 0,
+        "activation": recipe.activations.index(activation),
+        "initializer": recipe.initializers.index(_initializer(str(values["initializer"]), activation))
+        if recipe.width
+        else 0,
+        "optimizer": recipe.optimizers.index(str(values["optimizer"])),
+        "schedule": recipe.schedules.index(str(values["schedule"])),
+        "batch_size": int(values["batch_size"]) or problem.rows,
+        "epochs": int(values["epochs"]),
+        "patience": int(values["patience"]),
+    }
+    reals = {
+        name: np.float32(cast(float, values[name]))
+        for name in Hyperparameters._fields
+        if name not in integers and name != "seed"
+    }
+    return Hyperparameters(
+        **{name: np.int32(value) for name, value in integers.items()}, **reals, seed=np.uint32(seed)
+    )
+
+
+def _middle(axis: Axis) -> Value:
+    if isinstance(axis, Choice):
+        return axis.choices[0]
+    middle = math.sqrt(axis.low * axis.high) if axis.log else (axis.low + axis.high) / 2
+    if axis.step:
+        middle = axis.low + round((middle - axis.low) / axis.step) * axis.step
+    return round(middle) if axis.integer else float(middle)
+
+
+def _names(setting: Value | Axis) -> tuple[str, ...]:
+    """The names a setting may take, sorted so that the order in the file does not matter."""
+    return tuple(sorted(str(name) for name in setting.choices)) if isinstance(setting, Choice) else (str(setting),)
+
+
+def _largest(setting: Value | Axis) -> float:
+    if isinstance(setting, Choice):
+        return max(float(choice) for choice in setting.choices)
+    return float(setting.high if isinstance(setting, Range) else setting)
+
+
+def _smallest(setting: Value | Axis) -> float:
+    if isinstance(setting, Choice):
+        return min(float(choice) for choice in setting.choices)
+    return float(setting.low if isinstance(setting, Range) else setting)
+
+
+def _room(setting: Value | Axis, width: int) -> int:
+    """The padded width: the largest one of the study, divided by the ladder's step as often as it still fits."""
+    room = int(_largest(setting))
+    while room // WIDTH_LADDER >= width:
+        room //= WIDTH_LADDER
+    return room
+
+
+def _batch(setting: Value | Axis, size: int, rows: int) -> tuple[int, bool]:
+    """Rows in one step of the program, and whether lanes add up the gradients of several steps."""
+    if isinstance(setting, Range):
+        sizes = [int(setting.low), int(setting.step or 1)]
+    else:
+        choices = setting.choices if isinstance(setting, Choice) else (setting,)
+        sizes = [min(int(choice) or rows, rows) for choice in choices]
+    step = math.gcd(*sizes)
+    if 2 * step >= min(sizes):
+        return step, len(set(sizes)) > 1 or isinstance(setting, Range)
+    return min(size or rows, rows), False
+
+
+def _loss(name: str, task: Task, *, binary: bool) -> str:
+    if name != "auto":
+        return name
+    return "mse" if task == "regression" else "binary_cross_entropy" if binary else "cross_entropy"
+
+
+def _initializer(name: str, activation: str) -> str:
+    if name != "auto":
+        return name
+    return "he_normal" if activation in RECTIFIERS else "glorot_uniform"
+
+
+def _initializers(shaped: Settings) -> tuple[str, ...]:
+    pairs = [(name, act) for name in _names(shaped["initializer"]) for act in _names(shaped["activation"])]
+    return tuple(sorted({_initializer(name, act) for name, act in pairs}))
