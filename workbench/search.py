@@ -206,7 +206,8 @@ class Search:
             trial = self._alive[verdict.trial]
             state = verdict.state or "running"
             value = report.score if verdict.state == "complete" else None
-            self._history[trial.number] = Known(trial.number, trial.params, state, value, dict(trial.rungs))
+            rungs = {} if verdict.reason == "diverged" else dict(trial.rungs)
+            self._history[trial.number] = Known(trial.number, trial.params, state, value, rungs)
             if verdict.state is not None and verdict.reason is not None:
                 record = _finish(trial, verdict, report)
                 self.trials[trial.number] = record

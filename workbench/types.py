@@ -201,6 +201,8 @@ class Selection:
     considered: int  # finished trials compared
     seeds: tuple[SeedRecord, ...]  # the first one is the model that is delivered
     parameters: int  # numbers in the model
+    gain: tuple[float, float] | None = None  # 95 % interval of the gain over the default, optimism taken off
+    trivial_loss: float = float("nan")  # validation loss of the class frequencies, or of the mean
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,18 @@ regularized; biases are free.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
+
+import jax
+import numpy as np
+
 from workbench import words
 from workbench.errors import InputError
 from workbench.models import affine, mlp
 from workbench.models.base import Model
+from workbench.recipe import Hyperparameters, Recipe
+from workbench.types import Value
 from workbench.words import Family
 
 __all__ = ["MODELS", "Model", "n_parameters", "register"]
@@ -40,6 +48,15 @@ def register(name: str, model: Model, family: Family | None = None) -> None:
     MODELS[name] = model
 
 
-def n_parameters(family: str, inputs: tuple[int, ...], outputs: int, **shape: int) -> int:
-    """How many numbers a model of this shape has: a closed formula, padding not counted."""
-    return MODELS[family].n_parameters(inputs, outputs, **shape)
+def n_parameters(recipe: Recipe, settings: Mapping[str, Value]) -> int:
+    """How many numbers a model with these settings learns, by its closed formula; padding is not counted.
+
+    A model without a formula is counted as it is initialized.
+    """
+    model = MODELS[recipe.family]
+    if model.n_parameters is not None:
+        shape = {name: settings[name] for name in words.FAMILIES[recipe.family].shaped_by if name in settings}
+        return model.n_parameters(recipe.inputs, recipe.outputs, **shape)
+    blank = Hyperparameters(*(np.int32(1) for _ in Hyperparameters._fields))
+    params = jax.eval_shape(lambda key: model.init(recipe, blank, key=key), jax.random.key(0))
+    return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(params))

@@ -1,0 +1,383 @@
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tests import outcomes, stand_ins
+from tests.tracking_cases import PARENT, finished, odd_trials, trial
+from workbench import savedmodel
+from workbench.errors import StoreError
+from workbench.tracking import Tracker, check_reachable, local_store, reap, redact
+from workbench.tracking_final import final, trials_link
+from workbench.tracking_wire import (
+    decode_finished,
+    decode_parent,
+    encode_finished,
+    encode_parent,
+    pack,
+    unpack,
+)
+
+# MLflow 3.17 uses what SQLAlchemy 2.1 deprecates.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy is deprecated"),
+    pytest.mark.filterwarnings("ignore:.*Any type hint is inferred as AnyType"),  # MLflow importing itself
+]
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One home for all tests of this file; each has its own study."""
+    return tmp_path_factory.mktemp("home")
+
+
+def client(home: Path) -> Any:
+    from mlflow import MlflowClient
+
+    return MlflowClient(local_store(home), local_store(home))
+
+
+def start(home: Path, study: str, **options: Any) -> Tracker:
+    return Tracker.open(
+        local_store(home), replace(PARENT, study=study), artifacts=home / "artifacts", **options
+    )
+
+
+def children(home: Path, tracker: Tracker) -> dict[str, Any]:
+    where = tracker.where(20)
+    found = client(home).search_runs(
+        [where["experiment_id"]], f"tags.mlflow.parentRunId = '{where['run_id']}'"
+    )
+    return {run.info.run_name: run for run in found}
+
+
+def wait(condition: Callable[[], bool], seconds: float = 30.0) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.01)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
+
+
+def test_a_study_from_start_to_end(
+    home: Path, tmp_path: Path, linear_files: tuple[Path, pd.DataFrame]
+) -> None:
+    folder, rows = linear_files
+    told: list[str] = []
+    left: list[int] = []
+    tracker = start(home, "whole", notify=told.append)
+    trials = [*odd_trials(), *(trial(number) for number in range(7, 40))]
+    begun = time.perf_counter()
+    tracker.trials(trials, at=1_700_000_000.0)
+    assert time.perf_counter() - begun < 0.05
+    outcome = replace(outcomes.classification(40), study="whole", trials=tuple(trials))
+    (tmp_path / "study.toml").write_text(outcome.study_file)
+    (tmp_path / "curves.png").write_bytes(b"png")
+    files = {"study.toml": tmp_path / "study.toml", "figures/learning curves.png": tmp_path / "curves.png"}
+    for _ in range(2):
+        tracker.finish(outcome, files=files, model=folder)
+    assert not tracker.close(progress=left.append).any
+    assert left[-1] == 0
+    assert told == []
+
+    c, where = client(home), tracker.where()
+    assert where["tracking_uri"] == local_store(home)
+    assert where["experiment"] == "digits-mlp"
+    run = c.get_run(where["run_id"])
+    assert len(children(home, tracker)) == 40
+    assert all(child.info.status != "RUNNING" for child in children(home, tracker).values())
+    assert run.info.status == "FINISHED"
+    assert run.info.artifact_uri.startswith(str(home / "artifacts"))
+    selection, test = outcome.selection, outcome.test
+    assert selection is not None
+    assert test is not None
+    expected = {
+        "validation_accuracy": selection.validation, "default_validation_accuracy": selection.default,
+        "optimism": selection.optimism, "test_accuracy": test.value, "test_accuracy_low": test.low,
+        "test_accuracy_high": test.high, "trials_failed": 1.0, "trials_pruned": 2.0, "programs": 3.0,
+    }  # fmt: skip
+    assert expected.items() <= run.data.metrics.items()
+    assert {key: str(value) for key, value in selection.params.items()}.items() <= run.data.params.items()
+    assert run.data.tags["outcome"] == "confirmed"
+    assert f"{test.value:.4g}" in run.data.tags["mlflow.note.content"]
+    (dataset,) = run.inputs.dataset_inputs
+    assert (dataset.dataset.name, dataset.dataset.digest) == ("digits", "sha256:5d1c9c6f0b1f7a7d")
+    assert {item.path for item in c.list_artifacts(run.info.run_id)} == {"study.toml", "figures"}
+    assert [item.path for item in c.list_artifacts(run.info.run_id, "figures")] == [
+        "figures/learning curves.png"
+    ]
+
+    # Handed over twice, registered once.
+    (version,) = c.search_model_versions("name = 'digits-mlp'")
+    assert version.run_id == run.info.run_id
+    assert c.get_model_version_by_alias("digits-mlp", "champion").version == version.version
+    import mlflow
+
+    mlflow.set_tracking_uri(local_store(home))
+    mlflow.set_registry_uri(local_store(home))
+    want = savedmodel.load(folder).predict(rows)
+    for address in ("models:/digits-mlp@champion", f"runs:/{run.info.run_id}/model"):
+        model = mlflow.pyfunc.load_model(address)
+        pd.testing.assert_frame_equal(model.predict(rows), want)
+        assert [column.name for column in model.metadata.signature.inputs] == list(rows.columns)
+        assert [column.name for column in model.metadata.signature.outputs] == list(want.columns)
+    example = mlflow.models.Model.load(address).load_input_example()
+    pd.testing.assert_frame_equal(model.predict(example), want.head(len(example)))
+    assert not [p for p in (home / "artifacts").rglob("*") if p.suffix in {".pkl", ".pickle", ".joblib"}]
+    assert not Path("mlruns").exists()
+
+
+def test_resuming_a_study_finds_its_run_again(home: Path) -> None:
+    first = start(home, "resumed")
+    first.trials([trial(0), trial(1)])
+    assert not first.close("KILLED").any
+    assert client(home).get_run(first.where()["run_id"]).info.status == "KILLED"
+    second = start(home, "resumed")
+    assert second.where(20) == first.where()
+    assert client(home).get_run(first.where()["run_id"]).info.status == "RUNNING"
+    second.trials([trial(0), trial(1), trial(2)])
+    joined = start(home, "resumed", joins=True)
+    joined.trials([trial(2), trial(3)])
+    assert not joined.close().any
+    assert client(home).get_run(first.where()["run_id"]).info.status == "RUNNING"
+    assert not second.close().any
+    assert sorted(children(home, second)) == [f"trial-{n:04d}" for n in range(4)]
+    assert client(home).get_run(first.where()["run_id"]).info.status == "FINISHED"
+
+
+def test_a_process_that_dies_is_replaced_and_nothing_is_lost(home: Path) -> None:
+    tracker = start(home, "killed writer")
+    tracker.where(20)
+    killed = set()
+    for first in range(0, 120, 40):
+        tracker.trials([trial(number, 40) for number in range(first, first + 40)])
+        process = tracker._process
+        assert process is not None
+        os.kill(process.pid, signal.SIGKILL)
+        killed.add(process.pid)
+        wait(lambda: tracker._process is not None and tracker._process.pid not in killed)
+    assert not tracker.close().any
+    assert len(killed) == 3
+    found = children(home, tracker)
+    assert sorted(found) == [f"trial-{n:04d}" for n in range(120)]
+    assert all(
+        len(client(home).get_metric_history(found[f"trial-{n:04d}"].info.run_id, "train_loss")) == 40
+        for n in (0, 60, 119)
+    )
+
+
+def test_a_trainer_that_is_killed_leaves_nothing_running(home: Path, tmp_path: Path) -> None:
+    code = f"""
+import time
+from pathlib import Path
+from tests.tracking_cases import PARENT, trial
+from dataclasses import replace
+from workbench.tracking import Tracker
+parent = replace(PARENT, study="killed trainer")
+tracker = Tracker.open({local_store(home)!r}, parent, artifacts=Path({str(home)!r}))
+tracker.where(30)
+tracker.trials([trial(n) for n in range(64)])
+while tracker.backlog:
+    time.sleep(0.01)
+tracker.trials([trial(n) for n in range(64, 80)])
+print("ready", tracker._process.pid, flush=True)
+time.sleep(60)
+"""
+    trainer = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    assert trainer.stdout is not None
+    word, writer = trainer.stdout.readline().split()
+    assert word == "ready"
+    trainer.kill()
+    trainer.wait()
+    trainer.stdout.close()
+    wait(
+        lambda: (
+            not Path(f"/proc/{writer}").exists() or "Z" in Path(f"/proc/{writer}/stat").read_text().split()[2]
+        )
+    )
+    tracker = start(home, "killed trainer", joins=True)
+    run = tracker.where(20)["run_id"]
+    assert client(home).get_run(run).info.status == "KILLED"
+    assert not tracker.close().any
+    assert len(children(home, tracker)) in {64, 80}
+    resumed = start(home, "killed trainer")
+    resumed.trials([trial(n) for n in range(80)])
+    assert not resumed.close().any
+    assert len(children(home, resumed)) == 80
+    assert client(home).get_run(run).info.status == "FINISHED"
+
+
+def test_a_server_that_is_down_stops_nothing(tmp_path: Path) -> None:
+    told: list[str] = []
+    uri = f"http://me:s3cret@127.0.0.1:{free_port()}"
+    tracker = Tracker.open(uri, PARENT, artifacts=tmp_path, notify=told.append)
+    begun = time.perf_counter()
+    tracker.trials(trial(number) for number in range(5000))
+    tracker.finish(outcomes.classification(8))
+    assert time.perf_counter() - begun < 5.0
+    wait(lambda: bool(told))
+    assert tracker.where()["run_id"] == ""
+    begun = time.perf_counter()
+    left = tracker.close(patience=0.5)
+    assert time.perf_counter() - begun < 8.0
+    assert left.any
+    assert left.trials == frozenset(range(5000))
+    assert left.final
+    assert left.running
+    assert left.refused == {}
+    assert len(told) == 1
+    assert "s3cret" not in f"{told} {left} {tracker.where()}"
+
+
+def test_a_store_that_mlflow_cannot_open_is_reported(tmp_path: Path) -> None:
+    (tmp_path / "mlflow.db").write_text("this is no database, but a text of more than a hundred bytes" * 3)
+    told: list[str] = []
+    with start(tmp_path, "x", notify=told.append) as tracker:
+        tracker.trials([trial(0)])
+        wait(lambda: bool(told))
+        left = tracker.close(patience=0.1)
+    assert left.trials == {0}
+    assert left.reason is not None
+    assert "not a database" in left.reason
+
+
+def test_leaving_the_block_says_how(home: Path) -> None:
+    with start(home, "good") as tracker:
+        tracker.where(20)
+    assert client(home).get_run(tracker.where()["run_id"]).info.status == "FINISHED"
+    for error, status in ((ZeroDivisionError, "FAILED"), (KeyboardInterrupt, "KILLED")):
+        with pytest.raises(error), start(home, error.__name__) as tracker:  # noqa: PT012
+            tracker.where(20)
+            raise error
+        assert client(home).get_run(tracker.where()["run_id"]).info.status == status
+
+
+def test_reap_ends_what_nobody_works_on(home: Path) -> None:
+    tracker = start(home, "reaped")
+    run = tracker.where(20)["run_id"]
+    assert reap(local_store(home), "another") == 0
+    assert reap(local_store(home), "reaped") == 1
+    assert client(home).get_run(run).info.status == "KILLED"
+    assert not tracker.close().any
+
+
+def test_messages_keep_every_bit() -> None:
+    for one in finished(odd_trials()):
+        again = decode_finished(unpack(pack(encode_finished(one))))
+        assert again.at == one.at
+        assert repr(replace(again.record, curves=None)) == repr(replace(one.record, curves=None))  # type: ignore[arg-type]
+        for a, b in zip(again.record.curves, one.record.curves, strict=True):
+            np.testing.assert_array_equal(a, b)
+            assert a.dtype == np.float32
+    assert decode_parent(unpack(pack(encode_parent(PARENT)))) == PARENT
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("postgresql://me:pw@h:5/d", "postgresql://me:***@h:5/d"),
+        ("postgresql+psycopg2://me:p@w/1@h/d", "postgresql+psycopg2://me:***@h/d"),
+        ("postgresql://h/d?user=me&password=pw&x=1", "postgresql://h/d?user=me&password=***&x=1"),
+        ("http://:tok@h and http://a:b@c/", "http://:***@h and http://a:***@c/"),
+        ("https://h:5000/x?access_token=t", "https://h:5000/x?access_token=***"),
+        ("sqlite:////home/me/mlflow.db", "sqlite:////home/me/mlflow.db"),
+        ("postgresql://me@h/d", "postgresql://me@h/d"),
+        (
+            'could not connect to "postgresql://me:pw@h/d": no',
+            'could not connect to "postgresql://me:***@h/d": no',
+        ),
+    ],
+)
+def test_passwords_are_not_shown(text: str, shown: str) -> None:
+    assert redact(text) == shown
+
+
+@pytest.mark.parametrize(
+    ("uri", "word"),
+    [
+        ("./mlruns", "sqlite:///FILE"),
+        ("file:///tmp/mlruns", "sqlite:///FILE"),
+        ("databricks", "sqlite:///FILE"),
+        ("http://", "names no host"),
+        ("http://me:s3cret@127.0.0.1:{port}", "does not answer"),
+        ("http://127.0.0.1:x", "does not answer"),
+        ("http://no-such-host.invalid", "does not answer"),
+        ("postgresql://me:s3cret@127.0.0.1:{port}/d", "does not answer"),
+        ("postgresql+nodriver://me:s3cret@h/d", "not a database address"),
+        ("sqlite://", "names no file"),
+        ("sqlite:///{tmp}/text.db", "no SQLite database"),
+        ("sqlite:///{tmp}/text.db/below/mlflow.db", "cannot be written"),
+        ("sqlite:////proc/nowhere/mlflow.db", "cannot be written"),
+    ],
+)
+def test_an_address_that_cannot_be_used_is_a_sentence(uri: str, word: str, tmp_path: Path) -> None:
+    (tmp_path / "text.db").write_text("not a database at all")
+    begun = time.perf_counter()
+    with pytest.raises(StoreError) as error:
+        check_reachable(uri.format(port=free_port(), tmp=tmp_path), timeout=1.0)
+    assert time.perf_counter() - begun < 5.0
+    assert word in str(error.value)
+    assert "\n" not in str(error.value)
+    assert "s3cret" not in str(error.value)
+
+
+def test_a_store_that_can_be_made_is_reachable(home: Path, tmp_path: Path) -> None:
+    check_reachable(local_store(tmp_path / "new" / "home"))
+    check_reachable(local_store(home))
+    assert not (tmp_path / "new").exists()
+
+
+def test_what_the_parent_is_told() -> None:
+    outcome = outcomes.regression(12)
+    told = final(outcome, "housing", {}, None)
+    assert told.metrics["test_rmse"] == outcome.test.value  # type: ignore[union-attr]
+    assert all(isinstance(value, float) for value in told.metrics.values())
+    assert "95% interval" in told.note
+    searched = final(replace(outcome, test=None), "housing", {}, None)
+    assert searched.tags["outcome"] == "searched"
+    assert "has not been opened" in searched.note
+    nothing = final(replace(outcome, test=None, selection=None, trials=()), "housing", {}, None)
+    assert nothing.params == {}
+    assert "No trial could be chosen" in nothing.note
+    look = final(outcomes.with_look(outcome, 3), "housing", {}, None)
+    assert "look 3" in look.note
+
+
+def test_the_link_lists_trials_best_first() -> None:
+    link = trials_link("1", "abc", "rmse", "minimize")
+    assert link.startswith("#/experiments/1/runs?")
+    assert "orderByAsc=true" in link
+    assert "workflowType=machine_learning" in link
+    assert " " not in link
+
+
+def test_the_trainer_imports_no_mlflow() -> None:
+    heavy = ("mlflow", "jax", "pandas", "sqlalchemy")
+    code = f"import sys, workbench.tracking; print([m for m in {heavy} if m in sys.modules])"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == "[]"
+
+
+@pytest.fixture
+def linear_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, pd.DataFrame]:
+    """A saved model and raw rows for it."""
+    monkeypatch.setitem(sys.modules, "workbench.data.preprocess", stand_ins.module())
+    return stand_ins.linear_model(tmp_path / "model")

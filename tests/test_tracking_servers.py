@@ -1,0 +1,325 @@
+"""The tracker against real servers: MLflow's own over HTTP, killed and started again, and PostgreSQL."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import sqlalchemy as sa
+
+from tests import outcomes, stand_ins
+from tests.tracking_cases import PARENT, finished, odd_trials, trial
+from workbench import savedmodel, tracking_bulk, tracking_client
+from workbench.errors import StoreError
+from workbench.tracking import Tracker, check_reachable, reap
+from workbench.tracking_address import with_driver
+
+pytestmark = [
+    pytest.mark.slow,
+    # MLflow 3.17 uses what SQLAlchemy 2.1 deprecates, and warns of its own types.
+    pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy is deprecated"),
+    pytest.mark.filterwarnings("ignore:.*Any type hint is inferred as AnyType"),
+]
+
+
+class Server:
+    """An MLflow server over a store in `folder`, that can be killed and started again on the same port."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        self.uri = f"http://127.0.0.1:{self.port}"
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        command = [
+            sys.executable,
+            "-m",
+            "mlflow",
+            "server",
+            "--host",
+            "127.0.0.1",
+            "--port",
+            str(self.port),
+            "--workers",
+            "1",
+        ]
+        command += [
+            "--backend-store-uri",
+            f"sqlite:///{self.folder}/server.db",
+            "--artifacts-destination",
+            str(self.folder / "files"),
+        ]
+        environment = os.environ | {
+            "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+            "MLFLOW_DISABLE_TELEMETRY": "true",
+        }
+        self.process = subprocess.Popen(
+            command, env=environment, cwd=self.folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )  # fmt: skip
+        wait(self.answers, 90)
+
+    def answers(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"{self.uri}/health", timeout=1):
+                return True
+        except OSError:
+            return False
+
+    def kill(self) -> None:
+        if self.process is not None:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+            self.process = None
+
+
+def wait(condition: Callable[[], bool], seconds: float) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.05)
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    server = Server(tmp_path)
+    yield server
+    server.kill()
+
+
+@pytest.fixture(scope="module")
+def postgres() -> Iterator[str]:
+    """A PostgreSQL server of our own on a free port, with a password."""
+    pytest.importorskip("psycopg2", reason="psycopg2 is not installed: pip install 'workbench[postgres]'")
+    found = [shutil.which("initdb"), *map(str, Path("/usr/lib/postgresql").glob("*/bin/initdb"))]
+    initdb = next((path for path in found if path), None)
+    if initdb is None:
+        pytest.skip("no PostgreSQL server programs (initdb) on this machine")
+    user = "postgres" if os.geteuid() == 0 else None  # it refuses to run as root
+    folder = Path(tempfile.mkdtemp(prefix="postgres-"))
+    (folder / "password").write_text("s3cret")
+    if user:
+        try:
+            for path in (folder, folder / "password"):
+                shutil.chown(path, user)
+        except LookupError:
+            pytest.skip("running as root, and there is no user postgres to run the server as")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    programs, data = Path(initdb).resolve().parent, folder / "data"
+    options = ["-U", "me", "-A", "scram-sha-256", f"--pwfile={folder / 'password'}", "--no-sync"]
+    subprocess.run(
+        [programs / "initdb", "-D", data, *options], user=user, cwd="/", check=True, capture_output=True
+    )
+    process = subprocess.Popen(
+        [programs / "postgres", "-D", data, "-h", "127.0.0.1", "-p", str(port), "-k", folder, "-F"],
+        user=user, cwd="/", stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    uri = f"postgresql://me:s3cret@127.0.0.1:{port}/postgres"
+    wait(lambda: reachable(uri), 30)
+    yield uri
+    process.send_signal(signal.SIGINT)
+    process.wait(timeout=30)
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def database(postgres: str) -> str:
+    """An empty database."""
+    name = f"test_{time.monotonic_ns()}"
+    engine = sa.create_engine(with_driver(postgres), isolation_level="AUTOCOMMIT", poolclass=sa.NullPool)
+    with engine.connect() as connection:
+        connection.exec_driver_sql(f"CREATE DATABASE {name}")
+    return postgres.removesuffix("postgres") + name
+
+
+def reachable(uri: str) -> bool:
+    try:
+        check_reachable(uri)
+    except StoreError:
+        return False
+    return True
+
+
+def client(uri: str) -> Any:
+    from mlflow import MlflowClient
+
+    return MlflowClient(with_driver(uri), with_driver(uri))
+
+
+def everything(uri: str) -> dict[str, Any]:
+    """All that MLflow says of each run, but for ids."""
+    c = client(uri)
+    told = {}
+    for run in c.search_runs([e.experiment_id for e in c.search_experiments()]):
+        info, data = run.info, run.data
+        times = (info.start_time, info.end_time) if "trial" in data.tags else None
+        tags = {k: v for k, v in data.tags.items() if k != "mlflow.parentRunId"}
+        histories = {
+            key: sorted((m.step, m.timestamp, m.value) for m in c.get_metric_history(info.run_id, key))
+            for key in data.metrics
+        }
+        told[info.run_name] = (info.status, times, data.params, data.metrics, tags, histories)
+    return told
+
+
+def test_a_server_that_comes_and_goes(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Down at the start, killed twice in the middle, and everything there once at the end; then the model."""
+    monkeypatch.setitem(sys.modules, "workbench.data.preprocess", stand_ins.module())
+    told: list[str] = []
+    tracker = Tracker.open(server.uri, PARENT, artifacts=tmp_path / "unused", notify=told.append)
+    tracker.trials(trial(number) for number in range(8))
+    wait(lambda: bool(told), 30)
+    server.start()
+    wait(lambda: tracker.backlog == 0, 60)
+    assert "is back" in told[-1]
+    for first in (8, 40):
+        tracker.trials(trial(number, 10) for number in range(first, first + 32))
+        time.sleep(0.8)
+        server.kill()
+        time.sleep(0.5)
+        server.start()
+    tracker.trials([trial(72), trial(73, params={"no\tgood": 1.0}), trial(74)])
+    folder, rows = stand_ins.linear_model(tmp_path / "model")
+    (tmp_path / "figure.png").write_bytes(b"png")
+    tracker.finish(outcomes.classification(8), files={"figures/f.png": tmp_path / "figure.png"}, model=folder)
+    left = tracker.close(timeout=120, patience=60)
+    assert left.trials == {73}
+    assert "no\\tgood" in left.refused[73] or "no\tgood" in left.refused[73]
+    assert not left.final
+    assert not left.running
+    c, run = client(server.uri), tracker.where()["run_id"]
+    found = {
+        r.info.run_name: r
+        for r in c.search_runs([tracker.where()["experiment_id"]], f"tags.mlflow.parentRunId = '{run}'")
+    }
+    whole = {f"trial-{n:04d}" for n in range(75)}
+    assert set(found) == whole
+    assert all(r.info.status == "FINISHED" for name, r in found.items() if name != "trial-0073")
+    assert found["trial-0073"].info.status == "KILLED"
+    for number in (8, 39, 40, 71):
+        history = c.get_metric_history(found[f"trial-{number:04d}"].info.run_id, "train_loss")
+        assert sorted(m.step for m in history) == list(range(1, 11))
+    import mlflow
+
+    mlflow.set_tracking_uri(server.uri)
+    mlflow.set_registry_uri(server.uri)
+    for address in ("models:/digits-mlp@champion", f"runs:/{run}/model"):
+        pd.testing.assert_frame_equal(
+            mlflow.pyfunc.load_model(address).predict(rows), savedmodel.load(folder).predict(rows)
+        )
+    assert reap(server.uri) == 0
+    assert not (tmp_path / "unused").exists()
+
+
+def test_postgres_and_sqlite_say_the_same(database: str, tmp_path: Path) -> None:
+    told = []
+    for module, uri in (
+        (tracking_bulk, f"sqlite:///{tmp_path}/a.db"), (tracking_bulk, with_driver(database)),
+    ):  # fmt: skip
+        store = module.connect(uri, str(tmp_path))
+        assert store is not None
+        experiment, run, _ = module.open_parent(store, PARENT, session="one")
+        for _ in range(2):
+            module.write(store, PARENT, experiment, run, finished(odd_trials()))
+            module.write(store, PARENT, experiment, run, finished([trial(n) for n in range(5, 50)]))
+        module.end(store, run, "FINISHED", session="one")
+        store.engine.dispose()
+        told.append(everything(uri))
+    assert len(told[0]) == 51
+    assert told[0] == told[1]
+    other = tracking_client.connect(with_driver(database), str(tmp_path))
+    assert tracking_client.open_parent(other, PARENT, session=None)[2] == tuple(range(50))
+
+
+def test_two_trackers_share_a_postgres_study(
+    database: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Both start at once on an empty database; one owns the study, the other joins; both bring all trials."""
+    told: list[str] = []
+    trackers = [
+        Tracker.open(database, PARENT, artifacts=tmp_path, joins=joins, notify=told.append)
+        for joins in (False, True)
+    ]
+    start = time.monotonic()
+    for tracker in trackers:
+        tracker.trials(trial(number, 100) for number in range(128))
+    assert [tracker.close(timeout=120).any for tracker in reversed(trackers)] == [False, False]
+    with capsys.disabled():
+        print(f"\n128 trials of 300 points, two writers, PostgreSQL: {time.monotonic() - start:.1f} s")
+    assert told == []
+    assert trackers[0].where() == trackers[1].where()
+    assert "s3cret" not in str(trackers[0].where())
+    assert len(everything(database)) == 129
+    run = client(database).get_run(trackers[0].where()["run_id"])
+    assert run.info.status == "FINISHED"
+    assert "s3cret" not in str(run.to_dictionary())
+
+
+def test_wrong_password_is_a_sentence(postgres: str) -> None:
+    with pytest.raises(StoreError, match="password authentication failed") as error:
+        check_reachable(postgres.replace("s3cret", "wr0ng"))
+    assert "wr0ng" not in str(error.value)
+
+
+def test_a_thousand_trials_do_not_slow_the_trainer(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """1,000 trials of 400 points; meanwhile this process computes, and notices next to nothing."""
+    trials = [trial(number, 133) for number in range(1000)]
+
+    def work() -> float:
+        begun, total = time.perf_counter(), 0
+        for i in range(3_000_000):
+            total += i * i
+        return time.perf_counter() - begun
+
+    alone = min(work() for _ in range(3))
+    tracker = Tracker.open(f"sqlite:///{tmp_path}/mlflow.db", PARENT, artifacts=tmp_path)
+    start, beside = time.monotonic(), []
+    for first in range(0, 1000, 50):
+        tracker.trials(trials[first : first + 50])
+        beside.append(work())
+    assert not tracker.close(timeout=120).any
+    seconds = time.monotonic() - start
+    with capsys.disabled():
+        print(
+            f"\n1,000 trials of 400 points: {seconds:.1f} s; trainer alone {alone:.3f} s, "
+            f"beside {sorted(beside)[10]:.3f} s"
+        )
+    assert seconds < 60
+    assert sorted(beside)[10] < 1.5 * alone
+
+
+def test_writers_meet_their_own_study_only(tmp_path: Path) -> None:
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    trackers = [Tracker.open(uri, replace(PARENT, study=f"s{i}"), artifacts=tmp_path) for i in range(3)]
+    for tracker in trackers:
+        tracker.trials(trial(number) for number in range(40))
+    assert not any(tracker.close().any for tracker in trackers)
+    c = client(uri)
+    for tracker in trackers:
+        where = tracker.where()
+        assert (
+            len(c.search_runs([where["experiment_id"]], f"tags.mlflow.parentRunId = '{where['run_id']}'"))
+            == 40
+        )

@@ -1,0 +1,70 @@
+"""Trials and studies that the tests of the tracker share."""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+
+from workbench.tracking import Parent
+from workbench.tracking_process import ENVIRONMENT
+from workbench.tracking_rows import Finished
+from workbench.types import Curves, TrialRecord
+
+os.environ.update({key: value for key, value in ENVIRONMENT.items() if key != "PYTHONWARNINGS"})
+
+PARENT = Parent(
+    study="digits-mlp-0a1b2c3d", name="digits-mlp", metric="accuracy", direction="maximize",
+    question="How well?", seed=0, params={"epochs": 50}, tags={"sampler": "tpe"},
+)  # fmt: skip
+
+
+def trial(number: int, epochs: int = 4, **changes: object) -> TrialRecord:
+    """A finished trial whose every number follows from its own."""
+    draw = np.random.default_rng(number)
+    fields: dict[str, object] = {
+        "number": number,
+        "params": {
+            "learning_rate": float(draw.uniform(1e-4, 1e-1)),
+            "width": int(draw.integers(8, 64)),
+            "activation": "relu",
+        },
+        "state": "complete",
+        "reason": "finished",
+        "value": float(draw.uniform(0.5, 1.0)),
+        "epochs": epochs,
+        "best_epoch": max(1, epochs // 2),
+        "curves": Curves(*draw.random((3, epochs), dtype=np.float32)),
+        "seed": number + 100,
+        "recipe": "abcd1234",
+        "seconds": 1.5,
+    } | changes
+    return TrialRecord(**fields)  # type: ignore[arg-type]
+
+
+def odd_trials() -> list[TrialRecord]:
+    """One of every state, with values that are no numbers among them."""
+    nan, inf = float("nan"), float("inf")
+    curve = np.array([0.5, inf, nan], np.float32)
+    return [
+        trial(0),
+        trial(
+            1,
+            3,
+            state="pruned",
+            reason="diverged",
+            value=None,
+            best_epoch=0,
+            curves=Curves(curve, -curve, curve),
+        ),
+        trial(2, 2, state="pruned", reason="pruned", value=0.9999),
+        trial(3, 0, state="failed", reason="error", value=None, best_epoch=0),
+        trial(4, 5, reason="early stopped", params={}),
+        trial(5, 3, value=nan),
+        trial(6, params={"note": "x" * 7000, "names": "ünïcode 'quoted' \"twice\" %s :p ?"}),
+    ]
+
+
+def finished(trials: list[TrialRecord], at: float = 1_700_000_000.25) -> list[Finished]:
+    """All finished at one time."""
+    return [Finished(record, at) for record in trials]

@@ -1,0 +1,66 @@
+"""A research workbench for neural networks: fused searches and honest test scores.
+
+    import workbench as wb
+
+    study = wb.vary(wb.read_study("studies/digits-mlp.toml"), depth=2)
+    result = wb.run(study, wb.resolve(home="runs"))
+    model = wb.load_model(...)
+
+Names are loaded when first used, so that importing the package is quick.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from workbench.losses import register as register_loss
+    from workbench.models import Model
+    from workbench.models import register as register_model
+    from workbench.places import resolve
+    from workbench.savedmodel import load as load_model
+    from workbench.study import Study, read_study, vary
+    from workbench.workflow import confirm, run, search
+
+__all__ = [
+    "Model",
+    "Study",
+    "confirm",
+    "load_model",
+    "read_study",
+    "register_loss",
+    "register_model",
+    "resolve",
+    "run",
+    "search",
+    "vary",
+]
+
+_HOMES = {
+    "Model": ("models", "Model"),
+    "Study": ("study", "Study"),
+    "confirm": ("workflow", "confirm"),
+    "load_model": ("savedmodel", "load"),
+    "read_study": ("study", "read_study"),
+    "register_loss": ("losses", "register"),
+    "register_model": ("models", "register"),
+    "resolve": ("places", "resolve"),
+    "run": ("workflow", "run"),
+    "search": ("workflow", "search"),
+    "vary": ("study", "vary"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    """The public name, from the module where it lives (PEP 562)."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module, attribute = _HOMES[name]
+    value = getattr(importlib.import_module(f"{__name__}.{module}"), attribute)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,181 @@
+"""The command line: options, exit statuses, and what goes to which stream.
+
+Each command is a line in `COMMANDS` and a function in `commands`. Nothing heavy is imported before a command
+runs, so that `--help` answers at once. Exit status: 0 done, 1 the work failed, 2 bad input (one sentence),
+130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any, NamedTuple, NoReturn
+
+from workbench.errors import InputError, WorkbenchError
+from workbench.streams import Output, output
+
+__all__ = ["COMMANDS", "Command", "main"]
+
+
+class Command(NamedTuple):
+    """A command: its line of help, the options it takes, and its arguments. Its work is `commands.NAME`."""
+
+    summary: str
+    options: tuple[str, ...]
+    arguments: tuple[str, ...] = ()
+
+
+_OPTIONS: dict[str, dict[str, Any]] = {
+    "study": {"metavar": "STUDY", "help": "a study file, such as studies/digits-mlp.toml"},
+    "--home": {"metavar": "DIR", "help": "what holds everything embedded ($WORKBENCH_HOME, else runs/)"},
+    "--tracking-uri": {"metavar": "URI", "help": "an MLflow server or database ($MLFLOW_TRACKING_URI)"},
+    "--storage": {"metavar": "URL", "help": "an Optuna database URL ($WORKBENCH_STORAGE)"},
+    "--trials": {"metavar": "N", "help": "the study's total budget of trials, instead of [search] trials"},
+    "--search-only": {"action": "store_true", "help": "stop before the test set"},
+    "--verify": {"action": "store_true", "help": "say whether the chain of openings is whole"},
+    "--port": {"metavar": "PORT", "default": "5000", "help": "port of the UI on 127.0.0.1 (5000)"},
+    "--json": {"action": "store_true", "help": "print one JSON object, the rest on standard error"},
+    "--debug": {"action": "store_true", "help": "show the traceback of an unexpected error"},
+}
+_PLACES = ("--home", "--tracking-uri", "--storage")
+_ALWAYS = ("--json", "--debug")
+
+COMMANDS: dict[str, Command] = {
+    "run": Command(
+        "search, choose, retrain over seeds, open the test set once, report",
+        ("--trials", "--search-only", *_PLACES),
+        ("study",),
+    ),
+    "confirm": Command("open the test set of a finished search", ("--trials", *_PLACES), ("study",)),
+    "check": Command("validate and plan; train nothing", ("--trials", *_PLACES), ("study",)),
+    "show": Command(
+        "best trials, importances, diagnosis; write the report", ("--trials", *_PLACES), ("study",)
+    ),
+    "ledger": Command("every opening of every test set", ("--verify", *_PLACES)),
+    "ui": Command("the MLflow UI over the same store, on loopback", ("--port", "--home", "--tracking-uri")),
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command. Returns the exit status and raises nothing but what --help and --version raise."""
+    argv = sys.argv[1:] if argv is None else list(argv)
+    with output(json="--json" in argv) as out:
+        try:
+            return _run(_options(argv), out)
+        except KeyboardInterrupt:
+            return _fail(out, "workbench: interrupted; run the same command again to go on from here", 130)
+        except WorkbenchError as error:
+            return _fail(out, _one_line(str(error)), error.exit_status)
+        except Exception as error:
+            return _fail(out, f"workbench: unexpected {_unexpected(error, argv)}", 1)
+
+
+def _run(options: argparse.Namespace, out: Output) -> int:
+    from workbench import commands
+
+    work = getattr(commands, options.command)
+    status: int = work(options, out)
+    return status
+
+
+def _options(argv: Sequence[str]) -> argparse.Namespace:
+    options, unknown = _parser().parse_known_args(argv)
+    if not unknown:
+        return options
+    from workbench.wording import nearest
+
+    command = options.command
+    close = nearest(unknown[0].partition("=")[0], (*COMMANDS[command].options, *_ALWAYS))
+    hint = f"did you mean {close}?" if close else f"see workbench {command} --help"
+    raise InputError(f"workbench {command}: {unknown[0]} is not understood here; {hint}")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="workbench",
+        description="A research workbench for neural networks: fused searches and honest test scores.",
+        epilog="workbench COMMAND --help tells the options of a command.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action=_Version, nargs=0, help="show the version")
+    commands = parser.add_subparsers(title="commands", dest="command", metavar="COMMAND", required=True)
+    for name, command in COMMANDS.items():
+        sub = commands.add_parser(
+            name,
+            help=command.summary,
+            description=f"{command.summary[0].upper()}{command.summary[1:]}.",
+            allow_abbrev=False,
+        )
+        for option in (*command.arguments, *command.options, *_ALWAYS):
+            sub.add_argument(option, **_OPTIONS[option])
+    return parser
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse, but a mistake is an InputError like every other: one sentence and no usage lines."""
+
+    def error(self, message: str) -> NoReturn:
+        if "invalid choice" in message:
+            from workbench.wording import nearest
+
+            word = message.split("'")[1]
+            close = nearest(word, tuple(COMMANDS))
+            raise InputError(
+                f"workbench {word}: is not a command; "
+                + (f"did you mean {close}?" if close else f"the commands are {', '.join(COMMANDS)}")
+            )
+        raise InputError(f"{self.prog}: {message}; see {self.prog} --help")
+
+
+class _Version(argparse.Action):
+    def __call__(self, parser: argparse.ArgumentParser, *unused: object) -> None:
+        from importlib.metadata import version
+
+        print(f"workbench {version('workbench')}")
+        parser.exit()
+
+
+def _fail(out: Output, message: str, status: int) -> int:
+    print(message, file=sys.stderr)
+    out.result(
+        {"status": "interrupted" if status == 130 else "failed", "error": message, "exit_status": status}
+    )
+    return status
+
+
+def _unexpected(error: Exception, argv: Sequence[str]) -> str:
+    """Says what happened in one line, and keeps the traceback where it can be found."""
+    import time
+    import traceback
+
+    what = _one_line(f"{type(error).__name__}: {error}")
+    text = "".join(traceback.format_exception(error))
+    if "--debug" in argv:
+        print(text, file=sys.stderr)
+        return what
+    from workbench.places import resolve
+    from workbench.tracking_address import redact
+
+    try:
+        logs = resolve(_value_of("--home", argv)).logs
+        logs.mkdir(parents=True, exist_ok=True)
+        path = logs / f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.txt"
+        path.write_text(redact(f"workbench {' '.join(argv)}\n\n{text}"), encoding="utf-8")
+    except (OSError, WorkbenchError):
+        return f"{redact(what)}; add --debug to see the traceback"
+    return f"{redact(what)}; the traceback is in {path}"
+
+
+def _value_of(option: str, argv: Sequence[str]) -> str | None:
+    for word, following in zip(argv, [*argv[1:], None], strict=True):
+        if word == option:
+            return following
+        if word.startswith(f"{option}="):
+            return word.partition("=")[2]
+    return None
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())

@@ -1,0 +1,116 @@
+"""The commands, one function each: options in, exit status out. The work itself is done in `workflow`."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+from workbench import present
+from workbench.display import watching
+from workbench.errors import DataError, InputError
+from workbench.places import Places, resolve
+from workbench.streams import Output
+from workbench.study import Study, read_study
+
+__all__ = ["check", "confirm", "ledger", "run", "show", "ui"]
+
+
+def run(options: argparse.Namespace, out: Output) -> int:
+    """Search, choose, retrain over seeds, open the test set once, report."""
+    study, places = _study(options), _places(options)
+    from workbench import workflow
+
+    with _named(study), watching() as watch:
+        result = workflow.run(study, places, search_only=options.search_only, watch=watch)
+    return _finish(result, out, study, places)
+
+
+def confirm(options: argparse.Namespace, out: Output) -> int:
+    """Open the test set of a finished search."""
+    study, places = _study(options), _places(options)
+    from workbench import workflow
+
+    with _named(study), watching() as watch:
+        result = workflow.confirm(study, places, watch)
+    return _finish(result, out, study, places)
+
+
+def check(options: argparse.Namespace, out: Output) -> int:
+    """Validate and plan; train nothing."""
+    study, places = _study(options), _places(options)
+    from workbench import workflow
+
+    with _named(study):
+        result = workflow.check(study, places)
+    if not out.json:
+        present.check(result, study)
+    out.result(result)
+    return 0
+
+
+def show(options: argparse.Namespace, out: Output) -> int:
+    """Best trials, importances, curves, diagnosis; writes the report."""
+    study, places = _study(options), _places(options)
+    from workbench import workflow
+
+    result = workflow.show(study, places)
+    if not out.json:
+        present.show(result, study, places)
+    out.result(result)
+    return 0
+
+
+def ledger(options: argparse.Namespace, out: Output) -> int:
+    """Every opening of every test set; with --verify, exit status 1 if the chain is broken."""
+    places = _places(options)
+    from workbench import workflow
+
+    result = workflow.ledger(places, options.verify)
+    if not out.json:
+        present.ledger(result)
+    out.result(result)
+    return 1 if options.verify and not result["verified"] else 0
+
+
+def ui(options: argparse.Namespace, out: Output) -> int:
+    """The MLflow UI over the same store, until Ctrl-C."""
+    from workbench import viewer
+
+    if not options.port.isascii() or not options.port.isdigit() or not 1 <= int(options.port) <= 65535:
+        raise InputError(f"--port = {options.port}: must be a whole number from 1 to 65535")
+    return viewer.serve(_places(options), int(options.port), out)
+
+
+def _study(options: argparse.Namespace) -> Study:
+    study = read_study(options.study)
+    if options.trials is None:
+        return study
+    text: str = options.trials
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= 1_000_000:
+        raise InputError(
+            f"--trials = {text}: must be a whole number from 1 to 1000000, the study's total budget"
+        )
+    return replace(study, search=replace(study.search, trials=int(text)))
+
+
+def _places(options: argparse.Namespace) -> Places:
+    return resolve(options.home, options.tracking_uri, getattr(options, "storage", None))
+
+
+@contextmanager
+def _named(study: Study) -> Iterator[None]:
+    """A complaint about data begins with the study file that asks for them."""
+    try:
+        yield
+    except DataError as error:
+        raise DataError(f"{study.path}: {error}") from error
+
+
+def _finish(result: dict[str, Any], out: Output, study: Study, places: Places) -> int:
+    if not out.json:
+        present.run(result, study, places)
+    out.result(result)
+    return 130 if result["status"] == "interrupted" else 0

@@ -1,0 +1,83 @@
+"""Opening the test set: once, after the choice is frozen, with the ledger's row written first.
+
+The order of events is the point of this file. The delivered model lies on disk and its fingerprint is the choice; the
+ledger commits the opening; only then are test rows loaded, scored with the model as it was saved, and the score recorded.
+A process that dies in between leaves an opening without a score, and the next call finishes the same look.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from workbench import ledger, savedmodel
+from workbench.data import Dataset
+from workbench.data.seal import SealedTest, row_marks, unseal
+from workbench.evaluate import Evaluation, evaluate
+from workbench.ledger import Ledger, Recorded
+from workbench.types import Array, Opening, TestScore
+
+__all__ = ["Confirmed", "confirm", "fingerprint"]
+
+
+class Confirmed(NamedTuple):
+    """What the ledger holds, and what the opening showed; the latter only in the call that opened."""
+
+    recorded: Recorded
+    outputs: Array | None  # [N, K] on the test rows
+    targets: Array | None
+
+
+def confirm(
+    book: Ledger,
+    *,
+    study: str,
+    dataset: Dataset,
+    sealed: SealedTest,
+    model: Path,
+    metric: str,
+    tell: Callable[[str], None],
+) -> Confirmed:
+    """The test score of a study: taken now if nobody has, else the recorded one.
+
+    model  folder of the delivered model
+    tell   hears of a further look at rows that were opened before
+
+    Raises DataError if the test rows cannot be loaded or have changed since the seal was made, StoreError if the
+    ledger cannot be written.
+    """
+    choice = fingerprint(model)
+    with ledger.opened(
+        book, study=study, name=dataset.name, seal=sealed.fingerprint, rows=sealed.rows, choice=choice
+    ) as entry:
+        if isinstance(entry, Recorded):
+            return Confirmed(entry, None, None)
+        rows = unseal(sealed, dataset, entry)
+        opening = ledger.meet(book, entry, row_marks(rows))
+        if opening.look > 1:
+            tell(
+                f"look {opening.look} at these test rows: an earlier study opened them before, so the interval is widened"
+            )
+        predictor = savedmodel.load(model)
+        x = np.asarray(predictor.preprocessor.transform(rows.x), np.float32)
+        outputs = predictor.outputs(x)
+        if predictor.task == "regression":
+            outputs = outputs * predictor.scale + predictor.shift
+        scored = evaluate(metric, outputs, rows.target, look=opening.look)
+        return Confirmed(ledger.record(book, opening, _score(metric, scored, opening)), outputs, rows.target)
+
+
+def fingerprint(model: Path) -> str:
+    """SHA-256 of everything the choice consists of: parameters, preprocessing, threshold, recipe."""
+    digest = hashlib.sha256()
+    for name in ("model.json", "parameters.npz"):
+        digest.update((model / name).read_bytes())
+    return digest.hexdigest()
+
+
+def _score(metric: str, scored: Evaluation, opening: Opening) -> TestScore:
+    return TestScore(metric, scored.value, scored.low, scored.high, scored.rows, opening.look)

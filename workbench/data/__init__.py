@@ -1,0 +1,33 @@
+"""Data: from a study's `[data]` table to arrays for training, with the test rows under seal. Knows no model.
+
+dataset, sealed = load(spec)                     development rows; a promise of test rows
+fold, preprocessor = prepare(dataset)            arrays for training; what made them
+rows = unseal(sealed, dataset, opening)          test rows, against the ledger's Opening
+preprocessor.transform(read_rows("new.csv"))     features of new rows
+"""
+
+from __future__ import annotations
+
+from workbench.data.builtin import BUILTIN
+from workbench.data.dataset import Dataset
+from workbench.data.loading import load, prepare
+from workbench.data.preprocess import Preprocessor
+from workbench.data.seal import Rows, SealedTest, row_marks, unseal
+from workbench.data.sources import read_rows
+from workbench.data.splits import split_rows
+from workbench.data.tables import Column
+
+__all__ = [
+    "BUILTIN",
+    "Column",
+    "Dataset",
+    "Preprocessor",
+    "Rows",
+    "SealedTest",
+    "load",
+    "prepare",
+    "read_rows",
+    "row_marks",
+    "split_rows",
+    "unseal",
+]

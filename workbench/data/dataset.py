@@ -1,0 +1,97 @@
+"""Development rows, ready to be looked at: what a study may see before its test set is opened."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+
+from workbench.data import preprocess
+from workbench.data.tables import Column
+from workbench.types import Array, DataSpec, Task
+
+__all__ = ["Dataset"]
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Made by `load`. It holds training and validation rows and no test row.
+
+    rows                a table of `columns`, or an array [N, *F]
+    target              int32 codes [N] into `classes`, or float32 [N, K]
+    train, validation   positions in `rows`, sorted
+    fingerprint         SHA-256 of rows, targets and split
+    """
+
+    name: str
+    spec: DataSpec
+    task: Task
+    target_name: str
+    columns: tuple[Column, ...]  # none for arrays
+    rows: pd.DataFrame | Array
+    target: Array
+    classes: tuple[str, ...]  # none for regression
+    train: Array
+    validation: Array
+    fingerprint: str
+    notes: tuple[str, ...]  # sentences for the user
+    test_rows: int = 0
+
+    @cached_property
+    def input_shape(self) -> tuple[int, ...]:
+        """*F of one example as a model gets it, before polynomial features."""
+        rows = self.pick(self.train)
+        fitted = preprocess.fit(rows, self.columns, "none", where=self.name)
+        return fitted.transform(rows[:1]).shape[1:]
+
+    def pick(self, index: Array) -> pd.DataFrame | Array:
+        """Raw rows at these positions."""
+        return self.rows.iloc[index] if isinstance(self.rows, pd.DataFrame) else self.rows[index]
+
+    def examples(self, n: int) -> pd.DataFrame | Array:
+        """The first n raw training rows."""
+        return self.pick(self.train[:n])
+
+    def summary(self) -> Mapping[str, str | int | float]:
+        """Figures for people: sizes, kinds of columns, blanks, and the target, of development rows."""
+        sizes = {"train": len(self.train), "validation": len(self.validation), "test": self.test_rows}
+        found: dict[str, str | int | float] = {
+            "name": self.name,
+            "task": self.task,
+            "target": self.target_name,
+            "rows": sum(sizes.values()),
+            **sizes,
+        }
+        if isinstance(self.rows, pd.DataFrame):
+            found["columns"] = len(self.columns)
+            for kind in ("numeric", "boolean", "date", "category"):
+                n = sum(column.kind == kind for column in self.columns)
+                found |= {kind: n} if n else {}
+            blanks = self.rows.isna().sum()
+            found["blanks"] = int(blanks.sum())
+            some = ", ".join(f"{name} {count}" for name, count in blanks[blanks > 0].items())
+            found |= {"blank columns": some} if some else {}
+        else:
+            found["shape"] = " x ".join(map(str, self.rows.shape[1:]))
+        if self.task == "classification":
+            counts = np.bincount(self.target, minlength=len(self.classes))
+            shares = zip(self.classes, counts / counts.sum(), strict=True)
+            found["classes"] = len(self.classes)
+            found["balance"] = ", ".join(f"{name} {share:.1%}" for name, share in shares)
+        else:
+            for name, statistic in (
+                ("mean", np.mean),
+                ("deviation", np.std),
+                ("low", np.min),
+                ("high", np.max),
+            ):
+                values = np.atleast_1d(statistic(self.target.astype(np.float64), axis=0))
+                if len(values) == 1:
+                    found[f"target {name}"] = float(values[0])
+            if self.target.shape[1] > 1:
+                found["targets"] = self.target.shape[1]
+        found["fingerprint"] = self.fingerprint
+        return found

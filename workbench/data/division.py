@@ -1,0 +1,131 @@
+"""One source divided into training, validation and test rows, as the study asks.
+
+The split sees targets, so that classes are spread evenly, and the columns `group` and `time`; it sees no
+feature. Who calls this twice gets the same rows twice: the seal is opened by dividing again.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+
+from workbench.data import cells
+from workbench.data.raw import Source
+from workbench.data.splits import split_rows
+from workbench.data.targets import classes_of, infer_task, target_column, target_name
+from workbench.errors import DataError
+from workbench.types import Array, DataSpec, Split, Task
+from workbench.wording import nearest, toml
+
+__all__ = ["Division", "divide"]
+
+
+class Division(NamedTuple):
+    """Row numbers of a source, sorted; with official test rows, `test` is empty."""
+
+    train: Array
+    validation: Array
+    test: Array
+    target: str
+    task: Task
+    remarks: tuple[str, ...]
+
+
+def divide(source: Source, spec: DataSpec) -> Division:
+    """Divide the rows. Raises DataError if a column is not there or rows do not suffice."""
+    where = source.name
+    target = target_name(source, spec)
+    _check_names(source, spec, target)
+    column = target_column(source, target)
+    declared = spec.task or (source.task if target == source.target else None)
+    task, remark = infer_task(column, declared, f"{where}: target {toml(target)}")
+    codes, classes = classes_of(column) if task == "classification" else (None, ())
+    split = spec.split
+    if source.official:
+        split = Split(split.train, split.validation, 0.0)
+    group, time = _keys(source, spec)
+    train, validation, test = split_rows(
+        codes,
+        len(column),
+        split,
+        spec.seed,
+        stratify=task == "classification",
+        group=group,
+        time=time,
+        classes=classes,
+        where=where,
+    )
+    if codes is not None:
+        present = np.bincount(codes[train], minlength=len(classes)) > 0
+        if present.sum() < 2:
+            raise DataError(
+                f"{where}: all training rows are of class {toml(classes[int(present.argmax())])} when "
+                f"divided by [data] {'time' if spec.time else 'group'}; take another column"
+            )
+    return Division(train, validation, test, target, task, (remark,) if remark else ())
+
+
+def _check_names(source: Source, spec: DataSpec, target: str) -> None:
+    """Every column that the study names must be there. Raises DataError."""
+    asked = {
+        "features": spec.features or (),
+        "drop": spec.drop,
+        "categorical": spec.categorical,
+        "group": (spec.group,) if spec.group else (),
+        "time": (spec.time,) if spec.time else (),
+    }
+    if not isinstance(source.rows, pa.Table):
+        for key, names in asked.items():
+            if names:
+                raise DataError(
+                    f"{source.name}: [data] {key} names {toml(names[0])}, but an archive has none"
+                )
+        return
+    columns = source.rows.column_names
+    for key, names in asked.items():
+        for name in names:
+            if name == target and key != "categorical":
+                raise DataError(
+                    f"{source.name}: [data] {key} names the target {toml(name)}; take it out of {key}"
+                )
+            if name not in columns:
+                close = nearest(name, columns)
+                remedy = (
+                    f"did you mean {toml(close)}?" if close else f"the columns are {', '.join(columns[:12])}"
+                )
+                raise DataError(
+                    f"{source.name}: [data] {key} names {toml(name)}, which is not a column; {remedy}"
+                )
+
+
+def _keys(source: Source, spec: DataSpec) -> tuple[Array | None, Array | None]:
+    """Group codes [N] and times [N] as float64, where the study names them. Raises DataError."""
+    group = time = None
+    if spec.group:
+        group, _ = cells.labels(cells.as_arrow(source.rows[spec.group]))
+        _complete(source, "group", spec.group, group < 0)
+    if spec.time:
+        raw = cells.as_arrow(source.rows[spec.time])
+        form, values, _ = (None, None, None) if pa.types.is_timestamp(raw.type) else cells.numbers(raw)
+        if form is None:
+            form, moments, _ = cells.moments(raw)
+            values = np.where(np.isnat(moments), np.nan, moments.astype(np.int64).astype(np.float64))
+        if form is None:
+            raise DataError(
+                f"{source.name}: [data] time = {toml(spec.time)} holds neither numbers nor dates of one "
+                "form; write them as 2024-12-31"
+            )
+        assert values is not None
+        _complete(source, "time", spec.time, np.isnan(values))
+        time = values
+    return group, time
+
+
+def _complete(source: Source, key: str, name: str, blank: Array) -> None:
+    if blank.any():
+        raise DataError(
+            f"{source.name}: [data] {key} = {toml(name)} is blank in {int(blank.sum())} rows of "
+            f"{len(blank)}; fill them or drop those rows"
+        )

@@ -1,0 +1,131 @@
+"""Numbers that come from columns: dates as numbers, and monomials.
+
+A date becomes days since 1970-01-01, month, weekday (0 is Monday) and hour, as far as these vary on training
+rows. Monomials of numeric features up to a degree come in the order of scikit-learn's
+PolynomialFeatures(include_bias=False).
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from workbench.data.scaling import LARGEST, finite
+from workbench.data.tables import Column
+from workbench.errors import DataError
+from workbench.types import Array
+
+__all__ = [
+    "DATE_PARTS",
+    "MOST_FEATURES",
+    "block",
+    "date_part",
+    "expand",
+    "fills",
+    "monomial_names",
+    "monomials",
+    "varying_parts",
+    "vectors",
+]
+
+DATE_PARTS = ("days", "month", "weekday", "hour")
+#: More features than this are refused.
+MOST_FEATURES = 20_000
+
+
+def date_part(column: pd.Series, part: str) -> Array:
+    """[N] float64, NaN where the date is blank."""
+    if part == "days":
+        moments = column.to_numpy().astype("datetime64[us]")
+        days = moments.astype(np.int64) / 86_400e6
+        values: Array = np.where(np.isnat(moments), np.nan, days)
+        return values
+    found: Array = getattr(column.dt, part).to_numpy(np.float64)
+    return found
+
+
+def varying_parts(column: pd.Series) -> tuple[str, ...]:
+    """The parts of a date that differ between rows; its days if none do."""
+    found = []
+    for part in DATE_PARTS:
+        values = date_part(column, part)
+        values = values[~np.isnan(values)]
+        if len(values) and (values != values[0]).any():
+            found.append(part)
+    return tuple(found) or ("days",)
+
+
+def monomials(n: int, degree: int, where: str) -> list[tuple[int, ...]]:
+    """Which of n features each monomial multiplies, by rising degree. Raises DataError for too many."""
+    if n and math.comb(n + degree, degree) - 1 > MOST_FEATURES and degree > 1:
+        raise DataError(
+            f"{where}: [data] degree = {degree} makes {math.comb(n + degree, degree) - 1:,} features of {n}, "
+            f"more than {MOST_FEATURES:,}; lower it or name fewer [data] features"
+        )
+    return [m for d in range(1, degree + 1) for m in itertools.combinations_with_replacement(range(n), d)]
+
+
+def monomial_names(names: Sequence[str], terms: Sequence[tuple[int, ...]]) -> list[str]:
+    """Such as `age`, `age^2`, `age income`."""
+    written = []
+    for term in terms:
+        powers = [(names[j], term.count(j)) for j in dict.fromkeys(term)]
+        written.append(" ".join(name if power == 1 else f"{name}^{power}" for name, power in powers))
+    return written
+
+
+def expand(block: Array, terms: Sequence[tuple[int, ...]]) -> Array:
+    """The monomials of each row, within LARGEST, as the block must be. block [B, n] -> [B, len(terms)]."""
+    n = block.shape[1]
+    if len(terms) == n:
+        return block
+    out = np.empty((len(block), len(terms)))
+    out[:, :n] = block
+    place = {term: j for j, term in enumerate(terms)}
+    start = n
+    for _, group in itertools.groupby(terms[n:], len):
+        same = list(group)
+        shorter = np.array([place[term[:-1]] for term in same])
+        last = np.array([term[-1] for term in same])
+        stop = start + len(same)
+        out[:, start:stop] = np.clip(out[:, shorter] * block[:, last], -LARGEST, LARGEST)
+        start = stop
+    return out
+
+
+def vectors(frame: pd.DataFrame, columns: Sequence[Column], parts: Sequence[tuple[str, ...]]) -> list[Array]:
+    """Numeric columns, then the parts of dates: [N] float64 each."""
+    numeric = [frame[column.name].to_numpy() for column in columns if column.kind == "numeric"]
+    dates = [column.name for column in columns if column.kind == "date"]
+    return numeric + [
+        date_part(frame[name], part) for name, known in zip(dates, parts, strict=True) for part in known
+    ]
+
+
+def fills(vectors: Sequence[Array]) -> tuple[Array, Array]:
+    """The median of each vector, zero if nothing is there, and whether anything is missing."""
+    fill, blank = np.zeros(len(vectors)), np.zeros(len(vectors), bool)
+    for j, vector in enumerate(vectors):
+        there = np.isfinite(vector)
+        blank[j] = not there.all()
+        known = vector[there] if blank[j] else vector
+        fill[j] = np.median(known) if len(known) else 0.0
+    return fill, blank
+
+
+def block(
+    vectors: Sequence[Array],
+    fill: Array,
+    terms: Sequence[tuple[int, ...]],
+    n_numeric: int,
+    rows: slice | Array,
+) -> Array:
+    """[B, features] float64 of some rows, before scaling."""
+    numbers = finite(np.stack([vector[rows] for vector in vectors], axis=1), fill)
+    if len(terms) == n_numeric:
+        return numbers
+    return np.concatenate([expand(numbers[:, :n_numeric], terms), numbers[:, n_numeric:]], axis=1)

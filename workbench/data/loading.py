@@ -1,0 +1,147 @@
+"""From a study's `[data]` table to development rows and a sealed test set, and on to arrays for training.
+
+dataset, sealed = load(spec)
+fold, preprocessor = prepare(dataset, scale="standardize")
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from workbench.data import fingerprints, preprocess, seal
+from workbench.data.dataset import Dataset
+from workbench.data.division import Division, divide
+from workbench.data.preprocess import Preprocessor
+from workbench.data.raw import Source, take
+from workbench.data.seal import SealedTest
+from workbench.data.sources import read
+from workbench.data.tables import Column, conform, infer
+from workbench.data.targets import classes_of, encode, target_column
+from workbench.errors import DataError
+from workbench.types import Array, DataSpec, Examples, Fold
+from workbench.wording import toml
+
+__all__ = ["load", "prepare"]
+
+
+def load(spec: DataSpec, sealed: SealedTest | None = None) -> tuple[Dataset, SealedTest]:
+    """Development rows, and a promise of the test rows.
+
+    The rows are divided first; kinds of columns, blanks and classes are inferred from development rows alone.
+    An official test file is read once, to be sealed. A seal made earlier may be given: then an official file
+    is not read and may be absent. Raises DataError, also if the test rows are not those of the seal.
+    """
+    source = read(spec)
+    division = divide(source, spec)
+    dataset = _development(source, division, spec)
+    if sealed is None or not source.official:
+        made = seal.promise(source, division, dataset)
+        if sealed is not None and sealed.fingerprint != made.fingerprint:
+            raise seal.changed(source.name, sealed)
+        sealed = made
+    return replace(dataset, test_rows=sealed.rows), sealed
+
+
+def prepare(
+    dataset: Dataset,
+    *,
+    scale: str = "standardize",
+    degree: int = 1,
+    class_weight: Literal["none", "balanced"] = "none",
+    rare: int | None = None,
+) -> tuple[Fold, Preprocessor]:
+    """Arrays for training, and the preprocessor they went through, fitted on training rows.
+
+    class_weight   "balanced" weighs a training row by N / (classes * rows of its class), so that weights sum
+                   to N and all classes count alike; validation rows weigh one
+    rare, degree   see `preprocess.fit`
+
+    Regression is shifted and scaled by mean and standard deviation of training targets. Raises DataError.
+    """
+    train, validation = dataset.pick(dataset.train), dataset.pick(dataset.validation)
+    fitted = preprocess.fit(train, dataset.columns, scale, degree=degree, rare=rare, where=dataset.name)
+    y = dataset.target[dataset.train]
+    weight = np.ones(len(y), np.float32)
+    shift, factor = np.zeros(1, np.float32), np.ones(1, np.float32)
+    if dataset.task == "classification":
+        shift, factor = np.zeros(len(dataset.classes), np.float32), np.ones(len(dataset.classes), np.float32)
+        if class_weight == "balanced":
+            counts = np.bincount(y, minlength=len(dataset.classes))
+            weight = (len(y) / (np.count_nonzero(counts) * counts[y])).astype(np.float32)
+    else:
+        wide = y.astype(np.float64)
+        shift = wide.mean(axis=0).astype(np.float32)
+        deviation = wide.std(axis=0).astype(np.float32)
+        factor = np.where(deviation > 0, deviation, np.float32(1))
+    ones = np.ones(len(dataset.validation), np.float32)
+    fold = Fold(
+        train=Examples(fitted.transform(train), y, weight),
+        validation=Examples(fitted.transform(validation), dataset.target[dataset.validation], ones),
+        shift=shift,
+        scale=factor,
+    )
+    return fold, fitted
+
+
+def _development(source: Source, division: Division, spec: DataSpec) -> Dataset:
+    """Everything that is inferred; it gets development rows and nothing else."""
+    index = np.sort(np.concatenate([division.train, division.validation]))
+    found = take(source, index)
+    where = source.name
+    rows: pd.DataFrame | Array
+    columns: tuple[Column, ...] = ()
+    remarks: tuple[str, ...] = ()
+    if isinstance(found.rows, pa.Table):
+        chosen = found.rows.select(_features(found.rows.column_names, spec, division.target))
+        columns, remarks = infer(chosen, where, categorical=spec.categorical, keep_constant=source.complete)
+        rows, unread = conform(chosen, columns, where)
+        remarks += unread
+    else:
+        rows = found.rows
+    column = target_column(found, division.target)
+    classes = classes_of(column)[1] if division.task == "classification" else ()
+    target = encode(column, division.task, classes, f"{where}: target {toml(division.target)}")
+    train, validation = np.searchsorted(index, division.train), np.searchsorted(index, division.validation)
+    return Dataset(
+        name=where,
+        spec=spec,
+        task=division.task,
+        target_name=division.target,
+        columns=columns,
+        rows=rows,
+        target=target,
+        classes=classes,
+        train=train,
+        validation=validation,
+        fingerprint=fingerprints.of_rows(rows, target, train, validation, classes),
+        notes=(*source.notes, *division.remarks, *remarks, *_twins(rows, train, validation, where)),
+    )
+
+
+def _features(columns: list[str], spec: DataSpec, target: str) -> list[str]:
+    """The columns to learn from; those that divide the rows only if they are named as features."""
+    if spec.features is not None:
+        return list(spec.features)
+    left_out = {target, spec.group, spec.time, *spec.drop}
+    names = [name for name in columns if name not in left_out]
+    if not names:
+        raise DataError(f"{spec.source}: [data] drop leaves no column to predict from; drop fewer")
+    return names
+
+
+def _twins(rows: pd.DataFrame | Array, train: Array, validation: Array, where: str) -> tuple[str, ...]:
+    """A remark on validation rows whose features stand in training rows too."""
+    if not isinstance(rows, pd.DataFrame):
+        return ()
+    hashes: Any = pd.util.hash_pandas_object(rows, index=False).to_numpy()
+    n = int(np.isin(hashes[validation], hashes[train]).sum())
+    if not n:
+        return ()
+    return (
+        f"{where}: {n} of {len(validation)} validation rows have the same features as some training row.",
+    )

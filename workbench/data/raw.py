@@ -1,0 +1,68 @@
+"""Rows as they were found, before anything is known about them."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import pyarrow as pa
+
+from workbench.errors import DataError
+from workbench.types import Array, Task
+from workbench.wording import toml
+
+__all__ = ["Source", "plain_table", "take"]
+
+
+class Source(NamedTuple):
+    """Rows as they were found.
+
+    rows      a table with every column, the target among them; or inputs [N, *F] of an archive
+    y         archives only: targets [N] or [N, K]
+    """
+
+    name: str
+    rows: pa.Table | Array
+    y: Array | None = None
+    target: str | None = None  # the column that is the target unless the study names one
+    task: Task | None = None
+    complete: bool = False  # every column is meant to be there, also one that is constant
+    official: bool = False  # official test rows stand beside these
+    notes: tuple[str, ...] = ()
+
+
+def take(source: Source, index: Array) -> Source:
+    """The rows at these positions, index [M]."""
+    rows = source.rows.take(pa.array(index)) if isinstance(source.rows, pa.Table) else source.rows[index]
+    return source._replace(rows=rows, y=None if source.y is None else source.y[index])
+
+
+def plain_table(table: pa.Table, name: str) -> pa.Table:
+    """Numbers, truth values, moments and text only. Raises DataError for columns of anything else."""
+    table = table.rename_columns([str(column).strip() for column in table.column_names])
+    twice = [column for column in table.column_names if table.column_names.count(column) > 1]
+    if twice:
+        raise DataError(f"{name}: the column {toml(twice[0])} stands there twice; rename one")
+    columns = {
+        column: _plain_column(table[column], f"{name}: column {toml(column)}")
+        for column in table.column_names
+    }
+    return pa.table(columns)
+
+
+def _plain_column(column: pa.ChunkedArray, where: str) -> pa.ChunkedArray:
+    kind = column.type
+    if pa.types.is_dictionary(kind):
+        return _plain_column(column.cast(kind.value_type), where)
+    if pa.types.is_decimal(kind) or pa.types.is_float16(kind):
+        return column.cast(pa.float64())
+    if pa.types.is_date(kind) or pa.types.is_timestamp(kind):
+        return column.cast(pa.timestamp("us"), safe=False)
+    if pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
+        return column.cast(pa.string())
+    if any(test(kind) for test in (pa.types.is_boolean, pa.types.is_integer, pa.types.is_floating)):
+        return column
+    if pa.types.is_string(kind):
+        return column
+    if pa.types.is_null(kind):
+        return column.cast(pa.string())
+    raise DataError(f"{where} holds {kind}, not numbers, text or dates; take it out of the file")

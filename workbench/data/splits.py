@@ -1,0 +1,165 @@
+"""Which rows train, which validate and which test: decided once, before anything else looks at the rows.
+
+By default rows are divided at random, within each class where there are classes. `group` keeps rows that
+belong together in one part; `time` puts later rows into later parts. The random order is a hash of seed and
+row number (splitmix64, Steele, Lea and Flood 2014), so a split is the same under every version of NumPy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from workbench.errors import DataError
+from workbench.types import Array, Split
+from workbench.wording import toml
+
+__all__ = ["scramble", "split_rows"]
+
+_PARTS = ("train", "validation", "test")
+
+
+def split_rows(
+    targets: Array | None,
+    n: int,
+    split: Split,
+    seed: int,
+    stratify: bool,
+    group: Array | None = None,
+    time: Array | None = None,
+    *,
+    classes: Sequence[str] = (),
+    where: str = "data",
+) -> tuple[Array, Array, Array]:
+    """(train, validation, test): row numbers, sorted; disjoint and complete.
+
+    targets    [N] integer classes, used if `stratify`
+    group      [N] integers; rows of equal number stay together
+    time       [N] numbers or moments; rows are divided in their order and the seed decides nothing
+    classes    names of the classes, for messages
+
+    Sizes are within one row of their fraction, and within each class too. With groups both are met as nearly
+    as whole
+    groups allow, the largest placed first. A part with a fraction gets at least one row, of every class.
+    Raises DataError if there are too few rows, classes or groups.
+    """
+    fractions = np.array(split, np.float64)
+    fractions /= fractions.sum()
+    used = np.flatnonzero(fractions > 0)
+    if n < len(used):
+        raise DataError(f"{where}: has {n} rows, too few to divide into {_listed(used)}; add rows")
+    if group is not None and time is not None:
+        raise DataError(f"{where}: [data] group and time exclude each other; drop one")
+    codes = targets if stratify and targets is not None and time is None else np.zeros(n, np.int64)
+    _, codes, counts = np.unique(codes, return_inverse=True, return_counts=True)
+    part = np.empty(n, np.int64)
+    if group is not None:
+        part = _by_group(codes, counts, group, fractions, used, seed, where)
+    else:
+        if len(counts) > 1 and counts.min() < len(used):
+            rare = int(counts.argmin())
+            name = toml(classes[rare]) if classes else str(rare)
+            n_rows = f"{counts[rare]} row{'s' if counts[rare] > 1 else ''}"
+            raise DataError(
+                f"{where}: class {name} has {n_rows}, but stratifying needs {len(used)}, one each for "
+                f"{_listed(used)}; add rows, merge the class with another or take its rows out"
+            )
+        # Rows class by class, at random or in time; each class is cut into consecutive runs.
+        key = scramble(n, seed) if time is None else time
+        order = np.lexsort((key, codes))
+        sizes = _sizes(counts, fractions[used])
+        part[order] = np.repeat(np.tile(used, len(counts)), sizes.ravel())
+    train, validation, test = (np.flatnonzero(part == p) for p in range(3))
+    return train, validation, test
+
+
+def scramble(n: int, seed: int) -> Array:
+    """[N] uint64, all different: the n-th values of splitmix64 from `seed`, which permute the row numbers."""
+    with np.errstate(over="ignore"):
+        start = _mix(np.array([seed % 2**64], np.uint64))
+        return _mix(start + np.arange(1, n + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15))
+
+
+def _mix(z: Array) -> Array:
+    with np.errstate(over="ignore"):
+        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    mixed: Array = z ^ (z >> np.uint64(31))
+    return mixed
+
+
+def _sizes(counts: Array, fractions: Array) -> Array:
+    """Rows of each class for each part [C, parts]: every entry and every column sum is rounded up or down.
+
+    Such a rounding always exists (Bacharach 1966, Matrix rounding problems). Each class is rounded by its
+    largest
+    remainders; then columns whose sum is a row or more off are mended by moving single rows between entries.
+    """
+    k = len(fractions)
+    small = counts * fractions.min() < 1  # these would miss a part: one row to each, the rest in proportion
+    ideal = np.where(small[:, None], 1 + (counts[:, None] - k) * fractions, counts[:, None] * fractions)
+    low = np.floor(ideal + 1e-9).astype(np.int64)
+    rest = np.where(ideal - low > 1e-9, ideal - low, 0.0)
+    ranks = np.argsort(np.argsort(-rest, axis=1, kind="stable"), axis=1, kind="stable")
+    up = (ranks < (counts - low.sum(axis=1))[:, None]) & (rest > 0)
+    total = ideal.sum(axis=0)
+    for _ in range(k * len(counts)):
+        excess = (low + up).sum(axis=0) - total
+        over, under = int(excess.argmax()), int(excess.argmin())
+        if max(excess[over], -excess[under]) < 1 - 1e-9:
+            break
+        for a, b in _path(up, rest, over, under):
+            c = int(np.flatnonzero(up[:, a] & ~up[:, b] & (rest[:, b] > 0))[0])
+            up[c, a], up[c, b] = False, True
+    sizes: Array = low + up
+    return sizes
+
+
+def _path(up: Array, rest: Array, over: int, under: int) -> list[tuple[int, int]]:
+    """Moves from one column to another, by way of a third if need be."""
+
+    def possible(a: int, b: int) -> bool:
+        return bool((up[:, a] & ~up[:, b] & (rest[:, b] > 0)).any())
+
+    if possible(over, under):
+        return [(over, under)]
+    for via in range(up.shape[1]):
+        if via not in (over, under) and possible(over, via) and possible(via, under):
+            return [(over, via), (via, under)]
+    return []
+
+
+def _by_group(
+    codes: Array, counts: Array, group: Array, fractions: Array, used: Array, seed: int, where: str
+) -> Array:
+    """The part of each row [N]: groups, largest first, go where the classes lack most."""
+    _, group = np.unique(group, return_inverse=True)
+    n_groups = int(group.max()) + 1
+    if n_groups < len(used):
+        raise DataError(
+            f"{where}: [data] group has {n_groups} different values, but {_listed(used)} need {len(used)}; "
+            "name another column"
+        )
+    cells = np.bincount(group * len(counts) + codes, minlength=n_groups * len(counts))
+    inside = cells.reshape(n_groups, len(counts)).astype(np.float64)
+    size = inside.sum(axis=1)
+    room = fractions[used][:, None] * counts
+    weight = 1.0 / counts
+    chosen = np.empty(n_groups, np.int64)
+    empty = set(range(len(used)))
+    for done, g in enumerate(np.lexsort((scramble(n_groups, seed), -size))):
+        # The squared shortfall falls by room * inside - inside² / 2 in each class.
+        gain = ((room - 0.5 * inside[g]) * inside[g] * weight).sum(axis=1)
+        allowed = sorted(empty) if n_groups - done <= len(empty) else range(len(used))
+        best = max(allowed, key=lambda p: gain[p])
+        room[best] -= inside[g]
+        chosen[g] = used[best]
+        empty.discard(best)
+    part: Array = chosen[group]
+    return part
+
+
+def _listed(used: Array) -> str:
+    names = [_PARTS[p] for p in used]
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

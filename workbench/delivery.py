@@ -1,0 +1,58 @@
+"""From an outcome to what people read: importances, diagnosis, figures, the report, and the files for MLflow."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from workbench import plots
+from workbench import report as pages
+from workbench.diagnosis import diagnose
+from workbench.importances import importances
+from workbench.places import Places
+from workbench.study import Study
+from workbench.types import Outcome
+
+__all__ = ["Written", "artifacts", "report"]
+
+
+class Written(NamedTuple):
+    """The report of a study and what stands in it."""
+
+    html: Path
+    markdown: Path
+    figures: Mapping[str, Path]
+    importances: Mapping[str, float]
+    diagnosis: tuple[tuple[str, str], ...]  # finding, advice
+
+
+def report(outcome: Outcome, study: Study, places: Places) -> Written:
+    """Write the report into the folder of the study."""
+    folder = places.study(study.id)
+    mattered = importances(outcome.axes, outcome.trials, outcome.direction)
+    findings = _diagnosis(outcome)
+    figures = plots.all_figures(outcome, mattered)
+    command = f"workbench run {shlex.quote(str(study.path))}"
+    gain = None if outcome.selection is None else outcome.selection.gain
+    written = pages.write(outcome, figures, mattered, findings, folder, command=command, gain_interval=gain)
+    paths = {name: folder / "figures" / f"{name}.png" for name in figures}
+    return Written(written.html, written.markdown, paths, mattered, findings)
+
+
+def artifacts(written: Written, study: Study) -> dict[str, Path]:
+    """Where each file stands among the artifacts of the parent run."""
+    files = {f"figures/{path.name}": path for path in written.figures.values()}
+    return files | {
+        "report/report.html": written.html,
+        "report/report.md": written.markdown,
+        f"study/{study.path.name}": written.html.parent / "study.toml",
+    }
+
+
+def _diagnosis(outcome: Outcome) -> tuple[tuple[str, str], ...]:
+    chosen = outcome.selection
+    if chosen is None or not chosen.trivial_loss > 0:
+        return ()
+    return tuple((found.sentence, found.advice) for found in diagnose(chosen.seeds, chosen.trivial_loss).findings)

@@ -1,0 +1,193 @@
+"""What is seen of a run while it goes on: a live bar on a terminal, plain lines elsewhere.
+
+The workflow knows a `Watch`, four functions; where they draw is decided here. Everything goes to standard
+error, so that standard output holds the result and nothing else.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import IO, NamedTuple, Protocol
+
+__all__ = ["Watch", "duration", "silent", "watching"]
+
+#: A plain line at most this often, in seconds.
+_LINE_EVERY = 5.0
+
+
+class _Progress(Protocol):
+    def __call__(
+        self,
+        done: int,  # trials ended, whichever way
+        pruned: int,
+        failed: int,
+        total: int,
+        best_value: float | None,  # best validation score so far
+        best_trial: int | None,
+        rung: int,  # 1-based; 0 before the first
+        epochs_done: int,  # epochs that the lanes of this rung have behind them
+        eta_seconds: float | None,
+    ) -> None: ...
+
+
+class Watch(NamedTuple):
+    """What the workflow calls as it goes."""
+
+    stage: Callable[[str], None]  # a part begins: "loading digits", "opening the test set"
+    plan: Callable[[int, int], None]  # total trials, epochs of each
+    progress: _Progress
+    note: Callable[[str], None]  # a remark worth keeping
+
+
+def silent() -> Watch:
+    """Shows nothing: for the Python interface and for tests."""
+
+    def progress(*args: object, **kwargs: object) -> None: ...
+
+    return Watch(lambda text: None, lambda total, epochs: None, progress, lambda text: None)
+
+
+@contextmanager
+def watching(stream: IO[str] | None = None) -> Iterator[Watch]:
+    """A Watch that draws on `stream` (standard error by default): live on a terminal, else lines."""
+    stream = stream or sys.stderr
+    with (_live if stream.isatty() else _plain)(stream) as watch:
+        yield watch
+
+
+def duration(seconds: float | None) -> str:
+    """`8 s`, `2 min 05 s`, `1 h 40 min`; a dash for None."""
+    if seconds is None or seconds != seconds or seconds == float("inf"):
+        return "–"
+    whole = round(seconds)
+    if whole < 10 and abs(seconds - whole) >= 0.05:
+        return f"{seconds:.1f} s"
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+@contextmanager
+def _plain(stream: IO[str]) -> Iterator[Watch]:
+    """Lines, throttled; the first and the last report of a search are never dropped."""
+    epochs_of = 0
+    last = -_LINE_EVERY
+
+    def say(text: str) -> None:
+        print(text, file=stream, flush=True)
+
+    def plan(total: int, epochs: int) -> None:
+        nonlocal epochs_of, last
+        epochs_of, last = epochs, -_LINE_EVERY
+        say(f"  {total} trials of up to {epochs} epochs")
+
+    def progress(
+        done: int,
+        pruned: int,
+        failed: int,
+        total: int,
+        best_value: float | None,
+        best_trial: int | None,
+        rung: int,
+        epochs_done: int,
+        eta_seconds: float | None,
+    ) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if now - last < _LINE_EVERY and done < total:
+            return
+        last = now
+        parts = [
+            f"{done}/{total} trials",
+            f"{pruned} pruned",
+            f"{failed} failed",
+            _best(best_value, best_trial),
+        ]
+        if done < total:
+            parts += [_rung(rung, epochs_done, epochs_of), f"{duration(eta_seconds)} left"]
+        say("  " + ", ".join(parts))
+
+    yield Watch(say, plan, progress, lambda text: say(f"  note: {text}"))
+
+
+@contextmanager
+def _live(stream: IO[str]) -> Iterator[Watch]:
+    """A bar with its figures on the last lines of a terminal; stages and notes scroll above it."""
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+
+    console = Console(file=stream, highlight=False)
+    bar = Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=16),
+        TextColumn("{task.fields[figures]}"),
+        TimeElapsedColumn(),
+        console=console,
+        transient=True,
+    )
+    epochs_of = 0
+    task: TaskID | None = None
+    began = time.monotonic()
+    current = ""
+
+    def finish() -> None:
+        nonlocal task
+        if task is not None:
+            bar.remove_task(task)
+            task = None
+            console.print(f"[green]✓[/] {escape(current)} [dim]{duration(time.monotonic() - began)}[/]")
+
+    def stage(text: str) -> None:
+        nonlocal task, began, current
+        finish()
+        began, current = time.monotonic(), text
+        task = bar.add_task(escape(text), total=None, figures="")
+
+    def plan(total: int, epochs: int) -> None:
+        nonlocal epochs_of
+        del total  # every report brings it
+        epochs_of = epochs
+
+    def progress(
+        done: int,
+        pruned: int,
+        failed: int,
+        total: int,
+        best_value: float | None,
+        best_trial: int | None,
+        rung: int,
+        epochs_done: int,
+        eta_seconds: float | None,
+    ) -> None:
+        if task is None:
+            stage("searching")
+        assert task is not None
+        figures = (
+            f"{done}/{total} trials  [yellow]{pruned} pruned[/]  {_red(failed)}\n"
+            f"[bold]{_best(best_value, best_trial)}[/]  {duration(eta_seconds)} left\n"
+            f"[dim]{_rung(rung, epochs_done, epochs_of)}[/]"
+        )
+        bar.update(task, total=total, completed=done, figures=figures)
+
+    with bar:
+        yield Watch(stage, plan, progress, lambda text: console.print(f"[yellow]note[/] {escape(text)}"))
+        finish()
+
+
+def _best(value: float | None, trial: int | None) -> str:
+    return "best –" if value is None else f"best {value:.4g} (trial {trial})"
+
+
+def _rung(rung: int, epochs_done: int, epochs_of: int) -> str:
+    return f"rung {rung}, epoch {epochs_done}{f'/{epochs_of}' if epochs_of else ''}"
+
+
+def _red(failed: int) -> str:
+    return f"[red]{failed} failed[/]" if failed else "0 failed"

@@ -1,0 +1,60 @@
+"""The score of a finished model on whole sets of rows, with its interval: the same metrics that trained lanes are judged by."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from workbench.intervals import Statistic, bca_interval, proportion_interval, widened
+from workbench.metrics import METRICS, class_logits
+from workbench.types import Array
+from workbench.words import METRICS as WORDS
+
+__all__ = ["Evaluation", "evaluate", "statistic"]
+
+#: Where the ends of a metric's scale are.
+BOUNDS: dict[str, tuple[float, float]] = {
+    "r2": (-np.inf, 1.0),
+    **{name: (0.0, 1.0) for name in ("accuracy", "balanced_accuracy", "f1_macro", "f1", "roc_auc")},
+    **{name: (0.0, np.inf) for name in ("log_loss", "rmse", "mse", "mae")},
+}
+
+
+class Evaluation(NamedTuple):
+    """A score and its interval."""
+
+    value: float
+    low: float
+    high: float
+    rows: int
+
+
+def evaluate(metric: str, outputs: Array, targets: Array, *, look: int = 1, confidence: float = 0.95) -> Evaluation:
+    """Score outputs [N, K] against targets, [N] class codes or [N, K] numbers in the units of the data.
+
+    Wilson's interval for proportions, the BCa bootstrap for the rest; widened for a further look at the same rows by
+    the rule of `intervals.widened`.
+    """
+    n = len(outputs)
+    score = statistic(metric, outputs, targets)
+    value = float(score(np.ones((1, n), np.float32))[0])
+    level = widened(confidence, look)
+    if WORDS[metric].proportion:
+        interval = proportion_interval(round(value * n), n, level)
+    else:
+        interval = bca_interval(score, n, level, bounds=BOUNDS[metric])
+    return Evaluation(value, float(interval.low), float(interval.high), n)
+
+
+def statistic(metric: str, outputs: Array, targets: Array) -> Statistic:
+    """The metric as a function of row weights: [R, N] -> [R]. What every bootstrap over these rows needs."""
+    out, y = jnp.asarray(outputs, jnp.float32), jnp.asarray(targets)
+    if WORDS[metric].task == "regression":
+        y = y.astype(jnp.float32).reshape(out.shape)
+    else:
+        out, y = class_logits(out), y.astype(jnp.int32)
+    scored = jax.jit(jax.vmap(lambda weight: METRICS[metric](out, y, weight)))
+    return lambda weights: np.asarray(scored(jnp.asarray(weights, jnp.float32)), np.float64)

@@ -1,0 +1,124 @@
+"""The outcome of a study on disk: `outcome.json` beside `outputs.npz`, written when a run ends, read by `show`."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from workbench.codec import decode_curves, decode_number, decode_trial, encode_curves, encode_number, encode_trial
+from workbench.types import Axis, Choice, Outcome, Range, SeedRecord, Selection, TestScore
+
+__all__ = ["decode_selection", "encode_selection", "load", "save", "write_text"]
+
+PLAIN = (
+    "study", "question", "task", "metric", "direction", "outputs_on", "programs", "study_file",
+)  # fmt: skip
+NUMBERS = ("validation", "default", "optimism", "trivial_loss")
+MAPPINGS = ("data", "seconds", "mlflow", "environment")
+
+
+def save(outcome: Outcome, folder: Path) -> None:
+    """Write both files, each replaced in one step."""
+    document: dict[str, Any] = {name: getattr(outcome, name) for name in PLAIN}
+    document |= {name: dict(getattr(outcome, name)) for name in MAPPINGS}
+    document["classes"] = list(outcome.classes)
+    document["axes"] = {name: _encode_axis(axis) for name, axis in outcome.axes.items()}
+    document["trials"] = [encode_trial(trial) for trial in outcome.trials]
+    document["selection"] = None if outcome.selection is None else encode_selection(outcome.selection)
+    document["test"] = None if outcome.test is None else asdict(outcome.test)
+    partial = folder / "outputs.partial"
+    with partial.open("wb") as file:
+        np.savez(file, outputs=outcome.outputs, targets=outcome.targets)
+    partial.replace(folder / "outputs.npz")
+    write_text(folder / "outcome.json", json.dumps(document))
+
+
+def load(folder: Path) -> Outcome | None:
+    """The outcome saved in a study's folder, None if there is none."""
+    path = folder / "outcome.json"
+    if not path.exists():
+        return None
+    document = json.loads(path.read_text(encoding="utf-8"))
+    with np.load(folder / "outputs.npz", allow_pickle=False) as archive:
+        outputs, targets = archive["outputs"], archive["targets"]
+    return Outcome(
+        **{name: document[name] for name in (*PLAIN, *MAPPINGS)},
+        classes=tuple(document["classes"]),
+        axes={name: _decode_axis(axis) for name, axis in document["axes"].items()},
+        trials=tuple(decode_trial(trial) for trial in document["trials"]),
+        selection=None if document["selection"] is None else decode_selection(document["selection"]),
+        test=None if document["test"] is None else TestScore(**document["test"]),
+        outputs=outputs,
+        targets=targets,
+    )
+
+
+def encode_selection(selection: Selection) -> dict[str, Any]:
+    """A selection as JSON."""
+    document = {field.name: getattr(selection, field.name) for field in fields(selection)}
+    document |= {"params": dict(selection.params), "settings": _finite(selection.settings)}
+    document |= {name: encode_number(document[name]) for name in NUMBERS}
+    document["gain"] = None if selection.gain is None else [encode_number(end) for end in selection.gain]
+    document["seeds"] = [
+        {
+            "seed": seed.seed,
+            "validation": encode_number(seed.validation),
+            "best_epoch": seed.best_epoch,
+            "curves": encode_curves(seed.curves),
+        }
+        for seed in selection.seeds
+    ]
+    return document
+
+
+def decode_selection(document: Mapping[str, Any]) -> Selection:
+    """The inverse of `encode_selection`."""
+    seeds = tuple(
+        SeedRecord(
+            seed["seed"], _required(seed["validation"]), seed["best_epoch"], decode_curves(seed["curves"])
+        )
+        for seed in document["seeds"]
+    )
+    numbers = {name: _required(document[name]) for name in NUMBERS}
+    gain = document["gain"] and tuple(_required(end) for end in document["gain"])
+    settings = {name: float(value) if value in WORDS else value for name, value in document["settings"].items()}
+    return Selection(**{**document, **numbers, "settings": settings, "seeds": seeds, "gain": gain})
+
+
+def write_text(path: Path, text: str) -> None:
+    """Replace a file in one step, durably."""
+    partial = path.with_name(path.name + ".partial")
+    with partial.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)
+
+
+#: What `encode_number` makes of numbers that JSON cannot say.
+WORDS = ("inf", "-inf", "nan")
+
+
+def _finite(settings: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: encode_number(value) if isinstance(value, float) else value for name, value in settings.items()}
+
+
+def _required(value: float | str | None) -> float:
+    number = decode_number(value)
+    if number is None:
+        raise ValueError("a number is missing in the record of a selection")
+    return number
+
+
+def _encode_axis(axis: Axis) -> dict[str, Any]:
+    return {"choices": list(axis.choices)} if isinstance(axis, Choice) else asdict(axis)
+
+
+def _decode_axis(document: Mapping[str, Any]) -> Axis:
+    return Choice(tuple(document["choices"])) if "choices" in document else Range(**document)

@@ -1,0 +1,91 @@
+"""Where everything is kept: the home directory, and the databases or servers that stand in for parts of it.
+
+    HOME/mlflow.db          MLflow's store, unless --tracking-uri names another
+    HOME/workbench.db       searches and ledger, unless --storage names another
+    HOME/studies/ID/        the folder of one study: spool, checkpoints, report
+
+An option wins over the environment (WORKBENCH_HOME, MLFLOW_TRACKING_URI, WORKBENCH_STORAGE), the environment
+over the default. Resolving writes nothing; `prepare` does, once everything else about a command is known to
+be right.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from workbench.errors import StoreError
+from workbench.tracking_address import check_reachable, local_store, redact
+
+__all__ = ["Places", "prepare", "resolve"]
+
+_TRACKING = ("http", "https", "sqlite", "postgresql", "mysql", "mssql")
+_STORAGE = ("sqlite", "postgresql")
+
+
+@dataclass(frozen=True)
+class Places:
+    """Resolved locations; nothing is created by making one."""
+
+    home: Path  # absolute
+    tracking_uri: str  # MLflow's, with its password if it has one: `redact` before showing
+    storage: str  # SQLAlchemy URL of searches and ledger; the same holds
+
+    def study(self, study_id: str) -> Path:
+        """The folder of one study."""
+        return self.home / "studies" / study_id
+
+    @property
+    def logs(self) -> Path:
+        """The folder of tracebacks and of servers' output."""
+        return self.home / "logs"
+
+
+def resolve(
+    home: str | None = None,
+    tracking_uri: str | None = None,
+    storage: str | None = None,
+    environ: Mapping[str, str] = os.environ,
+) -> Places:
+    """Places from options and environment. Raises StoreError for a location that nothing can be kept in."""
+    root = Path(home or environ.get("WORKBENCH_HOME") or "runs").expanduser().absolute()
+    if set("?#\0") & set(str(root)):
+        raise StoreError(
+            f"--home = {str(root)!r}: has a ?, # or NUL, which database URLs cannot hold; rename it"
+        )
+    tracking_uri = tracking_uri or environ.get("MLFLOW_TRACKING_URI") or local_store(root)
+    storage = storage or environ.get("WORKBENCH_STORAGE") or f"sqlite:///{root / 'workbench.db'}"
+    _check_scheme("--tracking-uri", tracking_uri, _TRACKING)
+    _check_scheme("--storage", storage, _STORAGE)
+    return Places(root, tracking_uri, storage)
+
+
+def prepare(places: Places) -> None:
+    """See that servers answer and the home can be written to, creating it. Raises StoreError."""
+    from workbench import database
+
+    if places.tracking_uri != local_store(places.home):
+        check_reachable(places.tracking_uri)
+    with database.reading(database.connect(places.storage)):
+        pass
+    try:
+        places.home.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=places.home):
+            pass
+    except OSError as error:
+        raise StoreError(
+            f"{places.home}: the home directory cannot be written to ({error.strerror or error}); "
+            "name another by --home or WORKBENCH_HOME"
+        ) from None
+
+
+def _check_scheme(option: str, url: str, known: tuple[str, ...]) -> None:
+    scheme = url.partition("://")[0].partition("+")[0] if "://" in url else ""
+    if scheme not in known:
+        hint = f"it must begin with {', '.join(known)} and ://"
+        if scheme == "postgres":
+            hint = "write postgresql://"
+        raise StoreError(f"{option} = {redact(url)}: cannot be used as a store; {hint}")

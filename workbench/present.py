@@ -1,0 +1,211 @@
+"""Results for people: a panel and a few tables on standard output.
+
+Each function draws the object that `--json` prints; what such an object lacks is left out.
+"""
+
+from __future__ import annotations
+
+import math
+import shlex
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from rich import box
+from rich.console import Console, Group, RenderableType
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from workbench.display import duration
+from workbench.places import Places
+from workbench.sparkline import spark
+from workbench.streams import until_closed
+from workbench.study import Study
+
+__all__ = ["check", "ledger", "run", "show"]
+
+_WIDTH_WITHOUT_TERMINAL = 110
+_PARTS = ("compile", "train", "sample", "track", "other")
+
+Result = Mapping[str, Any]
+
+
+def run(result: Result, study: Study, places: Places) -> None:
+    """What came out of a run: the panel that it ends with."""
+    with _printing() as console:
+        console.print(_summary(result, study, places))
+
+
+def show(result: Result, study: Study, places: Places) -> None:
+    """The panel, the best trials, which settings mattered, and the diagnosis."""
+    with _printing() as console:
+        console.print(_summary(result, study, places))
+        top = result.get("top", [])
+        if top:
+            axes = list(dict.fromkeys(key for trial in top for key in trial["params"]))
+            table = _table("best trials", "trial", "validation", "by epoch", "epochs", *axes)
+            for trial in top:
+                values = [_value(trial["params"].get(axis)) for axis in axes]
+                curve = spark([math.nan if score is None else score for score in trial.get("curve", ())], 12)
+                table.add_row(
+                    str(trial["trial"]), _value(trial["validation"]), curve, str(trial["epochs"]), *values
+                )
+            console.print(table)
+        importances: Mapping[str, float] = result.get("importances", {})
+        if importances:
+            table = _table("what mattered", "setting", "share", "")
+            for name, share in sorted(importances.items(), key=lambda item: -item[1]):
+                table.add_row(name, f"{share:.2f}", Text("█" * round(30 * share), style="cyan"))
+            console.print(table)
+        _list(console, "diagnosis", result.get("diagnosis", ()))
+
+
+def check(result: Result, study: Study) -> None:
+    """The plan: data, split, axes, programs, cost, and what was found to be doubtful."""
+    with _printing() as console:
+        plan = _grid()
+        for key, value in result.get("data", {}).items():
+            plan.add_row(str(key), _value(value))
+        plan.add_row(
+            "split", ", ".join(f"{name} {rows:,}" for name, rows in result.get("splits", {}).items())
+        )
+        plan.add_row(
+            "search", f"{study.search.trials} trials, {study.search.sampler} and {study.search.pruner}"
+        )
+        if "programs" in result:
+            plan.add_row("programs", f"{result['programs']} to compile")
+        cost = result.get("cost") or {}
+        if "seconds" in cost:
+            rest = ", ".join(f"{key} {duration(value)}" for key, value in cost.items() if key != "seconds")
+            plan.add_row("cost", f"about {duration(cost['seconds'])}" + (f" ({rest})" if rest else ""))
+        console.print(_panel(plan, f"{result.get('study', study.id)} · {result.get('task', 'checked')}"))
+        axes = result.get("axes", [])
+        if axes:
+            table = _table("axes", "setting", "values", "another program for each value")
+            for axis in axes:
+                table.add_row(axis["name"], axis["values"], "yes" if axis["recompiles"] else "–")
+            console.print(table)
+        _list(console, "findings", result.get("findings", ()))
+        _list(console, "notes", result.get("notes", study.notes))
+
+
+def ledger(result: Result) -> None:
+    """Every opening of every test set, oldest first."""
+    with _printing() as console:
+        openings = result.get("openings", [])
+        if openings:
+            columns = ("#", "when", "study", "test rows", "look", "score", "interval")
+            table = _table("openings of test sets", *columns)
+            for row in openings:
+                table.add_row(
+                    str(row.get("number", "")),
+                    str(row.get("time", ""))[:19].replace("T", " "),
+                    str(row.get("study", "")),
+                    _value(row.get("test_rows")),
+                    str(row.get("look", "")),
+                    f"{row.get('metric') or ''} {_value(row.get('value'))}".strip(),
+                    _interval(row),
+                )
+            console.print(table)
+        else:
+            console.print("no test set has been opened")
+        if result.get("verified") is not None:
+            whole = Text("the chain is whole", style="green")
+            broken = Text(f"the chain is broken: {result.get('problem', '')}", style="bold red")
+            console.print(whole if result["verified"] else broken)
+
+
+def _summary(result: Result, study: Study, places: Places) -> Panel:
+    grid = _grid()
+    best, test, trials = result.get("best"), result.get("test"), result.get("trials", {})
+    command = f"{shlex.quote(str(study.path))}{_home(places)}"
+    if test:
+        score = Text.assemble((_value(test["value"]), "bold green"), f"   95 % interval {_interval(test)}")
+        grid.add_row(f"test {test['metric']}", score)
+        look = "first look" if test["look"] == 1 else f"look {test['look']}, so a wider interval"
+        grid.add_row("", f"{test['rows']:,} rows, {look}")
+    elif result["status"] == "searched":
+        grid.add_row("test", f"still sealed; open it with: workbench confirm {command}")
+    if best:
+        default = _value(result.get("default", {}).get("validation"))
+        grid.add_row(f"validation {best['metric']}", f"{_value(best['validation'])}   trial {best['trial']}")
+        grid.add_row("default", f"{default}   the file's default configuration")
+        grid.add_row("optimism", f"{_value(result.get('optimism'))}   what choosing the best adds by luck")
+        grid.add_row("chosen", ", ".join(f"{key} {_value(value)}" for key, value in best["params"].items()))
+    ended = (f"{trials.get(state, 0)} {state}" for state in ("complete", "pruned", "failed"))
+    grid.add_row("trials", f"{trials.get('total', 0)}: {', '.join(ended)}")
+    seconds = result.get("seconds", {})
+    parts = ", ".join(f"{part} {seconds[part]:.1f}" for part in _PARTS if seconds.get(part) is not None)
+    grid.add_row("seconds", f"{seconds.get('total', 0):.1f}: {parts}")
+    grid.add_row("programs", f"{result.get('programs', 0)} compiled")
+    if result.get("report"):
+        grid.add_row("report", str(result["report"]))
+    grid.add_row("MLflow", f"workbench ui{_home(places)}")
+    if result["status"] == "interrupted":
+        grid.add_row("interrupted", f"go on with: workbench run {command}")
+    return _panel(grid, f"{result['study']} · {result['status']}")
+
+
+def _home(places: Places) -> str:
+    from workbench.places import resolve
+
+    return "" if places.home == resolve().home else f" --home {shlex.quote(str(places.home))}"
+
+
+def _interval(score: Result) -> str:
+    low, high = score.get("low"), score.get("high")
+    return "–" if low is None or high is None else f"{_value(low)} to {_value(high)}"
+
+
+def _value(value: Any) -> str:
+    """Four digits for a number, a dash for nothing."""
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return "–"
+    if isinstance(value, float):
+        return f"{value:,.1f}" if 1000 <= abs(value) < 1e9 else f"{value:.4g}"
+    if isinstance(value, int) and not isinstance(value, bool):
+        return f"{value:,}"
+    return ", ".join(map(_value, value)) if isinstance(value, (list, tuple)) else str(value)
+
+
+def _list(console: Console, title: str, lines: Iterable[Any]) -> None:
+    shown: list[RenderableType] = []
+    for line in lines:
+        bullet = _grid(width=1)
+        bullet.add_row("·", str(line))
+        shown.append(bullet)
+    if shown:
+        console.print(Text(title, style="bold"), Group(*shown))
+
+
+def _table(title: str, *columns: str) -> Table:
+    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table
+
+
+def _grid(width: int | None = None) -> Table:
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(style="dim", no_wrap=True, width=width)
+    grid.add_column(overflow="fold")
+    return grid
+
+
+def _panel(content: RenderableType, title: str) -> Panel:
+    return Panel(content, title=Text(title, style="bold"), title_align="left", box=box.ROUNDED, expand=False)
+
+
+@contextmanager
+def _printing() -> Iterator[Console]:
+    """A console whose output is written at once, when all of it is there."""
+    console = Console(highlight=False, markup=False)
+    if not console.is_terminal:
+        console.width = _WIDTH_WITHOUT_TERMINAL
+    with console.capture() as capture:
+        yield console
+    with until_closed():
+        sys.stdout.write(capture.get())
+        sys.stdout.flush()

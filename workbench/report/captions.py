@@ -1,0 +1,127 @@
+"""For every picture the caption a reader sees and the text that stands in for it when it is not seen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+import numpy as np
+
+from workbench.plots.facts import axis_words, best_trial, metric_words, probabilities, tally, trial_score
+from workbench.plots.style import number
+from workbench.types import Outcome
+
+__all__ = ["WIDE_FIGURES", "Caption", "caption"]
+
+#: Pictures that take the page's whole width.
+WIDE_FIGURES = frozenset({"parallel_coordinates", "residuals", "slices"})
+
+
+class Caption(NamedTuple):
+    """`text` says how to read the picture, `alt` what is in it."""
+
+    text: str
+    alt: str
+
+
+def caption(name: str, outcome: Outcome, importances: Mapping[str, float]) -> Caption:
+    """The caption of a picture; one that is not known here (a user's own) is called by its name."""
+    if name == "importances":
+        return _importances(importances)
+    write = _CAPTIONS.get(name)
+    words = axis_words(name).capitalize()
+    return write(outcome) if write else Caption(f"{words}.", words)
+
+
+def _learning_curves(outcome: Outcome) -> Caption:
+    seeds = outcome.selection.seeds if outcome.selection else ()
+    found = best_trial(outcome)
+    epoch = seeds[0].best_epoch if seeds else (found.best_epoch if found else 0)
+    return Caption(
+        "Training and validation loss. The weights kept are those of the marked epoch; a validation line "
+        "that rises while the training line falls is overfitting.",
+        f"Line chart of training and validation loss against epoch for {max(len(seeds), 1)} run(s); "
+        f"the best epoch is {epoch}.",
+    )
+
+
+def _search_history(outcome: Outcome) -> Caption:
+    found = best_trial(outcome)
+    best = f" The best complete trial is {found.number} with {number(trial_score(found))}." if found else ""
+    return Caption(
+        "Each trial's validation score in the order of the search. Where the line of the best so far stays "
+        "flat, more trials hardly help.",
+        f"Scatter plot of validation {metric_words(outcome)} against trial number, "
+        f"{tally(outcome.trials)}.{best}",
+    )
+
+
+def _trial_curves(outcome: Outcome) -> Caption:
+    return Caption(
+        "All trials while they trained. Lines that end at a dotted epoch were stopped by the pruner.",
+        f"Line chart of validation {metric_words(outcome)} against epoch for {len(outcome.trials)} trials.",
+    )
+
+
+def _parallel_coordinates(outcome: Outcome) -> Caption:
+    names = ", ".join(map(axis_words, outcome.axes))
+    return Caption(
+        "Every complete trial is one line. Where the dark lines meet on an axis, the good values lie.",
+        f"Parallel coordinates over {names}, ending in validation {metric_words(outcome)}.",
+    )
+
+
+def _slices(outcome: Outcome) -> Caption:
+    return Caption(
+        "The same scores against one setting at a time. The best dots crowding at an end of an axis say that "
+        "the range should be wider there.",
+        f"{len(outcome.axes)} small scatter plots of validation {metric_words(outcome)} against "
+        + ", ".join(map(axis_words, outcome.axes))
+        + ".",
+    )
+
+
+def _confusion_matrix(outcome: Outcome) -> Caption:
+    right = int(
+        (probabilities(outcome.outputs).argmax(axis=1) == np.asarray(outcome.targets).reshape(-1)).sum()
+    )
+    return Caption(
+        f"Rows are true classes, columns what the delivered model says; {outcome.outputs_on} rows.",
+        f"Confusion matrix of {len(outcome.classes)} classes: {right:,} of {len(outcome.outputs):,} right.",
+    )
+
+
+def _calibration(outcome: Outcome) -> Caption:
+    return Caption(
+        "On the grey line the model is as often right as it claims; above it, it is too modest, below, too "
+        f"sure. {outcome.outputs_on.capitalize()} rows.",
+        f"Reliability diagram of {len(outcome.outputs):,} rows with the number of rows in each bin.",
+    )
+
+
+def _residuals(outcome: Outcome) -> Caption:
+    return Caption(
+        f"Left, predictions against the truth; right, their errors. {outcome.outputs_on.capitalize()} rows.",
+        "Scatter plot of predicted against actual values and a histogram of errors, "
+        f"{len(outcome.outputs):,} rows.",
+    )
+
+
+def _importances(importances: Mapping[str, float]) -> Caption:
+    ranked = sorted(importances.items(), key=lambda item: -item[1])
+    return Caption(
+        "How much of the difference between scores each setting explains, within the ranges searched.",
+        "Bar chart: " + ", ".join(f"{axis_words(name)} {share:.0%}" for name, share in ranked) + ".",
+    )
+
+
+_CAPTIONS: dict[str, Callable[[Outcome], Caption]] = {
+    "calibration": _calibration,
+    "confusion_matrix": _confusion_matrix,
+    "learning_curves": _learning_curves,
+    "parallel_coordinates": _parallel_coordinates,
+    "residuals": _residuals,
+    "search_history": _search_history,
+    "slices": _slices,
+    "trial_curves": _trial_curves,
+}

@@ -1,0 +1,178 @@
+"""The report's claims as sentences, each from the figures of an outcome and from nothing else."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Sequence
+
+from workbench.plots.facts import (
+    best_trial,
+    complete_trials,
+    metric_words,
+    score_direction,
+    tally,
+    trial_score,
+)
+from workbench.plots.style import number
+from workbench.types import Outcome, TestScore
+
+__all__ = [
+    "answer",
+    "comparison",
+    "duration",
+    "gain",
+    "percent",
+    "seeds",
+    "selection_rule",
+    "short_answer",
+    "warning",
+]
+
+
+def answer(outcome: Outcome) -> str:
+    """The answer in one sentence: score, interval, rows, look."""
+    metric = metric_words(outcome)
+    if outcome.test is None:
+        found = best_trial(outcome)
+        if found is None:
+            return "The test set is still sealed, and no trial has finished with a score."
+        return (
+            f"The test set is still sealed; the best validation {metric} is {number(trial_score(found))}, "
+            "which flatters, since it was picked for being the best."
+        )
+    test = outcome.test
+    value, low, high = _rounded(test)
+    opened = "opened once" if test.look == 1 else f"looked at for time number {test.look}"
+    return (
+        f"On {test.rows:,} sealed test rows, {opened}, {metric} is {value} "
+        f"({percent(test.confidence)} interval {low} to {high})."
+    )
+
+
+def short_answer(outcome: Outcome) -> tuple[str, str]:
+    """The figure to set in large type, and the words below it."""
+    metric = metric_words(outcome)
+    if outcome.test is None:
+        return "sealed", f"test {metric} not yet known"
+    value, low, high = _rounded(outcome.test)
+    return value, f"test {metric} · {percent(outcome.test.confidence)} interval {low} to {high}"
+
+
+def warning(outcome: Outcome) -> str | None:
+    """What must be said loudly when these test rows had been opened before; None on the first look."""
+    if outcome.test is None or outcome.test.look == 1:
+        return None
+    look = outcome.test.look
+    before = "once before" if look == 2 else f"{look - 1} times before"
+    return (
+        f"This is look number {look} at these test rows: they had been opened {before}. Whatever was learned "
+        "then may have shaped this study, so the score can flatter; its interval is widened for the number "
+        "of looks. Only fresh rows give an unspoiled answer."
+    )
+
+
+def comparison(outcome: Outcome) -> list[tuple[str, str, str]]:
+    """What was compared with what: name, figure, remark."""
+    metric, selection = metric_words(outcome), outcome.selection
+    rows = [("Trials", f"{len(outcome.trials):,}", tally(outcome.trials))]
+    found = best_trial(outcome)
+    if selection is not None:
+        rows.append(
+            (
+                f"Best validation {metric}",
+                number(selection.validation),
+                f"trial {selection.trial}, the {'highest' if outcome.direction == 'maximize' else 'lowest'} "
+                f"of {selection.considered:,} compared",
+            )
+        )
+        rows.append(("Default configuration", number(selection.default), "trial 0, the same validation rows"))
+        rows.append(
+            (
+                "Optimism",
+                _difference(selection.optimism),
+                "how much the best of so many validation scores is expected to flatter itself",
+            )
+        )
+    elif found is not None:
+        rows.append((f"Best validation {metric}", number(trial_score(found)), f"trial {found.number}"))
+    spread = seeds(outcome)
+    if spread:
+        rows.append(("Over seeds", spread, "the chosen configuration trained again, validation rows"))
+    if outcome.test is not None:
+        value, low, high = _rounded(outcome.test)
+        rows.append(
+            (
+                f"Test {metric}",
+                value,
+                f"{low} to {high}, {outcome.test.rows:,} rows, look {outcome.test.look}",
+            )
+        )
+    else:
+        rows.append((f"Test {metric}", "sealed", "no test row has been read"))
+    return rows
+
+
+def gain(outcome: Outcome, interval: tuple[float, float] | None) -> str | None:
+    """Whether the search beat the default, and by more than noise where an interval says so."""
+    if outcome.selection is None or not math.isfinite(outcome.selection.default):
+        return None
+    sign = 1 if outcome.direction == "maximize" else -1
+    better = sign * (outcome.selection.validation - outcome.selection.default)
+    if better <= 0:
+        return "The search found nothing better than the default configuration."
+    said = (
+        f"The chosen configuration is better than the default by {_difference(better)} on the validation rows"
+    )
+    if interval is None:
+        return f"{said}; the optimism above is part of that difference."
+    low, high = interval
+    verdict = "more than noise" if low > 0 else "no more than noise may do"
+    return f"{said} (95 % interval {_difference(low)} to {_difference(high)}): {verdict}."
+
+
+def seeds(outcome: Outcome) -> str | None:
+    """Mean and standard deviation of the validation score over seeds; None without seeds."""
+    if outcome.selection is None or not outcome.selection.seeds:
+        return None
+    scores = [seed.validation for seed in outcome.selection.seeds]
+    if len(scores) == 1:
+        return f"{number(scores[0])} (one seed)"
+    return (
+        f"{number(statistics.fmean(scores))} ± {_difference(statistics.stdev(scores))} ({len(scores)} seeds)"
+    )
+
+
+def selection_rule(outcome: Outcome) -> str:
+    """How the configuration was chosen."""
+    return (
+        f"best validation {metric_words(outcome)} ({score_direction(outcome)}) among "
+        f"{len(complete_trials(outcome)):,} complete trials; pruned and diverged ones cannot be chosen"
+    )
+
+
+def duration(seconds: float) -> str:
+    """Seconds as a person says them: 24.6 s, 3 min 12 s, 1 h 4 min."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def percent(share: float) -> str:
+    """0.95 as 95 %."""
+    return f"{100 * share:.3g} %"
+
+
+def _difference(value: float) -> str:
+    """Two significant digits: a difference is not known better than that."""
+    return number(float(f"{value:.2g}"))
+
+
+def _rounded(test: TestScore) -> Sequence[str]:
+    """Score and interval with as many decimals as give the interval's width two digits."""
+    width = test.high - test.low
+    if not (math.isfinite(width) and 1e-6 < width < 1e6):
+        return [number(value) for value in (test.value, test.low, test.high)]
+    decimals = max(0, 1 - math.floor(math.log10(width)))
+    return [f"{value:,.{decimals}f}".replace("-", "−") for value in (test.value, test.low, test.high)]

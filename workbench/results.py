@@ -1,0 +1,101 @@
+"""The object that `--json` prints, drawn from an outcome."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from workbench.ledger import Ledger, Look
+from workbench.outcomes import write_text
+from workbench.places import Places
+from workbench.types import Outcome, TrialRecord
+
+__all__ = ["best_trials", "ledger_of", "opening", "result", "save"]
+
+
+def result(outcome: Outcome, report: Path | None, status: str | None = None) -> dict[str, Any]:
+    """The contract's object. Numbers that JSON cannot say are None."""
+    chosen, test = outcome.selection, outcome.test
+    states = [trial.state for trial in outcome.trials]
+    return {
+        "study": outcome.study,
+        "status": status or ("searched" if test is None else "confirmed"),
+        "task": outcome.task,
+        "trials": {
+            "total": len(states),
+            "complete": states.count("complete"),
+            "pruned": states.count("pruned"),
+            "failed": states.count("failed"),
+        },
+        "best": None
+        if chosen is None
+        else {
+            "trial": chosen.trial,
+            "metric": outcome.metric,
+            "validation": _finite(chosen.validation),
+            "params": dict(chosen.params),
+        },
+        "default": {"validation": None if chosen is None else _finite(chosen.default)},
+        "optimism": None if chosen is None else _finite(chosen.optimism),
+        "test": None if test is None else {name: _finite(value) for name, value in asdict(test).items()},
+        "programs": outcome.programs,
+        "seconds": {name: round(value, 3) for name, value in outcome.seconds.items()},
+        "mlflow": dict(outcome.mlflow),
+        "report": None if report is None else str(report),
+    }
+
+
+def best_trials(outcome: Outcome, count: int = 10) -> list[dict[str, Any]]:
+    """The best complete trials, best first."""
+    sign = -1.0 if outcome.direction == "maximize" else 1.0
+    complete = [trial for trial in outcome.trials if trial.state == "complete" and trial.value is not None]
+
+    def rank(trial: TrialRecord) -> tuple[float, int]:
+        return (sign * (trial.value or 0.0), trial.number)
+
+    return [
+        {
+            "trial": trial.number,
+            "validation": trial.value,
+            "epochs": trial.epochs,
+            "params": dict(trial.params),
+            "curve": [_finite(float(score)) for score in trial.curves.validation_score],
+        }
+        for trial in sorted(complete, key=rank)[:count]
+    ]
+
+
+def opening(look: Look) -> dict[str, Any]:
+    """A line of the ledger."""
+    score: Mapping[str, Any] = {} if look.recorded is None else asdict(look.recorded.score)
+    return {
+        "number": look.number,
+        "time": look.time,
+        "study": look.opening.study,
+        "data": look.name,
+        "seal": look.opening.seal,
+        "choice": look.opening.choice,
+        "look": look.opening.look,
+        "test_rows": look.rows,
+        "who": look.who,
+        "host": look.host,
+        **{name: _finite(score[name]) for name in ("metric", "value", "low", "high") if name in score},
+    }
+
+
+def ledger_of(places: Places) -> Ledger:
+    """The ledger beside the study records, with its witness under the home directory."""
+    return Ledger(places.storage, places.home / "ledger.witness")
+
+
+def save(document: Mapping[str, Any], folder: Path) -> None:
+    """Keep the object, so that the next call of a finished study needs nothing else."""
+    write_text(folder / "result.json", json.dumps(document, allow_nan=False))
+
+
+def _finite(value: Any) -> Any:
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,219 @@
+"""The Optuna study that users look at, with optuna-dashboard or `optuna.load_study`: written behind.
+
+The search runs on its own journal. Here a thread brings an Optuna storage up to date from finished trials,
+in bulk where its tables are known (`storage_rows`), trial by trial elsewhere (`storage_trials`). Training
+never waits for it and never fails by it: a database that is locked or away is tried again until it is back,
+and what is unwritten when the process ends is written when the same records are put again, since a trial
+that is there already is skipped.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+from collections.abc import Callable, Collection, Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from workbench.errors import StoreError
+from workbench.storage_trials import Direction, Finished, Writer
+from workbench.types import Axis, TrialRecord
+
+__all__ = ["Storage", "reap"]
+
+#: Seconds before a database that failed is tried again: doubled from the first to the last.
+RETRY_SECONDS = (0.25, 30.0)
+#: Seconds between two looks at the study while trials wait for one of another process (`storage_trials`).
+GAP_SECONDS = 5.0
+
+
+class Storage:
+    """A study in an Optuna storage and the thread that writes it; no trouble with the database raises here.
+
+    url         Optuna's: `sqlite:///FILE`, `postgresql://…`
+    study_name  made if it is not there, in the thread
+    axes        the axes of the study, which a record's params are values of
+    user_attrs  of the study: JSON values
+    tell        hears one sentence when the database fails, and one if it is given up; called in the thread
+    """
+
+    def __init__(
+        self,
+        url: str,
+        study_name: str,
+        direction: Direction,
+        axes: Mapping[str, Axis],
+        user_attrs: Mapping[str, Any] | None = None,
+        *,
+        tell: Callable[[str], None],
+    ) -> None:
+        self._url, self._name, self._direction = url, study_name, direction
+        self._axes, self._user_attrs, self._tell = dict(axes), dict(user_attrs or {}), tell
+        self._pending: dict[int, Finished] = {}
+        self._changed = threading.Condition()
+        self._awake = True  # there is something to do: to begin with, the study is opened
+        self._up_to_date = self._given_up = self._closing = False
+        self._thread = threading.Thread(target=self._run, name="optuna-storage", daemon=True)
+        self._thread.start()
+
+    def put(self, records: Iterable[TrialRecord]) -> None:
+        """Hand over finished trials, in any order, and return at once. A trial that is there is skipped."""
+        now = datetime.now(UTC)
+        with self._changed:
+            self._pending |= {record.number: Finished(record, now) for record in records}
+            self._up_to_date = False
+            self._wake()
+
+    def flush(self, timeout: float) -> int:
+        """Wait at most `timeout` seconds until the database is up to date; how many trials are unwritten."""
+        with self._changed:
+            self._wake()
+            self._changed.wait_for(lambda: self._up_to_date or self._given_up, max(0.0, timeout))
+            return len(self._pending)
+
+    def close(self, timeout: float) -> int:
+        """`flush`, then stop the thread; how many trials are unwritten."""
+        end = time.monotonic() + timeout
+        self.flush(timeout)
+        with self._changed:
+            self._closing = True
+            self._wake()
+        self._thread.join(max(0.1, end - time.monotonic()))
+        with self._changed:
+            return len(self._pending)
+
+    def _wake(self) -> None:
+        self._awake = True
+        self._changed.notify_all()
+
+    # ── in the thread ──
+
+    def _run(self) -> None:
+        import sqlalchemy as sa
+        from optuna.exceptions import StorageInternalError
+
+        writer: Writer | None = None
+        failures = 0
+        while self._wait():
+            try:
+                writer = writer or _open(self._url, self._name, self._direction, self._axes, self._user_attrs)
+                if waiting := self._waiting():
+                    self._settle(writer.write(waiting))
+                failures = 0
+            except (
+                sa.exc.DBAPIError,
+                StorageInternalError,
+                OSError,
+            ) as error:  # locked or away: it comes back
+                if failures == 0:
+                    self._tell(
+                        f"{self._say(error)}; finished trials are safe and will be written when it is back"
+                    )
+                _shut(writer)
+                writer = None
+                self._pause(min(RETRY_SECONDS[0] * 2**failures, RETRY_SECONDS[1]))
+                failures = min(failures + 1, 16)
+            except Exception as error:  # the edge of the thread: training goes on, and the user hears of it
+                self._tell(f"{self._say(error)}; the Optuna study is not kept up to date, everything else is")
+                with self._changed:
+                    self._given_up = True
+                    self._wake()
+                break
+        _shut(writer)
+
+    def _wait(self) -> bool:
+        """Sleep until there is something to do; False when nothing more is to come."""
+        with self._changed:
+            while not (self._awake or self._closing):
+                self._up_to_date = not self._pending
+                self._changed.notify_all()
+                if not self._changed.wait(GAP_SECONDS if self._pending else None):
+                    break
+            self._awake = False
+            return not self._closing
+
+    def _pause(self, seconds: float) -> None:
+        """Sleep after a failure. New trials do not shorten it; the end does."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._closing, seconds)
+            self._awake = True
+
+    def _waiting(self) -> list[Finished]:
+        with self._changed:
+            return list(self._pending.values())
+
+    def _settle(self, written: set[int]) -> None:
+        with self._changed:
+            for number in written:
+                self._pending.pop(number, None)
+            self._awake |= bool(written and self._pending)
+
+    def _say(self, error: Exception) -> str:
+        return _sentence(self._url, error)
+
+
+def reap(url: str, study_name: str, keep: Collection[int] = ()) -> int:
+    """Tell Optuna that RUNNING trials of a study failed, except those in `keep`; how many there were.
+
+    To be called when nobody works on them. The workbench itself writes finished trials only: what is
+    RUNNING was asked for by somebody else, and a process that was killed leaves its trials so for ever,
+    where they mislead samplers. Raises StoreError if the database cannot be used.
+    """
+    import optuna
+    import sqlalchemy as sa
+    from optuna.trial import TrialState
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    try:
+        study = optuna.load_study(study_name=study_name, storage=url, sampler=optuna.samplers.RandomSampler())
+        running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+        stale = [trial.number for trial in running if trial.number not in keep]
+        for number in stale:
+            study.tell(number, state=TrialState.FAIL)
+    except KeyError:  # there is no such study
+        return 0
+    except (
+        sa.exc.SQLAlchemyError,
+        optuna.exceptions.StorageInternalError,
+        RuntimeError,
+        ImportError,
+    ) as error:
+        raise StoreError(
+            f"{_sentence(url, error)}; check that it can be reached, or name another with --storage"
+        ) from error
+    return len(stale)
+
+
+def _open(
+    url: str, name: str, direction: Direction, axes: Mapping[str, Axis], user_attrs: Mapping[str, Any]
+) -> Writer:
+    from workbench import storage_rows, storage_trials
+    from workbench.space import distributions
+
+    words = distributions(axes)
+    writer = (
+        storage_rows.open_study(url, name, direction, words, user_attrs) if storage_rows.known() else None
+    )
+    return writer or storage_trials.open_study(url, name, direction, words, user_attrs)
+
+
+def _shut(writer: Writer | None) -> None:
+    if writer is not None:
+        writer.close()
+
+
+def _sentence(url: str, error: Exception) -> str:
+    """What went wrong and where, on one line and without the password."""
+    from sqlalchemy.exc import ArgumentError
+
+    inner = error.__cause__ if isinstance(error.__cause__, Exception) else error
+    text = " ".join(str(getattr(inner, "orig", None) or inner).split()) or type(inner).__name__
+    if isinstance(error, ArgumentError):
+        text = "not a database address, expected sqlite:///FILE or postgresql://USER@HOST/DATABASE"
+    if isinstance(inner, ImportError):
+        text = f"its driver is missing ({inner.name}), pip install 'workbench[postgres]'"
+    text = re.sub(r"(://[^/@\s]*?:).*@", r"\1***@", f"{url}: {text.rstrip('.')}")
+    text = re.sub(r"(?i)(password=)[^&\s]*", r"\1***", text)
+    password = re.search(r"://[^/@\s]*?:(.+)@", url)
+    return text.replace(password[1], "***") if password else text

@@ -1,0 +1,98 @@
+"""Standard output under `--json`: one JSON object and nothing else, whatever other libraries print.
+
+Chatter is diverted where it is written, at the file descriptor, so that C code and child processes are caught
+too.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import math
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import IO, Any, NamedTuple
+
+__all__ = ["Output", "as_json", "output", "until_closed"]
+
+
+class Output(NamedTuple):
+    """Where a command puts its result."""
+
+    json: bool
+    result: Callable[[Mapping[str, Any]], None]  # prints the object if json was asked for, else nothing
+
+
+@contextlib.contextmanager
+def output(*, json: bool) -> Iterator[Output]:
+    """The Output of one command; with `json`, standard output is kept for its result alone."""
+    if not json:
+        try:
+            yield Output(False, lambda result: None)
+        finally:
+            with until_closed():
+                sys.stdout.flush()
+        return
+    with _kept(sys.stdout) as stream:
+
+        def result(value: Mapping[str, Any]) -> None:
+            with until_closed():
+                stream.write(as_json(value) + "\n")
+                stream.flush()
+
+        yield Output(True, result)
+
+
+def as_json(value: Mapping[str, Any]) -> str:
+    """One line of strict JSON. NaN and infinity, which JSON does not know, become null."""
+    return json.dumps(_plain(value), allow_nan=False, ensure_ascii=False)
+
+
+@contextlib.contextmanager
+def until_closed() -> Iterator[None]:
+    """A reader that has gone, as in `workbench ledger | head`, is no failure of the work."""
+    try:
+        yield
+    except BrokenPipeError:
+        # Python flushes standard output once more at exit; let that go nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [_plain(item) for item in value]
+    if isinstance(value, float):
+        return float(value) if math.isfinite(value) else None
+    if value is None or isinstance(value, (str, int)):
+        return value
+    if isinstance(value, Path):
+        return str(value)
+    if hasattr(value, "tolist"):  # NumPy scalars and arrays
+        return _plain(value.tolist())
+    raise TypeError(f"{type(value).__name__} has no place in a result")
+
+
+@contextlib.contextmanager
+def _kept(stdout: IO[str]) -> Iterator[IO[str]]:
+    """A stream to the real standard output, while everything else written there goes to standard error."""
+    try:
+        descriptor, other = stdout.fileno(), sys.stderr.fileno()
+    except (OSError, ValueError, io.UnsupportedOperation):  # replaced by something in memory
+        with contextlib.redirect_stdout(sys.stderr):
+            yield stdout
+        return
+    stdout.flush()
+    copy = os.dup(descriptor)
+    os.dup2(other, descriptor)
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            yield os.fdopen(copy, "w", encoding="utf-8", closefd=False)
+    finally:
+        stdout.flush()  # what is left in the buffer is chatter as well
+        os.dup2(copy, descriptor)
+        os.close(copy)

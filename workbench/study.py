@@ -1,0 +1,210 @@
+"""A study: the validated file, frozen.
+
+`read_study` reads the TOML of a study file and holds it to the tables of `study_schema`; `vary` changes
+settings of a study by their flat names. Both raise StudyError with one sentence: file, section, key, value,
+expectation, remedy.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from workbench.errors import StudyError
+from workbench.study_checks import check_file, notes
+from workbench.study_errors import label, sentence
+from workbench.study_schema import SETTINGS, DataTable, SearchTable, SelectTable, StudyFile
+from workbench.study_text import dump, written
+from workbench.types import Axis, Choice, DataSpec, Range, SearchSpec, Settings, Split, Value
+from workbench.wording import nearest, toml
+
+__all__ = ["Study", "read_study", "vary"]
+
+#: What `vary` changes beside the settings, and the table it stands in.
+_BESIDE: Mapping[str, Any] = {
+    "name": StudyFile,
+    "question": StudyFile,
+    "seed": StudyFile,
+    "trials": SearchTable,
+    "sampler": SearchTable,
+    "pruner": SearchTable,
+    "seeds": SearchTable,
+    "metric": SelectTable,
+}
+
+
+@dataclass(frozen=True)
+class Study:
+    """What a study file says, defaults filled in."""
+
+    name: str
+    question: str
+    seed: int
+    data: DataSpec
+    settings: Settings  # every searchable key under its flat name; the file's keys first, in its order
+    search: SearchSpec
+    metric: str | None  # None: accuracy for classes, rmse for numbers
+    path: Path
+    text: str
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 of the meaning: not of the question, comments, order of keys or number of trials.
+
+        What stands at its default leaves no trace, so a study keeps its fingerprint when new keys come up.
+        """
+        spec = {key: value for key, value in asdict(self.data).items() if key not in ("folder", "seed")}
+        plain = asdict(DataSpec(source=""))
+        meaning = {
+            "name": self.name,
+            "seed": self.seed,
+            "metric": self.metric,
+            "data": {key: value for key, value in spec.items() if value != plain[key]},
+            "settings": {
+                key: toml(value) for key, value in self.settings.items() if value != SETTINGS[key].default
+            },
+            "search": {key: value for key, value in asdict(self.search).items() if key != "trials"},
+        }
+        return hashlib.sha256(json.dumps(meaning, sort_keys=True).encode()).hexdigest()
+
+    @property
+    def id(self) -> str:
+        """Name and the first eight digits of the fingerprint; safe as the name of a folder."""
+        return f"{self.name}-{self.fingerprint[:8]}"
+
+    @property
+    def axes(self) -> dict[str, Axis]:
+        """The settings that are searched, in the order of the file."""
+        return {key: value for key, value in self.settings.items() if isinstance(value, (Range, Choice))}
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Remarks, none of which forbids the study: settings that nothing reads, and the like."""
+        return notes(self)
+
+
+def read_study(path: str | Path) -> Study:
+    """The study in a TOML file. Raises StudyError if it cannot be read or is no valid study."""
+    path = Path(path)
+    text = _text(path)
+    document = _document(str(path), text)
+    try:
+        file = StudyFile.model_validate(document)
+    except ValidationError as error:
+        raise StudyError(sentence(str(path), error.errors(include_url=False))) from None
+    study = Study(
+        name=file.name,
+        question=file.question,
+        seed=file.seed,
+        data=_data(file, path),
+        settings=_settings(file, document),
+        search=SearchSpec(**file.search.model_dump()),
+        metric=file.select.metric,
+        path=path,
+        text=text,
+    )
+    check_file(study)
+    return study
+
+
+def vary(study: Study, /, **changes: Any) -> Study:
+    """The study with some settings replaced: `vary(study, family="mlp", depth={"low": 1, "high": 3})`.
+
+    Keys are flat settings, or name, question, seed, metric, trials, sampler, pruner, seeds. Values are what a
+    study file may hold, or Range and Choice. A changed study has another id and the text that says what it
+    is. Raises StudyError.
+    """
+    read: dict[str, Any] = {}
+    for key, value in changes.items():
+        kind = SETTINGS[key].kind if key in SETTINGS else None
+        if key in _BESIDE:
+            kind = _BESIDE[key].model_fields[key].metadata[0]
+        if kind is None:
+            close = nearest(key, (*SETTINGS, *_BESIDE))
+            hint = f"did you mean {close}?" if close else f"known are {', '.join((*SETTINGS, *_BESIDE))}"
+            raise StudyError(f"{study.path}: {key} is no setting that can be varied; {hint}")
+        if key == "metric" and value is None:
+            read[key] = None
+            continue
+        try:
+            read[key] = kind.read(written(key, value))
+        except ValueError as error:
+            where = label(SETTINGS[key].path) if key in SETTINGS else key
+            raise StudyError(
+                f"{study.path}: {where} = {toml(written(key, value))} (varied) {error}"
+            ) from None
+    settings = {key: read.pop(key, value) for key, value in study.settings.items()}
+    search = replace(study.search, **{f.name: read.pop(f.name) for f in fields(SearchSpec) if f.name in read})
+    data = replace(study.data, seed=read.get("seed", study.seed))
+    varied = replace(study, settings=settings, search=search, data=data, **read)
+    check_file(varied)
+    return varied if varied.fingerprint == study.fingerprint else replace(varied, text=dump(varied))
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_bytes().decode("utf-8-sig")
+    except FileNotFoundError:
+        close = (
+            nearest(path.name, [p.name for p in path.parent.glob("*.toml")]) if path.parent.is_dir() else None
+        )
+        hint = f"did you mean {path.parent / close}?" if close else "give the path of a study file"
+        raise StudyError(f"{path}: there is no such file; {hint}") from None
+    except IsADirectoryError:
+        raise StudyError(f"{path}: is a folder; give the path of a study file in it") from None
+    except UnicodeDecodeError as error:
+        raise StudyError(f"{path}: byte {error.start} is not UTF-8; save the file as UTF-8 text") from None
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
+        reason = getattr(error, "strerror", None) or error
+        raise StudyError(f"{path}: cannot be read ({reason}); give the path of a study file") from None
+
+
+def _document(file: str, text: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
+    except RecursionError:
+        raise StudyError(f"{file}: is nested too deeply to be a study; see studies/ for examples") from None
+    except ValueError as error:  # TOMLDecodeError, or an integer of thousands of digits
+        what, _, place = str(error).removesuffix(")").rpartition(" (at ")
+        at = f" at {place}" if what else ""
+        raise StudyError(f"{file}: is not valid TOML{at} ({what or place}); mend that line") from None
+
+
+def _data(file: StudyFile, path: Path) -> DataSpec:
+    table: DataTable = file.data
+    spec = {f.name: getattr(table, f.name) for f in fields(DataSpec) if f.name in DataTable.model_fields}
+    if table.split is not None:
+        spec["split"] = Split(**table.split.model_dump())
+    else:  # an official test file takes the place of the test share
+        spec["split"] = Split() if table.test is None else Split(0.75, 0.25, 0.0)
+    return DataSpec(**spec, folder=path.absolute().parent, seed=file.seed)
+
+
+def _settings(file: StudyFile, document: dict[str, Any]) -> dict[str, Value | Axis]:
+    """Flat settings: those of the file in its order, then the rest at their defaults."""
+    flat = {where.path: key for key, where in SETTINGS.items()}
+    order = dict.fromkeys(flat[path] for path in _leaves(document, ()) if path in flat) | dict.fromkeys(
+        SETTINGS
+    )
+    settings: dict[str, Value | Axis] = {}
+    for key in order:
+        value: Any = file
+        for step in SETTINGS[key].path:
+            value = getattr(value, step)
+        settings[key] = value
+    return settings
+
+
+def _leaves(table: dict[str, Any], path: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+    for key, value in table.items():
+        yield (*path, key)
+        if isinstance(value, dict):
+            yield from _leaves(value, (*path, key))

@@ -1,0 +1,219 @@
+"""What no single key can say: settings that must agree with each other, and with the data.
+
+`check_file` needs the study alone, `check_fit` the shape of its data as well; both raise StudyError with one
+sentence. `notes` are remarks on settings that nothing reads.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from workbench import words
+from workbench.errors import StudyError
+from workbench.study_errors import label
+from workbench.study_schema import SETTINGS
+from workbench.types import Choice, Range, Task, Value
+from workbench.wording import toml
+
+if TYPE_CHECKING:
+    from workbench.study import Study
+
+__all__ = ["READ_BY", "check_file", "check_fit", "metric_of", "notes"]
+
+#: Which optimizers read a coefficient; every other setting of `[optimizer]` is read by all.
+READ_BY = {
+    "momentum": ("momentum", "nesterov", "adam", "adamw"),
+    "beta2": ("adam", "adamw"),
+    "weight_decay": ("adamw",),
+}
+#: More polynomial features than this do not fit a program.
+MAX_FEATURES = 20_000
+
+
+def metric_of(study: Study, task: Task) -> str:
+    """The metric that decides: the study's own, or the usual one of the task."""
+    return study.metric or {"classification": "accuracy", "regression": "rmse"}[task]
+
+
+def check_file(study: Study) -> None:
+    """Raises StudyError if keys of the file contradict each other."""
+    _check_split(study)
+    _check_columns(study)
+    if study.data.task and study.metric:
+        metric = words.METRICS[study.metric]
+        if (metric.task == "regression") != (study.data.task == "regression"):
+            fitting = _listed(name for name, m in words.METRICS.items() if _possible(m.task, study.data.task))
+            raise StudyError(
+                f"{study.path}: [select] metric = {toml(study.metric)} is for {_task(metric.task)}, but "
+                f"[data] task = {toml(study.data.task)}; choose {fitting}"
+            )
+    hidden = [family for family in _values(study, "family") if words.FAMILIES[str(family)].hidden]
+    if hidden and "zeros" in _values(study, "initializer"):
+        raise StudyError(
+            f"{_shown(study, 'initializer')} starts all hidden units alike, so family {toml(hidden[0])} "
+            'cannot learn; write initializer = "auto"'
+        )
+    if study.search.sampler == "grid":
+        for key, axis in study.axes.items():
+            if isinstance(axis, Range) and not axis.integer and axis.step is None:
+                raise StudyError(
+                    f'{_shown(study, key)} has no end of values, but [search] sampler = "grid" needs a '
+                    "finite axis; add step, write choices or take another sampler"
+                )
+
+
+def check_fit(
+    study: Study, task: Task, n_classes: int, input_shape: tuple[int, ...], *, train_rows: int | None = None
+) -> None:
+    """Raises StudyError if the study asks for what its data cannot give.
+
+    n_classes is 0 for regression; input_shape is *F of one example, before polynomial features.
+    """
+    what = "a regression target" if task == "regression" else f"a target of {n_classes} classes"
+    for family in _values(study, "family"):
+        asks = words.FAMILIES[str(family)]
+        if not any(_fits(kind, task, n_classes) for kind in asks.tasks):
+            fitting = _listed(
+                name
+                for name, f in words.FAMILIES.items()
+                if any(_fits(kind, task, n_classes) for kind in f.tasks)
+            )
+            raise StudyError(
+                f"{_offence(study, 'family', family)} is for {_tasks(asks.tasks)}, but "
+                f"{study.data.source} has {what}; choose {fitting}"
+            )
+        if asks.input_rank not in (1, len(input_shape)):
+            wanted = {2: "sequences [T, F]", 3: "images [H, W, C]"}[asks.input_rank]
+            raise StudyError(
+                f"{_offence(study, 'family', family)} reads {wanted}, but an example of "
+                f"{study.data.source} has the shape {list(input_shape)}; choose another family"
+            )
+    for loss in _values(study, "loss"):
+        if loss != "auto" and not any(_fits(kind, task, n_classes) for kind in words.LOSSES[str(loss)]):
+            raise StudyError(
+                f"{_offence(study, 'loss', loss)} is for {_tasks(words.LOSSES[str(loss)])}, but "
+                f'{study.data.source} has {what}; write loss = "auto"'
+            )
+    metric = words.METRICS[metric_of(study, task)]
+    if not _fits(metric.task, task, n_classes):
+        fitting = _listed(name for name, m in words.METRICS.items() if _fits(m.task, task, n_classes))
+        raise StudyError(
+            f"{study.path}: [select] metric = {toml(study.metric)} is for {_task(metric.task)}, but "
+            f"{study.data.source} has {what}; choose {fitting}"
+        )
+    if task == "regression":
+        for key, off in (("class_weight", "none"), ("label_smoothing", 0.0)):
+            if study.settings[key] != off:
+                raise StudyError(
+                    f"{_shown(study, key)} is for classes, but {study.data.source} has {what}; drop the key"
+                )
+    if train_rows is not None:
+        largest = max(_numbers(study, "batch_size"))
+        if largest > train_rows:
+            raise StudyError(
+                f"{_offence(study, 'batch_size', int(largest))} is more than the {train_rows} training "
+                f'rows of {study.data.source}; take fewer, or "all"'
+            )
+    degree, n = int(max(_numbers(study, "degree"))), math.prod(input_shape)
+    if math.comb(n + degree, degree) > MAX_FEATURES and degree > 1:
+        raise StudyError(
+            f"{_offence(study, 'degree', degree)} makes {math.comb(n + degree, degree):,} features of "
+            f"{n}, more than {MAX_FEATURES:,}; lower it or name fewer [data] features"
+        )
+
+
+def notes(study: Study) -> tuple[str, ...]:
+    """Remarks on what is written but not read."""
+    remarks = []
+    families = [str(family) for family in _values(study, "family")]
+    shaping = {key for family in words.FAMILIES.values() for key in family.shaped_by}
+    reads = {key for family in families for key in words.FAMILIES[family].shaped_by}
+    for key, value in study.settings.items():
+        if value == SETTINGS[key].default:
+            continue
+        if key in shaping - reads:
+            remarks.append(f"{label(SETTINGS[key].path)} is not read by family {_listed(families)}")
+        optimizers = [str(name) for name in _values(study, "optimizer")]
+        if key in READ_BY and not set(optimizers) & set(READ_BY[key]):
+            remarks.append(f"{label(SETTINGS[key].path)} is not read by optimizer {_listed(optimizers)}")
+    if study.settings["init_scale"] != SETTINGS["init_scale"].default and not {"uniform", "normal"} & set(
+        _values(study, "initializer")
+    ):
+        remarks.append("[model] init_scale is read by the initializers uniform and normal alone")
+    if not study.axes:
+        remarks.append("no key is an axis, so there is one configuration and nothing to search")
+    return tuple(remarks)
+
+
+def _check_split(study: Study) -> None:
+    split, place = study.data.split, f"{study.path}: [data] split = {toml(study.data.split._asdict())}"
+    total = math.fsum(split)
+    if abs(total - 1.0) > 1e-6:
+        raise StudyError(f"{place} sums to {total:.6g}; the fractions must sum to 1")
+    if study.data.test is None and split.test == 0.0:
+        raise StudyError(
+            f'{place} leaves no test rows; give test a share, or name an official file: test = "..."'
+        )
+    if study.data.test is not None and split.test > 0.0:
+        raise StudyError(
+            f"{place} takes test rows beside the official file {toml(study.data.test)}; write test = 0 and "
+            "let train and validation sum to 1"
+        )
+
+
+def _check_columns(study: Study) -> None:
+    data, file = study.data, study.path
+    for key in ("features", "drop", "categorical"):
+        if data.target is not None and data.target in (getattr(data, key) or ()):
+            raise StudyError(f"{file}: [data] {key} names the target {toml(data.target)}; drop it from {key}")
+    for column in data.features or ():
+        if column in data.drop:
+            raise StudyError(f"{file}: [data] features and drop both name {toml(column)}; drop it from one")
+    for key in ("group", "time"):
+        column = getattr(data, key)
+        if column is not None and column == data.target:
+            raise StudyError(f"{file}: [data] {key} = {toml(column)} is the target; name another column")
+
+
+def _values(study: Study, key: str) -> tuple[Value, ...]:
+    value = study.settings[key]
+    if isinstance(value, Choice):
+        return value.choices
+    return () if isinstance(value, Range) else (value,)
+
+
+def _numbers(study: Study, key: str) -> list[float]:
+    value = study.settings[key]
+    return [value.low, value.high] if isinstance(value, Range) else [float(v) for v in _values(study, key)]
+
+
+def _fits(kind: str, task: Task, n_classes: int) -> bool:
+    return kind == task or (kind == "binary" and task == "classification" and n_classes == 2)
+
+
+def _possible(kind: str, task: Task) -> bool:
+    return (kind == "regression") == (task == "regression")
+
+
+def _task(kind: str) -> str:
+    return {"binary": "two classes", "classification": "classes"}.get(kind, kind)
+
+
+def _tasks(kinds: tuple[str, ...]) -> str:
+    return " and ".join(_task(kind) for kind in kinds)
+
+
+def _shown(study: Study, key: str) -> str:
+    return f"{study.path}: {label(SETTINGS[key].path)} = {toml(study.settings[key])}"
+
+
+def _offence(study: Study, key: str, value: Value) -> str:
+    """`FILE: [model] family = "linear"`, or the axis with the choice that offends."""
+    if study.settings[key] == value:
+        return _shown(study, key)
+    return f"{_shown(study, key)} reaches {toml(value)}, which"
+
+
+def _listed(names: object) -> str:
+    return " or ".join(toml(name) for name in names)  # type: ignore[attr-defined]

@@ -1,0 +1,138 @@
+"""Numbers in a study file: a value within limits, or an axis over such values."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from workbench.study_keys import RANGE_KEYS, choices, closed, list_hint, schema
+from workbench.types import Axis, Choice, Range, Value
+from workbench.wording import toml
+
+__all__ = ["Number"]
+
+
+@dataclass(frozen=True)
+class Number:
+    """A finite number within limits, or an axis over such numbers."""
+
+    low: float = -math.inf
+    high: float = math.inf
+    above: bool = False  # `low` itself is excluded
+    below: bool = False  # `high` itself is excluded
+    integer: bool = False
+    axis: bool = True
+    infinite: bool = False  # whether `inf` may be written
+    words: Mapping[str, int] = field(default_factory=dict)  # words that stand for a number
+    flat: str | None = None  # name in the flat settings; None: the key itself
+
+    __get_pydantic_core_schema__ = schema
+
+    def read(self, value: Any) -> Value | Axis:
+        """The number, or the axis. Raises ValueError."""
+        if isinstance(value, dict):
+            if not self.axis:
+                raise ValueError(f"cannot be searched; it must be {self.expected}, so write one")
+            return self._choice(value) if "choices" in value else self._range(value)
+        if isinstance(value, list):
+            raise ValueError(list_hint(value) if self.axis else f"must be {self.expected}, not a list")
+        return self._number(value)
+
+    @property
+    def expected(self) -> str:
+        """The limits in words."""
+        noun = "a whole number" if self.integer else "a number"
+        lower = f"{'above' if self.above else 'of at least'} {toml(self.low)}"
+        upper = f"{'below' if self.below else 'at most'} {toml(self.high)}"
+        if math.isinf(self.high):
+            text = noun if math.isinf(self.low) else f"{noun} {lower}"
+        elif self.above or self.below:
+            text = f"{noun} {lower} and {upper}"
+        else:
+            text = f"{noun} from {toml(self.low)} to {toml(self.high)}"
+        return " or ".join([text, *(toml(word) for word in self.words)])
+
+    def _number(self, value: Any) -> Value:
+        if isinstance(value, str):
+            if value in self.words:
+                return self.words[value]
+            if re.fullmatch(r"[+-]?[\d_.]+([eE][+-]?\d+)?", value):
+                raise ValueError(f"is text; write the number without quotes, {self.expected}")
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            raise ValueError(f"must be {self.expected}")
+        if self.integer and isinstance(value, float):
+            remedy = f"; write {int(value)}" if math.isfinite(value) and value == int(value) else ""
+            raise ValueError(f"must be {self.expected}{remedy}")
+        try:
+            number = value if self.integer else float(value)
+        except OverflowError:
+            number = math.inf
+        if math.isinf(number) and number > 0 and self.infinite:
+            return number
+        if math.isnan(number) or math.isinf(number) or not self._within(number):
+            raise ValueError(f"must be {self.expected}")
+        return number
+
+    def _within(self, number: float) -> bool:
+        lower = number > self.low if self.above else number >= self.low
+        upper = number < self.high if self.below else number <= self.high
+        return lower and upper
+
+    def _choice(self, table: dict[str, Any]) -> Choice:
+        return Choice(tuple(choices(table, self._number)))
+
+    def _range(self, table: dict[str, Any]) -> Range:
+        closed(table, RANGE_KEYS)
+        missing = [key for key in ("low", "high") if key not in table]
+        if missing:
+            raise ValueError(
+                f"lacks {' and '.join(missing)}; an axis is {{ low, high }} or {{ choices = [...] }}"
+            )
+        low, high = self._end(table, "low"), self._end(table, "high")
+        log, step = table.get("log", False), table.get("step")
+        if not isinstance(log, bool):
+            raise ValueError(f"has log = {toml(log)}; log must be true or false")
+        if low > high:
+            raise ValueError("has low above high; swap the two")
+        if low == high:
+            raise ValueError(f"has low equal to high; write the fixed value {toml(low)} instead")
+        if log and low <= 0:
+            raise ValueError(f"has low = {toml(low)} with log = true; a log axis needs low above 0")
+        if step is not None:
+            if log:
+                raise ValueError("has both log and step, which exclude each other; drop one")
+            step = self._step(step, low, high)
+        return Range(low, high, log=log, step=step, integer=self.integer)
+
+    def _end(self, table: dict[str, Any], end: str) -> int | float:
+        value = table[end]
+        if isinstance(value, str) or (isinstance(value, float) and math.isinf(value)):
+            raise ValueError(f"has {end} = {toml(value)}; {end} must be a finite number")
+        try:
+            number = self._number(value)
+        except ValueError as error:
+            raise ValueError(f"has {end} = {toml(value)}; {end} {error}") from None
+        assert isinstance(number, (int, float))
+        return number
+
+    def _step(self, step: Any, low: float, high: float) -> int | float:
+        size = "a whole number above 0" if self.integer else "a number above 0"
+        whole = isinstance(step, int) or not self.integer
+        if (
+            isinstance(step, bool)
+            or not isinstance(step, (int, float))
+            or not whole
+            or not 0 < step < math.inf
+        ):
+            raise ValueError(f"has step = {toml(step)}; step must be {size}")
+        if step > high - low:
+            raise ValueError(f"has step = {toml(step)}, longer than the axis; take a smaller step")
+        steps = (high - low) / step
+        if abs(steps - round(steps)) > 1e-8 * max(1.0, steps):
+            end = low + math.floor(steps) * step
+            end = end if self.integer else float(f"{end:.12g}")
+            raise ValueError(f"has a high that no number of steps reaches from low; write high = {toml(end)}")
+        return step if self.integer else float(step)

@@ -1,0 +1,65 @@
+"""A study as the text of a study file: what a varied study is recorded as."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from workbench.study_schema import SETTINGS
+from workbench.types import Choice, DataSpec, Range
+from workbench.wording import toml
+
+if TYPE_CHECKING:
+    from workbench.study import Study
+
+__all__ = ["dump", "written"]
+
+
+def dump(study: Study) -> str:
+    """TOML that reads back as the same study. Settings at their defaults are left out."""
+    plain = DataSpec(source="")
+    data: dict[str, Any] = {"source": study.data.source}
+    for key in ("target", "features", "drop", "task", "categorical", "group", "time", "test"):
+        value = getattr(study.data, key)
+        if value != getattr(plain, key):
+            data[key] = value
+    data["split"] = study.data.split._asdict()
+    tables: dict[str, dict[str, Any]] = {"data": data}
+    for key, value in study.settings.items():
+        if value != SETTINGS[key].default:
+            *path, last = SETTINGS[key].path
+            table = tables
+            for step in path:
+                table = table.setdefault(step, {})
+            table[last] = written(key, value)
+    stopping = tables.get("regularization", {}).get("early_stopping")
+    if stopping is not None:
+        stopping.setdefault("patience", study.settings["patience"])
+    search = study.search
+    tables["search"] = {key: getattr(search, key) for key in ("trials", "sampler", "pruner", "seeds")}
+    if study.metric is not None:
+        tables["select"] = {"metric": study.metric}
+    lines = [f"name = {toml(study.name)}", f"question = {toml(study.question)}", f"seed = {study.seed}"]
+    for section, table in tables.items():
+        lines += ["", f"[{section}]", *(f"{key} = {toml(value)}" for key, value in table.items())]
+    return "\n".join(lines) + "\n"
+
+
+def written(key: str, value: Any) -> Any:
+    """A flat setting's value as a study file holds it: axes as tables, the whole batch as "all"."""
+    words = getattr(SETTINGS[key].kind, "words", {}) if key in SETTINGS else {}
+    names = {number: word for word, number in words.items()}
+    if isinstance(value, Range):
+        parts = {"low": value.low, "high": value.high}
+        return (
+            parts
+            | ({"log": True} if value.log else {})
+            | ({} if value.step is None else {"step": value.step})
+        )
+    if isinstance(value, Choice):
+        return {"choices": [written(key, item) for item in value.choices]}
+    if isinstance(value, Mapping):
+        return {str(part): written(key, item) if part == "choices" else item for part, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [written(key, item) for item in value]
+    return names[value] if type(value) is int and value in names else value

@@ -1,0 +1,175 @@
+"""Writing the end of a study on its parent run: figures, files, the dataset, and the model in the registry.
+
+Runs in the tracker's own process, through MLflow's client alone, so it is the same for every kind of store.
+Doing it twice leaves the same as doing it once: what is there already is not written again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import tempfile
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from workbench.tracking_final import Final, trials_link
+from workbench.tracking_rows import MAX_TAG
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+__all__ = ["ALIAS", "deliver", "warm"]
+
+#: The registered version to use: models:/NAME@champion.
+ALIAS = "champion"
+#: What a delivered model needs to predict, beside the package's own code that travels with it.
+REQUIREMENTS = ("jax", "mlflow", "numpy", "optax", "pandas", "scikit-learn", "scipy")
+
+
+def deliver(client: MlflowClient, run: str, final: Final) -> str | None:
+    """Write everything but the parameters. Returns models:/NAME@champion if there is a model."""
+    from mlflow.entities import Metric, RunTag
+
+    there = client.get_run(run)
+    now = int(time.time() * 1000)
+    metrics = [
+        Metric(key, value, now, 0)
+        for key, value in final.metrics.items()
+        if there.data.metrics.get(key) != value
+    ]
+    link = trials_link(there.info.experiment_id, run, final.metric, final.direction)
+    tags = {**final.tags, "mlflow.note.content": f"{final.note}\n\n[All trials, best first]({link})"}
+    client.log_batch(run, metrics, [], [RunTag(key, value[:MAX_TAG]) for key, value in tags.items()])
+    _dataset(client, run, final.dataset)
+    for path, file in final.files.items():
+        _file(client, run, path, Path(file))
+    return _model(client, run, final, Path(final.model)) if final.model else None
+
+
+def warm(uri: str) -> None:
+    """Import what `deliver` needs and open the store, beforehand: two to three seconds."""
+    import mlflow.pyfunc
+    from mlflow.exceptions import MlflowException
+
+    with suppress(ImportError):  # fills a table of installed packages that logging a model looks into (0.5 s)
+        from mlflow.utils.requirements_utils import warn_dependency_requirement_mismatches
+
+        warn_dependency_requirement_mismatches(_requirements())
+    with suppress(MlflowException):  # a store in trouble is the business of the next job
+        mlflow.MlflowClient(uri, uri).search_experiments(max_results=1)
+
+
+def _dataset(client: MlflowClient, run: str, dataset: Mapping[str, str]) -> None:
+    from mlflow.entities import Dataset, DatasetInput, InputTag
+
+    source = json.dumps({"uri": dataset["source"]})
+    entity = Dataset(dataset["name"], dataset["digest"], "local", source, profile=dataset["profile"])
+    client.log_inputs(run, [DatasetInput(entity, [InputTag("mlflow.data.context", "training")])])
+
+
+def _file(client: MlflowClient, run: str, path: str, file: Path) -> None:
+    """One artifact under the name it should have there."""
+    folder, _, name = path.rpartition("/")
+    if name == file.name:
+        client.log_artifact(run, str(file), folder or None)
+    else:
+        with tempfile.TemporaryDirectory() as draft:
+            renamed = shutil.copyfile(file, Path(draft) / name)
+            client.log_artifact(run, str(renamed), folder or None)
+
+
+def _model(client: MlflowClient, run: str, final: Final, folder: Path) -> str:
+    """Log the model on the run, register it, give it the alias; not again if it is the champion already."""
+    address = f"models:/{final.model_name}@{ALIAS}"
+    digest = _digest(folder)
+    if _champion(client, final.model_name) == (digest, run):
+        return address
+    import mlflow
+
+    mlflow.set_tracking_uri(client.tracking_uri)
+    mlflow.set_registry_uri(client.tracking_uri)
+    package = Path(__file__).parent
+    status = client.get_run(run).info.status
+    with mlflow.start_run(run_id=run):
+        info = mlflow.pyfunc.log_model(
+            name="model",
+            python_model=str(package / "tracking_model.py"),
+            artifacts={"model": str(folder)},
+            code_paths=[str(package)],
+            pip_requirements=_requirements(),
+            **_signature(folder),
+        )
+    client.update_run(run, status=status)  # leaving the block said FINISHED
+    version = _register(client, final, info.model_uri, run, digest, info.model_id)
+    client.set_registered_model_alias(final.model_name, ALIAS, version)
+    return address
+
+
+def _register(
+    client: MlflowClient, final: Final, uri: str, run: str, digest: str, model_id: str | None
+) -> str:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        client.create_registered_model(final.model_name, description=f"The study {final.model_name}.")
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+    version = client.create_model_version(
+        final.model_name, uri, run, {"digest": digest}, description=final.model_note, model_id=model_id
+    )
+    return str(version.version)
+
+
+def _champion(client: MlflowClient, name: str) -> tuple[str, str] | None:
+    """Digest and run of the registered champion."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        version = client.get_model_version_by_alias(name, ALIAS)
+    except MlflowException as error:
+        if error.error_code in {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}:
+            return None
+        raise
+    return version.tags.get("digest", ""), version.run_id or ""
+
+
+def _signature(folder: Path) -> dict[str, Any]:
+    """Signature and input example from the raw rows that were saved with the model."""
+    import numpy as np
+    import pandas as pd
+    from mlflow.models import ModelSignature, infer_signature
+    from mlflow.types import ColSpec, DataType, Schema
+
+    described = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+    example = described["example"]
+    if example is None:
+        return {}
+    rows: Any
+    if example["kind"] == "table":
+        rows = pd.DataFrame(example["data"], columns=example["columns"]).astype(example["dtypes"])
+    else:
+        rows = np.asarray(example["data"], dtype=example["dtype"])
+    first, *others = described["columns"]
+    label = DataType.long if all(isinstance(c, int) for c in described["classes"]) else DataType.string
+    kind = label if described["classes"] else DataType.double
+    outputs = Schema([ColSpec(kind, first), *(ColSpec(DataType.double, name) for name in others)])
+    inputs = infer_signature(rows).inputs
+    return {"signature": ModelSignature(inputs=inputs, outputs=outputs), "input_example": rows}
+
+
+def _requirements() -> list[str]:
+    """Named with their versions, so that MLflow need not load the model to find them (3 s)."""
+    return [f"{name}=={metadata.version(name)}" for name in REQUIREMENTS]
+
+
+def _digest(folder: Path) -> str:
+    content = hashlib.sha256()
+    for name in ("model.json", "parameters.npz"):
+        content.update((folder / name).read_bytes())
+    return content.hexdigest()[:32]

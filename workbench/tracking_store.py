@@ -1,0 +1,107 @@
+"""Opening MLflow's database: are its tables the ones the fast writer knows; and making it when it is new.
+
+A new SQLite store is migrated in a file beside it and then given its name, so that a process killed in the
+second this takes leaves no half-migrated store, which MLflow could never open again.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import sqlalchemy as sa
+
+__all__ = ["KNOWN_HEADS", "Store", "connect"]
+
+#: Revisions of MLflow's schema whose runs, params, tags, metrics and latest_metrics look as written below.
+KNOWN_HEADS = ("dc11669786a5",)  # MLflow 3.17
+
+
+class Store(NamedTuple):
+    """A database with MLflow's tables."""
+
+    engine: sa.Engine
+    artifacts: str  # folder or URI under which new experiments keep their artifacts
+
+
+def connect(uri: str, artifacts: str) -> Store | None:
+    """Open a SQLite or PostgreSQL database, creating MLflow's tables in an empty one.
+
+    Returns None when the database is of another kind or its tables are not the ones this file knows. Raises
+    sqlalchemy.exc.OperationalError while the database cannot be reached.
+    """
+    url = sa.make_url(uri)
+    if url.get_backend_name() not in {"sqlite", "postgresql"}:
+        return None
+    if url.get_backend_name() == "sqlite" and url.database:
+        file = Path(url.database)
+        if not file.exists() or not file.stat().st_size:
+            _create_file(file, artifacts)
+    engine = _engine(url)
+    if not sa.inspect(engine).has_table("alembic_version"):
+        _create_tables(engine, artifacts)
+    with engine.connect() as connection:
+        heads = connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalars().all()
+    if len(heads) == 1 and heads[0] in KNOWN_HEADS:
+        return Store(engine, artifacts)
+    engine.dispose()
+    return None
+
+
+def _engine(url: sa.URL) -> sa.Engine:
+    """An engine for one writer; SQLite in WAL mode, so that readers (the UI) never wait for it."""
+    if url.get_backend_name() != "sqlite":
+        return sa.create_engine(url, pool_size=1, pool_pre_ping=True)
+    engine = sa.create_engine(url, poolclass=sa.pool.StaticPool)
+
+    @sa.event.listens_for(engine, "connect")
+    def configure(connection: Any, record: object) -> None:
+        del record
+        connection.isolation_level = None  # transactions are begun below, not by the driver
+        for pragma in ("busy_timeout=20000", "journal_mode=WAL", "synchronous=NORMAL", "cache_size=-65536"):
+            connection.execute(f"PRAGMA {pragma}")
+
+    @sa.event.listens_for(engine, "begin")
+    def begin(connection: sa.Connection) -> None:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    return engine
+
+
+def _create_file(file: Path, artifacts: str) -> None:
+    """A new SQLite store that appears whole or not at all: a half-migrated one can never be opened again."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    draft = file.with_name(f".{file.name}.{os.getpid()}.new")
+    draft.unlink(missing_ok=True)
+    try:
+        engine = sa.create_engine(f"sqlite:///{draft}", poolclass=sa.pool.StaticPool)
+        _create_tables(engine, artifacts)
+        engine.dispose()
+        if file.exists() and not file.stat().st_size:
+            file.unlink()
+        try:
+            os.link(draft, file)
+        except FileExistsError:
+            return  # another process was faster
+        except OSError:  # a file system without links
+            if not file.exists():
+                draft.replace(file)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def _create_tables(engine: sa.Engine, artifacts: str) -> None:
+    """MLflow's own migrations, run by MLflow. They take about a second, and importing it another."""
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+    uri = engine.url.render_as_string(hide_password=False)
+    if engine.dialect.name != "postgresql":
+        SqlAlchemyStore(uri, artifacts)._dispose_engine()  # type: ignore[no-untyped-call]
+        return
+    with engine.connect() as connection:  # held while another process may be at the same work
+        connection.execute(sa.select(sa.func.pg_advisory_lock(sa.func.hashtext("workbench create"))))
+        try:
+            SqlAlchemyStore(uri, artifacts)._dispose_engine()  # type: ignore[no-untyped-call]
+        finally:
+            connection.execute(sa.select(sa.func.pg_advisory_unlock(sa.func.hashtext("workbench create"))))

@@ -1,0 +1,48 @@
+"""Messages between the process that trains and the process that logs: one JSON object a line.
+
+Trials travel as `codec` writes them, so NaN and infinity arrive as they left. Nothing is pickled.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from workbench.codec import decode_trial, encode_trial
+from workbench.tracking_rows import Finished, Parent
+
+__all__ = ["decode_finished", "decode_parent", "encode_finished", "encode_parent", "pack", "unpack"]
+
+
+def pack(message: Mapping[str, Any]) -> bytes:
+    """One line."""
+    return json.dumps(message, separators=(",", ":")).encode() + b"\n"
+
+
+def unpack(line: bytes) -> dict[str, Any]:
+    """The message of one line."""
+    message: dict[str, Any] = json.loads(line)
+    return message
+
+
+def encode_finished(finished: Finished) -> dict[str, Any]:
+    """A finished trial as plain data."""
+    return {"trial": encode_trial(finished.record), "at": finished.at}
+
+
+def decode_finished(plain: Mapping[str, Any]) -> Finished:
+    """The inverse of `encode_finished`."""
+    return Finished(decode_trial(plain["trial"]), float(plain["at"]))
+
+
+def encode_parent(parent: Parent) -> dict[str, Any]:
+    """A parent as plain data."""
+    plain = {f.name: getattr(parent, f.name) for f in dataclasses.fields(parent)}
+    return {**plain, "params": dict(parent.params), "tags": dict(parent.tags)}
+
+
+def decode_parent(plain: Mapping[str, Any]) -> Parent:
+    """The inverse of `encode_parent`."""
+    return Parent(**plain)

@@ -1,0 +1,39 @@
+"""How values are written in messages and files, and what a misspelled word was meant to be."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from workbench.types import Choice, Range
+
+__all__ = ["nearest", "toml"]
+
+
+def nearest(word: str, known: Collection[str]) -> str | None:
+    """The known word that `word` most resembles, if any does."""
+    close = difflib.get_close_matches(word.lower(), list(known), n=1, cutoff=0.6)
+    return close[0] if close else None
+
+
+def toml(value: Any) -> str:
+    """A value as one would write it in TOML, on one line."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+        return '"' + "".join(c if c.isprintable() else f"\\U{ord(c):08x}" for c in escaped) + '"'
+    if isinstance(value, (list, tuple)):
+        return f"[{', '.join(toml(item) for item in value)}]"
+    if isinstance(value, Mapping):
+        return f"{{ {', '.join(f'{key} = {toml(item)}' for key, item in value.items())} }}" if value else "{}"
+    if isinstance(value, Choice):
+        return toml({"choices": value.choices})
+    if isinstance(value, Range):
+        extra = {"log": True} if value.log else {} if value.step is None else {"step": value.step}
+        return toml({"low": value.low, "high": value.high, **extra})
+    if isinstance(value, float) and math.isfinite(value):
+        return repr(int(value)) if value == int(value) and abs(value) < 1e6 else repr(value)
+    return str(value)

@@ -1,0 +1,111 @@
+"""The main job from end to end: search, choose, retrain, open the test set once, report.
+
+Each function takes a study and the places it is kept in, and returns the object that `--json` prints. The steps stand in
+`session` (what a study has in hand while it runs); here is only their order, and what is remembered when.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from workbench import outcomes, results
+from workbench.display import Watch, silent
+from workbench.errors import StudyError
+from workbench.places import Places
+from workbench.study import Study
+
+__all__ = ["check", "confirm", "ledger", "run", "search", "show"]
+
+Result = dict[str, Any]
+
+
+def run(study: Study, places: Places, *, search_only: bool = False, watch: Watch | None = None) -> Result:
+    """Search, choose, retrain, open the test set, report. A finished study gives its recorded result at once.
+
+    Raises InputError for what the user can mend, WorkbenchError if the work fails.
+    """
+    watch = watch or silent()
+    recorded = _recorded(study, places, search_only=search_only)
+    if recorded is not None:
+        watch.stage("finished before; this is the recorded result")
+        return recorded
+    from workbench.session import Session
+
+    with Session(study, places, watch) as session:
+        if not session.search():
+            return session.interrupted()
+        session.choose()
+        if not search_only:
+            session.confirm()
+        return session.finish()
+
+
+def search(study: Study, places: Places, *, watch: Watch | None = None) -> Result:
+    """`run`, but the test set stays sealed."""
+    return run(study, places, search_only=True, watch=watch)
+
+
+def confirm(study: Study, places: Places, watch: Watch | None = None) -> Result:
+    """Open the test set of a finished search. Raises StudyError if the search is not finished."""
+    watch = watch or silent()
+    outcome = outcomes.load(places.study(study.id))
+    if outcome is None or outcome.selection is None:
+        raise StudyError(
+            f"{study.path}: the search of this study is not finished, and there is no choice to confirm; run "
+            f"workbench run {study.path} --search-only first"
+        )
+    return run(study, places, watch=watch)
+
+
+def check(study: Study, places: Places) -> Result:
+    """Validate and plan; train nothing and write nothing."""
+    from workbench.planning import plan
+
+    return plan(study, places)
+
+
+def show(study: Study, places: Places) -> Result:
+    """The recorded result with best trials, importances and diagnosis; the report is written again.
+
+    Raises StudyError if nothing was recorded.
+    """
+    outcome = outcomes.load(places.study(study.id))
+    if outcome is None:
+        raise StudyError(
+            f"{study.path}: nothing is recorded of this study under {places.home}; run workbench run {study.path} first, or "
+            "name its --home"
+        )
+    from workbench.delivery import report
+
+    written = report(outcome, study, places)
+    return results.result(outcome, written.html) | {
+        "top": results.best_trials(outcome),
+        "importances": dict(written.importances),
+        "diagnosis": [f"{finding}: {advice}" for finding, advice in written.diagnosis],
+    }
+
+
+def ledger(places: Places, verify: bool = False) -> Result:
+    """Every opening of every test set; with `verify`, whether the chain is whole."""
+    from workbench import ledger as book
+
+    held = results.ledger_of(places)
+    findings = book.verify(held) if verify else []
+    return {
+        "openings": [results.opening(look) for look in book.openings(held)],
+        "verified": not findings if verify else None,
+        "problem": "; ".join(findings),
+    }
+
+
+def _recorded(study: Study, places: Places, *, search_only: bool) -> Result | None:
+    """The result of an earlier run that answers this call, read without any heavy library."""
+    path = places.study(study.id) / "result.json"
+    if not path.exists():
+        return None
+    result: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    enough = result["trials"]["total"] >= study.search.trials
+    wanted = ("searched", "confirmed") if search_only else ("confirmed",)
+    return dict(result) if enough and result["status"] in wanted else None
