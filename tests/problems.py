@@ -24,13 +24,17 @@ def line(rows: int = 60, features: int = 4, noise: float = 0.1, seed: int = 0) -
     """A linear function of standard normal features."""
     draw = np.random.default_rng(seed)
     x = draw.normal(size=(rows, features)).astype(np.float32)
-    y = (x @ np.arange(1.0, features + 1.0) + 3.0 + noise * draw.normal(size=rows)).astype(np.float32)[:, None]
+    y = (x @ np.arange(1.0, features + 1.0) + 3.0 + noise * draw.normal(size=rows)).astype(np.float32)[
+        :, None
+    ]
     cut = 2 * rows // 3
     shift, scale = y[:cut].mean(axis=0), y[:cut].std(axis=0)
     return fold(x[:cut], y[:cut], x[cut:], y[cut:])._replace(shift=shift, scale=scale)
 
 
-def fold(x_train: np.ndarray, y_train: np.ndarray, x_validation: np.ndarray, y_validation: np.ndarray) -> Fold:
+def fold(
+    x_train: np.ndarray, y_train: np.ndarray, x_validation: np.ndarray, y_validation: np.ndarray
+) -> Fold:
     """All rows of weight one, targets as they are."""
     return Fold(
         Examples(x_train, y_train, np.ones(len(x_train), np.float32)),

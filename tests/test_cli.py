@@ -22,7 +22,7 @@ import workbench
 from workbench import display
 from workbench.cli import COMMANDS, main
 from workbench.display import Watch, duration, watching
-from workbench.errors import DataError, Interrupted, WorkbenchError
+from workbench.errors import DataError, WorkbenchError
 from workbench.places import Places, resolve
 from workbench.streams import as_json
 from workbench.study import Study
@@ -304,7 +304,6 @@ def test_a_broken_chain_is_a_failure(
     ("error", "status", "says"),
     [
         (KeyboardInterrupt(), 130, "interrupted; run the same command again"),
-        (Interrupted("stopped after 3 trials"), 130, "stopped after 3 trials"),
         (WorkbenchError("no trial was finished"), 1, "no trial was finished"),
         (DataError("d.csv: is empty"), 2, "small.toml: d.csv: is empty"),
         (DataError("two\nlines"), 2, "small.toml: two lines"),

@@ -224,7 +224,7 @@ def test_a_killed_look_is_finished_and_counted_once(book: Ledger) -> None:
 @pytest.fixture(scope="module")
 def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A server of our own on a free port; skipped where there are no server programs or no driver."""
-    pytest.importorskip("psycopg2", reason="psycopg2 is not installed: pip install 'workbench[postgres]'")
+    pytest.importorskip("psycopg", reason="psycopg is not installed: pip install 'workbench[postgres]'")
     found = [shutil.which("initdb"), *map(str, Path("/usr/lib/postgresql").glob("*/bin/initdb"))]
     initdb = next((path for path in found if path), None)
     if initdb is None:
@@ -259,7 +259,7 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
                     break
             time.sleep(0.05)
         time.sleep(0.5)
-        yield f"postgresql+psycopg2://tester:secret-word@127.0.0.1:{port}/postgres"
+        yield f"postgresql+psycopg://tester:secret-word@127.0.0.1:{port}/postgres"
     finally:
         server.send_signal(signal.SIGINT)
         server.wait(timeout=30)

@@ -1,4 +1,7 @@
-"""Lanes do not know each other: alone or among others, padded or not, at once or in rungs, the result is the same."""
+"""Lanes do not know each other.
+
+Alone or among others, padded or not, at once or in rungs, the result is the same.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,11 @@ def engine(data: Fold | None = None, seed: int = 0) -> Engine:
 
 
 def run(
-    recipe: Recipe, hypers: list[Hyperparameters], width: int = 4, data: Fold | None = None, epochs: int = EPOCHS
+    recipe: Recipe,
+    hypers: list[Hyperparameters],
+    width: int = 4,
+    data: Fold | None = None,
+    epochs: int = EPOCHS,
 ) -> list[Trained]:
     return engine(data).run(recipe, "raw", width, hypers, None, first=0, last=epochs)
 
@@ -177,10 +184,18 @@ def test_fold_with_two_regression_targets() -> None:
     draw = np.random.default_rng(0)
     x = draw.normal(size=(40, 3)).astype(np.float32)
     y = x @ draw.normal(size=(3, 2)).astype(np.float32)
-    data = fold(x[:30], y[:30], x[30:], y[30:])._replace(shift=np.zeros(2, np.float32), scale=np.ones(2, np.float32))
+    data = fold(x[:30], y[:30], x[30:], y[30:])._replace(
+        shift=np.zeros(2, np.float32), scale=np.ones(2, np.float32)
+    )
     recipe = Recipe("linear", (3,), 2, "mse", "rmse", optimizers=("adam",), batch=30)
     result = Engine(lambda v: data, capacity=300, seed=0).run(
-        recipe, "raw", 2, [lane(learning_rate=0.1, l2=0.0, batch_size=30, epochs=300)], None, first=0, last=300
+        recipe,
+        "raw",
+        2,
+        [lane(learning_rate=0.1, l2=0.0, batch_size=30, epochs=300)],
+        None,
+        first=0,
+        last=300,
     )[0]
     assert result.score is not None
     assert result.score < 0.01

@@ -1,8 +1,12 @@
-"""The scheduler on its own: budgets, rungs, brackets, replay; scores come from a table instead of from training."""
+"""The scheduler on its own.
+
+Budgets, rungs, brackets, replay; scores come from a table instead of from training.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -18,8 +22,8 @@ def play(
     launches, ends, asked = [], {}, 0
     while (step := scheduler.next()) is not None:
         if isinstance(step, Ask):
-            scheduler.add((asked + i, f"p{(asked + i) % programs}") for i in range(step.count))
-            asked += step.count
+            scheduler.add((asked + i, f"p{(asked + i) % programs}") for i in range(step.trials))
+            asked += step.trials
             continue
         launches.append(step)
         reports = [
@@ -45,7 +49,13 @@ def play(
     data=st.data(),
 )
 def test_every_trial_ends_once_and_no_population_overflows(
-    total: int, epochs: int, pruner: str, widths: tuple[int, ...], programs: int, maximize: bool, data: st.DataObject
+    total: int,
+    epochs: int,
+    pruner: str,
+    widths: tuple[int, ...],
+    programs: int,
+    maximize: bool,
+    data: st.DataObject,
 ) -> None:
     score = {n: data.draw(st.integers(0, 5)) / 5 for n in range(total) if data.draw(st.integers(0, 9)) > 0}
     stop = frozenset(data.draw(st.sets(st.integers(0, total - 1), max_size=5)))
@@ -79,7 +89,11 @@ def test_halving_keeps_the_best(maximize: bool) -> None:
     score = {n: (n if maximize else -n) / total for n in range(total)}
     scheduler = Scheduler(total=total, epochs=90, pruner="asha", widths=(81,), maximize=maximize)
     launches, ends = play(scheduler, score)
-    assert [len(launch.trials) for launch in launches] == [81, 28, 10]  # thirds, and the default configuration
+    assert [len(launch.trials) for launch in launches] == [
+        81,
+        28,
+        10,
+    ]  # thirds, and the default configuration
     assert {n for n, (state, _) in ends.items() if state == "complete"} == {0, *range(72, 81)}
 
 
@@ -130,4 +144,4 @@ def test_replaying_launches_leads_to_the_same_state() -> None:
 )  # fmt: skip
 def test_rungs(epochs: int, pruner: str, rungs: tuple[int, ...]) -> None:
     assert rungs_of(epochs, pruner) == rungs
-    assert all(b <= ETA * a for a, b in zip(rungs, rungs[1:], strict=False))
+    assert all(b <= ETA * a for a, b in pairwise(rungs))

@@ -112,7 +112,9 @@ def test_trial_zero_is_the_default_configuration(undisturbed: Any) -> None:
 
 def test_one_program_for_the_whole_space(undisturbed: Any) -> None:
     running, trials, _ = undisturbed
-    assert running._engine.programs == 2, "two rooms for widths; depth, activation, optimizer, batch are traced"
+    assert running._engine.programs == 2, (
+        "two rooms for widths; depth, activation, optimizer, batch are traced"
+    )
     assert len({trial.recipe for trial in trials.values()}) == 2
 
 
@@ -135,7 +137,9 @@ def test_interrupted_anywhere_it_ends_the_same(tmp_path: Path, undisturbed: Any,
     assert [event["kind"] for event in resumed.events] == [event["kind"] for event in journal.events]
 
 
-def test_without_checkpoints_lanes_are_trained_again_to_the_same_end(tmp_path: Path, undisturbed: Any) -> None:
+def test_without_checkpoints_lanes_are_trained_again_to_the_same_end(
+    tmp_path: Path, undisturbed: Any
+) -> None:
     _, whole, _ = undisturbed
     broken = Journal(room=9)
     with pytest.raises(KeyboardInterrupt):

@@ -1,4 +1,4 @@
-"""Reading: the built-in sets, every kind of file, the real files, and one sentence for everything that is wrong."""
+"""Reading: built-in sets, every kind of file, the real files, and one sentence for all that can be wrong."""
 
 from __future__ import annotations
 

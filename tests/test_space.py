@@ -45,13 +45,22 @@ def test_the_middle_of_integers_is_one_of_them(low: int, span: int, log: bool) -
 
 def test_traced_axes_share_a_program() -> None:
     params = space.default(space.axes(SETTINGS))
-    for name, value in {"depth": 1, "activation": "tanh", "optimizer": "momentum", "batch_size": 32, "l2": 1e-3}.items():
+    for name, value in {
+        "depth": 1,
+        "activation": "tanh",
+        "optimizer": "momentum",
+        "batch_size": 32,
+        "l2": 1e-3,
+    }.items():
         assert program({**params, name: value}) == program(params), name
 
 
 def test_widths_are_padded_up_to_four_times() -> None:
     width = Range(16, 256, log=True, integer=True)
-    rooms = {n: program({**space.default(space.axes(SETTINGS)), "width": n}, width=width).recipe.width for n in range(16, 257)}
+    rooms = {
+        n: program({**space.default(space.axes(SETTINGS)), "width": n}, width=width).recipe.width
+        for n in range(16, 257)
+    }
     assert set(rooms.values()) == {64, 256, 16}
     assert all(n <= room < space.WIDTH_LADDER * n or room == 16 for n, room in rooms.items())
 
@@ -71,7 +80,17 @@ def test_hyperparameters_have_the_stated_types() -> None:
     params = space.default(space.axes(SETTINGS))
     recipe = program(params).recipe
     hyper = space.hyperparameters(recipe, space.resolve(SETTINGS, params), PROBLEM, 7)
-    integers = {"depth", "width", "activation", "initializer", "optimizer", "schedule", "batch_size", "epochs", "patience"}
+    integers = {
+        "depth",
+        "width",
+        "activation",
+        "initializer",
+        "optimizer",
+        "schedule",
+        "batch_size",
+        "epochs",
+        "patience",
+    }
     for name in Hyperparameters._fields:
         expected = np.uint32 if name == "seed" else np.int32 if name in integers else np.float32
         assert type(getattr(hyper, name)) is expected, name
@@ -82,7 +101,11 @@ def test_hyperparameters_have_the_stated_types() -> None:
 
 @pytest.mark.parametrize(
     ("family", "classes", "outputs", "loss"),
-    [("mlp", 2, 1, "binary_cross_entropy"), ("softmax", 2, 2, "cross_entropy"), ("mlp", 3, 3, "cross_entropy")],
+    [
+        ("mlp", 2, 1, "binary_cross_entropy"),
+        ("softmax", 2, 2, "cross_entropy"),
+        ("mlp", 3, 3, "cross_entropy"),
+    ],
 )
 def test_outputs_and_losses(family: str, classes: int, outputs: int, loss: str) -> None:
     settings = {**SETTINGS, "family": family}

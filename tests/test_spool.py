@@ -17,7 +17,11 @@ from hypothesis import strategies as st
 from workbench.errors import StoreError
 from workbench.spool import Spool, read
 
-RECORDS = [{"kind": "ask", "first": 0, "params": [{"a": 0.1}]}, {"kind": "launch", "name": "ü\n\"x\""}, {"kind": "end"}]
+RECORDS = [
+    {"kind": "ask", "first": 0, "params": [{"a": 0.1}]},
+    {"kind": "launch", "name": 'ü\n"x"'},
+    {"kind": "end"},
+]
 
 
 def write(path: Path, *appends: list[dict[str, object]]) -> None:
@@ -51,7 +55,9 @@ def test_cut_at_every_byte_of_the_last_record(tmp_path: Path) -> None:
 
 
 @given(position=st.integers(0, 10_000), bit=st.integers(0, 7))
-def test_a_flipped_bit_is_never_believed(tmp_path_factory: pytest.TempPathFactory, position: int, bit: int) -> None:
+def test_a_flipped_bit_is_never_believed(
+    tmp_path_factory: pytest.TempPathFactory, position: int, bit: int
+) -> None:
     path = tmp_path_factory.mktemp("flip") / "journal"
     write(path, RECORDS)
     content = bytearray(path.read_bytes())
@@ -68,8 +74,10 @@ def test_a_flipped_bit_is_never_believed(tmp_path_factory: pytest.TempPathFactor
 
 def test_a_second_process_is_refused_and_a_dead_one_is_not(tmp_path: Path) -> None:
     path = tmp_path / "journal"
-    hold = "import sys, time; from pathlib import Path; from workbench.spool import Spool\n" \
-           "s = Spool(Path(sys.argv[1])); s.append([{'kind': 'a'}]); print('open', flush=True); time.sleep(60)"
+    hold = (
+        "import sys, time; from pathlib import Path; from workbench.spool import Spool\n"
+        "s = Spool(Path(sys.argv[1])); s.append([{'kind': 'a'}]); print('open', flush=True); time.sleep(60)"
+    )
     process = subprocess.Popen([sys.executable, "-c", hold, str(path)], stdout=subprocess.PIPE)
     assert process.stdout is not None
     assert process.stdout.readline() == b"open\n"

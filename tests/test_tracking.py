@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -139,6 +140,15 @@ def test_a_study_from_start_to_end(
         pd.testing.assert_frame_equal(model.predict(rows), want)
         assert [column.name for column in model.metadata.signature.inputs] == list(rows.columns)
         assert [column.name for column in model.metadata.signature.outputs] == list(want.columns)
+    # A column of whole numbers with a blank is float64 to pandas, and JSON knows no kinds of numbers.
+    pd.testing.assert_frame_equal(model.predict(rows.astype({"n": "float64"})), want)
+    from mlflow.pyfunc.scoring_server import infer_and_parse_data
+
+    for orient in ("records", "split"):
+        text = rows.to_json(orient=orient, double_precision=15)  # type: ignore[call-overload]
+        body = json.loads(f'{{"dataframe_{orient}": {text}}}')
+        parsed = infer_and_parse_data(body, model.metadata.get_input_schema())
+        pd.testing.assert_frame_equal(model.predict(parsed), want)
     example = mlflow.models.Model.load(address).load_input_example()
     pd.testing.assert_frame_equal(model.predict(example), want.head(len(example)))
     assert not [p for p in (home / "artifacts").rglob("*") if p.suffix in {".pkl", ".pickle", ".joblib"}]

@@ -1,7 +1,8 @@
 """Lanes between two launches, on disk: what a killed search would otherwise have to train again.
 
 One file a trial, replaced at each rung, removed when the trial ends. A checkpoint is a convenience and not a
-record: one that is missing, torn, or of another epoch is ignored, and the lane is trained again from its first epoch.
+record: one that is missing, torn, or of another epoch is ignored, and the lane is trained again from its
+first epoch.
 """
 
 from __future__ import annotations

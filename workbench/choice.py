@@ -1,4 +1,7 @@
-"""From the best trial to a frozen choice: retrained over seeds, compared with chance and default, saved for delivery."""
+"""From the best trial to a frozen choice.
+
+Retrained over seeds, compared with chance and default, saved for delivery.
+"""
 
 from __future__ import annotations
 
@@ -51,7 +54,8 @@ def freeze(
     Raises WorkbenchError if it diverges when it is trained again.
     """
     again = retrain(
-        engine, study.settings, problems, metric, best.params, width=widths(engine)[-1], seeds=study.search.seeds
+        engine, study.settings, problems, metric, best.params, width=widths(engine)[-1],
+        seeds=study.search.seeds
     )
     recipe, variant = again.program.recipe, again.program.variant
     fold, preprocessor = prepared(variant)
@@ -89,7 +93,7 @@ def freeze(
 
 
 def _worth(blocks: Mapping[int, Array], best: TrialRecord, *, maximize: bool) -> tuple[float, Gain | None]:
-    """The optimism of the best score, and its gain over the default configuration where that one has a score."""
+    """The optimism of the best score; its gain over the default configuration, if that one has a score."""
     numbers = sorted(blocks)
     scores = np.stack([blocks[number] for number in numbers])
     winner = numbers.index(best.number)
@@ -106,7 +110,8 @@ def _trivial_loss(again: Retrained, fold: Fold) -> float:
         out = np.zeros(recipe.outputs, np.float32)
         y = (np.asarray(rows.y) - fold.shift) / fold.scale
     else:
-        counts = np.bincount(np.asarray(fold.train.y).ravel(), minlength=max(2, recipe.outputs)).astype(np.float32)
+        codes = np.asarray(fold.train.y).ravel()
+        counts = np.bincount(codes, minlength=max(2, recipe.outputs)).astype(np.float32)
         logs = np.log(np.maximum(counts, 0.5) / counts.sum())
         out = logs if recipe.outputs > 1 else logs[1:] - logs[:1]
         y = np.asarray(rows.y)

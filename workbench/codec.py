@@ -1,7 +1,7 @@
 """Finished trials as JSON, without losing a bit.
 
-Curves are base64 of little-endian float32, so NaN and infinity survive; other numbers that JSON cannot say are
-written as the words that `float` reads back.
+Curves are base64 of little-endian float32, so NaN and infinity survive; other numbers that JSON cannot say
+are written as the words that `float` reads back.
 """
 
 from __future__ import annotations

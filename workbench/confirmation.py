@@ -1,8 +1,9 @@
 """Opening the test set: once, after the choice is frozen, with the ledger's row written first.
 
-The order of events is the point of this file. The delivered model lies on disk and its fingerprint is the choice; the
-ledger commits the opening; only then are test rows loaded, scored with the model as it was saved, and the score recorded.
-A process that dies in between leaves an opening without a score, and the next call finishes the same look.
+The order of events is the point of this file. The delivered model lies on disk and its fingerprint is the
+choice; the ledger commits the opening; only then are test rows loaded, scored with the model as it was
+saved, and the score recorded. A process that dies in between leaves an opening without a score, and the
+next call finishes the same look.
 """
 
 from __future__ import annotations
@@ -47,8 +48,8 @@ def confirm(
     model  folder of the delivered model
     tell   hears of a further look at rows that were opened before
 
-    Raises DataError if the test rows cannot be loaded or have changed since the seal was made, StoreError if the
-    ledger cannot be written.
+    Raises DataError if the test rows cannot be loaded or have changed since the seal was made, StoreError
+    if the ledger cannot be written.
     """
     choice = fingerprint(model)
     with ledger.opened(
@@ -60,7 +61,8 @@ def confirm(
         opening = ledger.meet(book, entry, row_marks(rows))
         if opening.look > 1:
             tell(
-                f"look {opening.look} at these test rows: an earlier study opened them before, so the interval is widened"
+                f"look {opening.look} at these test rows: an earlier study opened them, "
+                "so the interval is widened"
             )
         predictor = savedmodel.load(model)
         x = np.asarray(predictor.preprocessor.transform(rows.x), np.float32)

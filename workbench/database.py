@@ -9,7 +9,6 @@ a network file system that does not lock files, use PostgreSQL; a connection poo
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import re
 import sqlite3
 import time
@@ -46,10 +45,6 @@ def connect(url: str) -> sa.Engine:
         raise StoreError(
             f"{redacted(url)}: cannot keep the ledger, expected sqlite:///FILE or postgresql://…"
         )
-    if parsed.drivername in {"postgresql", "postgres"}:
-        # SQLAlchemy 2.1 reads it as psycopg 3; the extra `postgres` installs psycopg2.
-        driver = "psycopg2" if importlib.util.find_spec("psycopg2") else "psycopg"
-        parsed = parsed.set(drivername=f"postgresql+{driver}")
     arguments: dict[str, Any] = {"timeout": BUSY_SECONDS} if backend == "sqlite" else {}
     try:
         engine = sa.create_engine(parsed, poolclass=NullPool, connect_args=arguments)

@@ -1,4 +1,7 @@
-"""From an outcome to what people read: importances, diagnosis, figures, the report, and the files for MLflow."""
+"""From an outcome to what people read.
+
+Importances, diagnosis, figures, the report, and the files for MLflow.
+"""
 
 from __future__ import annotations
 
@@ -55,4 +58,5 @@ def _diagnosis(outcome: Outcome) -> tuple[tuple[str, str], ...]:
     chosen = outcome.selection
     if chosen is None or not chosen.trivial_loss > 0:
         return ()
-    return tuple((found.sentence, found.advice) for found in diagnose(chosen.seeds, chosen.trivial_loss).findings)
+    findings = diagnose(chosen.seeds, chosen.trivial_loss).findings
+    return tuple((found.sentence, found.advice) for found in findings)

@@ -1,7 +1,8 @@
 """Compiles each program once and trains launches in it.
 
-Programs are compiled ahead of time, so their number and their cost are known and not guessed. Between launches a lane
-lives on the host, as plain NumPy arrays: that is what packing the living, refilling and checkpoints need.
+Programs are compiled ahead of time, so their number and their cost are known and not guessed. Between
+launches a lane lives on the host, as plain NumPy arrays: that is what packing the living, refilling and
+checkpoints need.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import os
 import time
 from collections.abc import Callable, Hashable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -23,12 +24,16 @@ from workbench.types import Curves, Fold
 
 __all__ = ["Engine", "Trained", "configure", "widths"]
 
-#: Lanes of a population on each device. On two cores four lanes each were as fast as any wider population, and small
-#: populations give the sampler its answers sooner; an accelerator wants many more.
+#: Lanes of a population on each device. On two cores four lanes each were as fast as any wider population,
+#: and small populations give the sampler its answers sooner; an accelerator wants many more.
 LANES_PER_DEVICE = {"cpu": 4, "gpu": 256, "tpu": 256}
 #: Blocks of validation rows that are remembered of each complete trial: enough for a jackknife.
 BLOCKS = 400
-STATUS = {train.RUNNING: "running", train.STOPPED: "stopped", train.DIVERGED: "diverged"}
+STATUS: dict[int, Literal["running", "stopped", "diverged"]] = {
+    train.RUNNING: "running",
+    train.STOPPED: "stopped",
+    train.DIVERGED: "diverged",
+}
 
 
 class Trained(NamedTuple):
@@ -36,17 +41,21 @@ class Trained(NamedTuple):
 
     lane: Lane  # on the host
     curves: Curves  # of the epochs of this launch
-    status: str  # running | stopped | diverged
+    status: Literal["running", "stopped", "diverged"]
     score: float | None  # validation score so far, of the epoch that counts
     best_epoch: int
     epochs: int
 
 
 def configure(cache: Path | None) -> None:
-    """Set jax up before its first use: a device for every core of a CPU, compiled programs kept in `cache`."""
+    """Set jax up before its first use.
+
+    A device for every core of a CPU, compiled programs kept in `cache`. What XLA_FLAGS and
+    JAX_COMPILATION_CACHE_DIR say goes first.
+    """
     if "xla_force_host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
         jax.config.update("jax_num_cpu_devices", len(os.sched_getaffinity(0)))
-    if cache is not None:
+    if cache is not None and "JAX_COMPILATION_CACHE_DIR" not in os.environ:
         jax.config.update("jax_compilation_cache_dir", str(cache))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
         jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
@@ -74,12 +83,12 @@ class Engine:
         self._capacity = capacity
         self._seed = seed
         self._folds: dict[Hashable, Fold] = {}
-        self._programs: dict[Hashable, Any] = {}
+        self._programs: dict[tuple[Hashable, ...], Any] = {}
 
     @property
     def programs(self) -> int:
         """How many training programs were compiled."""
-        return sum(1 for kind, *_ in self._programs if kind == "advance")
+        return sum(key[0] == "advance" for key in self._programs)
 
     def run(
         self,
@@ -117,9 +126,17 @@ class Engine:
         return [_trained(lane, epochs, first) for lane, epochs in pairs]
 
     def pseudo_values(
-        self, recipe: Recipe, variant: Hashable, width: int, hypers: Sequence[Hyperparameters], lanes: Sequence[Lane]
+        self,
+        recipe: Recipe,
+        variant: Hashable,
+        width: int,
+        hypers: Sequence[Hyperparameters],
+        lanes: Sequence[Lane],
     ) -> np.ndarray:
-        """What blocks of validation rows say of the lanes' scores, [lanes, G]; the blocks are the same for all lanes."""
+        """What blocks of validation rows say of the lanes' scores, [lanes, G].
+
+        The blocks are the same for all lanes.
+        """
         width = -(-width // self.mesh.size) * self.mesh.size
         fold = self.fold(variant)
         rows = len(fold.validation.y)
@@ -131,7 +148,9 @@ class Engine:
         )
         return np.asarray(values)[: len(lanes)]
 
-    def outputs(self, recipe: Recipe, variant: Hashable, hyper: Hyperparameters, params: Any, x: np.ndarray) -> np.ndarray:
+    def outputs(
+        self, recipe: Recipe, variant: Hashable, hyper: Hyperparameters, params: Any, x: np.ndarray
+    ) -> np.ndarray:
         """[N, *F] -> [N, K] of one model in evaluation mode; regression in the units of the data."""
         fold = self.fold(variant)
         out = self._call("outputs", _outputs, (recipe,), (hyper, params, jnp.asarray(x)))

@@ -1,18 +1,17 @@
 """The exceptions of the workbench, drawn at the top because every door catches them here.
 
     WorkbenchError              the work failed                       exit status 1
-    ├── InputError              something the user wrote is wrong     exit status 2
-    │   ├── StudyError          a study file or an option
-    │   ├── DataError           a data file, or data that do not fit the study
-    │   └── StoreError          a home directory, database or server that cannot be used
-    └── Interrupted             stopped by the user, resumable        exit status 130
+    └── InputError              something the user wrote is wrong     exit status 2
+        ├── StudyError          a study file or an option
+        ├── DataError           a data file, or data that do not fit the study
+        └── StoreError          a home directory, database or server that cannot be used
 
 The text of an error is one sentence: where (file, key), the value, what was expected, what to do.
 """
 
 from __future__ import annotations
 
-__all__ = ["DataError", "InputError", "Interrupted", "StoreError", "StudyError", "WorkbenchError"]
+__all__ = ["DataError", "InputError", "StoreError", "StudyError", "WorkbenchError"]
 
 
 class WorkbenchError(Exception):
@@ -37,9 +36,3 @@ class DataError(InputError):
 
 class StoreError(InputError):
     """A home directory, database or server that cannot be used."""
-
-
-class Interrupted(WorkbenchError):
-    """Stopped by the user; running again goes on from here."""
-
-    exit_status = 130

@@ -1,4 +1,7 @@
-"""The score of a finished model on whole sets of rows, with its interval: the same metrics that trained lanes are judged by."""
+"""The score of a finished model on whole sets of rows, with its interval.
+
+The same metrics that trained lanes are judged by.
+"""
 
 from __future__ import annotations
 
@@ -18,8 +21,8 @@ __all__ = ["Evaluation", "evaluate", "statistic"]
 #: Where the ends of a metric's scale are.
 BOUNDS: dict[str, tuple[float, float]] = {
     "r2": (-np.inf, 1.0),
-    **{name: (0.0, 1.0) for name in ("accuracy", "balanced_accuracy", "f1_macro", "f1", "roc_auc")},
-    **{name: (0.0, np.inf) for name in ("log_loss", "rmse", "mse", "mae")},
+    **dict.fromkeys(("accuracy", "balanced_accuracy", "f1_macro", "f1", "roc_auc"), (0.0, 1.0)),
+    **dict.fromkeys(("log_loss", "rmse", "mse", "mae"), (0.0, np.inf)),
 }
 
 
@@ -32,11 +35,13 @@ class Evaluation(NamedTuple):
     rows: int
 
 
-def evaluate(metric: str, outputs: Array, targets: Array, *, look: int = 1, confidence: float = 0.95) -> Evaluation:
+def evaluate(
+    metric: str, outputs: Array, targets: Array, *, look: int = 1, confidence: float = 0.95
+) -> Evaluation:
     """Score outputs [N, K] against targets, [N] class codes or [N, K] numbers in the units of the data.
 
-    Wilson's interval for proportions, the BCa bootstrap for the rest; widened for a further look at the same rows by
-    the rule of `intervals.widened`.
+    Wilson's interval for proportions, the BCa bootstrap for the rest; widened for a further look at the
+    same rows by the rule of `intervals.widened`.
     """
     n = len(outputs)
     score = statistic(metric, outputs, targets)

@@ -1,4 +1,7 @@
-"""Ctrl-C: once asks for a stop at the next safe point, twice stops at once. Both leave a study that can be resumed."""
+"""Ctrl-C and SIGTERM, as requests.
+
+Once asks for a stop at the next safe point, twice stops at once. Both leave a study that can be resumed.
+"""
 
 from __future__ import annotations
 

@@ -59,7 +59,7 @@ OPTIMIZERS: dict[str, Rule] = {
 class Moments(NamedTuple):
     """The optimizer's memory; a moment that no optimizer of the recipe keeps is an empty tuple."""
 
-    count: jax.Array  # int32, updates made
+    updates: jax.Array  # int32, how many were made
     first: Params
     second: Params
 
@@ -69,14 +69,19 @@ def init(recipe: Recipe, params: Params) -> Moments:
     rules = [OPTIMIZERS[name] for name in recipe.optimizers]
     zeros = jax.tree.map(jnp.zeros_like, params)
     return Moments(
-        count=jnp.int32(0),
+        updates=jnp.int32(0),
         first=zeros if any(rule.first for rule in rules) else (),
         second=zeros if any(rule.second for rule in rules) else (),
     )
 
 
 def update(
-    recipe: Recipe, hyper: Hyperparameters, gradients: Params, moments: Moments, params: Params, rate: jax.Array
+    recipe: Recipe,
+    hyper: Hyperparameters,
+    gradients: Params,
+    moments: Moments,
+    params: Params,
+    rate: jax.Array,
 ) -> tuple[Params, Moments]:
     """One step of length `rate` (float32, schedule included). Shapes follow `params`."""
     rules = [OPTIMIZERS[name] for name in recipe.optimizers]
@@ -88,8 +93,8 @@ def update(
         return jnp.stack([jnp.asarray(value, jnp.float32) for value in values])[hyper.optimizer]
 
     zero, one = 0.0, 1.0
-    count = moments.count + 1
-    t = count.astype(jnp.float32)
+    updates = moments.updates + 1
+    t = updates.astype(jnp.float32)
     a = chosen([hyper.momentum if rule.first else zero for rule in rules])
     c_of = {"": zero, "sum": one, "mean": RMSPROP_DECAY, "corrected": hyper.beta2}
     c = chosen([c_of[rule.second] for rule in rules])
@@ -117,7 +122,9 @@ def update(
 
         def divide(step: jax.Array, v: jax.Array) -> jax.Array:
             root = jnp.sqrt(v * unbias) + EPSILON
-            return step / (root if all(rule.second for rule in rules) else jnp.where(adaptive > 0.0, root, 1.0))
+            return step / (
+                root if all(rule.second for rule in rules) else jnp.where(adaptive > 0.0, root, 1.0)
+            )
 
         steps = jax.tree.map(divide, steps, second)
     if any(rule.decay for rule in rules):
@@ -126,4 +133,4 @@ def update(
             lambda step, w, decays: step + shrink * w if decays else step, steps, params, decay_mask(params)
         )
     moved = jax.tree.map(lambda w, step: w - step, params, steps)
-    return moved, Moments(count, first, second)
+    return moved, Moments(updates, first, second)

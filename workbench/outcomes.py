@@ -1,4 +1,7 @@
-"""The outcome of a study on disk: `outcome.json` beside `outputs.npz`, written when a run ends, read by `show`."""
+"""The outcome of a study on disk.
+
+`outcome.json` beside `outputs.npz`, written when a run ends, read by `show`.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,14 @@ from typing import Any
 
 import numpy as np
 
-from workbench.codec import decode_curves, decode_number, decode_trial, encode_curves, encode_number, encode_trial
+from workbench.codec import (
+    decode_curves,
+    decode_number,
+    decode_trial,
+    encode_curves,
+    encode_number,
+    encode_trial,
+)
 from workbench.types import Axis, Choice, Outcome, Range, SeedRecord, Selection, TestScore
 
 __all__ = ["decode_selection", "encode_selection", "load", "save", "write_text"]
@@ -87,7 +97,9 @@ def decode_selection(document: Mapping[str, Any]) -> Selection:
     )
     numbers = {name: _required(document[name]) for name in NUMBERS}
     gain = document["gain"] and tuple(_required(end) for end in document["gain"])
-    settings = {name: float(value) if value in WORDS else value for name, value in document["settings"].items()}
+    settings = {
+        name: float(value) if value in WORDS else value for name, value in document["settings"].items()
+    }
     return Selection(**{**document, **numbers, "settings": settings, "seeds": seeds, "gain": gain})
 
 
@@ -106,7 +118,9 @@ WORDS = ("inf", "-inf", "nan")
 
 
 def _finite(settings: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: encode_number(value) if isinstance(value, float) else value for name, value in settings.items()}
+    return {
+        name: encode_number(value) if isinstance(value, float) else value for name, value in settings.items()
+    }
 
 
 def _required(value: float | str | None) -> float:

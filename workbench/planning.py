@@ -23,7 +23,8 @@ __all__ = ["plan"]
 
 #: Configurations drawn to see which programs a space needs and how large its models are.
 DRAWN = 256
-#: Seconds to compile one program on two cores, and the share of the matrix product's rate that training reaches.
+#: Seconds to compile one program on two cores, and the share of the matrix product's rate that training
+#: reaches.
 COMPILE_SECONDS, EFFICIENCY = 4.0, 0.3
 
 

@@ -1,8 +1,9 @@
 """Many lanes in one compiled program, sharded over the devices of this host.
 
-The lane axis P is mapped here and nowhere else. A program is known by its recipe, the number of lanes and the
-shapes of the data; everything else is traced. Lanes never talk to each other: a lane's result does not depend on its
-neighbours, their order, or on padding, up to rounding, and not at all in the same program on one kind of device.
+The lane axis P is mapped here and nowhere else. A program is known by its recipe, the number of lanes and
+the shapes of the data; everything else is traced. Lanes never talk to each other: a lane's result does not
+depend on its neighbours, their order, or on padding, up to rounding, and not at all in the same program on
+one kind of device.
 """
 
 from __future__ import annotations
@@ -82,7 +83,9 @@ def advance(
     Returns the lanes and the record, each field [P, capacity], NaN where nothing was trained.
     """
 
-    def run(hyper: Hyperparameters, lanes: Lane, fold: Fold, key: jax.Array, first: jax.Array, count: jax.Array) -> Any:
+    def run(
+        hyper: Hyperparameters, lanes: Lane, fold: Fold, key: jax.Array, first: jax.Array, count: jax.Array
+    ) -> Any:
         n_lanes = hyper.depth.shape[0]
         record = Epoch(*(jnp.full((n_lanes, capacity), jnp.nan, jnp.float32) for _ in Epoch._fields))
 
@@ -113,8 +116,9 @@ def pseudo_values(
 ) -> jax.Array:
     """What blocks of validation rows say of each lane's score, [P, G]: their mean is the score but for its bias.
 
-    G score(all rows) - (G - 1) score(without the block), Tukey's jackknife pseudo-values: for a metric that is a mean
-    over rows and blocks of one row, the scores of the rows. `block` [N] is the block of each row, below `blocks` = G.
+    G score(all rows) - (G - 1) score(without the block), Tukey's jackknife pseudo-values: for a metric that
+    is a mean over rows and blocks of one row, the scores of the rows. `block` [N] is the block of each row,
+    below `blocks` = G.
     """
 
     def run(hyper: Hyperparameters, lanes: Lane, fold: Fold, block: jax.Array) -> jax.Array:
@@ -138,7 +142,9 @@ def _order(recipe: Recipe, n_rows: int, key: jax.Array) -> jax.Array:
     """The rows of an epoch, [steps, B]; the last step is filled with N, which stands for no row."""
     steps = -(-n_rows // recipe.batch)
     order = jax.random.permutation(key, n_rows).astype(jnp.int32)
-    return jnp.pad(order, (0, steps * recipe.batch - n_rows), constant_values=n_rows).reshape(steps, recipe.batch)
+    return jnp.pad(order, (0, steps * recipe.batch - n_rows), constant_values=n_rows).reshape(
+        steps, recipe.batch
+    )
 
 
 def _sharded(mesh: Mesh, function: Any, n_split: int, n_shared: int) -> Any:

@@ -1,14 +1,15 @@
 """Which lanes train next, and which of them go on: a deterministic state machine without any heavy library.
 
-Training goes in rungs. Every program has a queue before each rung; a launch takes a full population out of one queue and
-trains it to the end of the rung. Losers leave there, so do lanes that stopped early or diverged; the living move to the
-next queue, where they wait for others, so populations stay full without repacking into ever narrower programs. All
-lanes of a launch are at the same epoch, which is what lets them share their minibatches.
+Training goes in rungs. Every program has a queue before each rung; a launch takes a full population out of
+one queue and trains it to the end of the rung. Losers leave there, so do lanes that stopped early or
+diverged; the living move to the next queue, where they wait for others, so populations stay full without
+repacking into ever narrower programs. All lanes of a launch are at the same epoch, which is what lets them
+share their minibatches.
 
-The rule of a rung is asynchronous successive halving (Li et al. 2020, *A system for massively parallel hyperparameter
-tuning*): a lane goes on if it is among the best 1/eta of all that ever reached this rung. Hyperband spreads trials
-over brackets that skip the first rungs (Li et al. 2018). Median pruning lets the better half go on. Trial 0, the
-default configuration, is never pruned: the search is compared with it.
+The rule of a rung is asynchronous successive halving (Li et al. 2020, *A system for massively parallel
+hyperparameter tuning*): a lane goes on if it is among the best 1/eta of all that ever reached this rung.
+Hyperband spreads trials over brackets that skip the first rungs (Li et al. 2018). Median pruning lets the
+better half go on. Trial 0, the default configuration, is never pruned: the search is compared with it.
 """
 
 from __future__ import annotations
@@ -28,15 +29,15 @@ MEDIAN_STARTUP = 5
 
 
 class Ask(NamedTuple):
-    """`count` new trials are wanted."""
+    """This many new trials are wanted."""
 
-    count: int
+    trials: int
 
 
 class Launch(NamedTuple):
     """Train these trials together, from `first` epochs behind them to `last`."""
 
-    index: int
+    number: int
     program: Hashable
     rung: int
     first: int
@@ -116,7 +117,10 @@ class Scheduler:
         self.total = self._asked
 
     def take(self, program: Hashable, rung: int, trials: Sequence[int]) -> Launch:
-        """Form the launch of these queued trials: what `next` does by itself, and what a replay says was done."""
+        """Form the launch of these queued trials.
+
+        What `next` does by itself, and what a replay says was done.
+        """
         chosen = set(trials)
         left = [trial for trial in self._queues.pop((program, rung)) if trial not in chosen]
         if left:
@@ -131,8 +135,13 @@ class Scheduler:
         last = launch.rung == len(self.rungs) - 1
         for trial, report in zip(launch.trials, reports, strict=True):
             if report.status != "diverged" and report.score is not None:
-                self._scores.setdefault((self._bracket(trial), launch.rung), []).append(self._sign * report.score)
-        return [self._one(launch, trial, report, last) for trial, report in zip(launch.trials, reports, strict=True)]
+                self._scores.setdefault((self._bracket(trial), launch.rung), []).append(
+                    self._sign * report.score
+                )
+        return [
+            self._one(launch, trial, report, last)
+            for trial, report in zip(launch.trials, reports, strict=True)
+        ]
 
     def width(self, launch: Launch) -> int:
         """Lanes in the population of this launch: the narrowest that has room."""
@@ -165,7 +174,10 @@ class Scheduler:
         return trial % len(self.rungs) if self.pruner == "hyperband" else 0
 
     def _fill(self, rung: int) -> int:
-        """How many lanes make a launch worthwhile: new trials fill the widest population, survivors the narrowest."""
+        """How many lanes make a launch worthwhile.
+
+        New trials fill the widest population, survivors the narrowest.
+        """
         return self.widths[0] if rung == 0 else self.widths[-1]
 
     def _launch(self, key: tuple[Hashable, int]) -> Launch:

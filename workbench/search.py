@@ -1,8 +1,9 @@
 """The loop: ask, train, tell. What has happened is committed before anybody hears of it, and is replayed on resume.
 
-Two kinds of event decide everything that follows: an `ask` (which parameters were drawn) and a `launch` (how its lanes
-came out). Replaying them brings the scheduler to the state in which the search was left; a suggestion is a pure function
-of the history and the number of the ask, so an interrupted search goes on as the undisturbed one would have.
+Two kinds of event decide everything that follows: an `ask` (which parameters were drawn) and a `launch`
+(how its lanes came out). Replaying them brings the scheduler to the state in which the search was left; a
+suggestion is a pure function of the history and the number of the ask, so an interrupted search goes on as
+the undisturbed one would have.
 """
 
 from __future__ import annotations
@@ -16,7 +17,15 @@ import numpy as np
 
 from workbench import space
 from workbench.checkpoints import Store
-from workbench.codec import decode_array, decode_curves, decode_number, encode_array, encode_curves, encode_number, encode_trial
+from workbench.codec import (
+    decode_array,
+    decode_curves,
+    decode_number,
+    encode_array,
+    encode_curves,
+    encode_number,
+    encode_trial,
+)
 from workbench.engine import Engine, Trained
 from workbench.recipe import Hyperparameters
 from workbench.scheduler import Ask, Judged, LaneReport, Launch, Scheduler
@@ -102,7 +111,7 @@ class Search:
             yield from self._replay(event)
         while (step := self._scheduler.next()) is not None:
             if isinstance(step, Ask):
-                self._ask(step.count)
+                self._ask(step.trials)
             else:
                 yield self._launch(step)
 

@@ -1,4 +1,7 @@
-"""The choice: the best complete trial on the validation rows, trained again from seeds that took no part in the search."""
+"""The choice.
+
+The best complete trial on the validation rows, trained again from seeds that took no part in the search.
+"""
 
 from __future__ import annotations
 
@@ -40,8 +43,8 @@ def choose(trials: Iterable[TrialRecord], direction: Literal["maximize", "minimi
     if not complete:
         diverged = sum(trial.reason == "diverged" for trial in trials)
         raise WorkbenchError(
-            f"no trial is complete: {diverged} of {len(trials)} diverged; lower the upper end of learning_rate, set clip, "
-            "or scale the data"
+            f"no trial is complete: {diverged} of {len(trials)} diverged; lower the upper end of learning_rate, "
+            "set clip, or scale the data"
         )
     sign = -1.0 if direction == "maximize" else 1.0
     return min(complete, key=lambda trial: (sign * (trial.value or 0.0), trial.number))
@@ -59,8 +62,8 @@ def retrain(
 ) -> Retrained:
     """Train a configuration again over `seeds`: other initial weights, another order of rows, other dropped units.
 
-    The first seed's model is the one that is delivered; it was fixed before any of them was trained, so the seeds are no
-    second selection. Seeds that diverge are reported with a validation score of NaN.
+    The first seed's model is the one that is delivered; it was fixed before any of them was trained, so the
+    seeds are no second selection. Seeds that diverge are reported with a validation score of NaN.
 
     Raises WorkbenchError if the first one diverges.
     """
@@ -78,8 +81,8 @@ def retrain(
         if delivered is None:
             if failed:
                 raise WorkbenchError(
-                    f"the chosen configuration diverged at epoch {trained.epochs} when it was trained again; lower the upper "
-                    "end of learning_rate, or set clip"
+                    f"the chosen configuration diverged at epoch {trained.epochs} when it was trained again; "
+                    "lower the upper end of learning_rate, or set clip"
                 )
             delivered = (hyper, best_params(program.recipe, trained.lane))
         score = math.nan if failed or trained.score is None else trained.score

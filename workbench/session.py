@@ -1,7 +1,7 @@
 """A study while it runs: its data, journal, engine and records, and the steps from search to result.
 
-The journal is written first; MLflow and Optuna are brought up to date from what it holds, in the background. Whatever
-interrupts a session, the next one replays the journal and goes on.
+The journal is written first; MLflow and Optuna are brought up to date from what it holds, in the
+background. Whatever interrupts a session, the next one replays the journal and goes on.
 """
 
 from __future__ import annotations
@@ -42,7 +42,8 @@ from workbench.types import Fold, Outcome, TestScore
 
 __all__ = ["Session"]
 
-#: Seconds that the end of a run waits for MLflow and for the Optuna storage; what is left comes with the next run.
+#: Seconds that the end of a run waits for MLflow and for the Optuna storage; what is left comes with the
+#: next run.
 PATIENCE = 120.0
 
 
@@ -81,7 +82,8 @@ class Session:
         self.engine = Engine(lambda variant: self._prepared(variant)[0], capacity=epochs, seed=study.seed)
         axes = space.axes(study.settings)
         self.tracker = Tracker.open(
-            self.places.tracking_uri, self._parent(), artifacts=self.places.home / "artifacts", notify=watch.note
+            self.places.tracking_uri, self._parent(), artifacts=self.places.home / "artifacts",
+            notify=watch.note
         )
         self.storage = Storage(
             self.places.storage, study.id, self.direction, axes, {"question": study.question}, tell=watch.note
@@ -161,7 +163,7 @@ class Session:
         if confirmed.outputs is not None and confirmed.targets is not None:
             self._shown = ("test", confirmed.outputs, confirmed.targets)
 
-    def finish(self) -> results.Result:
+    def finish(self) -> dict[str, Any]:
         """Write the outcome, the report and the end of the MLflow run."""
         self.watch.stage("writing the report")
         outcome = self._outcome()
@@ -177,7 +179,7 @@ class Session:
         results.save(document, self.folder)
         return document
 
-    def interrupted(self) -> results.Result:
+    def interrupted(self) -> dict[str, Any]:
         """What is known when the user stops the search."""
         return results.result(self._outcome(), None, status="interrupted")
 
@@ -198,7 +200,10 @@ class Session:
         self.spool.close()
 
     def _load(self) -> None:
-        """The data, checked against the study and against what is recorded of it; nothing is written before that."""
+        """The data, checked against the study and against what is recorded of it.
+
+        Nothing is written before that.
+        """
         study, journal = self.study, self.folder / "journal"
         known = next((record for record in read_journal(journal) if record["kind"] == "study"), None)
         sealed = None if known is None else SealedTest(**known["seal"])

@@ -1,8 +1,9 @@
 """From the words of a study to what the engine takes: axes, recipes and hyperparameters.
 
-A trial's settings decide its `Program` (what is compiled, and which preparation of the data it trains on) and its
-`Hyperparameters` (what flows through). Recipes that differ in activation, optimizer, schedule, initialization, depth,
-batch size or, within a rung of a ladder, width share a program by masks and traced selection.
+A trial's settings decide its `Program` (what is compiled, and which preparation of the data it trains on)
+and its `Hyperparameters` (what flows through). Recipes that differ in activation, optimizer, schedule,
+initialization, depth, batch size or, within a rung of a ladder, width share a program by masks and traced
+selection.
 """
 
 from __future__ import annotations
@@ -21,10 +22,21 @@ from workbench.words import FAMILIES
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
 
-__all__ = ["Problem", "Program", "Variant", "axes", "default", "distributions", "hyperparameters", "program", "resolve", "variant"]
+__all__ = [
+    "Problem",
+    "Program",
+    "Variant",
+    "axes",
+    "default",
+    "distributions",
+    "hyperparameters",
+    "program",
+    "resolve",
+    "variant",
+]
 
-#: A lane may be padded to at most this multiple of its own width. Work grows with the square, compile time with
-#: the number of rungs: 4 was the cheapest of 2, 4 and 16 for a 200-trial search on two cores.
+#: A lane may be padded to at most this multiple of its own width. Work grows with the square, compile time
+#: with the number of rungs: 4 was the cheapest of 2, 4 and 16 for a 200-trial search on two cores.
 WIDTH_LADDER = 4
 #: Rectifiers lose half of the variance, which He's initialization makes up for; the rest take Glorot's.
 RECTIFIERS = ("relu", "leaky_relu", "gelu", "silu")
@@ -81,13 +93,16 @@ def distributions(searched: Mapping[str, Axis]) -> dict[str, BaseDistribution]:
 
 
 def default(searched: Mapping[str, Axis]) -> dict[str, Value]:
-    """The default configuration: the middle of every range (the geometric one of a log range), the first choice."""
+    """The default configuration.
+
+    The middle of every range (the geometric one of a log range), the first choice.
+    """
     return {name: _middle(axis) for name, axis in searched.items()}
 
 
 def resolve(settings: Settings, params: Mapping[str, Value]) -> dict[str, Value]:
     """Every setting of one trial."""
-    return {name: params[name] if name in params else cast(Value, value) for name, value in settings.items()}
+    return {name: params.get(name, cast("Value", value)) for name, value in settings.items()}
 
 
 def variant(values: Mapping[str, Value]) -> Variant:
@@ -126,7 +141,9 @@ def program(settings: Settings, values: Mapping[str, Value], problem: Problem, m
     return Program(recipe, variant(values))
 
 
-def hyperparameters(recipe: Recipe, values: Mapping[str, Value], problem: Problem, seed: int) -> Hyperparameters:
+def hyperparameters(
+    recipe: Recipe, values: Mapping[str, Value], problem: Problem, seed: int
+) -> Hyperparameters:
     """The traced half of a trial, NumPy scalars of the stated types."""
     activation = str(values["activation"]) if len(recipe.activations) > 1 else recipe.activations[0]
     integers = {
@@ -143,7 +160,7 @@ def hyperparameters(recipe: Recipe, values: Mapping[str, Value], problem: Proble
         "patience": int(values["patience"]),
     }
     reals = {
-        name: np.float32(cast(float, values[name]))
+        name: np.float32(cast("float", values[name]))
         for name in Hyperparameters._fields
         if name not in integers and name != "seed"
     }
@@ -163,7 +180,11 @@ def _middle(axis: Axis) -> Value:
 
 def _names(setting: Value | Axis) -> tuple[str, ...]:
     """The names a setting may take, sorted so that the order in the file does not matter."""
-    return tuple(sorted(str(name) for name in setting.choices)) if isinstance(setting, Choice) else (str(setting),)
+    return (
+        tuple(sorted(str(name) for name in setting.choices))
+        if isinstance(setting, Choice)
+        else (str(setting),)
+    )
 
 
 def _largest(setting: Value | Axis) -> float:
@@ -179,7 +200,10 @@ def _smallest(setting: Value | Axis) -> float:
 
 
 def _room(setting: Value | Axis, width: int) -> int:
-    """The padded width: the largest one of the study, divided by the ladder's step as often as it still fits."""
+    """The padded width.
+
+    The largest one of the study, divided by the ladder's step as often as it still fits.
+    """
     room = int(_largest(setting))
     while room // WIDTH_LADDER >= width:
         room //= WIDTH_LADDER

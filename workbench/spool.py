@@ -1,8 +1,9 @@
 """The journal of a study: what is written here has happened, everything else is brought up to date from it.
 
-A text file of records, one a line: a CRC-32 of the rest in eight hexadecimal digits, a space, JSON. An append is one
-write and one fsync. A write that was cut short leaves a last line that fails its checksum; opening the journal cuts
-it off. A line that fails anywhere else was damaged later, and is refused rather than guessed at.
+A text file of records, one a line: a CRC-32 of the rest in eight hexadecimal digits, a space, JSON. An
+append is one write and one fsync. A write that was cut short leaves a last line that fails its checksum;
+opening the journal cuts it off. A line that fails anywhere else was damaged later, and is refused rather
+than guessed at.
 """
 
 from __future__ import annotations
@@ -22,7 +23,10 @@ Record = dict[str, Any]
 
 
 class Spool:
-    """An open journal. One process at a time writes it; the lock is the operating system's and dies with the process."""
+    """An open journal.
+
+    One process at a time writes it; the lock is the operating system's and dies with the process.
+    """
 
     def __init__(self, path: Path) -> None:
         """Open or create `path`, repair its tail.
@@ -47,7 +51,10 @@ class Spool:
             raise _unwritable(path, error) from error
 
     def append(self, records: Iterable[Mapping[str, Any]]) -> None:
-        """Make records durable, all of them or none. Raises StoreError if the disk is full; nothing is half-written."""
+        """Make records durable, all of them or none.
+
+        Raises StoreError if the disk is full; nothing is half-written.
+        """
         new = [dict(record) for record in records]
         lines = b"".join(_line(record) for record in new)
         end = self._file.seek(0, os.SEEK_END)
@@ -95,8 +102,8 @@ def _parse(path: Path) -> tuple[list[Record], int]:
         if not intact:
             if 0 <= end < len(content) - 1:
                 raise StoreError(
-                    f"{path}: line {len(records) + 1} is damaged; restore the file from a copy, or remove it to "
-                    "search again (the ledger keeps its openings)"
+                    f"{path}: line {len(records) + 1} is damaged; restore the file from a copy, or remove "
+                    "it to search again (the ledger keeps its openings)"
                 )
             break
         records.append(json.loads(line[9:]))
@@ -111,9 +118,7 @@ def _lock(descriptor: int, path: Path) -> None:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
-        raise StoreError(
-            f"{path}: another process is running this study; wait for it, or stop it"
-        ) from error
+        raise StoreError(f"{path}: another process is running this study; wait for it, or stop it") from error
 
 
 def _unwritable(path: Path, error: OSError) -> StoreError:

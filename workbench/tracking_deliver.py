@@ -21,6 +21,7 @@ from workbench.tracking_final import Final, trials_link
 from workbench.tracking_rows import MAX_TAG
 
 if TYPE_CHECKING:
+    import pandas as pd
     from mlflow import MlflowClient
 
 __all__ = ["ALIAS", "deliver", "warm"]
@@ -145,6 +146,7 @@ def _signature(folder: Path) -> dict[str, Any]:
     import pandas as pd
     from mlflow.models import ModelSignature, infer_signature
     from mlflow.types import ColSpec, DataType, Schema
+    from mlflow.types.schema import AnyType
 
     described = json.loads((folder / "model.json").read_text(encoding="utf-8"))
     example = described["example"]
@@ -160,7 +162,18 @@ def _signature(folder: Path) -> dict[str, Any]:
     kind = label if described["classes"] else DataType.double
     outputs = Schema([ColSpec(kind, first), *(ColSpec(DataType.double, name) for name in others)])
     inputs = infer_signature(rows).inputs
+    if isinstance(rows, pd.DataFrame):
+        anything = AnyType()  # type: ignore[no-untyped-call]
+        inputs = Schema([ColSpec(anything, c.name) if _whole(rows[c.name]) else c for c in inputs])
     return {"signature": ModelSignature(inputs=inputs, outputs=outputs), "input_example": rows}
+
+
+def _whole(column: pd.Series[Any]) -> bool:
+    """Whether a column holds whole numbers: pandas reads it as int64 or, with one blank, as float64.
+
+    MLflow takes neither for the other, so such a column gets no type; the model's own preparation reads both.
+    """
+    return column.dtype.kind in "iuf" and bool((column.dropna() % 1 == 0).all())
 
 
 def _requirements() -> list[str]:

@@ -1,9 +1,9 @@
 """The process that logs: jobs come on standard input, and what is written is said on standard output.
 
 `python -m workbench.tracking_worker`, started by `tracking.Tracker`. It never imports jax, and mlflow only
-for what the fast writer cannot do. A store that is down is tried again and again; a job that the store refuses is
-given back with the reason. When standard input ends without the job `end`, the trainer has died: what has
-arrived is still written, and the parent run is set KILLED.
+for what the fast writer cannot do. A store that is down is tried again and again; a job that the store
+refuses is given back with the reason. When standard input ends without the job `end`, the trainer has died:
+what has arrived is still written, and the parent run is set KILLED.
 
     ->  {"job": 0, "do": "open", "uri", "artifacts", "parent", "session", "joins"}
     ->  {"job": 1, "do": "trials", "trials": [...]}      ->  {"job": 2, "do": "finish", "final": {...}}

@@ -73,7 +73,13 @@ def start(recipe: Recipe, hyper: Hyperparameters, key: jax.Array) -> Lane:
 
 
 def epoch(
-    recipe: Recipe, hyper: Hyperparameters, lane: Lane, fold: Fold, order: jax.Array, number: jax.Array, key: jax.Array
+    recipe: Recipe,
+    hyper: Hyperparameters,
+    lane: Lane,
+    fold: Fold,
+    order: jax.Array,
+    number: jax.Array,
+    key: jax.Array,
 ) -> tuple[Lane, Epoch]:
     """Train for one epoch and validate.
 
@@ -82,7 +88,7 @@ def epoch(
     key     draws the dropped units
     """
     train, n_rows = fold.train, fold.train.x.shape[0]
-    target = _targets(recipe, fold)
+    target = _targets(recipe, fold, fold.train)
     loss = LOSSES[recipe.loss]
     steps = order.shape[0]
     per_update = (hyper.batch_size + recipe.batch - 1) // recipe.batch
@@ -115,7 +121,12 @@ def epoch(
             average = clip_by_global_norm(average, hyper.clip)
         progress = number.astype(jnp.float32) + k.astype(jnp.float32) / steps
         rate = hyper.learning_rate * schedules.factor(
-            recipe.schedules, hyper.schedule, progress, hyper.epochs.astype(jnp.float32), hyper.warmup, lane.plateau
+            recipe.schedules,
+            hyper.schedule,
+            progress,
+            hyper.epochs.astype(jnp.float32),
+            hyper.warmup,
+            lane.plateau,
         )
         rate = jnp.where(lane.status == RUNNING, rate, 0.0)
         moved, remembered = optimizers.update(recipe, hyper, average, moments, params, rate)
@@ -173,23 +184,23 @@ def _batch_outputs(
     return jax.vmap(lambda one, key: apply(recipe, hyper, params, one, key=key))(x, keys)
 
 
-def _targets(recipe: Recipe, fold: Fold) -> jax.Array:
+def _targets(recipe: Recipe, fold: Fold, examples: Examples) -> jax.Array:
     """What the loss sees: class codes, or standardized numbers."""
-    return _standardized(recipe, fold, fold.train)
-
-
-def _standardized(recipe: Recipe, fold: Fold, examples: Examples) -> jax.Array:
     if METRIC_WORDS[recipe.metric].task == "regression":
         return (examples.y - fold.shift[None]) / fold.scale[None]
     return examples.y
 
 
-def _validate(recipe: Recipe, hyper: Hyperparameters, params: Params, fold: Fold) -> tuple[jax.Array, jax.Array]:
+def _validate(
+    recipe: Recipe, hyper: Hyperparameters, params: Params, fold: Fold
+) -> tuple[jax.Array, jax.Array]:
     """Loss without smoothing in the units of training, score in the units of the data."""
     rows = fold.validation
     out = outputs(recipe, hyper, params, rows.x)
     loss = LOSSES[recipe.loss]
-    each = jax.vmap(loss.function, in_axes=(0, 0, None))(out, _standardized(recipe, fold, rows), jnp.float32(0.0))
+    each = jax.vmap(loss.function, in_axes=(0, 0, None))(
+        out, _targets(recipe, fold, rows), jnp.float32(0.0)
+    )
     total = jnp.sum(jnp.where(rows.weight > 0.0, rows.weight * each, 0.0))
     value = total / jnp.sum(rows.weight) if loss.reduction == "mean" else total
     return value, METRICS[recipe.metric](_scored(recipe, fold, out), rows.y, rows.weight)
@@ -203,11 +214,18 @@ def _scored(recipe: Recipe, fold: Fold, out: jax.Array) -> jax.Array:
 
 
 def _conclude(
-    recipe: Recipe, hyper: Hyperparameters, lane: Lane, params: Params, moments: optimizers.Moments, seen: Epoch
+    recipe: Recipe,
+    hyper: Hyperparameters,
+    lane: Lane,
+    params: Params,
+    moments: optimizers.Moments,
+    seen: Epoch,
 ) -> tuple[Lane, Epoch]:
     """Keep the best, count the epochs without improvement, stop or freeze the lane."""
     trained = lane.status == RUNNING
-    healthy = jnp.isfinite(seen.train_loss) & jnp.isfinite(seen.validation_loss) & ~jnp.isnan(seen.validation_score)
+    healthy = (
+        jnp.isfinite(seen.train_loss) & jnp.isfinite(seen.validation_loss) & ~jnp.isnan(seen.validation_score)
+    )
     sign = 1.0 if METRIC_WORDS[recipe.metric].direction == "maximize" else -1.0
     gain = sign * (seen.validation_score - lane.best_score)
     if recipe.keep_best:
@@ -218,9 +236,7 @@ def _conclude(
     epochs = jnp.where(trained, lane.epochs + 1, lane.epochs)
     wait = jnp.where(better, 0, jnp.where(trained, lane.wait + 1, lane.wait))
     stop = (hyper.patience > 0) & (wait >= hyper.patience)
-    status = jnp.where(
-        trained, jnp.where(healthy, jnp.where(stop, STOPPED, RUNNING), DIVERGED), lane.status
-    )
+    status = jnp.where(trained, jnp.where(healthy, jnp.where(stop, STOPPED, RUNNING), DIVERGED), lane.status)
     after = Lane(
         params=params,
         moments=moments,

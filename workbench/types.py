@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -109,16 +109,16 @@ class SearchSpec:
 
 
 class Examples(NamedTuple):
-    """Rows ready for a model.
+    """Rows ready for a model; NumPy arrays on the host, JAX arrays on the devices.
 
     x       [N, *F] float32
     y       [N] int32 class codes, or [N, K] float32 in the units of the data
     weight  [N] float32, zero for padding
     """
 
-    x: Array
-    y: Array
-    weight: Array
+    x: Any
+    y: Any
+    weight: Any
 
 
 class Fold(NamedTuple):
@@ -130,8 +130,8 @@ class Fold(NamedTuple):
 
     train: Examples
     validation: Examples
-    shift: Array
-    scale: Array
+    shift: Any
+    scale: Any
 
 
 # ── what came out ───────────────────────────────────────────────────────────────────────────────

@@ -42,13 +42,21 @@ class Metric(NamedTuple):
 
 
 _BOTH = ("regression", "classification")
-_HIDDEN = ("depth", "width", "activation", "initializer", "init_scale", "dropout")
+_UNITS = ("width", "initializer", "init_scale", "dropout")
+_HIDDEN = ("depth", "activation", *_UNITS)
+_CONVOLUTION = ("blocks", "kernel", "channels", "pooling", "padding")
 
 FAMILIES: dict[str, Family] = {
     "linear": Family(("regression",), 1, ()),
     "logistic": Family(("binary",), 1, ()),
     "softmax": Family(("classification",), 1, ()),
+    "perceptron": Family(("binary",), 1, ()),
     "mlp": Family(_BOTH, 1, _HIDDEN, hidden=True),
+    "residual": Family(_BOTH, 1, _HIDDEN, hidden=True),
+    "highway": Family(_BOTH, 1, _HIDDEN, hidden=True),
+    "cnn": Family(_BOTH, 3, (*_UNITS, "activation", *_CONVOLUTION), hidden=True),
+    "rnn": Family(_BOTH, 2, (*_UNITS, "output"), hidden=True),
+    "lstm": Family(_BOTH, 2, (*_UNITS, "output"), hidden=True),
 }
 ACTIVATIONS = ["relu", "tanh", "sigmoid", "linear", "leaky_relu", "gelu", "silu", "softmax", "step"]
 INITIALIZERS = [

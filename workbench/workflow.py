@@ -1,7 +1,8 @@
 """The main job from end to end: search, choose, retrain, open the test set once, report.
 
-Each function takes a study and the places it is kept in, and returns the object that `--json` prints. The steps stand in
-`session` (what a study has in hand while it runs); here is only their order, and what is remembered when.
+Each function takes a study and the places it is kept in, and returns the object that `--json` prints. The
+steps stand in `session` (what a study has in hand while it runs); here is only their order, and what is
+remembered when.
 """
 
 from __future__ import annotations

@@ -57,20 +57,22 @@ _DATE_SHAPE = r"^\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}([ T]\d|$)"
 def as_arrow(values: Any) -> pa.Array:
     """One Arrow array of a pandas Series, a NumPy array or a chunked column; mixed types become text."""
     if isinstance(values, pa.ChunkedArray):
-        return pa.concat_arrays(values.chunks) if values.num_chunks else pa.array([], values.type)
-    if isinstance(values, pa.Array):
-        return values
-    if isinstance(getattr(values, "dtype", None), pd.CategoricalDtype):
-        values = values.astype(object)
-    try:
-        array = pa.array(values, from_pandas=True)
-    except (pa.ArrowInvalid, pa.ArrowTypeError):
-        array = pa.array([None if _absent(v) else str(v) for v in values], pa.string())
-    if isinstance(array, pa.ChunkedArray):
-        array = as_arrow(array)
-    if pa.types.is_large_string(array.type) or pa.types.is_null(array.type):
-        return array.cast(pa.string())
-    return array
+        array = pa.concat_arrays(values.chunks) if values.num_chunks else pa.array([], values.type)
+    elif isinstance(values, pa.Array):
+        array = values
+    else:
+        if isinstance(getattr(values, "dtype", None), pd.CategoricalDtype):
+            values = values.astype(object)
+        try:
+            array = pa.array(values, from_pandas=True)
+        except (pa.ArrowInvalid, pa.ArrowTypeError):
+            array = pa.array([None if _absent(v) else str(v) for v in values], pa.string())
+        if isinstance(array, pa.ChunkedArray):
+            return as_arrow(array)
+    if pa.types.is_dictionary(array.type):
+        return as_arrow(array.dictionary_decode())
+    other_text = (pa.types.is_large_string, pa.types.is_string_view, pa.types.is_null)
+    return array.cast(pa.string()) if any(test(array.type) for test in other_text) else array
 
 
 def texts(cells: pa.Array) -> pa.Array:

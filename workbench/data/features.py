@@ -44,7 +44,7 @@ def date_part(column: pd.Series, part: str) -> Array:
         days = moments.astype(np.int64) / 86_400e6
         values: Array = np.where(np.isnat(moments), np.nan, days)
         return values
-    found: Array = getattr(column.dt, part).to_numpy(np.float64)
+    found: Array = getattr(column.dt, {"weekday": "day_of_week"}.get(part, part)).to_numpy(np.float64)
     return found
 
 

@@ -90,7 +90,7 @@ class Preprocessor:
             "padded": self.padded,
             "scale": self.scaling.kind,
             "scale_shift": self.scaling.shift.tolist(),
-            "scale_factor": self.scaling.factor.tolist(),
+            "scale_rate": self.scaling.rate.tolist(),
             "scale_quantiles": self.scaling.quantiles.tolist(),
         }
 
@@ -99,7 +99,7 @@ class Preprocessor:
         """What `to_json` gave."""
         n = len(plain["scale_shift"])
         quantiles = np.array(plain["scale_quantiles"], np.float64).reshape(-1, n)
-        shift, factor = (np.array(plain[f"scale_{name}"], np.float64) for name in ("shift", "factor"))
+        shift, rate = (np.array(plain[f"scale_{name}"], np.float64) for name in ("shift", "rate"))
         return cls(
             columns=tuple(Column(*column) for column in plain["columns"]),
             shape=tuple(plain["shape"]),
@@ -110,7 +110,7 @@ class Preprocessor:
             parts=tuple(tuple(parts) for parts in plain["parts"]),
             levels=tuple(Levels(tuple(names), other, blank) for names, other, blank in plain["levels"]),
             padded=plain["padded"],
-            scaling=Scaling(plain["scale"], shift, factor, quantiles),
+            scaling=Scaling(plain["scale"], shift, rate, quantiles),
         )
 
     def _of(self, kind: str) -> list[Column]:

@@ -3,8 +3,8 @@
     init(recipe, hyper, *, key) -> params                     nested dict; keys start with "weight" or "bias"
     apply(recipe, hyper, params, x, *, key=None) -> outputs    ONE example: x [*F] -> [K]
 
-`key` is given to `apply` in training when units are dropped, and is None in evaluation. The batch axis is mapped
-in `train`, the lane axis in `population`, nowhere else. Leaves whose name starts with "weight" are
+`key` is given to `apply` in training when units are dropped, and is None in evaluation. The batch axis is
+mapped in `train`, the lane axis in `population`, nowhere else. Leaves whose name starts with "weight" are
 regularized; biases are free.
 """
 
@@ -18,7 +18,7 @@ import numpy as np
 
 from workbench import words
 from workbench.errors import InputError
-from workbench.models import affine, mlp
+from workbench.models import affine, convolution, mlp, recurrent, skip
 from workbench.models.base import Model
 from workbench.recipe import Hyperparameters, Recipe
 from workbench.types import Value
@@ -30,7 +30,13 @@ MODELS: dict[str, Model] = {
     "linear": affine.MODEL,
     "logistic": affine.MODEL,
     "softmax": affine.MODEL,
+    "perceptron": affine.MODEL,
     "mlp": mlp.MODEL,
+    "residual": skip.RESIDUAL,
+    "highway": skip.HIGHWAY,
+    "cnn": convolution.MODEL,
+    "rnn": recurrent.ELMAN,
+    "lstm": recurrent.LSTM,
 }
 
 
@@ -56,7 +62,7 @@ def n_parameters(recipe: Recipe, settings: Mapping[str, Value]) -> int:
     model = MODELS[recipe.family]
     if model.n_parameters is not None:
         shape = {name: settings[name] for name in words.FAMILIES[recipe.family].shaped_by if name in settings}
-        return model.n_parameters(recipe.inputs, recipe.outputs, **shape)
+        return model.n_parameters(recipe.inputs, recipe.outputs, **{**dict(recipe.options), **shape})
     blank = Hyperparameters(*(np.int32(1) for _ in Hyperparameters._fields))
     params = jax.eval_shape(lambda key: model.init(recipe, blank, key=key), jax.random.key(0))
     return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(params))

@@ -21,7 +21,7 @@ __all__ = ["MODEL", "apply", "init", "n_parameters"]
 
 
 def init(recipe: Recipe, hyper: Hyperparameters, *, key: jax.Array) -> Params:
-    """weight [K, F], bias [K], both zero."""
+    """Weight [K, F], bias [K], both zero."""
     del hyper, key
     features = math.prod(recipe.inputs)
     return {
@@ -33,7 +33,7 @@ def init(recipe: Recipe, hyper: Hyperparameters, *, key: jax.Array) -> Params:
 def apply(
     recipe: Recipe, hyper: Hyperparameters, params: Params, x: jax.Array, *, key: jax.Array | None = None
 ) -> jax.Array:
-    """x [*F] -> [K]."""
+    """X [*F] -> [K]."""
     del recipe, hyper, key
     return params["weight"] @ x.ravel() + params["bias"]
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import jax
+
 __all__ = ["Model", "Params"]
 
 Params = Any  # a pytree of arrays
@@ -19,5 +21,5 @@ class Model(NamedTuple):
     """
 
     init: Callable[..., Params]
-    apply: Callable[..., Any]
+    apply: Callable[..., jax.Array]
     n_parameters: Callable[..., int] | None = None

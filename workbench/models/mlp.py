@@ -1,8 +1,8 @@
 """Multilayer perceptron: a^l = g(W^l a^{l-1} + b^l), any depth and width.
 
-A lane may use fewer layers and narrower ones than the program has room for. Units beyond the lane's width are
-held at zero, so their weights get zero gradients and stay zero; layers beyond its depth pass their input on. Initial values do not
-depend on the room, so padding changes nothing but rounding.
+A lane may use fewer layers and narrower ones than the program has room for. Units beyond the lane's width
+are held at zero, so their weights get zero gradients and stay zero; layers beyond its depth pass their
+input on. Initial values do not depend on the room, so padding changes nothing but rounding.
 
 Source: all four articles; equations (a^l, W^l, b^l) as in *Neural networks, really understood*.
 """
@@ -48,7 +48,7 @@ def init(recipe: Recipe, hyper: Hyperparameters, *, key: jax.Array) -> Params:
 def apply(
     recipe: Recipe, hyper: Hyperparameters, params: Params, x: jax.Array, *, key: jax.Array | None = None
 ) -> jax.Array:
-    """x [*F] -> [K]. `key` draws the dropped units, the same for every lane."""
+    """X [*F] -> [K]. `key` draws the dropped units, the same for every lane."""
     active = jnp.arange(recipe.width) < hyper.width
     h = x.ravel()
     for layer in range(recipe.depth):

@@ -1,0 +1,130 @@
+"""Nets with shortcuts past every block of hidden units, which lets them be deep.
+
+    residual  h + V g(W h + b)
+    highway   t ∘ g(W h + b) + (1 - t) ∘ h,  t = sigmoid(U h + d)
+
+Both begin with an affine map of the input to the width of the blocks and end with an affine output. A block
+starts close to the identity: the highway's gates start at sigmoid(-2) = 0.12, mostly carrying, and V is
+drawn 1/√L times as wide as the initializer says, so that L blocks together multiply the variance by a
+constant and not by a power of L.
+
+As in the multilayer perceptron a lane may use fewer blocks and narrower ones than there is room for.
+
+Source: *Regression to neural networks*; He et al., arXiv:1512.03385 (residual); Srivastava et al.,
+arXiv:1505.00387 (highway, the negative gate bias); Hayou et al., arXiv:2010.12859 (1/√L).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from workbench.models.base import Model, Params
+from workbench.models.layers import OUT_STREAM, affine, dense, hidden, in_use, padded
+from workbench.recipe import Hyperparameters, Recipe
+
+__all__ = ["CARRY", "HIGHWAY", "RESIDUAL"]
+
+#: Where the gate bias d starts.
+CARRY = -2.0
+
+
+class _Block(NamedTuple):
+    """One block, which maps h [H] to [H]."""
+
+    init: Callable[[Recipe, Hyperparameters, jax.Array], Params]  # (recipe, hyper, key)
+    apply: Callable[..., jax.Array]  # (recipe, hyper, params, h, active, key)
+    n_parameters: Callable[[int], int]  # (H)
+
+
+def _model(block: _Block) -> Model:
+    def init(recipe: Recipe, hyper: Hyperparameters, *, key: jax.Array) -> Params:
+        """Layers embed, hidden_00, hidden_01, …, out, which sort in the order of computation."""
+        features, width = math.prod(recipe.inputs), (recipe.width, hyper.width)
+        keys = [jax.random.fold_in(key, i) for i in (0, OUT_STREAM)]
+        return {
+            "embed": dense(recipe, hyper, width, (features, features), key=keys[0]),
+            **{
+                _name(layer): block.init(recipe, hyper, jax.random.fold_in(key, layer + 1))
+                for layer in range(recipe.depth)
+            },
+            "out": dense(recipe, hyper, (recipe.outputs, recipe.outputs), width, key=keys[1]),
+        }
+
+    def apply(
+        recipe: Recipe, hyper: Hyperparameters, params: Params, x: jax.Array, *, key: jax.Array | None = None
+    ) -> jax.Array:
+        """Outputs [K] of x [*F]. `key` draws the dropped units of each block's g, the same for every lane."""
+        active = in_use(recipe, hyper)
+        h = jnp.where(active, affine(params["embed"], x.ravel()), 0.0)
+        for layer in range(recipe.depth):
+            key_units = None if key is None else jax.random.fold_in(key, layer)
+            after = block.apply(recipe, hyper, params[_name(layer)], h, active, key_units)
+            h = jnp.where(layer < hyper.depth, after, h)
+        return affine(params["out"], h)
+
+    def n_parameters(
+        inputs: tuple[int, ...], outputs: int, *, depth: int, width: int, **settings: Any
+    ) -> int:
+        """(F + 1) H + L block + (H + 1) K."""
+        del settings
+        return (math.prod(inputs) + 1) * width + depth * block.n_parameters(width) + (width + 1) * outputs
+
+    return Model(init, apply, n_parameters)
+
+
+def _name(layer: int) -> str:
+    return f"hidden_{layer:02d}"
+
+
+def _residual_init(recipe: Recipe, hyper: Hyperparameters, key: jax.Array) -> Params:
+    key_in, key_back = jax.random.split(key)
+    width = (recipe.width, hyper.width)
+    shape, used = (recipe.width, recipe.width), (hyper.width, hyper.width)
+    back = padded(recipe, hyper, shape, used, hyper.width, hyper.width, key=key_back)
+    blocks = jnp.maximum(jnp.asarray(hyper.depth).astype(jnp.float32), 1.0)
+    return {**dense(recipe, hyper, width, width, key=key_in), "weight_back": back / jnp.sqrt(blocks)}
+
+
+def _residual_apply(
+    recipe: Recipe,
+    hyper: Hyperparameters,
+    params: Params,
+    h: jax.Array,
+    active: jax.Array,
+    key: jax.Array | None,
+) -> jax.Array:
+    return h + params["weight_back"] @ hidden(recipe, hyper, affine(params, h), active, key=key)
+
+
+def _highway_init(recipe: Recipe, hyper: Hyperparameters, key: jax.Array) -> Params:
+    key_in, key_gate = jax.random.split(key)
+    width = (recipe.width, hyper.width)
+    gate = dense(recipe, hyper, width, width, key=key_gate)
+    return {
+        **dense(recipe, hyper, width, width, key=key_in),
+        "weight_gate": gate["weight"],
+        "bias_gate": jnp.where(in_use(recipe, hyper), jnp.float32(CARRY), 0.0),
+    }
+
+
+def _highway_apply(
+    recipe: Recipe,
+    hyper: Hyperparameters,
+    params: Params,
+    h: jax.Array,
+    active: jax.Array,
+    key: jax.Array | None,
+) -> jax.Array:
+    """Written h + t ∘ (g - h), with one product less."""
+    g = hidden(recipe, hyper, affine(params, h), active, key=key)
+    t = jax.nn.sigmoid(params["weight_gate"] @ h + params["bias_gate"])
+    return h + t * (g - h)
+
+
+RESIDUAL = _model(_Block(_residual_init, _residual_apply, lambda width: 2 * width**2 + width))
+HIGHWAY = _model(_Block(_highway_init, _highway_apply, lambda width: 2 * (width**2 + width)))
