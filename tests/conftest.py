@@ -7,6 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.end_to_end import Place, Ran, place
+from tests.servers import database, postgres
+
+__all__ = ["data_folder", "database", "finished", "postgres"]
+
 os.environ.setdefault("JAX_NUMPY_DTYPE_PROMOTION", "strict")
 os.environ.setdefault("JAX_NUMPY_RANK_PROMOTION", "raise")
 os.environ.setdefault("XLA_FLAGS", "--xla_force_host_platform_device_count=2")
@@ -24,3 +29,12 @@ def data_folder() -> Path:
     if not folder:
         pytest.skip("WORKBENCH_DATA names no folder with housing.csv, adult.csv and mnist.npz")
     return Path(folder)
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Place, Ran]:
+    """A small study that was run to its end by the program; to be read and not changed."""
+    where = place(tmp_path_factory.mktemp("finished"))
+    ran = where.run()
+    assert ran.status == 0, ran.err
+    return where, ran

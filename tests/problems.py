@@ -48,7 +48,8 @@ def mlp(**changes: object) -> Recipe:
     """A small perceptron for `blobs`, with room for every selection."""
     fields: dict[str, object] = {
         "family": "mlp", "inputs": (5,), "outputs": 3, "loss": "cross_entropy", "metric": "accuracy",
-        "depth": 2, "width": 8, "activations": ("relu", "tanh"), "initializers": ("glorot_uniform", "he_normal"),
+        "depth": 2, "width": 8, "activations": ("relu", "tanh"),
+        "initializers": ("glorot_uniform", "he_normal"),
         "optimizers": ("adam", "momentum"), "schedules": ("constant", "cosine"), "batch": 16, "dropout": True,
         "keep_best": True,
     }  # fmt: skip
@@ -63,7 +64,8 @@ def lane(**changes: float) -> Hyperparameters:
     }  # fmt: skip
     reals = {
         "init_scale": 0.05, "learning_rate": 0.01, "momentum": 0.9, "beta2": 0.999, "warmup": 0.0, "l1": 0.0,
-        "l2": 1e-4, "weight_decay": 0.0, "dropout": 0.1, "label_smoothing": 0.0, "clip": np.inf, "min_delta": 0.0,
+        "l2": 1e-4, "weight_decay": 0.0, "dropout": 0.1, "label_smoothing": 0.0, "clip": np.inf,
+        "min_delta": 0.0,
     }  # fmt: skip
     unknown = set(changes) - set(Hyperparameters._fields)
     assert not unknown, unknown

@@ -6,12 +6,17 @@ import json
 import socket
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
+from workbench import suggest
 from workbench.cli import main
+from workbench.places import resolve
+from workbench.spool import Spool
+from workbench.study import read_study
 
 BASE = {
     "": ['name = "bad"', "seed = 0"],
@@ -405,12 +410,43 @@ def test_server_that_does_not_answer(option: str, tmp_path: Path, capsys: pytest
         port = probe.getsockname()[1]  # bound and not listening: refused at once
         url = f"http://me:secret@127.0.0.1:{port}"
         if option == "--storage":
-            pytest.importorskip("psycopg2")
+            pytest.importorskip("psycopg")
             url = f"postgresql://me:secret@127.0.0.1:{port}/optuna"
         (tmp_path / "x.toml").write_text(study_text())
         argv = ["run", str(tmp_path / "x.toml"), "--home", str(tmp_path / "home"), option, url]
         sentence = refused(argv, (f"127.0.0.1:{port}",), tmp_path, capsys)
     assert "secret" not in sentence
+
+
+def test_sampler_whose_package_is_missing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(suggest.NEEDS, "gp", ("no_such_package", "PyTorch"))
+    file = tmp_path / "x.toml"
+    file.write_text(study_text("search", "sampler = 'gp'"))
+    says = (f'{file}: [search] sampler = "gp"', "PyTorch", "pip install")
+    for command in ("check", "run"):
+        refused([command, str(file), "--home", str(tmp_path / "home")], says, tmp_path, capsys)
+
+
+def test_study_that_another_process_is_running(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "x.toml"
+    file.write_text(study_text())
+    journal = resolve(str(tmp_path / "home")).study(read_study(file).id) / "journal"
+    with closing(Spool(journal)):
+        says = (str(journal), "another process")
+        refused(["run", str(file), "--home", str(tmp_path / "home")], says, tmp_path, capsys)
+
+
+def test_journal_that_was_damaged(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "x.toml"
+    file.write_text(study_text())
+    journal = resolve(str(tmp_path / "home")).study(read_study(file).id) / "journal"
+    with closing(Spool(journal)) as spool:
+        spool.append([{"kind": "ask"}, {"kind": "launch"}])
+    journal.write_bytes(journal.read_bytes().replace(b"ask", b"ass"))
+    says = (str(journal), "line 1 is damaged")
+    refused(["run", str(file), "--home", str(tmp_path / "home")], says, tmp_path, capsys)
 
 
 # ── a real process ──────────────────────────────────────────────────────────────────────────────

@@ -21,11 +21,12 @@ import pytest
 import workbench
 from workbench import display
 from workbench.cli import COMMANDS, main
-from workbench.display import Watch, duration, watching
+from workbench.display import Watch, watching
 from workbench.errors import DataError, WorkbenchError
 from workbench.places import Places, resolve
 from workbench.streams import as_json
 from workbench.study import Study
+from workbench.wording import duration
 
 STUDY = 'name = "small"\n[data]\nsource = "wine"\n[model]\nwidth = { low = 8, high = 64 }\n'
 RESULT: dict[str, Any] = {
@@ -71,7 +72,10 @@ def workflow(monkeypatch: pytest.MonkeyPatch) -> types.ModuleType:
         module.called = (study, places, search_only)  # type: ignore[attr-defined]
         watch.stage("searching")
         watch.plan(20, 100)
-        watch.progress(20, 7, 1, 20, 0.98765, 13, 3, 100, 0.0)
+        watch.progress(
+            done=20, pruned=7, failed=1, total=20, best_value=0.98765, best_trial=13, rung=3, epochs_done=100,
+            eta_seconds=0.0,
+        )  # fmt: skip
         print("chatter")
         return dict(RESULT)
 
@@ -410,7 +414,11 @@ def test_plain_lines_are_throttled(
         watch.stage("searching")
         watch.plan(100, 50)
         for done in range(101):
-            watch.progress(done, 0, 0, 100, None if done < 20 else 0.9, 7, 1, 10, 65.0)
+            best = None if done < 20 else 0.9
+            watch.progress(
+                done=done, pruned=0, failed=0, total=100, best_value=best, best_trial=7, rung=1,
+                epochs_done=10, eta_seconds=65.0,
+            )  # fmt: skip
         watch.note("a remark")
     lines = capsys.readouterr().err.splitlines()
     assert lines[:2] == ["searching", "  100 trials of up to 50 epochs"]
@@ -424,7 +432,8 @@ def test_a_terminal_shows_it_live() -> None:
         "from workbench.display import watching\nimport time\n"
         "with watching() as watch:\n"
         "    watch.plan(20, 50)\n    watch.stage('searching [wine]')\n"
-        "    watch.progress(5, 2, 1, 20, 0.98765, 3, 2, 12, 65.0)\n    time.sleep(0.5)\n"
+        "    watch.progress(done=5, pruned=2, failed=1, total=20, best_value=0.98765, best_trial=3, rung=2,\n"
+        "                   epochs_done=12, eta_seconds=65.0)\n    time.sleep(0.5)\n"
         "    watch.note('[model] depth is not read')\n    watch.stage('opening the test set')\n"
     )
     controller, terminal = pty.openpty()
@@ -485,7 +494,6 @@ def test_a_silent_watch_takes_everything(capfd: pytest.CaptureFixture[str]) -> N
     watch = display.silent()
     watch.stage("a")
     watch.plan(1, 2)
-    watch.progress(1, 0, 0, 2, None, None, 0, 0, None)
     watch.progress(
         done=1,
         pruned=0,

@@ -19,73 +19,50 @@ PACKAGE = Path(workbench.__file__).parent
 # Every module stands in one layer; imports point to its own layer or to one that its line names.
 LAYERS: dict[str, tuple[str, ...]] = {
     "words": ("errors", "types", "words", "wording", "recipe", "codec"),
+    "ground": ("files", "urls", "sql", "reachable"),
     "maths": (
         *("activations", "initializers", "losses", "metrics", "regularizers", "schedules", "optimizers"),
-        *("gradients", "models", "models.*", "intervals", "optimism"),
+        *("gradients", "models", "models.*"),
     ),
     "data": ("data", "data.*"),
-    "training": ("train", "population", "evaluate", "engine", "checkpoints"),
+    "training": (
+        *("train", "population", "engine", "checkpoints"),
+        *("evaluate", "intervals", "optimism", "diagnosis", "landscape", "probes"),
+    ),
     "search": (
-        "space",
-        "search",
-        "select",
-        "scheduler",
-        "storage",
-        "storage_*",
-        "suggest",
-        "suggest_*",
-        "importances",
+        *("space", "trial", "loop", "select", "scheduler", "importances"),
+        *("suggest", "suggest_*", "storage", "storage_*"),
     ),
     "records": (
-        *(
-            "tracking",
-            "tracking_*",
-            "ledger",
-            "looks",
-            "chain",
-            "database",
-            "provenance",
-            "report",
-            "report.*",
-        ),
-        *("plots", "plots.*", "outcomes", "sparkline", "spool", "savedmodel", "diagnosis"),
+        *("tracking", "tracking_*", "ledger", "looks", "chain", "database", "provenance"),
+        *("spool", "outcomes", "savedmodel", "predictor", "confirmation"),
+        *("report", "report.*", "plots", "plots.*", "pictures", "sparkline"),
     ),
     "doors": (
-        *(
-            "study",
-            "study_*",
-            "workflow",
-            "session",
-            "planning",
-            "delivery",
-            "confirmation",
-            "cli",
-            "commands",
-            "present",
-            "display",
-            "viewer",
-        ),
-        *("places", "streams", "results", "interrupts", "", "__main__"),
+        *("study", "study_*", "workflow", "workspace", "preparations", "session", "choice", "records"),
+        *("planning", "delivery", "results", "places", "interrupts"),
+        *("cli", "commands", "present", "display", "viewer", "streams", "", "__main__"),
     ),
 }
 BELOW = {
     "words": (),
+    "ground": ("words",),
     "maths": ("words",),
     "data": ("words",),  # knows no model
-    "training": ("words", "maths"),  # receives arrays
-    "search": ("words", "maths", "training"),
-    "records": ("words", "maths", "training", "data"),
-    "doors": ("words", "maths", "data", "training", "search", "records"),
+    "training": ("words", "ground", "maths"),  # receives arrays
+    "search": ("words", "ground", "maths", "training"),
+    "records": ("words", "ground", "maths", "training", "data"),
+    "doors": ("words", "ground", "maths", "data", "training", "search", "records"),
 }
 # Where a heavy library may be imported at all, even inside a function.
 HOMES = {
     "argparse": ("cli", "commands"),
-    "jax": ("@maths", "@training", "savedmodel"),
+    "jax": ("@maths", "@training", "predictor"),
     "matplotlib": ("plots.*", "plots"),
     "mlflow": ("tracking", "tracking_*"),
     "optax": ("@maths",),
     "optuna": ("@search",),
-    "pandas": ("@data", "savedmodel", "tracking_deliver", "tracking_model"),
+    "pandas": ("@data", "predictor", "savedmodel", "tracking_deliver", "tracking_model"),
     "pydantic": ("study", "study_*"),
     "pydantic_core": ("study_*",),
     "rich": ("display", "present"),
@@ -223,6 +200,11 @@ def test_public_names_are_loaded_on_use() -> None:
     assert workbench.read_study.__module__ == "workbench.study"
     with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
         workbench.nonsense  # noqa: B018
+
+
+def test_no_module_takes_the_place_of_a_public_name() -> None:
+    """Importing workbench.NAME would bind the module where the function was."""
+    assert not set(workbench.__all__) & {module.partition(".")[0] for module in MODULES}
 
 
 @pytest.mark.parametrize("name", workbench.__all__)

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
 import shutil
 import signal
-import socket
 import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.servers import PASSWORD
 from workbench import ledger
 from workbench.errors import StoreError
 from workbench.ledger import Ledger, Recorded
@@ -34,7 +34,7 @@ def score_of(opening: Opening, value: float = 0.9) -> TestScore:
 
 
 def confirm(
-    book: Ledger, study: str, value: float = 0.9, marks: list[str] | None = None, **changed: object
+    book: Ledger, study: str, value: float = 0.9, marks: Any = None, **changed: object
 ) -> Recorded:
     """What `workbench confirm` does, less the model."""
     with ledger.opened(book, study=study, **{**LOOK, **changed}) as entry:
@@ -138,6 +138,39 @@ def test_integer_marks(book: Ledger) -> None:
         assert ledger.meet(book, entry, marks[::-1]).look == 2
 
 
+@pytest.mark.parametrize(
+    ("changed", "look"),
+    [
+        (lambda rows: rows[:40], 2),  # a part of the rows: every place is another one
+        (lambda rows: rows[::-1] * 2.54 + 32.0, 2),  # other units: every value is another one
+        (lambda rows: rows[:, ::-1], 2),
+        (lambda rows: np.concatenate([rows[:20], rows[:30] + 9.0]), 1),
+        (lambda rows: np.random.default_rng(7).normal(size=rows.shape), 1),
+    ],
+)
+def test_marks_of_two_kinds_recognize_by_either(
+    book: Ledger, changed: Callable[[np.ndarray], np.ndarray], look: int
+) -> None:
+    from workbench.data.marks import row_marks  # here: the processes below import this file
+
+    rows = np.random.default_rng(0).normal(size=(100, 3))
+    confirm(book, "a", marks=row_marks(rows))
+    assert confirm(book, "b", seal="seal-b", marks=row_marks(changed(rows))).score.look == look
+    assert [look.kinds for look in ledger.openings(book)] == [2, 2]
+    assert ledger.verify(book) == []
+
+
+def test_marks_of_one_kind_meet_marks_of_two(book: Ledger) -> None:
+    from workbench.data.marks import row_marks
+
+    marks = row_marks(np.random.default_rng(0).normal(size=(100, 3)))
+    looks = [
+        confirm(book, study, seal=f"seal-{study}", marks=given).score.look
+        for study, given in (("a", marks[:, 0]), ("b", marks), ("c", marks[::-1, :1]), ("d", marks[:0]))
+    ]
+    assert looks == [1, 2, 3, 1]
+
+
 def test_the_first_score_stands_and_its_look_must_be_the_ledgers(book: Ledger) -> None:
     with ledger.opened(book, study="a", **LOOK) as entry:
         assert isinstance(entry, Opening)
@@ -221,62 +254,6 @@ def test_a_killed_look_is_finished_and_counted_once(book: Ledger) -> None:
     _killed_between_opening_and_score(book.url)
 
 
-@pytest.fixture(scope="module")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A server of our own on a free port; skipped where there are no server programs or no driver."""
-    pytest.importorskip("psycopg", reason="psycopg is not installed: pip install 'workbench[postgres]'")
-    found = [shutil.which("initdb"), *map(str, Path("/usr/lib/postgresql").glob("*/bin/initdb"))]
-    initdb = next((path for path in found if path), None)
-    if initdb is None:
-        pytest.skip("no PostgreSQL server programs (initdb) on this machine")
-    programs = Path(initdb).resolve().parent
-    folder = tmp_path_factory.mktemp("postgres")
-    # The server refuses to run as root: there it runs as the user that Debian's package makes.
-    user: str | None = None
-    if os.geteuid() == 0:
-        user = "postgres"
-        if subprocess.run(["id", user], capture_output=True, check=False).returncode:
-            pytest.skip("running as root, and there is no user postgres to run the server as")
-        for path in (folder, *folder.parents[:2]):
-            shutil.chown(path, user)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    password = folder / "password"
-    password.write_text("secret-word")
-    password.chmod(0o644)
-    data = folder / "data"
-    options = ["-U", "tester", "-A", "scram-sha-256", f"--pwfile={password}", "--no-sync"]
-    subprocess.run([programs / "initdb", "-D", data, *options], user=user, check=True, capture_output=True)
-    settings_ = ["-h", "127.0.0.1", "-p", str(port), "-k", str(folder), "-F"]
-    server = subprocess.Popen(
-        [programs / "postgres", "-D", data, *settings_], user=user, stderr=subprocess.DEVNULL
-    )
-    try:
-        for _ in range(200):
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", port)) == 0:
-                    break
-            time.sleep(0.05)
-        time.sleep(0.5)
-        yield f"postgresql+psycopg://tester:secret-word@127.0.0.1:{port}/postgres"
-    finally:
-        server.send_signal(signal.SIGINT)
-        server.wait(timeout=30)
-
-
-@pytest.fixture
-def database(postgres: str) -> str:
-    """An empty database."""
-    import sqlalchemy as sa
-
-    engine = sa.create_engine(postgres, isolation_level="AUTOCOMMIT", poolclass=sa.NullPool)
-    name = f"test_{time.monotonic_ns()}"
-    with engine.connect() as connection:
-        connection.exec_driver_sql(f"CREATE DATABASE {name}")
-    return postgres.removesuffix("/postgres") + f"/{name}"
-
-
 @pytest.mark.slow
 def test_postgres_sixteen_processes_make_one_opening(database: str) -> None:
     _sixteen_at_once(database)
@@ -312,9 +289,9 @@ def test_postgres_looks_tampering_and_refusal(database: str) -> None:
 
 @pytest.mark.slow
 def test_postgres_errors_are_sentences_without_the_password(postgres: str) -> None:
-    wrong = postgres.replace("secret-word", "wrong-word")
+    wrong = postgres.replace(PASSWORD, "wrong-word")
     with pytest.raises(StoreError, match="password authentication failed") as caught:
-        ledger.verify(Ledger(wrong))
+        ledger.verify(Ledger(f"{wrong}/postgres"))
     assert "wrong-word" not in str(caught.value)
 
 

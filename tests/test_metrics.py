@@ -12,17 +12,9 @@ import scipy.special
 import sklearn.metrics as sk
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.calibration import calibration_curve
 
 from workbench import words
-from workbench.metrics import (
-    METRICS,
-    calibration,
-    class_logits,
-    confusion_matrix,
-    predictions,
-    probabilities,
-)
+from workbench.metrics import METRICS, class_logits, predictions
 
 RNG = np.random.default_rng(0)
 CLASSES = 4
@@ -197,13 +189,11 @@ def test_log_loss_of_enormous_logits_is_finite():
     assert np.isfinite(score("log_loss", z, [1, 1, 0], np.ones(3)))
 
 
-def test_class_logits_and_probabilities():
+def test_class_logits():
     z = RNG.normal(size=(50, 1)).astype(np.float32)
     np.testing.assert_array_equal(class_logits(jnp.asarray(z)), np.hstack([0 * z, z]))
-    np.testing.assert_allclose(probabilities(jnp.asarray(z))[:, 1], scipy.special.expit(z[:, 0]), rtol=1e-5)
     wide = jnp.asarray(RNG.normal(size=(50, 3)), jnp.float32)
     assert class_logits(wide) is wide
-    np.testing.assert_allclose(probabilities(wide), scipy.special.softmax(wide, axis=1), rtol=1e-5)
 
 
 @pytest.mark.parametrize("threshold", [0.0, 0.1, 0.5, 0.9, 1.0])
@@ -222,48 +212,3 @@ def test_predictions_of_many_classes_and_of_ties():
     np.testing.assert_array_equal(predictions(jnp.zeros((2, 1))), 0)
     np.testing.assert_array_equal(predictions(jnp.zeros((2, 2))), 0)
     np.testing.assert_array_equal(predictions(jnp.array([[1e-12], [-1e-12]], jnp.float32)), [1, 0])
-
-
-def test_confusion_matrix():
-    z, y, w = rows("accuracy")
-    expected = sk.confusion_matrix(y, guess(z), sample_weight=w, labels=range(CLASSES))
-    actual = jax.jit(confusion_matrix)(z, jnp.asarray(y, jnp.int32), w)
-    np.testing.assert_allclose(actual, expected)
-    padded = confusion_matrix(
-        jnp.asarray(np.vstack([z, np.full((2, CLASSES), np.nan)]), jnp.float32),
-        jnp.asarray(np.append(y, [-1, 99]), jnp.int32),
-        jnp.asarray(np.append(w, [0, 0])),
-    )
-    np.testing.assert_allclose(padded, expected)
-
-
-@pytest.mark.parametrize("classes", [1, 2, 4])
-def test_calibration_equals_scikit_learn(classes):
-    n, bins = 500, 8
-    z = jnp.asarray(RNG.normal(scale=1.5, size=(n, classes)), jnp.float32)
-    y = RNG.integers(max(classes, 2), size=n)
-    share = np.asarray(probabilities(z))
-    if classes > 2:
-        predicted, outcome = share.max(axis=1), share.argmax(axis=1) == y
-    else:
-        predicted, outcome = share[:, 1], y == 1
-    observed, mean = calibration_curve(outcome, predicted, n_bins=bins)
-    curve = jax.jit(calibration, static_argnums=3)(z, jnp.asarray(y, jnp.int32), jnp.ones(n), bins)
-    filled = np.asarray(curve.weight) > 0
-    np.testing.assert_allclose(curve.observed[filled], observed, rtol=1e-5)
-    np.testing.assert_allclose(curve.predicted[filled], mean, rtol=1e-5)
-    np.testing.assert_array_equal(np.isnan(curve.observed), ~filled)
-    assert curve.weight.sum() == n
-
-
-def test_calibration_weights_are_copies_and_padding_has_no_part():
-    z = jnp.asarray(RNG.normal(size=(30, 1)), jnp.float32).at[-1].set(jnp.nan)
-    y, w = jnp.asarray(RNG.integers(2, size=30), jnp.int32), RNG.integers(0, 3, size=30)
-    w[-1] = 0
-    copies = np.repeat(np.arange(30), w)
-    weighted = calibration(z, y, jnp.asarray(w, jnp.int32), 5)
-    jax.tree.map(
-        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5),
-        weighted,
-        calibration(z[copies], y[copies], jnp.ones(len(copies)), 5),
-    )

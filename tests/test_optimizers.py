@@ -1,4 +1,4 @@
-"""Every optimizer against PyTorch's over twenty steps, and lanes that select one against lanes that have only one."""
+"""Every optimizer against PyTorch's over twenty steps; lanes that select one against lanes that have one."""
 
 from __future__ import annotations
 

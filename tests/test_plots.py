@@ -9,15 +9,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import scipy.special
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
+from sklearn.calibration import calibration_curve
 from sklearn.metrics import confusion_matrix as oracle_confusion
 
 from tests import outcomes
 from workbench import plots
-from workbench.plots.facts import axis_positions, best_trial, probabilities, tally
+from workbench.plots.facts import axis_positions, best_trial, tally
 from workbench.plots.scores import confusion_counts, reliability
 from workbench.plots.style import extent, number, shorten
+from workbench.predictor import probabilities
 from workbench.types import Choice, Outcome, Range
 
 CLASSES = outcomes.classification()
@@ -226,6 +229,25 @@ def test_calibration_counts_every_row_and_knows_a_calibrated_model() -> None:
     assert error == pytest.approx(0.3)
     below = plots.calibration(CLASSES).axes[1]
     assert sum(bar.get_height() for bar in below.patches) == len(CLASSES.outputs)
+
+
+@pytest.mark.parametrize("logits", [1, 2, 4])
+def test_calibration_agrees_with_scikit_learn(logits: int) -> None:
+    rng = np.random.default_rng(logits)
+    chances = probabilities(rng.normal(scale=1.5, size=(500, logits)))
+    targets = rng.integers(max(logits, 2), size=500)
+    sure = chances[:, 1] if logits < 3 else chances.max(axis=1)
+    hit = targets == (1 if logits < 3 else chances.argmax(axis=1))
+    found, stated = calibration_curve(hit, sure, n_bins=10)
+    ours = reliability(sure, hit)
+    np.testing.assert_allclose(ours[0], stated)
+    np.testing.assert_allclose(ours[1], found)
+
+
+def test_probabilities_agree_with_scipy() -> None:
+    outputs = np.random.default_rng(0).normal(scale=5.0, size=(50, 3))
+    np.testing.assert_allclose(probabilities(outputs), scipy.special.softmax(outputs, axis=1))
+    np.testing.assert_allclose(probabilities(outputs[:, :1])[:, 1], scipy.special.expit(outputs[:, 0]))
 
 
 def test_probabilities_of_extreme_logits_are_finite() -> None:

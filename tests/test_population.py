@@ -200,3 +200,24 @@ def test_fold_with_two_regression_targets() -> None:
     assert result.score is not None
     assert result.score < 0.01
     assert jnp.shape(result.lane.params["weight"]) == (2, 3)
+
+
+@pytest.mark.parametrize("task", ["classification", "regression"])
+def test_every_step_of_a_sequence_may_have_a_target(task: str) -> None:
+    """Say of each step what the step before it was; some steps have no target."""
+    draw = np.random.default_rng(0)
+    x = draw.normal(size=(120, 6, 1)).astype(np.float32)
+    before = np.concatenate([np.zeros((120, 1), np.float32), x[:, :-1, 0]], axis=1)
+    y = (before > 0).astype(np.int32) if task == "classification" else before[:, :, None]
+    y[:, 0] = -1 if task == "classification" else np.nan
+    data = fold(x[:80], y[:80], x[80:], y[80:])
+    loss, metric = ("cross_entropy", "accuracy") if task == "classification" else ("mse", "rmse")
+    recipe = Recipe(
+        "rnn", (6, 1), 2 if task == "classification" else 1, loss, metric, width=8, batch=16,
+        options=(("masked", False), ("output", "each")),
+    )  # fmt: skip
+    machine = Engine(lambda variant: data, capacity=60, seed=0)
+    hyper = lane(learning_rate=0.03, epochs=60, depth=0)
+    result = machine.run(recipe, "raw", 2, [hyper], None, first=0, last=60)[0]
+    assert result.score is not None
+    assert result.score > 0.9 if task == "classification" else result.score < 0.3

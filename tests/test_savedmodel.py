@@ -12,7 +12,7 @@ from scipy.special import expit, softmax
 
 from tests import stand_ins
 from tests.stand_ins import HYPER, Picked, linear_model, recipe, rows, weights
-from workbench import savedmodel
+from workbench import predictor, savedmodel
 from workbench.errors import DataError, StoreError
 from workbench.models import MODELS
 from workbench.recipe import Recipe
@@ -118,11 +118,11 @@ def test_predicting_compiles_once(tmp_path: Path) -> None:
     folder, table = linear_model(tmp_path / "model")
     first, second = savedmodel.load(folder), savedmodel.load(folder)
     first.predict(table)
-    before = savedmodel._program()._cache_size()
+    before = predictor._program()._cache_size()
     for n in (1, 3, 300, 1000):
         first.predict(rows(n))
         second.predict(rows(n))
-    assert savedmodel._program()._cache_size() == before
+    assert predictor._program()._cache_size() == before
 
 
 def test_images_keep_their_shape(tmp_path: Path) -> None:

@@ -139,7 +139,8 @@ def test_replaying_launches_leads_to_the_same_state() -> None:
 
 @pytest.mark.parametrize(
     ("epochs", "pruner", "rungs"),
-    [(50, "asha", (6, 17, 50)), (100, "asha", (12, 34, 100)), (3, "asha", (3,)), (1000, "asha", (38, 112, 334, 1000)),
+    [(50, "asha", (6, 17, 50)), (100, "asha", (12, 34, 100)), (3, "asha", (3,)),
+     (1000, "asha", (38, 112, 334, 1000)),
      (8, "none", (2, 4, 6, 8)), (1, "none", (1,))],
 )  # fmt: skip
 def test_rungs(epochs: int, pruner: str, rungs: tuple[int, ...]) -> None:

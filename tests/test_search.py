@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -11,23 +12,24 @@ import pytest
 from tests.problems import blobs
 from workbench import space
 from workbench.checkpoints import Store
-from workbench.codec import encode_trial
+from workbench.codec import decode_trial, encode_trial
 from workbench.engine import Engine
+from workbench.loop import Search
 from workbench.scheduler import Scheduler
-from workbench.search import Search
 from workbench.space import Problem
 from workbench.suggest import Suggester
 from workbench.types import Choice, Range, Settings, TrialRecord
 
 EPOCHS, TRIALS = 20, 30
 SETTINGS: Settings = {
-    "scale": "standardize", "degree": 1, "family": "mlp", "depth": Range(1, 2, integer=True),
-    "width": Range(2, 8, log=True, integer=True), "activation": Choice(("relu", "tanh")), "initializer": "auto",
-    "init_scale": 0.05, "optimizer": Choice(("adam", "momentum")), "learning_rate": Range(1e-4, 1e24, log=True),
+    "scale": "standardize", "degree": 1, "family": "mlp", "loss": "auto", "class_weight": "none",
+    "depth": Range(1, 2, integer=True), "width": Range(2, 8, log=True, integer=True),
+    "activation": Choice(("relu", "tanh")), "initializer": "auto", "init_scale": 0.05,
+    "optimizer": Choice(("adam", "momentum")), "learning_rate": Range(1e-4, 1e24, log=True),
     "momentum": 0.9, "beta2": 0.999, "schedule": "cosine", "warmup": 0.0, "clip": float("inf"), "l1": 0.0,
-    "l2": Range(1e-6, 1e-2, log=True), "weight_decay": 0.0, "dropout": Range(0.0, 0.3), "label_smoothing": 0.0,
-    "patience": 4, "min_delta": 0.0, "epochs": EPOCHS, "batch_size": Choice((16, 32)), "loss": "auto",
-    "class_weight": "none",
+    "l2": Range(1e-6, 1e-2, log=True), "weight_decay": 0.0, "dropout": Range(0.0, 0.3),
+    "label_smoothing": 0.0, "patience": 4, "min_delta": 0.0, "epochs": EPOCHS,
+    "batch_size": Choice((16, 32)),
 }  # fmt: skip
 
 
@@ -70,7 +72,8 @@ def finish(folder: Path, journal: Journal, **options: Any) -> dict[int, TrialRec
 
 def comparable(trials: dict[int, TrialRecord]) -> list[dict[str, Any]]:
     """Everything but the clock, bit for bit."""
-    return [encode_trial(trials[number]) | {"seconds": 0.0} for number in sorted(trials)]
+    clock = {"seconds": 0.0, "finished": 0.0}
+    return [encode_trial(trials[number]) | clock for number in sorted(trials)]
 
 
 @pytest.fixture(scope="module")
@@ -153,8 +156,31 @@ def test_a_replay_trains_nothing(tmp_path: Path, undisturbed: Any) -> None:
     _, whole, journal = undisturbed
     running = search(tmp_path, Journal(journal.events))
     assert all(step.replayed for step in running.rounds())
-    assert comparable(running.trials) == comparable(whole)
+    assert [encode_trial(trial) for trial in running.trials.values()] == [
+        encode_trial(whole[number]) for number in running.trials
+    ], "the clock included"
     assert running._engine.programs == 0
+
+
+def test_a_trial_knows_when_it_ended(undisturbed: Any) -> None:
+    _, trials, journal = undisturbed
+    launches = [event for event in journal.events if event["kind"] == "launch"]
+    ends = [event["finished"] for event in launches]
+    assert ends == sorted(ends)
+    assert time.time() - 600 < ends[0] <= ends[-1] <= time.time()
+    for trial in trials.values():
+        last = [event for event in launches if trial.number in event["trials"]][-1]
+        assert trial.finished == last["finished"]
+
+
+def test_a_journal_that_does_not_say_when_trials_ended(tmp_path: Path, undisturbed: Any) -> None:
+    _, whole, journal = undisturbed
+    old = [{key: value for key, value in event.items() if key != "finished"} for event in journal.events]
+    trials = finish(tmp_path, Journal(old))
+    assert comparable(trials) == comparable(whole)
+    assert {trial.finished for trial in trials.values()} == {0.0}
+    del (record := encode_trial(trials[0]))["finished"]
+    assert decode_trial(record).finished == 0.0
 
 
 def test_a_larger_budget_trains_only_the_difference(tmp_path: Path, undisturbed: Any) -> None:

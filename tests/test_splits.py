@@ -52,7 +52,7 @@ def test_plain_within_one_row(n: int, split: Split, seed: int) -> None:
     parts = split_rows(None, n, split, seed, stratify=False)
     check_partition(parts, n)
     for part, fraction in zip(parts, split, strict=True):
-        assert abs(len(part) - fraction * n) < 1 + 1e-6 or len(part) == 1
+        assert abs(len(part) - fraction * n) < 1 + 1e-6 or n * min(f for f in split if f) < 1
         assert (len(part) > 0) == (fraction > 0)
 
 
@@ -92,10 +92,32 @@ def test_later_rows_come_later(times: list[float]) -> None:
     assert time[validation].max() <= time[test].min()
 
 
+def test_groups_of_every_size_reach_every_part() -> None:
+    rng = np.random.default_rng(0)
+    size = rng.geometric(0.05, 300)
+    group = np.repeat(np.arange(300), size)
+    chance = np.zeros((300, 3))
+    for seed in range(100):
+        for j, part in enumerate(split_rows(None, len(group), Split(), seed, False, group=group)):
+            chance[np.unique(group[part]), j] += 0.01
+            assert len(part) == pytest.approx(len(group) * Split()[j], rel=0.02)
+    order = np.argsort(size)
+    for tenth in np.array_split(order, 10):
+        np.testing.assert_allclose(chance[tenth].mean(axis=0), Split(), atol=0.1)
+
+
 def test_small_classes_reach_every_part() -> None:
     codes = np.array([0] * 90 + [1] * 3)
     for part in split_rows(codes, 93, Split(0.9, 0.05, 0.05), 3, stratify=True):
         assert (codes[part] == 1).sum() == 1
+
+
+def test_the_smallest_splits() -> None:
+    sizes = lambda n, *split: [len(part) for part in split_rows(None, n, Split(*split), 0, False)]  # noqa: E731
+    assert sizes(3, 0.9, 0.05, 0.05) == [1, 1, 1]
+    assert sizes(6, 0.7, 0.15, 0.15) == [4, 1, 1]
+    assert sizes(5, 0.6, 0.2, 0.2) == [3, 1, 1]
+    assert sizes(2, 0.8, 0.2, 0.0) == [1, 1, 0]
 
 
 def test_seeds_differ_and_scramble_permutes() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import multiprocessing
 import sqlite3
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ import sqlalchemy as sa
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import FrozenTrial, TrialState
 
+from tests.servers import LEFT_OPEN
 from workbench import storage_rows, storage_trials
 from workbench.errors import StoreError
 from workbench.storage import Storage, reap
@@ -65,6 +65,7 @@ def record(number: int, **changes: Any) -> TrialRecord:
         "recipe": "a1b2",
         "seconds": 1.5,
         "rungs": {6: float(rng.uniform()), 17: float(rng.uniform()), 50: float(rng.uniform())},
+        "finished": 1_700_000_000.0 + number,
     }
     return TrialRecord(**(fields | changes))
 
@@ -171,7 +172,7 @@ def test_optuna_reads_back_everything_that_went_through_its_interface(url: str) 
 
 
 def rows(file: Path) -> dict[str, list[tuple[Any, ...]]]:
-    """Every table but without the keys that count rows, and without the two moments of writing."""
+    """Every table but without the keys that count rows."""
     with sqlite3.connect(file) as connection:
         tables = [
             name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
@@ -181,9 +182,7 @@ def rows(file: Path) -> dict[str, list[tuple[Any, ...]]]:
             cursor = connection.execute(f"SELECT * FROM {table}")
             names = [column[0] for column in cursor.description]
             keep = [i for i, name in enumerate(names) if i > 0 or not name.endswith("_id")]
-            moments = [i for i, name in enumerate(names) if name.startswith("datetime")]
-            kept = [tuple(row[i] for i in keep if i not in moments) for row in cursor]
-            found[table] = sorted(kept, key=repr)
+            found[table] = sorted((tuple(row[i] for i in keep) for row in cursor), key=repr)
     return found
 
 
@@ -205,16 +204,21 @@ def test_rows_and_tables_equal_those_that_optuna_writes(
     assert rows(tmp_path / "ours.db") == rows(tmp_path / "optunas.db")
 
 
-def test_moments_are_those_of_optunas_interface(url: str) -> None:
-    before = time.time()
+@pytest.mark.parametrize("known", [True, False])
+def test_moments_are_those_of_the_record(url: str, known: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(storage_rows, "known", lambda: known)
     storage = store(url)
-    storage.put([record(0, seconds=20.0)])
+    storage.put([record(0, seconds=20.0, finished=1_700_000_000.25), record(1, seconds=3.0, finished=0.0)])
     storage.close(20)
-    (trial,) = load(url)
-    assert trial.datetime_complete is not None
-    assert trial.datetime_start is not None
-    assert before - 1 <= trial.datetime_complete.timestamp() <= time.time() + 1
-    assert (trial.datetime_complete - trial.datetime_start).total_seconds() == pytest.approx(20)
+    first, silent = load(url)
+    assert first.datetime_start is not None
+    assert first.datetime_complete is not None
+    assert first.datetime_start.timestamp() == pytest.approx(1_699_999_980.25)
+    assert first.datetime_complete.timestamp() == pytest.approx(1_700_000_000.25)
+    assert silent.datetime_complete is not None
+    assert time.time() - 60 <= silent.datetime_complete.timestamp() <= time.time() + 1
+    assert silent.duration is not None
+    assert silent.duration.total_seconds() == pytest.approx(3)
 
 
 @pytest.mark.parametrize("known", [True, False])
@@ -413,49 +417,18 @@ def test_a_trial_costs_little(url: str) -> None:
 
 
 def test_frozen_trials_are_valid() -> None:
-    from datetime import UTC, datetime
-
     for ending in ENDINGS:
-        storage_trials.frozen(storage_trials.Finished(ending, datetime.now(UTC)), DISTRIBUTIONS)._validate()
+        storage_trials.frozen(ending, DISTRIBUTIONS)._validate()
 
 
 # ── PostgreSQL ──
 
 
-@pytest.fixture(scope="module")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A server of our own, from the binaries of Debian's package; skipped where there are none."""
-    import os
-    import shutil
-    import subprocess
-
-    pytest.importorskip("psycopg2")
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
-    if not found:
-        pytest.skip("PostgreSQL is not installed")
-    folder, binaries = tmp_path_factory.mktemp("postgres"), found[-1].parent
-    become: list[str] = []
-    if os.geteuid() == 0:  # the server refuses to run as root
-        become = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"]
-        for path in (folder, *list(folder.parents)[:3]):
-            path.chmod(0o755)
-        shutil.chown(folder, "postgres", "postgres")
-    data = folder / "data"
-    subprocess.run(
-        [*become, binaries / "initdb", "-D", data, "-A", "trust", "-U", "me"], check=True, capture_output=True
-    )
-    start = [*become, binaries / "pg_ctl", "-D", data, "-w", "-l", folder / "log"]
-    subprocess.run(
-        [*start, "-o", f"-c listen_addresses='' -k {folder}", "start"], check=True, capture_output=True
-    )
-    yield f"postgresql+psycopg2://me:s3cr3t@/postgres?host={folder}"
-    subprocess.run([*start, "-m", "immediate", "stop"], check=True, capture_output=True)
-
-
 @pytest.mark.slow
-def test_postgres(postgres: str) -> None:
+@LEFT_OPEN
+def test_postgres(database: str) -> None:
     heard: list[str] = []
-    storage = store(postgres, heard=heard, question="why?", trials=8)
+    storage = store(database, heard=heard, question="why?", trials=8)
     for ending in reversed(ENDINGS):
         storage.put([ending])
         storage.flush(20)
@@ -463,9 +436,9 @@ def test_postgres(postgres: str) -> None:
     unwritten = storage.close(20)
     assert heard == []
     assert unwritten == 0
-    check_everything(postgres)
-    optuna.delete_study(study_name="s", storage=postgres)
-    race(postgres)
-    study = optuna.load_study(study_name="s", storage=postgres)
+    check_everything(database)
+    optuna.delete_study(study_name="s", storage=database)
+    race(database)
+    study = optuna.load_study(study_name="s", storage=database)
     study.ask(DISTRIBUTIONS)
-    assert reap(postgres, "s") == 1
+    assert reap(database, "s") == 1

@@ -104,8 +104,8 @@ def test_both_writers_write_the_same(empty_store: Path, tmp_path: Path) -> None:
         store = module.connect(address, str(tmp_path / "artifacts"))
         experiment, run, known = module.open_parent(store, PARENT, session="one")
         assert known == ()
-        module.write(store, PARENT, experiment, run, finished(odd_trials()))
-        module.write(store, PARENT, experiment, run, finished([trial(number) for number in range(7, 12)]))
+        module.write(store, PARENT, experiment, run, odd_trials())
+        module.write(store, PARENT, experiment, run, [trial(number) for number in range(7, 12)])
         told.append(described(address))
     assert told[0] == told[1]
     # The very rows, but for ids: the fast writer leaves no column different from what MLflow would write.
@@ -130,7 +130,7 @@ def test_a_study_as_mlflow_shows_it(writer: tuple[ModuleType, Any, str]) -> None
     module, store, uri = writer
     experiment, run, _ = module.open_parent(store, PARENT, session="one")
     trials = odd_trials()
-    module.write(store, PARENT, experiment, run, finished(trials))
+    module.write(store, PARENT, experiment, run, trials)
     found = runs(uri)
     assert sorted(found) == ["digits-mlp", *(f"trial-{n:04d}" for n in range(7))]
     assert found["digits-mlp"].info.status == "RUNNING"
@@ -172,7 +172,7 @@ def test_searches_find_and_sort_what_was_written(writer: tuple[ModuleType, Any, 
     module, store, uri = writer
     experiment, run, _ = module.open_parent(store, PARENT, session="one")
     trials = [trial(number) for number in range(12)]
-    module.write(store, PARENT, experiment, run, finished(trials))
+    module.write(store, PARENT, experiment, run, trials)
     c = client(uri)
 
     def names(filters: str, *order: str) -> list[str]:
@@ -191,14 +191,14 @@ def test_searches_find_and_sort_what_was_written(writer: tuple[ModuleType, Any, 
 def test_replay_writes_nothing_twice(writer: tuple[ModuleType, Any, str]) -> None:
     module, store, uri = writer
     experiment, run, _ = module.open_parent(store, PARENT, session="one")
-    module.write(store, PARENT, experiment, run, finished([trial(0), trial(1)]))
+    module.write(store, PARENT, experiment, run, [trial(0), trial(1)])
     before = described(uri)
     again = module.connect(uri, "elsewhere")
     experiment_again, run_again, known = module.open_parent(again, PARENT, session="one")
     assert (experiment_again, run_again, known) == (experiment, run, (0, 1))
     module.write(again, PARENT, experiment, run, finished([trial(1), trial(0)], at=1_800_000_000.0))
     assert described(uri) == before
-    module.write(again, PARENT, experiment, run, finished([trial(1), trial(2)]))
+    module.write(again, PARENT, experiment, run, [trial(1), trial(2)])
     assert sorted(runs(uri)) == ["digits-mlp", "trial-0000", "trial-0001", "trial-0002"]
 
 
@@ -209,7 +209,7 @@ def test_what_one_writer_began_the_other_goes_on_with(uri: str, tmp_path: Path) 
         store = module.connect(uri, str(tmp_path))
         experiment, run, known = module.open_parent(store, PARENT, session="x")
         assert known == tuple(range(len(known)))
-        module.write(store, PARENT, experiment, run, finished([trial(n) for n in range(len(known) + 2)]))
+        module.write(store, PARENT, experiment, run, [trial(n) for n in range(len(known) + 2)])
         seen.add((experiment, run))
         next(numbers)
     assert len(seen) == 1
@@ -231,7 +231,7 @@ def test_a_child_that_was_begun_is_finished(
 
     monkeypatch.setattr(type(store.client), step, die)
     with pytest.raises(ConnectionError):
-        tracking_client.write(store, PARENT, experiment, run, finished([trial(0, 1100)]))
+        tracking_client.write(store, PARENT, experiment, run, [trial(0, 1100)])
     monkeypatch.undo()
     store = tracking_client.connect(uri, str(tmp_path))
     _, _, known = tracking_client.open_parent(store, PARENT, session="two")
@@ -296,7 +296,7 @@ def test_ends_and_reaps(writer: tuple[ModuleType, Any, str]) -> None:
 def test_deleted_runs_and_experiments_come_back(writer: tuple[ModuleType, Any, str]) -> None:
     module, store, uri = writer
     experiment, run, _ = module.open_parent(store, PARENT, session="one")
-    module.write(store, PARENT, experiment, run, finished([trial(0)]))
+    module.write(store, PARENT, experiment, run, [trial(0)])
     client(uri).delete_run(run)
     assert module.open_parent(store, PARENT, session="two") == (experiment, run, (0,))
     assert client(uri).get_run(run).info.lifecycle_stage == "active"
@@ -322,7 +322,7 @@ def test_two_writers_at_once_write_each_trial_once(uri: str, tmp_path: Path) -> 
         experiment, run, _ = tracking_bulk.open_parent(store, PARENT, session="x")
         for first in range(0, 40, 8):
             tracking_bulk.write(
-                store, PARENT, experiment, run, finished([trial(n) for n in range(first, first + 8)])
+                store, PARENT, experiment, run, [trial(n) for n in range(first, first + 8)]
             )
         store.engine.dispose()
         return run
@@ -375,7 +375,7 @@ def test_a_store_appears_whole(tmp_path: Path) -> None:
 
 
 def test_long_values_are_cut_and_times_fixed() -> None:
-    row = child_row(PARENT, "p", finished(odd_trials())[6])
+    row = child_row(PARENT, "p", odd_trials()[6])
     assert len(row.params["note"]) == 6000
     again = child_row(PARENT, "p", finished(odd_trials(), at=9e9)[6], start=row.start)
     assert again == row
@@ -385,7 +385,7 @@ def test_four_hundred_points_in_ten_milliseconds(uri: str, tmp_path: Path) -> No
     store = tracking_bulk.connect(uri, str(tmp_path))
     assert store is not None
     experiment, run, _ = tracking_bulk.open_parent(store, PARENT, session="one")
-    batches = [finished([trial(n, 133) for n in range(first, first + 32)]) for first in range(0, 96, 32)]
+    batches = [[trial(n, 133) for n in range(first, first + 32)] for first in range(0, 96, 32)]
     start = time.process_time()
     for batch in batches:
         tracking_bulk.write(store, PARENT, experiment, run, batch)

@@ -3,32 +3,31 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
-import socket
 import subprocess
 import sys
-import tempfile
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
-import sqlalchemy as sa
 
 from tests import outcomes, stand_ins
-from tests.tracking_cases import PARENT, finished, odd_trials, trial
+from tests.servers import LEFT_OPEN, PASSWORD, free_port, wait
+from tests.tracking_cases import PARENT, odd_trials, trial
 from workbench import savedmodel, tracking_bulk, tracking_client
 from workbench.errors import StoreError
-from workbench.tracking import Tracker, check_reachable, reap
-from workbench.tracking_address import with_driver
+from workbench.reachable import check_reachable
+from workbench.tracking import Tracker
+from workbench.tracking_writer import reap
 
 pytestmark = [
     pytest.mark.slow,
+    LEFT_OPEN,
     # MLflow 3.17 uses what SQLAlchemy 2.1 deprecates, and warns of its own types.
     pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy is deprecated"),
     pytest.mark.filterwarnings("ignore:.*Any type hint is inferred as AnyType"),
@@ -40,31 +39,14 @@ class Server:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        self.port = free_port()
         self.uri = f"http://127.0.0.1:{self.port}"
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        command = [
-            sys.executable,
-            "-m",
-            "mlflow",
-            "server",
-            "--host",
-            "127.0.0.1",
-            "--port",
-            str(self.port),
-            "--workers",
-            "1",
-        ]
-        command += [
-            "--backend-store-uri",
-            f"sqlite:///{self.folder}/server.db",
-            "--artifacts-destination",
-            str(self.folder / "files"),
-        ]
+        command = [sys.executable, "-m", "mlflow", "server", "--host=127.0.0.1", f"--port={self.port}"]
+        command += ["--workers=1", f"--backend-store-uri=sqlite:///{self.folder}/server.db"]
+        command += [f"--artifacts-destination={self.folder / 'files'}"]
         environment = os.environ | {
             "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
             "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -89,13 +71,6 @@ class Server:
             self.process = None
 
 
-def wait(condition: Callable[[], bool], seconds: float) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.05)
-
-
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[Server]:
     server = Server(tmp_path)
@@ -103,65 +78,10 @@ def server(tmp_path: Path) -> Iterator[Server]:
     server.kill()
 
 
-@pytest.fixture(scope="module")
-def postgres() -> Iterator[str]:
-    """A PostgreSQL server of our own on a free port, with a password."""
-    pytest.importorskip("psycopg2", reason="psycopg2 is not installed: pip install 'workbench[postgres]'")
-    found = [shutil.which("initdb"), *map(str, Path("/usr/lib/postgresql").glob("*/bin/initdb"))]
-    initdb = next((path for path in found if path), None)
-    if initdb is None:
-        pytest.skip("no PostgreSQL server programs (initdb) on this machine")
-    user = "postgres" if os.geteuid() == 0 else None  # it refuses to run as root
-    folder = Path(tempfile.mkdtemp(prefix="postgres-"))
-    (folder / "password").write_text("s3cret")
-    if user:
-        try:
-            for path in (folder, folder / "password"):
-                shutil.chown(path, user)
-        except LookupError:
-            pytest.skip("running as root, and there is no user postgres to run the server as")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    programs, data = Path(initdb).resolve().parent, folder / "data"
-    options = ["-U", "me", "-A", "scram-sha-256", f"--pwfile={folder / 'password'}", "--no-sync"]
-    subprocess.run(
-        [programs / "initdb", "-D", data, *options], user=user, cwd="/", check=True, capture_output=True
-    )
-    process = subprocess.Popen(
-        [programs / "postgres", "-D", data, "-h", "127.0.0.1", "-p", str(port), "-k", folder, "-F"],
-        user=user, cwd="/", stderr=subprocess.DEVNULL,
-    )  # fmt: skip
-    uri = f"postgresql://me:s3cret@127.0.0.1:{port}/postgres"
-    wait(lambda: reachable(uri), 30)
-    yield uri
-    process.send_signal(signal.SIGINT)
-    process.wait(timeout=30)
-    shutil.rmtree(folder)
-
-
-@pytest.fixture
-def database(postgres: str) -> str:
-    """An empty database."""
-    name = f"test_{time.monotonic_ns()}"
-    engine = sa.create_engine(with_driver(postgres), isolation_level="AUTOCOMMIT", poolclass=sa.NullPool)
-    with engine.connect() as connection:
-        connection.exec_driver_sql(f"CREATE DATABASE {name}")
-    return postgres.removesuffix("postgres") + name
-
-
-def reachable(uri: str) -> bool:
-    try:
-        check_reachable(uri)
-    except StoreError:
-        return False
-    return True
-
-
 def client(uri: str) -> Any:
     from mlflow import MlflowClient
 
-    return MlflowClient(with_driver(uri), with_driver(uri))
+    return MlflowClient(uri, uri)
 
 
 def everything(uri: str) -> dict[str, Any]:
@@ -234,20 +154,20 @@ def test_a_server_that_comes_and_goes(
 def test_postgres_and_sqlite_say_the_same(database: str, tmp_path: Path) -> None:
     told = []
     for module, uri in (
-        (tracking_bulk, f"sqlite:///{tmp_path}/a.db"), (tracking_bulk, with_driver(database)),
+        (tracking_bulk, f"sqlite:///{tmp_path}/a.db"), (tracking_bulk, database),
     ):  # fmt: skip
         store = module.connect(uri, str(tmp_path))
         assert store is not None
         experiment, run, _ = module.open_parent(store, PARENT, session="one")
         for _ in range(2):
-            module.write(store, PARENT, experiment, run, finished(odd_trials()))
-            module.write(store, PARENT, experiment, run, finished([trial(n) for n in range(5, 50)]))
+            module.write(store, PARENT, experiment, run, odd_trials())
+            module.write(store, PARENT, experiment, run, [trial(n) for n in range(5, 50)])
         module.end(store, run, "FINISHED", session="one")
         store.engine.dispose()
         told.append(everything(uri))
     assert len(told[0]) == 51
     assert told[0] == told[1]
-    other = tracking_client.connect(with_driver(database), str(tmp_path))
+    other = tracking_client.connect(database, str(tmp_path))
     assert tracking_client.open_parent(other, PARENT, session=None)[2] == tuple(range(50))
 
 
@@ -268,16 +188,16 @@ def test_two_trackers_share_a_postgres_study(
         print(f"\n128 trials of 300 points, two writers, PostgreSQL: {time.monotonic() - start:.1f} s")
     assert told == []
     assert trackers[0].where() == trackers[1].where()
-    assert "s3cret" not in str(trackers[0].where())
+    assert PASSWORD not in str(trackers[0].where())
     assert len(everything(database)) == 129
     run = client(database).get_run(trackers[0].where()["run_id"])
     assert run.info.status == "FINISHED"
-    assert "s3cret" not in str(run.to_dictionary())
+    assert PASSWORD not in str(run.to_dictionary())
 
 
 def test_wrong_password_is_a_sentence(postgres: str) -> None:
     with pytest.raises(StoreError, match="password authentication failed") as error:
-        check_reachable(postgres.replace("s3cret", "wr0ng"))
+        check_reachable(postgres.replace(PASSWORD, "wr0ng"))
     assert "wr0ng" not in str(error.value)
 
 

@@ -15,6 +15,8 @@ from typing import Any
 import jax
 import numpy as np
 
+from workbench.files import replaced
+
 __all__ = ["Store"]
 
 
@@ -28,11 +30,8 @@ class Store:
     def put(self, lanes: Mapping[int, Any]) -> None:
         """Save lanes, pytrees of NumPy arrays, by trial number."""
         for number, lane in lanes.items():
-            path = self._path(number)
-            partial = path.with_suffix(".partial")
-            with partial.open("wb") as file:
+            with replaced(self._path(number), durable=False) as file:
                 np.savez(file, *jax.tree.leaves(lane))
-            partial.replace(path)
 
     def get(self, number: int, like: Any, epochs: int) -> Any | None:
         """The lane of a trial after `epochs`, shaped like `like`; None if there is none that is whole."""

@@ -156,7 +156,7 @@ def _unexpected(error: Exception, argv: Sequence[str]) -> str:
         print(text, file=sys.stderr)
         return what
     from workbench.places import resolve
-    from workbench.tracking_address import redact
+    from workbench.urls import redact
 
     try:
         logs = resolve(_value_of("--home", argv)).logs

@@ -43,11 +43,12 @@ def encode_trial(trial: TrialRecord) -> dict[str, Any]:
         "recipe": trial.recipe,
         "seconds": trial.seconds,
         "rungs": {str(epochs): encode_number(score) for epochs, score in trial.rungs.items()},
+        "finished": trial.finished,
     }
 
 
 def decode_trial(record: Mapping[str, Any]) -> TrialRecord:
-    """The inverse of `encode_trial`."""
+    """The inverse of `encode_trial`; what an older record lacks has its default."""
     fields = {name: value for name, value in record.items() if name != "kind"}
     fields["value"] = decode_number(fields["value"])
     fields["curves"] = decode_curves(fields["curves"])

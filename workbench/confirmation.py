@@ -8,7 +8,6 @@ next call finishes the same look.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -22,7 +21,7 @@ from workbench.evaluate import Evaluation, evaluate
 from workbench.ledger import Ledger, Recorded
 from workbench.types import Array, Opening, TestScore
 
-__all__ = ["Confirmed", "confirm", "fingerprint"]
+__all__ = ["Confirmed", "confirm"]
 
 
 class Confirmed(NamedTuple):
@@ -51,7 +50,7 @@ def confirm(
     Raises DataError if the test rows cannot be loaded or have changed since the seal was made, StoreError
     if the ledger cannot be written.
     """
-    choice = fingerprint(model)
+    choice = savedmodel.fingerprint(model)
     with ledger.opened(
         book, study=study, name=dataset.name, seal=sealed.fingerprint, rows=sealed.rows, choice=choice
     ) as entry:
@@ -64,21 +63,13 @@ def confirm(
                 f"look {opening.look} at these test rows: an earlier study opened them, "
                 "so the interval is widened"
             )
+        for note in rows.notes:
+            tell(note)
         predictor = savedmodel.load(model)
         x = np.asarray(predictor.preprocessor.transform(rows.x), np.float32)
-        outputs = predictor.outputs(x)
-        if predictor.task == "regression":
-            outputs = outputs * predictor.scale + predictor.shift
+        outputs = predictor.estimates(x)
         scored = evaluate(metric, outputs, rows.target, look=opening.look)
         return Confirmed(ledger.record(book, opening, _score(metric, scored, opening)), outputs, rows.target)
-
-
-def fingerprint(model: Path) -> str:
-    """SHA-256 of everything the choice consists of: parameters, preprocessing, threshold, recipe."""
-    digest = hashlib.sha256()
-    for name in ("model.json", "parameters.npz"):
-        digest.update((model / name).read_bytes())
-    return digest.hexdigest()
 
 
 def _score(metric: str, scored: Evaluation, opening: Opening) -> TestScore:

@@ -15,14 +15,14 @@ import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.pool import NullPool
 
+from workbench import sql
 from workbench.errors import StoreError
+from workbench.urls import kind, reason, redact
 
-__all__ = ["BUSY_SECONDS", "connect", "hold", "reading", "redacted", "sqlite_file", "writing"]
+__all__ = ["BUSY_SECONDS", "connect", "hold", "reading", "sqlite_file", "writing"]
 
 #: Seconds that a statement waits for another process's transaction.
 BUSY_SECONDS = 60
@@ -32,30 +32,12 @@ _POLL_SECONDS = 0.05
 
 def connect(url: str) -> sa.Engine:
     """An engine for `sqlite:///FILE` or `postgresql://…`. Opens nothing yet. Raises StoreError."""
-    try:
-        parsed = sa.make_url(url)
-    except (sa.exc.ArgumentError, ValueError) as error:
-        raise StoreError(
-            f"{redacted(url)}: not a database address, expected sqlite:///FILE or postgresql://…"
-        ) from error
-    backend = parsed.get_backend_name()
-    if backend not in {"sqlite", "postgresql"} or (
-        backend == "sqlite" and parsed.database in {None, "", ":memory:"}
-    ):
-        raise StoreError(
-            f"{redacted(url)}: cannot keep the ledger, expected sqlite:///FILE or postgresql://…"
-        )
-    arguments: dict[str, Any] = {"timeout": BUSY_SECONDS} if backend == "sqlite" else {}
-    try:
-        engine = sa.create_engine(parsed, poolclass=NullPool, connect_args=arguments)
-    except (ImportError, sa.exc.NoSuchModuleError) as error:
-        raise StoreError(
-            f"{redacted(url)}: its driver is missing, pip install 'workbench[postgres]'"
-        ) from error
-    if backend == "sqlite":
-        sa.event.listen(engine, "connect", _manual_transactions)
-        sa.event.listen(engine, "begin", _begin)
-    return engine
+    if kind(url) in {"", "sqlite", "postgresql"}:
+        # An opening must survive a power cut before a score is computed.
+        engine = sql.engine(url, busy=BUSY_SECONDS, pragmas=["synchronous = FULL"])
+        if engine.dialect.name == "postgresql" or engine.url.database not in {None, "", ":memory:"}:
+            return engine
+    raise StoreError(f"{redact(url)}: cannot keep the ledger, expected sqlite:///FILE or postgresql://…")
 
 
 @contextmanager
@@ -65,9 +47,8 @@ def writing(engine: sa.Engine) -> Iterator[sa.Connection]:
         file = sqlite_file(engine)
         if file is not None:
             file.parent.mkdir(parents=True, exist_ok=True)
-        with engine.connect().execution_options(immediate=True) as connection, connection.begin():
-            if file is None:
-                connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_number("ledger"))))
+        with engine.begin() as connection:
+            sql.lock(connection, "ledger")
             yield connection
 
 
@@ -79,7 +60,7 @@ def reading(engine: sa.Engine) -> Iterator[sa.Connection | None]:
         if file is not None and not file.exists():
             yield None
             return
-        with engine.connect() as connection, connection.begin():
+        with engine.connect().execution_options(immediate=False) as connection, connection.begin():
             yield connection
 
 
@@ -99,21 +80,14 @@ def sqlite_file(engine: sa.Engine) -> Path | None:
     return Path(re.sub(r"^file:|\?.*$", "", database))
 
 
-def redacted(url: str) -> str:
-    """The address without passwords, good for an error text."""
-    return re.sub(r"(?i)(password=)[^&\s]*", r"\1***", re.sub(r"(://[^/@\s]*?:).*@", r"\1***@", url))
-
-
 @contextmanager
 def _sentences(engine: sa.Engine) -> Iterator[None]:
-    where = redacted(engine.url.render_as_string(hide_password=True))
+    address = engine.url.render_as_string(hide_password=False)
+    where = redact(address)
     try:
         yield
     except (sa.exc.DBAPIError, sqlite3.Error) as error:
-        original = getattr(error, "orig", None) or error
-        text = redacted(" ".join(str(original).split()))
-        if engine.url.password:
-            text = text.replace(str(engine.url.password), "***")
+        text = reason(error, address)
         raise StoreError(f"{where}: {text}; {_remedy(text)}") from error
     except OSError as error:
         raise StoreError(f"{where}: {error.strerror or error}; {_remedy(str(error))}") from error
@@ -127,18 +101,6 @@ def _remedy(text: str) -> str:
     if "append-only" in text:
         return "entries are never changed"
     return "check that it can be reached and written, or name another with --home or --storage"
-
-
-def _manual_transactions(connection: Any, _record: object) -> None:
-    connection.isolation_level = None  # the driver would begin late, and never IMMEDIATE
-    connection.execute(
-        "PRAGMA synchronous = FULL"
-    )  # an opening must survive a power cut before a score is computed
-
-
-def _begin(connection: sa.Connection) -> None:
-    immediate = connection.get_execution_options().get("immediate", False)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
 
 
 # SQLite's own lock on an empty file of its own: exact on every system that Python runs on, and freed by the
@@ -176,10 +138,7 @@ def _hold_server(engine: sa.Engine, name: str) -> Iterator[None]:
                 "tcp_keepalives_count = 3",
             ):
                 connection.exec_driver_sql(f"SET {setting}")
-            while not connection.execute(sa.select(sa.func.pg_try_advisory_lock(_number(name)))).scalar():
+            attempt = sa.select(sa.func.pg_try_advisory_lock(sql.lock_key(name)))
+            while not connection.execute(attempt).scalar():
                 time.sleep(_POLL_SECONDS)
         yield
-
-
-def _number(name: str) -> int:
-    return int.from_bytes(hashlib.sha256(f"workbench:{name}".encode()).digest()[:8], "big", signed=True)

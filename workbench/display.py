@@ -10,27 +10,32 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import IO, NamedTuple, Protocol
+from typing import IO, NamedTuple, Protocol, TypedDict, Unpack
 
-__all__ = ["Watch", "duration", "silent", "watching"]
+from workbench.wording import duration
+
+__all__ = ["Figures", "Watch", "silent", "watching"]
 
 #: A plain line at most this often, in seconds.
 _LINE_EVERY = 5.0
 
 
+class Figures(TypedDict):
+    """How far a search is."""
+
+    done: int  # trials ended, whichever way
+    pruned: int
+    failed: int
+    total: int
+    best_value: float | None  # best validation score so far
+    best_trial: int | None
+    rung: int  # 1-based; 0 before the first
+    epochs_done: int  # epochs that the lanes of this rung have behind them
+    eta_seconds: float | None
+
+
 class _Progress(Protocol):
-    def __call__(
-        self,
-        done: int,  # trials ended, whichever way
-        pruned: int,
-        failed: int,
-        total: int,
-        best_value: float | None,  # best validation score so far
-        best_trial: int | None,
-        rung: int,  # 1-based; 0 before the first
-        epochs_done: int,  # epochs that the lanes of this rung have behind them
-        eta_seconds: float | None,
-    ) -> None: ...
+    def __call__(self, **figures: Unpack[Figures]) -> None: ...
 
 
 class Watch(NamedTuple):
@@ -45,7 +50,7 @@ class Watch(NamedTuple):
 def silent() -> Watch:
     """Shows nothing: for the Python interface and for tests."""
 
-    def progress(*args: object, **kwargs: object) -> None: ...
+    def progress(**figures: Unpack[Figures]) -> None: ...
 
     return Watch(lambda text: None, lambda total, epochs: None, progress, lambda text: None)
 
@@ -56,20 +61,6 @@ def watching(stream: IO[str] | None = None) -> Iterator[Watch]:
     stream = stream or sys.stderr
     with (_live if stream.isatty() else _plain)(stream) as watch:
         yield watch
-
-
-def duration(seconds: float | None) -> str:
-    """`8 s`, `2 min 05 s`, `1 h 40 min`; a dash for None."""
-    if seconds is None or seconds != seconds or seconds == float("inf"):
-        return "–"
-    whole = round(seconds)
-    if whole < 10 and abs(seconds - whole) >= 0.05:
-        return f"{seconds:.1f} s"
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02d} s"
-    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
 
 
 @contextmanager
@@ -86,30 +77,15 @@ def _plain(stream: IO[str]) -> Iterator[Watch]:
         epochs_of, last = epochs, -_LINE_EVERY
         say(f"  {total} trials of up to {epochs} epochs")
 
-    def progress(
-        done: int,
-        pruned: int,
-        failed: int,
-        total: int,
-        best_value: float | None,
-        best_trial: int | None,
-        rung: int,
-        epochs_done: int,
-        eta_seconds: float | None,
-    ) -> None:
+    def progress(**now: Unpack[Figures]) -> None:
         nonlocal last
-        now = time.monotonic()
-        if now - last < _LINE_EVERY and done < total:
+        over, moment = now["done"] >= now["total"], time.monotonic()
+        if moment - last < _LINE_EVERY and not over:
             return
-        last = now
-        parts = [
-            f"{done}/{total} trials",
-            f"{pruned} pruned",
-            f"{failed} failed",
-            _best(best_value, best_trial),
-        ]
-        if done < total:
-            parts += [_rung(rung, epochs_done, epochs_of), f"{duration(eta_seconds)} left"]
+        last = moment
+        parts = [_trials(now), f"{now['pruned']} pruned", f"{now['failed']} failed", _best(now)]
+        if not over:
+            parts += [_rung(now, epochs_of), f"{duration(now['eta_seconds'])} left"]
         say("  " + ", ".join(parts))
 
     yield Watch(say, plan, progress, lambda text: say(f"  note: {text}"))
@@ -155,38 +131,33 @@ def _live(stream: IO[str]) -> Iterator[Watch]:
         del total  # every report brings it
         epochs_of = epochs
 
-    def progress(
-        done: int,
-        pruned: int,
-        failed: int,
-        total: int,
-        best_value: float | None,
-        best_trial: int | None,
-        rung: int,
-        epochs_done: int,
-        eta_seconds: float | None,
-    ) -> None:
+    def progress(**now: Unpack[Figures]) -> None:
         if task is None:
             stage("searching")
         assert task is not None
         figures = (
-            f"{done}/{total} trials  [yellow]{pruned} pruned[/]  {_red(failed)}\n"
-            f"[bold]{_best(best_value, best_trial)}[/]  {duration(eta_seconds)} left\n"
-            f"[dim]{_rung(rung, epochs_done, epochs_of)}[/]"
+            f"{_trials(now)}  [yellow]{now['pruned']} pruned[/]  {_red(now['failed'])}\n"
+            f"[bold]{_best(now)}[/]  {duration(now['eta_seconds'])} left\n"
+            f"[dim]{_rung(now, epochs_of)}[/]"
         )
-        bar.update(task, total=total, completed=done, figures=figures)
+        bar.update(task, total=now["total"], completed=now["done"], figures=figures)
 
     with bar:
         yield Watch(stage, plan, progress, lambda text: console.print(f"[yellow]note[/] {escape(text)}"))
         finish()
 
 
-def _best(value: float | None, trial: int | None) -> str:
-    return "best –" if value is None else f"best {value:.4g} (trial {trial})"
+def _trials(now: Figures) -> str:
+    return f"{now['done']}/{now['total']} trials"
 
 
-def _rung(rung: int, epochs_done: int, epochs_of: int) -> str:
-    return f"rung {rung}, epoch {epochs_done}{f'/{epochs_of}' if epochs_of else ''}"
+def _best(now: Figures) -> str:
+    value = now["best_value"]
+    return "best –" if value is None else f"best {value:.4g} (trial {now['best_trial']})"
+
+
+def _rung(now: Figures, epochs_of: int) -> str:
+    return f"rung {now['rung']}, epoch {now['epochs_done']}{f'/{epochs_of}' if epochs_of else ''}"
 
 
 def _red(failed: int) -> str:

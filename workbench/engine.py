@@ -22,7 +22,7 @@ from workbench.recipe import Hyperparameters, Recipe
 from workbench.train import Lane
 from workbench.types import Curves, Fold
 
-__all__ = ["Engine", "Trained", "configure", "widths"]
+__all__ = ["Engine", "Trained", "configure", "matmul_rate", "widths"]
 
 #: Lanes of a population on each device. On two cores four lanes each were as fast as any wider population,
 #: and small populations give the sampler its answers sooner; an accelerator wants many more.
@@ -66,6 +66,20 @@ def widths(engine: Engine) -> tuple[int, ...]:
     device = engine.mesh.devices.flat[0].platform
     full = LANES_PER_DEVICE.get(device, LANES_PER_DEVICE["gpu"]) * engine.mesh.size
     return (full,) if device == "cpu" else (full, full // 8)
+
+
+def matmul_rate() -> float:
+    """Floating-point operations a second of a large float32 matrix product here, the best of three."""
+    n = 1024
+    square = jnp.ones((n, n), jnp.float32)
+    product = jax.jit(jnp.matmul)
+    product(square, square).block_until_ready()
+    best = float("inf")
+    for _ in range(3):
+        began = time.perf_counter()
+        product(square, square).block_until_ready()
+        best = min(best, time.perf_counter() - began)
+    return 2.0 * n**3 / best
 
 
 class Engine:

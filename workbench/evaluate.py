@@ -12,11 +12,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from workbench.intervals import Statistic, bca_interval, proportion_interval, widened
+from workbench.losses import LOSSES, batch_loss
 from workbench.metrics import METRICS, class_logits
-from workbench.types import Array
+from workbench.recipe import Recipe
+from workbench.types import Array, Fold
 from workbench.words import METRICS as WORDS
 
-__all__ = ["Evaluation", "evaluate", "statistic"]
+__all__ = ["Evaluation", "evaluate", "statistic", "trivial_loss"]
 
 #: Where the ends of a metric's scale are.
 BOUNDS: dict[str, tuple[float, float]] = {
@@ -48,7 +50,8 @@ def evaluate(
     value = float(score(np.ones((1, n), np.float32))[0])
     level = widened(confidence, look)
     if WORDS[metric].proportion:
-        interval = proportion_interval(round(value * n), n, level)
+        right = round(value * n)
+        value, interval = right / n, proportion_interval(right, n, level)
     else:
         interval = bca_interval(score, n, level, bounds=BOUNDS[metric])
     return Evaluation(value, float(interval.low), float(interval.high), n)
@@ -63,3 +66,19 @@ def statistic(metric: str, outputs: Array, targets: Array) -> Statistic:
         out, y = class_logits(out), y.astype(jnp.int32)
     scored = jax.jit(jax.vmap(lambda weight: METRICS[metric](out, y, weight)))
     return lambda weights: np.asarray(scored(jnp.asarray(weights, jnp.float32)), np.float64)
+
+
+def trivial_loss(recipe: Recipe, fold: Fold) -> float:
+    """The validation loss of who knows only the class frequencies, or the mean, of the training rows."""
+    rows = fold.validation
+    if WORDS[recipe.metric].task == "regression":
+        out = np.zeros(recipe.outputs, np.float32)
+        y = (np.asarray(rows.y) - fold.shift) / fold.scale
+    else:
+        codes = np.asarray(fold.train.y).ravel()
+        counts = np.bincount(codes, minlength=max(2, recipe.outputs)).astype(np.float32)
+        logs = np.log(np.maximum(counts, 0.5) / counts.sum())
+        out = logs if recipe.outputs > 1 else logs[1:] - logs[:1]
+        y = np.asarray(rows.y)
+    outputs = jnp.asarray(np.broadcast_to(out.astype(np.float32), (len(y), recipe.outputs)))
+    return float(batch_loss(LOSSES[recipe.loss], outputs, jnp.asarray(y), jnp.asarray(rows.weight)))

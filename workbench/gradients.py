@@ -13,6 +13,7 @@ Rumelhart, Hinton & Williams 1986.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -55,7 +56,7 @@ class Blame:
         return product
 
     def shares(self, layer: int) -> Array:
-        """|w_ji a_i| / Σ_i |w_ji a_i|, [out, in]: rows sum to one, or to zero where nothing upstream is active."""
+        """|w_ji a_i| / Σ_i |w_ji a_i|, [out, in]; rows sum to one, or to zero where nothing is active."""
         size = np.abs(self.contributions(layer))
         total = size.sum(axis=1, keepdims=True)
         shares: Array = size / np.where(total > 0.0, total, 1.0)
@@ -111,7 +112,7 @@ def finite_differences(
     gradient, below which the rounding of the differences would speak. Costs two passes for every parameter.
     """
     with jax.enable_x64(True), jax.default_device(jax.local_devices(backend="cpu")[0]):
-        hyper, params, x, y = jax.tree.map(_widened, (hyper, params, x, y))
+        hyper, params, x, y = jax.tree.map(_wide, (hyper, params, x, y))
         flat, unravel = ravel_pytree(params)
         apply, loss = MODELS[recipe.family].apply, LOSSES[recipe.loss].function
 
@@ -177,9 +178,12 @@ def _through(
         _through_softmax(z, back, active) if name == "softmax" else back * DERIVATIVES[name](z)
         for name in recipe.activations
     ]
-    chosen = branches[0] if len(branches) == 1 else jax.lax.select_n(jnp.asarray(hyper.activation), *branches)
-    error: jax.Array = jnp.where(active, chosen, 0.0)
-    return error
+    chosen = (
+        branches[0]
+        if len(branches) == 1
+        else jax.lax.select_n(jnp.asarray(hyper.activation).astype(jnp.int32), *branches)
+    )
+    return jnp.where(active, chosen, 0.0)
 
 
 def _through_softmax(z: jax.Array, back: jax.Array, active: jax.Array) -> jax.Array:
@@ -193,8 +197,9 @@ def _logistic(z: jax.Array) -> jax.Array:
 
 
 def _gelu_slope(z: jax.Array) -> jax.Array:
-    density = jnp.exp(-0.5 * z * z) / np.sqrt(2.0 * np.pi).item()
-    return 0.5 * jax.lax.erfc(-z * float(np.sqrt(0.5))) + z * density
+    """Φ(z) + z φ(z)."""
+    below: jax.Array = 0.5 * jax.lax.erfc(-z * math.sqrt(0.5))
+    return below + z * jnp.exp(-0.5 * z * z) / math.sqrt(2.0 * math.pi)
 
 
 #: g'(z) of the pointwise activations; at a kink the value that training uses.
@@ -213,7 +218,7 @@ DERIVATIVES: dict[str, Callable[[jax.Array], jax.Array]] = {
 
 def _codes(y: jax.Array, outputs: jax.Array, smoothing: jax.Array) -> jax.Array:
     classes = outputs.shape[0]
-    hot = (jnp.arange(classes) == y).astype(outputs.dtype)
+    hot = (jnp.arange(classes, dtype=y.dtype) == y).astype(outputs.dtype)
     return (1.0 - smoothing) * hot + smoothing / classes
 
 
@@ -229,6 +234,6 @@ OUTPUT_ERRORS: dict[str, Callable[[jax.Array, jax.Array, jax.Array], jax.Array]]
 }
 
 
-def _widened(leaf: Any) -> jax.Array:
-    value = np.asarray(leaf)
-    return jnp.asarray(value, jnp.float64 if value.dtype.kind == "f" else value.dtype)
+def _wide(leaf: Any) -> jax.Array:
+    """64 bits, for whole numbers too: what is made within is wide as well, and strict types do not mix."""
+    return jnp.asarray(leaf, jnp.float64 if np.asarray(leaf).dtype.kind == "f" else jnp.int64)

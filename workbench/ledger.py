@@ -18,7 +18,6 @@ Several processes at once: one works, under a lock that its death releases; the 
 
 from __future__ import annotations
 
-import getpass
 import json
 import os
 import platform
@@ -34,6 +33,7 @@ import sqlalchemy as sa
 from workbench import chain, database
 from workbench.errors import StoreError
 from workbench.looks import Look, Recorded, contradictions, pack_marks, read_looks, shared_rows
+from workbench.provenance import user
 from workbench.types import Array, Opening, TestScore
 
 __all__ = [
@@ -85,7 +85,7 @@ def opened(
             if entry is None:
                 met = [look.number for look in looks if look.opening.seal == seal]
                 entry = Opening(study=study, seal=seal, choice=choice, look=len(met) + 1)
-                origin = {"name": name, "rows": rows, "met": met, "who": _who(), "host": platform.node()}
+                origin = {"name": name, "rows": rows, "met": met, "who": user(), "host": platform.node()}
                 link = chain.append(connection, "opening", study, {**asdict(entry), **origin})
         _witness(book, link)
         yield entry
@@ -94,7 +94,8 @@ def opened(
 def meet(book: Ledger, opening: Opening, marks: Array | Sequence[str]) -> Opening:
     """The opening, with its look corrected for rows that were met under another seal.
 
-    marks  [N] integers or strings, one hash per row that survives renaming, reordering and rescaling
+    marks  [N] or [N, C] integers, or N strings: hashes that recognize a row, of C kinds. A row of any kind
+           that is met again is met again (`data.marks`: one survives in a part of the rows, one rescaling)
 
     Call it when the rows are loaded and before they are scored. The marks are kept; a second call for the
     same look changes nothing. Raises StoreError.
@@ -118,6 +119,7 @@ def meet(book: Ledger, opening: Opening, marks: Array | Sequence[str]) -> Openin
             "met": met,
             "share": max(shares.values(), default=0.0),
             "blob": chain.store_blob(connection, packed.tobytes()),
+            "kinds": len(packed),
         }
         link = chain.append(connection, "rows", opening.study, content)
     _witness(book, link)
@@ -191,14 +193,9 @@ def _identity(opening: Opening) -> tuple[str, str]:
 
 
 def _marks(connection: sa.Connection, look: Look) -> Array:
-    return np.frombuffer(chain.load_blob(connection, look.marks or "") or b"", "<u8")
-
-
-def _who() -> str:
-    try:
-        return getpass.getuser()
-    except (ImportError, KeyError, OSError):  # a container's user without a name
-        return "unknown"
+    """[C, N], as `pack_marks` made them; of no rows where somebody removed them."""
+    stored = chain.load_blob(connection, look.marks or "") or b""
+    return np.frombuffer(stored, "<u8").reshape(look.kinds, -1)
 
 
 # Written after the commit: a crash in between leaves a line missing, which accuses nobody.

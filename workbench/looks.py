@@ -44,6 +44,7 @@ class Look:
     time: str  # UTC, ISO 8601
     met: tuple[int, ...]  # numbers of the earlier openings of the same rows
     marks: str | None = None  # digest of its rows' marks; None before they were met
+    kinds: int = 1  # marks of each row: columns of what `marks` names
     recorded: Recorded | None = None  # None: opened and not (yet) scored
 
 
@@ -59,7 +60,8 @@ def read_looks(links: Sequence[Link]) -> list[Look]:
             look = looks[content["opening"]]
             if link.kind == "rows":
                 opening = replace(look.opening, look=content["look"])
-                look = replace(look, opening=opening, met=tuple(content["met"]), marks=content["blob"])
+                met, kinds = tuple(content["met"]), content.get("kinds", 1)
+                look = replace(look, opening=opening, met=met, marks=content["blob"], kinds=kinds)
             else:
                 score = TestScore(**content["score"])
                 recorded = Recorded(look.opening, score, content["extra"], link.time, link.hash)
@@ -96,18 +98,28 @@ def contradictions(links: Sequence[Link]) -> list[str]:
 
 
 def pack_marks(marks: Array | Sequence[str]) -> Array:
-    """The marks of N rows, sorted: uint64 [N]. Strings are hashed, integers are taken as they are.
+    """The marks of N rows, C of each kind: uint64 [C, N], every kind sorted for itself.
+
+    marks  [N, C] or, of one kind, [N]. Strings are hashed, integers are taken as they are
 
     Among a million rows two collide by accident with a probability of 3e-8; half of them never do.
     """
-    if isinstance(marks, np.ndarray) and marks.dtype.kind in "iu":
-        return np.sort(marks.astype("<u8"))
-    digests = (hashlib.blake2b(str(mark).encode(), digest_size=8).digest() for mark in marks)
-    return np.sort(np.frombuffer(b"".join(digests), "<u8"))
+    if not (isinstance(marks, np.ndarray) and marks.dtype.kind in "iu"):
+        digests = (hashlib.blake2b(str(mark).encode(), digest_size=8).digest() for mark in marks)
+        marks = np.frombuffer(b"".join(digests), "<u8")
+    return np.sort(np.atleast_2d(marks.astype("<u8").T), axis=1)
 
 
 def shared_rows(marks: Array, others: Array) -> float:
-    """Share of the rows `marks` that are among `others`; equal rows count as often as they occur."""
+    """Share of the rows `marks` [C, N] that are among `others` [C, M], by the kind that finds most of them.
+
+    Equal rows count as often as they occur. One kind of mark is enough: values survive in a part of the rows,
+    places in a rescaled file (`data.marks`). Kinds that only one of the two has are passed over.
+    """
+    return max((_shared(mine, theirs) for mine, theirs in zip(marks, others, strict=False)), default=0.0)
+
+
+def _shared(marks: Array, others: Array) -> float:
     if not marks.size:
         return 0.0
     (mine, n_mine), (theirs, n_theirs) = (np.unique(rows, return_counts=True) for rows in (marks, others))

@@ -14,7 +14,6 @@ Everything can be jitted and mapped; mapped over weights alone, as a bootstrap d
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -22,23 +21,7 @@ from jax.scipy.special import logit
 
 from workbench.losses import LOSSES
 
-__all__ = [
-    "METRICS",
-    "Calibration",
-    "calibration",
-    "class_logits",
-    "confusion_matrix",
-    "predictions",
-    "probabilities",
-]
-
-
-class Calibration(NamedTuple):
-    """A reliability curve; NaN in the first two fields of an empty bin."""
-
-    predicted: jax.Array  # [bins] mean predicted probability
-    observed: jax.Array  # [bins] share of the rows that were as predicted
-    weight: jax.Array  # [bins] rows
+__all__ = ["METRICS", "class_logits", "predictions"]
 
 
 def class_logits(outputs: jax.Array) -> jax.Array:
@@ -58,42 +41,6 @@ def predictions(outputs: jax.Array, threshold: jax.Array | float = 0.5) -> jax.A
     if logits.shape[1] > 2:
         return jnp.argmax(logits, axis=1).astype(jnp.int32)
     return (logits[:, 1] - logits[:, 0] > logit(jnp.asarray(threshold, jnp.float32))).astype(jnp.int32)
-
-
-def probabilities(outputs: jax.Array) -> jax.Array:
-    """[N, K] outputs -> [N, max(K, 2)], rows summing to one."""
-    return jax.nn.softmax(class_logits(outputs), axis=1)
-
-
-def confusion_matrix(outputs: jax.Array, y: jax.Array, weight: jax.Array) -> jax.Array:
-    """[K, K] float32: weight of the rows of class i (row) that are predicted as j (column)."""
-    classes = class_logits(outputs).shape[1]
-    counts = jnp.zeros((classes, classes), jnp.float32)
-    return counts.at[y, predictions(outputs)].add(_clean(weight), mode="drop")
-
-
-def calibration(outputs: jax.Array, y: jax.Array, weight: jax.Array, bins: int = 10) -> Calibration:
-    """Predicted probability against observed frequency in `bins` equal parts of [0, 1], right edges included.
-
-    Of two classes, the probability and the frequency of class 1; of more, the probability of the predicted
-    class and how often it is right.
-    """
-    share = probabilities(outputs)
-    if share.shape[1] == 2:
-        predicted, observed = share[:, 1], y == 1
-    else:
-        predicted, observed = share.max(axis=1), predictions(outputs) == y
-    weight = _clean(weight)
-    predicted = jnp.where(weight > 0.0, predicted, 0.0)
-    part = jnp.searchsorted(jnp.linspace(0.0, 1.0, bins + 1, dtype=jnp.float32)[1:-1], predicted)
-
-    def total(value: jax.Array) -> jax.Array:
-        return jax.ops.segment_sum(value, part, bins)
-
-    rows = total(weight)
-    return Calibration(
-        total(weight * predicted) / rows, total(weight * observed.astype(jnp.float32)) / rows, rows
-    )
 
 
 def _accuracy(outputs: jax.Array, y: jax.Array, weight: jax.Array) -> jax.Array:

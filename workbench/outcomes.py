@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -22,6 +21,7 @@ from workbench.codec import (
     encode_number,
     encode_trial,
 )
+from workbench.files import replaced, write_text
 from workbench.types import Axis, Choice, Outcome, Range, SeedRecord, Selection, TestScore
 
 __all__ = ["decode_selection", "encode_selection", "load", "save", "write_text"]
@@ -42,10 +42,8 @@ def save(outcome: Outcome, folder: Path) -> None:
     document["trials"] = [encode_trial(trial) for trial in outcome.trials]
     document["selection"] = None if outcome.selection is None else encode_selection(outcome.selection)
     document["test"] = None if outcome.test is None else asdict(outcome.test)
-    partial = folder / "outputs.partial"
-    with partial.open("wb") as file:
+    with replaced(folder / "outputs.npz") as file:
         np.savez(file, outputs=outcome.outputs, targets=outcome.targets)
-    partial.replace(folder / "outputs.npz")
     write_text(folder / "outcome.json", json.dumps(document))
 
 
@@ -101,16 +99,6 @@ def decode_selection(document: Mapping[str, Any]) -> Selection:
         name: float(value) if value in WORDS else value for name, value in document["settings"].items()
     }
     return Selection(**{**document, **numbers, "settings": settings, "seeds": seeds, "gain": gain})
-
-
-def write_text(path: Path, text: str) -> None:
-    """Replace a file in one step, durably."""
-    partial = path.with_name(path.name + ".partial")
-    with partial.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
 
 
 #: What `encode_number` makes of numbers that JSON cannot say.

@@ -18,11 +18,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from workbench.errors import StoreError
-from workbench.tracking_address import check_reachable, local_store, redact
+from workbench.reachable import DATABASES, check_reachable
+from workbench.urls import kind, redact
 
-__all__ = ["Places", "prepare", "resolve"]
+__all__ = ["Places", "local_store", "prepare", "resolve"]
 
-_TRACKING = ("http", "https", "sqlite", "postgresql", "mysql", "mssql")
+_TRACKING = ("http", "https", *DATABASES)
 _STORAGE = ("sqlite", "postgresql")
 
 
@@ -57,20 +58,24 @@ def resolve(
             f"--home = {str(root)!r}: has a ?, # or NUL, which database URLs cannot hold; rename it"
         )
     tracking_uri = tracking_uri or environ.get("MLFLOW_TRACKING_URI") or local_store(root)
-    storage = storage or environ.get("WORKBENCH_STORAGE") or f"sqlite:///{root / 'workbench.db'}"
+    storage = storage or environ.get("WORKBENCH_STORAGE") or local_store(root, "workbench")
     _check_scheme("--tracking-uri", tracking_uri, _TRACKING)
     _check_scheme("--storage", storage, _STORAGE)
     return Places(root, tracking_uri, storage)
 
 
+def local_store(home: Path, name: str = "mlflow") -> str:
+    """The address of a database that a home directory holds."""
+    return f"sqlite:///{home.absolute() / name}.db"
+
+
 def prepare(places: Places) -> None:
     """See that servers answer and the home can be written to, creating it. Raises StoreError."""
-    from workbench import database
-
-    if places.tracking_uri != local_store(places.home):
-        check_reachable(places.tracking_uri)
-    with database.reading(database.connect(places.storage)):
-        pass
+    stores = {"tracking URI": places.tracking_uri, "storage": places.storage}
+    own = {local_store(places.home, name) for name in ("mlflow", "workbench")}
+    for what, url in stores.items():
+        if url not in own or places.home.is_dir():
+            check_reachable(url, what)
     try:
         places.home.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=places.home):
@@ -83,9 +88,8 @@ def prepare(places: Places) -> None:
 
 
 def _check_scheme(option: str, url: str, known: tuple[str, ...]) -> None:
-    scheme = url.partition("://")[0].partition("+")[0] if "://" in url else ""
-    if scheme not in known:
+    if kind(url) not in known:
         hint = f"it must begin with {', '.join(known)} and ://"
-        if scheme == "postgres":
+        if kind(url) == "postgres":
             hint = "write postgresql://"
         raise StoreError(f"{option} = {redact(url)}: cannot be used as a store; {hint}")

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import jax
-import jax.numpy as jnp
-
 from workbench import data, space
+from workbench.engine import matmul_rate
 from workbench.models import n_parameters
 from workbench.places import Places
+from workbench.preparations import Preparations
 from workbench.scheduler import ETA, rungs_of
-from workbench.space import Problem, Program, Variant
+from workbench.space import Program
 from workbench.study import Study
 from workbench.study_checks import check_fit, metric_of
 from workbench.suggest import Suggester
@@ -36,21 +34,17 @@ def plan(study: Study, places: Places) -> dict[str, Any]:
     check_fit(study, dataset.task, len(dataset.classes), dataset.input_shape, train_rows=rows)
     metric = metric_of(study, dataset.task)
     axes = space.axes(study.settings)
-    known: dict[Variant, Problem] = {}
-
-    def problem(variant: Variant) -> Problem:
-        if variant not in known:
-            fold, _ = data.prepare(dataset, **variant._asdict())
-            targets = 1 if fold.train.y.ndim == 1 else fold.train.y.shape[1]
-            known[variant] = Problem(dataset.task, fold.train.x.shape[1:], len(dataset.classes), targets, rows)
-        return known[variant]
+    problem = Preparations(dataset).problem
 
     def program(params: Mapping[str, Value]) -> Program:
         values = space.resolve(study.settings, params)
         return space.program(study.settings, values, problem(space.variant(values)), metric)
 
     default = space.default(axes)
-    drawn = [default, *Suggester(axes, sampler="random", seed=study.seed, direction="minimize").suggest([], DRAWN)]
+    drawn = [
+        default,
+        *Suggester(axes, sampler="random", seed=study.seed, direction="minimize").suggest([], DRAWN),
+    ]
     programs = {program(params) for params in drawn}
     sizes = [n_parameters(program(params).recipe, space.resolve(study.settings, params)) for params in drawn]
     return {
@@ -87,25 +81,13 @@ def _cost(study: Study, programs: int, rows: int, parameters: float) -> dict[str
     epochs = int(str(study.settings["epochs"]))
     rungs = rungs_of(epochs, study.search.pruner)
     keep = {"none": 1.0, "median": 0.5}.get(study.search.pruner, 1 / ETA)
-    trained = sum((last - first) * keep**k for k, (first, last) in enumerate(zip((0, *rungs), rungs, strict=False)))
+    trained = sum(
+        (last - first) * keep**k for k, (first, last) in enumerate(zip((0, *rungs), rungs, strict=False))
+    )
     work = 6.0 * parameters * rows * (study.search.trials * trained + study.search.seeds * epochs)
-    train = work / (EFFICIENCY * _matmul_rate())
+    train = work / (EFFICIENCY * matmul_rate())
     compile_ = COMPILE_SECONDS * programs
     return {"seconds": train + compile_, "train": train, "compile": compile_}
-
-
-def _matmul_rate() -> float:
-    """Floating-point operations a second of a large float32 matrix product here, the best of three."""
-    n = 1024
-    square = jnp.ones((n, n), jnp.float32)
-    product = jax.jit(jnp.matmul)
-    product(square, square).block_until_ready()
-    best = float("inf")
-    for _ in range(3):
-        began = time.perf_counter()
-        product(square, square).block_until_ready()
-        best = min(best, time.perf_counter() - began)
-    return 2.0 * n**3 / best
 
 
 def _words(axis: Axis) -> str:

@@ -114,7 +114,7 @@ def advance(
 def pseudo_values(
     recipe: Recipe, mesh: Mesh, blocks: int, hyper: Hyperparameters, lanes: Lane, fold: Fold, block: jax.Array
 ) -> jax.Array:
-    """What blocks of validation rows say of each lane's score, [P, G]: their mean is the score but for its bias.
+    """What blocks of validation rows say of each lane's score, [P, G]; their mean is the score but for bias.
 
     G score(all rows) - (G - 1) score(without the block), Tukey's jackknife pseudo-values: for a metric that
     is a mean over rows and blocks of one row, the scores of the rows. `block` [N] is the block of each row,

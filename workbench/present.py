@@ -18,11 +18,11 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from workbench.display import duration
 from workbench.places import Places
 from workbench.sparkline import spark
 from workbench.streams import until_closed
 from workbench.study import Study
+from workbench.wording import duration
 
 __all__ = ["check", "ledger", "run", "show"]
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import getpass
 import os
 import platform
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-__all__ = ["environment"]
+__all__ = ["environment", "user"]
 
 PACKAGES = ("workbench", "jax", "jaxlib", "numpy", "optax", "optuna", "mlflow", "pandas", "scikit-learn")
 
@@ -20,6 +21,14 @@ def environment(devices: str) -> dict[str, str]:
         "platform": platform.platform(),
         "hardware": f"{_processor()}, {len(os.sched_getaffinity(0))} cores; trained on {devices}",
     }
+
+
+def user() -> str:
+    """Who runs this; in a container the user may have no name."""
+    try:
+        return getpass.getuser()
+    except (ImportError, KeyError, OSError):
+        return "unknown"
 
 
 def _version(package: str) -> str:

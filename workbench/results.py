@@ -7,20 +7,29 @@ import math
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from workbench.ledger import Ledger, Look
 from workbench.outcomes import write_text
 from workbench.places import Places
-from workbench.types import Outcome, TrialRecord
+from workbench.types import Outcome, TrialRecord, Value
 
-__all__ = ["best_trials", "ledger_of", "opening", "result", "save"]
+__all__ = ["Held", "best_trials", "ledger_of", "load", "opening", "result", "save"]
+
+
+class Held(NamedTuple):
+    """A result as it is kept for the next call."""
+
+    result: dict[str, Any]
+    budget: int  # trials that were asked for; a grid may have had fewer
+    settled: bool  # whether MLflow and the Optuna storage have everything
 
 
 def result(outcome: Outcome, report: Path | None, status: str | None = None) -> dict[str, Any]:
     """The contract's object. Numbers that JSON cannot say are None."""
-    chosen, test = outcome.selection, outcome.test
+    test = outcome.test
     states = [trial.state for trial in outcome.trials]
+    best, default = _best(outcome)
     return {
         "study": outcome.study,
         "status": status or ("searched" if test is None else "confirmed"),
@@ -31,16 +40,9 @@ def result(outcome: Outcome, report: Path | None, status: str | None = None) -> 
             "pruned": states.count("pruned"),
             "failed": states.count("failed"),
         },
-        "best": None
-        if chosen is None
-        else {
-            "trial": chosen.trial,
-            "metric": outcome.metric,
-            "validation": _finite(chosen.validation),
-            "params": dict(chosen.params),
-        },
-        "default": {"validation": None if chosen is None else _finite(chosen.default)},
-        "optimism": None if chosen is None else _finite(chosen.optimism),
+        "best": best,
+        "default": {"validation": default},
+        "optimism": None if outcome.selection is None else _finite(outcome.selection.optimism),
         "test": None if test is None else {name: _finite(value) for name, value in asdict(test).items()},
         "programs": outcome.programs,
         "seconds": {name: round(value, 3) for name, value in outcome.seconds.items()},
@@ -92,9 +94,33 @@ def ledger_of(places: Places) -> Ledger:
     return Ledger(places.storage, places.home / "ledger.witness")
 
 
-def save(document: Mapping[str, Any], folder: Path) -> None:
+def save(held: Held, folder: Path) -> None:
     """Keep the object, so that the next call of a finished study needs nothing else."""
-    write_text(folder / "result.json", json.dumps(document, allow_nan=False))
+    write_text(folder / "result.json", json.dumps(held._asdict(), allow_nan=False))
+
+
+def load(folder: Path) -> Held | None:
+    """What `save` kept in a study's folder, None if there is nothing."""
+    path = folder / "result.json"
+    return Held(**json.loads(path.read_text(encoding="utf-8"))) if path.exists() else None
+
+
+def _best(outcome: Outcome) -> tuple[dict[str, Any] | None, float | None]:
+    """The choice and the default's score; of a search that was stopped, what they are so far."""
+    chosen = outcome.selection
+    if chosen is not None:
+        best = _choice(outcome, chosen.trial, chosen.validation, chosen.params)
+        return best, _finite(chosen.default)
+    default = next((trial.value for trial in outcome.trials if trial.number == 0), None)
+    leader = next(iter(best_trials(outcome, 1)), None)
+    if leader is None:
+        return None, default
+    return _choice(outcome, leader["trial"], leader["validation"], leader["params"]), default
+
+
+def _choice(outcome: Outcome, trial: int, validation: float, params: Mapping[str, Value]) -> dict[str, Any]:
+    score = {"metric": outcome.metric, "validation": _finite(validation)}
+    return {"trial": trial, **score, "params": dict(params)}
 
 
 def _finite(value: Any) -> Any:

@@ -1,16 +1,15 @@
 """The delivered model as two plain files: what it is (`model.json`) and its numbers (`parameters.npz`).
 
 No pickle is written or read, and nothing in the files is code: loading takes the architecture from the
-registry of models and the arrays from the archive. A `Predictor` takes raw rows, as they stand in the user's
-file, and gives predictions in the user's units and labels.
+registry of models and the arrays from the archive.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from functools import cache, partial
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from zipfile import BadZipFile
@@ -18,6 +17,8 @@ from zipfile import BadZipFile
 import numpy as np
 
 from workbench.errors import DataError, StoreError
+from workbench.files import write_text
+from workbench.predictor import Predictor
 from workbench.recipe import Hyperparameters, Recipe
 from workbench.types import Array, Task
 
@@ -26,77 +27,12 @@ if TYPE_CHECKING:
 
     from workbench.data.preprocess import Preprocessor
 
-__all__ = ["FORMAT", "Predictor", "load", "save"]
+__all__ = ["FORMAT", "Predictor", "fingerprint", "load", "save"]
 
 #: The layout of model.json; a reader refuses a newer one.
 FORMAT = 1
-#: Rows in one call of the compiled program; the last call is padded, so nothing compiles twice.
-CHUNK = 256
 #: Raw rows kept as MLflow's input example.
 EXAMPLES = 5
-
-
-@dataclass(frozen=True)
-class Predictor:
-    """A loaded model. Call `predict`."""
-
-    recipe: Recipe
-    hyper: Hyperparameters
-    params: Any  # nested dict of arrays, as the model's `init` makes it
-    preprocessor: Preprocessor
-    task: Task
-    classes: tuple[str | int, ...]  # empty for regression
-    threshold: float  # of two classes, the second is said above this probability
-    shift: Array  # [K]
-    scale: Array  # [K]
-    columns: tuple[str, ...]  # of the table that `predict` gives
-
-    def predict(self, rows: pd.DataFrame | Array | Sequence[Mapping[str, Any]]) -> pd.DataFrame:
-        """Predictions for raw rows, one row each, under the index of `rows` if it is a table.
-
-        Regression gives `prediction` in the units of the data. Classification gives `prediction`, the label,
-        and `probability_<label>` for every class.
-
-        Raises DataError if the rows lack a column or hold what the model cannot read.
-        """
-        import pandas as pd
-
-        table = pd.DataFrame(list(rows)) if isinstance(rows, list | tuple) else rows
-        index = table.index if isinstance(table, pd.DataFrame) else None
-        if not len(table):
-            return pd.DataFrame({column: [] for column in self.columns})
-        outputs = self.outputs(np.asarray(self.preprocessor.transform(table), dtype=np.float32))
-        if self.task == "regression":
-            values = outputs.astype(np.float64) * self.scale + self.shift
-            return pd.DataFrame(values, columns=list(self.columns), index=index)
-        probability = probabilities(outputs)
-        codes = probability.argmax(axis=1)
-        if len(self.classes) == 2:  # compared as `metrics.predictions` compares, to the last bit
-            logit = outputs[:, -1] - (outputs[:, 0] if outputs.shape[1] == 2 else np.float32(0.0))
-            codes = (logit > np.float32(np.log(self.threshold / (1.0 - self.threshold)))).astype(np.int64)
-        frame = pd.DataFrame(probability, columns=list(self.columns[1:]), index=index)
-        frame.insert(0, self.columns[0], [self.classes[code] for code in codes])
-        return frame
-
-    def outputs(self, x: Array) -> Array:
-        """What the model gives for prepared rows: x [N, *F] float32 -> [N, K] float32."""
-        parts = []
-        for first in range(0, len(x), CHUNK):
-            part = x[first : first + CHUNK]
-            padded = np.zeros((CHUNK, *part.shape[1:]), np.float32)
-            padded[: len(part)] = part
-            parts.append(np.asarray(_program()(self.recipe, self.hyper, self.params, padded))[: len(part)])
-        return np.concatenate(parts)
-
-
-def probabilities(outputs: Array) -> Array:
-    """Logits [N, K] -> [N, C] float64, rows summing to one. A single logit speaks for the second class."""
-    z = outputs.astype(np.float64)
-    if z.shape[1] == 1:
-        z = np.concatenate([np.zeros_like(z), z], axis=1)
-    e = np.exp(z - z.max(axis=1, keepdims=True))
-    total: Array = e / e.sum(axis=1, keepdims=True)
-    return total
 
 
 def save(
@@ -143,9 +79,7 @@ def save(
     (folder / "model.json").unlink(missing_ok=True)
     with (folder / "parameters.npz").open("wb") as file:
         np.savez(file, allow_pickle=False, **arrays)
-    draft = folder / "model.json.new"
-    draft.write_text(json.dumps(description, indent=1), encoding="utf-8")
-    draft.replace(folder / "model.json")
+    write_text(folder / "model.json", json.dumps(description, indent=1))
     return folder
 
 
@@ -160,10 +94,7 @@ def load(folder: Path | str) -> Predictor:
         with (folder / "parameters.npz").open("rb") as file, np.load(file, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
     except FileNotFoundError as error:
-        missing = Path(error.filename).name
-        raise StoreError(
-            f"{folder}: holds no model ({missing} is missing); finish the study first"
-        ) from error
+        raise _missing(folder, Path(error.filename).name) from error
     except (ValueError, OSError, BadZipFile) as error:
         raise StoreError(f"{folder}: the model cannot be read ({error}); run the study again") from error
     if description["format"] > FORMAT:
@@ -198,20 +129,22 @@ def load(folder: Path | str) -> Predictor:
     )
 
 
-@cache
-def _program() -> Any:
-    """One compiled program for every predictor of a recipe; made on first use, since it needs jax."""
-    import jax
+def fingerprint(folder: Path) -> str:
+    """SHA-256 of everything the model consists of: parameters, preprocessing, threshold, recipe.
 
-    from workbench.models import MODELS
+    Raises StoreError if the folder holds no model.
+    """
+    digest = hashlib.sha256()
+    for name in ("model.json", "parameters.npz"):
+        try:
+            digest.update((folder / name).read_bytes())
+        except FileNotFoundError:
+            raise _missing(folder, name) from None
+    return digest.hexdigest()
 
-    @partial(jax.jit, static_argnums=0)
-    def apply(recipe: Recipe, hyper: Hyperparameters, params: Any, x: jax.Array) -> jax.Array:
-        model = MODELS[recipe.family]
-        outputs: jax.Array = jax.vmap(lambda row: model.apply(recipe, hyper, params, row, key=None))(x)
-        return outputs
 
-    return apply
+def _missing(folder: Path, name: str) -> StoreError:
+    return StoreError(f"{folder}: holds no model ({name} is missing); finish the study first")
 
 
 def _columns(task: Task, classes: Sequence[str | int], outputs: int, targets: Sequence[str]) -> list[str]:

@@ -29,7 +29,7 @@ MEDIAN_STARTUP = 5
 
 
 class Ask(NamedTuple):
-    """This many new trials are wanted."""
+    """So many new trials are wanted."""
 
     trials: int
 

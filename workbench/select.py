@@ -43,8 +43,8 @@ def choose(trials: Iterable[TrialRecord], direction: Literal["maximize", "minimi
     if not complete:
         diverged = sum(trial.reason == "diverged" for trial in trials)
         raise WorkbenchError(
-            f"no trial is complete: {diverged} of {len(trials)} diverged; lower the upper end of learning_rate, "
-            "set clip, or scale the data"
+            f"no trial is complete: {diverged} of {len(trials)} diverged; lower the upper end of "
+            "learning_rate, set clip, or scale the data"
         )
     sign = -1.0 if direction == "maximize" else 1.0
     return min(complete, key=lambda trial: (sign * (trial.value or 0.0), trial.number))
@@ -60,7 +60,7 @@ def retrain(
     width: int,
     seeds: int,
 ) -> Retrained:
-    """Train a configuration again over `seeds`: other initial weights, another order of rows, other dropped units.
+    """Train a configuration again over `seeds`: other weights to begin with, order of rows, dropped units.
 
     The first seed's model is the one that is delivered; it was fixed before any of them was trained, so the
     seeds are no second selection. Seeds that diverge are reported with a validation score of NaN.

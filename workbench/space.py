@@ -17,7 +17,7 @@ import numpy as np
 
 from workbench.recipe import Hyperparameters, Recipe
 from workbench.types import Axis, Choice, Range, Settings, Task, Value
-from workbench.words import FAMILIES
+from workbench.words import FAMILIES, Family
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
@@ -38,6 +38,8 @@ __all__ = [
 #: A lane may be padded to at most this multiple of its own width. Work grows with the square, compile time
 #: with the number of rungs: 4 was the cheapest of 2, 4 and 16 for a 200-trial search on two cores.
 WIDTH_LADDER = 4
+#: Settings of families that lanes of one program may differ in.
+TRACED = ("depth", "width", "activation", "initializer", "init_scale", "dropout")
 #: Rectifiers lose half of the variance, which He's initialization makes up for; the rest take Glorot's.
 RECTIFIERS = ("relu", "leaky_relu", "gelu", "silu")
 
@@ -50,6 +52,7 @@ class Problem(NamedTuple):
     classes: int  # number of classes; 0 for regression
     targets: int  # K of a regression
     rows: int  # training rows
+    masked: bool = False  # sequences whose last feature says which steps are there
 
 
 class Variant(NamedTuple):
@@ -124,7 +127,7 @@ def program(settings: Settings, values: Mapping[str, Value], problem: Problem, m
         family=family,
         inputs=problem.inputs,
         outputs=problem.targets if problem.task == "regression" else 1 if binary else problem.classes,
-        loss=_loss(str(values["loss"]), problem.task, binary=binary),
+        loss=_loss(str(values["loss"]), family, problem.task, binary=binary),
         metric=metric,
         depth=int(_largest(shaped["depth"])) if "depth" in shaped else 0,
         width=_room(shaped["width"], int(values["width"])) if "width" in shaped else 0,
@@ -137,6 +140,7 @@ def program(settings: Settings, values: Mapping[str, Value], problem: Problem, m
         dropout="dropout" in shaped and _largest(shaped["dropout"]) > 0,
         clip=_smallest(settings["clip"]) < math.inf,
         keep_best=_largest(settings["patience"]) > 0,
+        options=_options(values, word, problem),
     )
     return Program(recipe, variant(values))
 
@@ -223,9 +227,19 @@ def _batch(setting: Value | Axis, size: int, rows: int) -> tuple[int, bool]:
     return min(size or rows, rows), False
 
 
-def _loss(name: str, task: Task, *, binary: bool) -> str:
+def _options(values: Mapping[str, Value], word: Family, problem: Problem) -> tuple[tuple[str, Value], ...]:
+    """What else shapes the family: static, so every combination of values is a program of its own."""
+    own = {name: values[name] for name in word.shaped_by if name not in TRACED}
+    if word.input_rank == 2:
+        own["masked"] = problem.masked
+    return tuple(sorted(own.items()))
+
+
+def _loss(name: str, family: str, task: Task, *, binary: bool) -> str:
     if name != "auto":
         return name
+    if family == "perceptron":
+        return "perceptron"
     return "mse" if task == "regression" else "binary_cross_entropy" if binary else "cross_entropy"
 
 
@@ -236,5 +250,5 @@ def _initializer(name: str, activation: str) -> str:
 
 
 def _initializers(shaped: Settings) -> tuple[str, ...]:
-    pairs = [(name, act) for name in _names(shaped["initializer"]) for act in _names(shaped["activation"])]
+    pairs = [(name, act) for name in _names(shaped["initializer"]) for act in _names(shaped.get("activation", "tanh"))]
     return tuple(sorted({_initializer(name, act) for name, act in pairs}))

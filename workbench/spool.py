@@ -75,6 +75,11 @@ class Spool:
         """The records of a kind, in the order in which they were written."""
         return (record for record in self.records if record["kind"] == kind)
 
+    @property
+    def closed(self) -> bool:
+        """Whether the lock was given back."""
+        return self._file.closed
+
     def close(self) -> None:
         """Give the lock back."""
         self._file.close()

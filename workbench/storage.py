@@ -9,16 +9,15 @@ that is there already is skipped.
 
 from __future__ import annotations
 
-import re
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
-from datetime import UTC, datetime
 from typing import Any
 
 from workbench.errors import StoreError
-from workbench.storage_trials import Direction, Finished, Writer
+from workbench.storage_trials import Direction, Writer
 from workbench.types import Axis, TrialRecord
+from workbench.urls import reason, redact
 
 __all__ = ["Storage", "reap"]
 
@@ -50,7 +49,7 @@ class Storage:
     ) -> None:
         self._url, self._name, self._direction = url, study_name, direction
         self._axes, self._user_attrs, self._tell = dict(axes), dict(user_attrs or {}), tell
-        self._pending: dict[int, Finished] = {}
+        self._pending: dict[int, TrialRecord] = {}
         self._changed = threading.Condition()
         self._awake = True  # there is something to do: to begin with, the study is opened
         self._up_to_date = self._given_up = self._closing = False
@@ -59,9 +58,8 @@ class Storage:
 
     def put(self, records: Iterable[TrialRecord]) -> None:
         """Hand over finished trials, in any order, and return at once. A trial that is there is skipped."""
-        now = datetime.now(UTC)
         with self._changed:
-            self._pending |= {record.number: Finished(record, now) for record in records}
+            self._pending |= {record.number: record for record in records}
             self._up_to_date = False
             self._wake()
 
@@ -101,21 +99,18 @@ class Storage:
                 if waiting := self._waiting():
                     self._settle(writer.write(waiting))
                 failures = 0
-            except (
-                sa.exc.DBAPIError,
-                StorageInternalError,
-                OSError,
-            ) as error:  # locked or away: it comes back
+            except (sa.exc.DBAPIError, StorageInternalError, OSError) as error:
                 if failures == 0:
-                    self._tell(
-                        f"{self._say(error)}; finished trials are safe and will be written when it is back"
-                    )
+                    said = _sentence(self._url, error)
+                    # Locked or away: it comes back.
+                    self._tell(f"{said}; finished trials are safe and will be written when it is back")
                 _shut(writer)
                 writer = None
                 self._pause(min(RETRY_SECONDS[0] * 2**failures, RETRY_SECONDS[1]))
                 failures = min(failures + 1, 16)
             except Exception as error:  # the edge of the thread: training goes on, and the user hears of it
-                self._tell(f"{self._say(error)}; the Optuna study is not kept up to date, everything else is")
+                said = _sentence(self._url, error)
+                self._tell(f"{said}; the Optuna study is not kept up to date, everything else is")
                 with self._changed:
                     self._given_up = True
                     self._wake()
@@ -139,7 +134,7 @@ class Storage:
             self._changed.wait_for(lambda: self._closing, seconds)
             self._awake = True
 
-    def _waiting(self) -> list[Finished]:
+    def _waiting(self) -> list[TrialRecord]:
         with self._changed:
             return list(self._pending.values())
 
@@ -148,9 +143,6 @@ class Storage:
             for number in written:
                 self._pending.pop(number, None)
             self._awake |= bool(written and self._pending)
-
-    def _say(self, error: Exception) -> str:
-        return _sentence(self._url, error)
 
 
 def reap(url: str, study_name: str, keep: Collection[int] = ()) -> int:
@@ -162,23 +154,25 @@ def reap(url: str, study_name: str, keep: Collection[int] = ()) -> int:
     """
     import optuna
     import sqlalchemy as sa
+    from optuna.exceptions import StorageInternalError
     from optuna.trial import TrialState
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
+    sampler = optuna.samplers.RandomSampler()  # the default one takes a moment to make
     try:
-        study = optuna.load_study(study_name=study_name, storage=url, sampler=optuna.samplers.RandomSampler())
-        running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-        stale = [trial.number for trial in running if trial.number not in keep]
-        for number in stale:
-            study.tell(number, state=TrialState.FAIL)
+        storage = optuna.storages.RDBStorage(url)
+        try:
+            study = optuna.load_study(study_name=study_name, storage=storage, sampler=sampler)
+            running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+            stale = [trial.number for trial in running if trial.number not in keep]
+            for number in stale:
+                study.tell(number, state=TrialState.FAIL)
+        finally:
+            storage.remove_session()
+            storage.engine.dispose()
     except KeyError:  # there is no such study
         return 0
-    except (
-        sa.exc.SQLAlchemyError,
-        optuna.exceptions.StorageInternalError,
-        RuntimeError,
-        ImportError,
-    ) as error:
+    except (sa.exc.SQLAlchemyError, StorageInternalError, RuntimeError, ImportError) as error:
         raise StoreError(
             f"{_sentence(url, error)}; check that it can be reached, or name another with --storage"
         ) from error
@@ -205,15 +199,7 @@ def _shut(writer: Writer | None) -> None:
 
 def _sentence(url: str, error: Exception) -> str:
     """What went wrong and where, on one line and without the password."""
-    from sqlalchemy.exc import ArgumentError
-
+    if isinstance(error, StoreError):
+        return str(error)
     inner = error.__cause__ if isinstance(error.__cause__, Exception) else error
-    text = " ".join(str(getattr(inner, "orig", None) or inner).split()) or type(inner).__name__
-    if isinstance(error, ArgumentError):
-        text = "not a database address, expected sqlite:///FILE or postgresql://USER@HOST/DATABASE"
-    if isinstance(inner, ImportError):
-        text = f"its driver is missing ({inner.name}), pip install 'workbench[postgres]'"
-    text = re.sub(r"(://[^/@\s]*?:).*@", r"\1***@", f"{url}: {text.rstrip('.')}")
-    text = re.sub(r"(?i)(password=)[^&\s]*", r"\1***", text)
-    password = re.search(r"://[^/@\s]*?:(.+)@", url)
-    return text.replace(password[1], "***") if password else text
+    return f"{redact(url)}: {reason(inner, url)}"

@@ -13,14 +13,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from datetime import UTC, timedelta
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from workbench.storage_trials import Direction, Finished, Writer, attributes, check_direction, score, state
+from workbench import sql
+from workbench.storage_trials import Direction, Writer, attributes, check_direction, moments, score, state
+from workbench.types import TrialRecord
+from workbench.urls import kind
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
@@ -63,16 +65,14 @@ def open_study(
     StoreError if the study is there with another direction, sqlalchemy.exc.DBAPIError while the database
     cannot be used.
     """
-    engine = _engine(sa.make_url(url))
-    if engine is None:
+    if kind(url) not in {"", "sqlite", "postgresql"}:
         return None
+    # Readers and the writer never wait for each other; the journal of the study is the truth.
+    pragmas = ["journal_mode = WAL", "synchronous = NORMAL"]
+    engine = sql.engine(url, busy=BUSY_SECONDS, pragmas=pragmas, kept=True)
     try:
         with engine.begin() as connection:
-            if (
-                engine.dialect.name == "postgresql"
-            ):  # SQLite's BEGIN IMMEDIATE has locked the others out already
-                lock = sa.func.pg_advisory_xact_lock(sa.func.hashtext("workbench optuna"))
-                connection.execute(sa.select(lock))
+            sql.lock(connection, "optuna")
             study = _study(connection, name, direction, user_attrs) if _tables(connection) else None
     except BaseException:
         engine.dispose()
@@ -81,29 +81,6 @@ def open_study(
         engine.dispose()
         return None
     return Writer(partial(_write, engine, study, distributions), engine.dispose)
-
-
-def _engine(url: sa.URL) -> sa.Engine | None:
-    """An engine for one writing thread; None for a database that is neither SQLite nor PostgreSQL."""
-    backend = url.get_backend_name()
-    if backend == "postgresql":
-        return sa.create_engine(url, pool_size=1, pool_pre_ping=True)
-    if backend != "sqlite":
-        return None
-    engine = sa.create_engine(url, poolclass=sa.pool.StaticPool, connect_args={"timeout": BUSY_SECONDS})
-
-    @sa.event.listens_for(engine, "connect")
-    def configure(connection: Any, record: object) -> None:
-        del record
-        connection.isolation_level = None  # transactions are begun below, not by the driver
-        connection.execute("PRAGMA journal_mode = WAL")  # readers and the writer never wait for each other
-        connection.execute("PRAGMA synchronous = NORMAL")  # the journal of the study is the truth
-
-    @sa.event.listens_for(engine, "begin")
-    def begin(connection: sa.Connection) -> None:
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
-
-    return engine
 
 
 def _tables(connection: sa.Connection) -> bool:
@@ -149,14 +126,17 @@ def _study(connection: sa.Connection, name: str, direction: Direction, user_attr
 
 
 def _write(
-    engine: sa.Engine, study: int, distributions: Mapping[str, BaseDistribution], trials: Sequence[Finished]
+    engine: sa.Engine,
+    study: int,
+    distributions: Mapping[str, BaseDistribution],
+    trials: Sequence[TrialRecord],
 ) -> set[int]:
     """Write the first BATCH of these trials in one transaction."""
     from optuna.storages._rdb import models
 
     studies, table = models.StudyModel.__table__, models.TrialModel.__table__
-    first = sorted(trials, key=lambda trial: trial.record.number)[:BATCH]
-    batch = {trial.record.number: trial for trial in first}
+    first = sorted(trials, key=lambda trial: trial.number)[:BATCH]
+    batch = {trial.number: trial for trial in first}
     with engine.begin() as connection:
         # Optuna's own lock before it numbers a trial: nobody adds one meanwhile. On SQLite BEGIN is one.
         connection.execute(sa.select(studies.c.study_id).where(studies.c.study_id == study).with_for_update())
@@ -170,13 +150,13 @@ def _write(
     return set(batch)
 
 
-def _trial_row(study: int, trial: Finished) -> dict[str, Any]:
-    ended = trial.at.astimezone(UTC).replace(tzinfo=None)  # Optuna stores naive UTC
+def _trial_row(study: int, record: TrialRecord) -> dict[str, Any]:
+    began, ended = (moment.replace(tzinfo=None) for moment in moments(record))  # Optuna stores naive UTC
     return {
         "study_id": study,
-        "number": trial.record.number,
-        "state": state(trial.record),
-        "datetime_start": ended - timedelta(seconds=trial.record.seconds),
+        "number": record.number,
+        "state": state(record),
+        "datetime_start": began,
         "datetime_complete": ended,
     }
 
@@ -184,7 +164,7 @@ def _trial_row(study: int, trial: Finished) -> dict[str, Any]:
 def _write_parts(
     connection: sa.Connection,
     ids: Mapping[int, int],
-    trials: Sequence[Finished],
+    trials: Sequence[TrialRecord],
     distributions: Mapping[str, BaseDistribution],
 ) -> None:
     """Parameters, attributes, score and scores at rungs of trials whose rows are there."""
@@ -197,7 +177,7 @@ def _write_parts(
     attrs: list[dict[str, Any]] = []
     values: list[dict[str, Any]] = []
     rungs: list[dict[str, Any]] = []
-    for record, _ in trials:
+    for record in trials:
         mine = {"trial_id": ids[record.number]}
         for name, chosen in record.params.items():
             inner = distributions[name].to_internal_repr(chosen)

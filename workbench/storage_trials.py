@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from workbench.errors import StoreError
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Direction",
-    "Finished",
     "Writer",
     "attributes",
     "check_direction",
     "frozen",
+    "moments",
     "open_study",
     "score",
     "state",
@@ -34,19 +34,10 @@ __all__ = [
 Direction = Literal["maximize", "minimize"]
 
 
-class Finished(NamedTuple):
-    """A record and when it was finished (aware)."""
-
-    record: TrialRecord
-    at: datetime
-
-
 class Writer(NamedTuple):
     """An open study."""
 
-    write: Callable[
-        [Sequence[Finished]], set[int]
-    ]  # some or all of these; the numbers that are in the study now
+    write: Callable[[Sequence[TrialRecord]], set[int]]  # some or all of these; the numbers that are there now
     close: Callable[[], None]
 
 
@@ -67,13 +58,13 @@ def open_study(
     for key, value in user_attrs.items():
         study.set_user_attr(key, value)
 
-    def write(trials: Sequence[Finished]) -> set[int]:
+    def write(trials: Sequence[TrialRecord]) -> set[int]:
         there = len(study.get_trials(deepcopy=False))
-        for trial in sorted(trials, key=lambda trial: trial.record.number):
-            if trial.record.number == there:
+        for trial in sorted(trials, key=lambda trial: trial.number):
+            if trial.number == there:
                 study.add_trial(frozen(trial, distributions))
                 there += 1
-        return {trial.record.number for trial in trials if trial.record.number < there}
+        return {trial.number for trial in trials if trial.number < there}
 
     return Writer(write, storage.remove_session)
 
@@ -88,12 +79,12 @@ def check_direction(study: str, found: Sequence[str], wanted: Direction) -> None
         )
 
 
-def frozen(trial: Finished, distributions: Mapping[str, BaseDistribution]) -> FrozenTrial:
+def frozen(record: TrialRecord, distributions: Mapping[str, BaseDistribution]) -> FrozenTrial:
     """The trial as Optuna shows it."""
     from optuna.trial import FrozenTrial
 
-    record = trial.record
-    ended = trial.at.astimezone().replace(tzinfo=None)  # Optuna shows naive local time
+    # Optuna shows naive local time.
+    began, ended = (moment.astimezone().replace(tzinfo=None) for moment in moments(record))
     return FrozenTrial(
         number=record.number,
         trial_id=-1,  # given by the storage
@@ -104,9 +95,15 @@ def frozen(trial: Finished, distributions: Mapping[str, BaseDistribution]) -> Fr
         user_attrs=attributes(record),
         system_attrs={},
         intermediate_values={step: float(value) for step, value in record.rungs.items()},
-        datetime_start=ended - timedelta(seconds=record.seconds),
+        datetime_start=began,
         datetime_complete=ended,
     )
+
+
+def moments(record: TrialRecord) -> tuple[datetime, datetime]:
+    """When a trial began and ended; one that does not say ended now."""
+    ended = datetime.fromtimestamp(record.finished, UTC) if record.finished else datetime.now(UTC)
+    return ended - timedelta(seconds=record.seconds), ended
 
 
 def state(record: TrialRecord) -> TrialState:

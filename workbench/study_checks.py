@@ -13,6 +13,7 @@ from workbench import words
 from workbench.errors import StudyError
 from workbench.study_errors import label
 from workbench.study_schema import SETTINGS
+from workbench.suggest import check_sampler
 from workbench.types import Choice, Range, Task, Value
 from workbench.wording import toml
 
@@ -115,6 +116,10 @@ def check_fit(
                 f"{_offence(study, 'batch_size', int(largest))} is more than the {train_rows} training "
                 f'rows of {study.data.source}; take fewer, or "all"'
             )
+    try:
+        check_sampler(study.axes, study.search.sampler)
+    except StudyError as error:
+        raise StudyError(f"{study.path}: {error}") from None
     degree, n = int(max(_numbers(study, "degree"))), math.prod(input_shape)
     if math.comb(n + degree, degree) > MAX_FEATURES and degree > 1:
         raise StudyError(

@@ -88,6 +88,12 @@ class ModelTable(Table):
     activation: Annotated[Setting, Word(words.ACTIVATIONS)] = "relu"
     initializer: Annotated[Setting, Word(words.INITIALIZERS)] = "auto"
     init_scale: Annotated[Setting, Number(0.0, above=True)] = 0.05
+    blocks: Annotated[Setting, Number(1, 16, integer=True)] = 2
+    kernel: Annotated[Setting, Number(1, 31, integer=True)] = 3
+    channels: Annotated[Setting, Number(1, 1024, integer=True)] = 16
+    pooling: Annotated[Setting, Word(words.POOLINGS)] = "max"
+    padding: Annotated[Setting, Word(words.PADDINGS)] = "same"
+    output: Annotated[Setting, Word(words.OUTPUTS)] = "last"
 
 
 class OptimizerTable(Table):

@@ -11,28 +11,19 @@ looks before it writes, so two processes that replay the same trials write each 
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Sequence
 from typing import Any
 
 import sqlalchemy as sa
 
-from workbench.tracking_rows import (
-    Finished,
-    Metric,
-    Parent,
-    Status,
-    better,
-    child_id,
-    child_row,
-    parent_row,
-    score_key,
-)  # fmt: skip
-from workbench.tracking_store import KNOWN_HEADS, Store, connect
+from workbench.sql import lock
+from workbench.tracking_rows import Parent, Status, best_so_far, child_id, child_row, parent_row, score_key
+from workbench.tracking_store import KNOWN_HEADS, Store, close, connect
 from workbench.tracking_tables import EXPERIMENTS, LATEST, PARAMS, RUNS, TAGS, insert_metrics, insert_runs
+from workbench.types import TrialRecord
 
-__all__ = ["KNOWN_HEADS", "Store", "connect", "end", "open_parent", "reap", "set_params", "write"]
+__all__ = ["KNOWN_HEADS", "Store", "close", "connect", "end", "open_parent", "reap", "set_params", "write"]
 
 
 def open_parent(store: Store, parent: Parent, *, session: str | None) -> tuple[str, str, tuple[int, ...]]:
@@ -43,7 +34,7 @@ def open_parent(store: Store, parent: Parent, *, session: str | None) -> tuple[s
     """
     row = parent_row(parent, session=session)
     with store.engine.begin() as connection:
-        _lock(connection, parent.study)
+        lock(connection, parent.study)
         run = _find(connection, parent.study)
         if run is None:
             run, experiment = row.run_id, _experiment(connection, store, parent.experiment_name)
@@ -63,12 +54,12 @@ def open_parent(store: Store, parent: Parent, *, session: str | None) -> tuple[s
     return str(experiment), run, numbers
 
 
-def write(store: Store, parent: Parent, experiment: str, run: str, trials: Sequence[Finished]) -> None:
+def write(store: Store, parent: Parent, experiment: str, run: str, trials: Sequence[TrialRecord]) -> None:
     """Write the trials that are not there yet, and the best score so far on the parent: all or nothing."""
-    trials = sorted(trials, key=lambda finished: finished.record.number)
+    trials = sorted(trials, key=lambda trial: trial.number)
     with store.engine.begin() as connection:
-        _lock(connection, parent.study)
-        numbers = [str(finished.record.number) for finished in trials]
+        lock(connection, parent.study)
+        numbers = [str(trial.number) for trial in trials]
         there = set(
             connection.execute(
                 sa.select(TAGS.c.value).where(
@@ -77,35 +68,25 @@ def write(store: Store, parent: Parent, experiment: str, run: str, trials: Seque
             ).scalars()
         )
         # A child that was moved away from its parent by hand still holds its id.
-        ids = [child_id(parent.study, finished.record.number) for finished in trials]
+        ids = [child_id(parent.study, trial.number) for trial in trials]
         taken = set(connection.execute(sa.select(RUNS.c.run_uuid).where(RUNS.c.run_uuid.in_(ids))).scalars())
         fresh = [
-            finished
-            for finished, number, key in zip(trials, numbers, ids, strict=True)
+            trial
+            for trial, number, key in zip(trials, numbers, ids, strict=True)
             if number not in there and key not in taken
         ]
         if not fresh:
             return
         best = _best(connection, parent, run)
-        rows = [child_row(parent, run, finished) for finished in fresh]
+        rows = [child_row(parent, run, trial) for trial in fresh]
         insert_runs(connection, rows, int(experiment))
-        progress: list[Metric] = []
-        for finished, row in zip(fresh, rows, strict=True):
-            value = finished.record.value
-            if finished.record.state == "complete" and value is not None and math.isfinite(value):
-                best = better(parent, best, value)
-            if best is not None:
-                end_time = row.end or row.start
-                progress.append(
-                    Metric("best_" + score_key(parent.metric), best, end_time, finished.record.number)
-                )
-        insert_metrics(connection, run, progress)
+        insert_metrics(connection, run, best_so_far(parent, best, fresh, rows))
 
 
 def end(store: Store, run: str, status: Status, *, session: str | None = None) -> None:
     """Terminate a run. With `session`, only if that session still owns it."""
     with store.engine.begin() as connection:
-        _lock(connection, run)
+        lock(connection, run)
         if session is not None and _tag(connection, run, "session") != session:
             return
         connection.execute(RUNS.update().where(RUNS.c.run_uuid == run).values(status=status, end_time=_now()))
@@ -118,7 +99,7 @@ def reap(store: Store, study: str | None = None) -> int:
     if study is not None:
         chosen = chosen.where(TAGS.c.value == study)
     with store.engine.begin() as connection:
-        _lock(connection, study or "")
+        lock(connection, study or "")
         return _kill_running(connection, chosen)
 
 
@@ -127,7 +108,7 @@ def set_params(store: Store, run: str, params: dict[str, str]) -> None:
     if not params:
         return
     with store.engine.begin() as connection:
-        _lock(connection, run)
+        lock(connection, run)
         connection.execute(PARAMS.delete().where(PARAMS.c.run_uuid == run, PARAMS.c.key.in_(list(params))))
         connection.execute(
             PARAMS.insert(), [{"key": k, "value": v, "run_uuid": run} for k, v in params.items()]
@@ -198,12 +179,6 @@ def _put_tags(connection: sa.Connection, run: str, tags: dict[str, str]) -> None
 def _kill_running(connection: sa.Connection, chosen: sa.Select[Any]) -> int:
     running = sa.and_(RUNS.c.status == "RUNNING", RUNS.c.run_uuid.in_(chosen))
     return connection.execute(RUNS.update().where(running).values(status="KILLED", end_time=_now())).rowcount
-
-
-def _lock(connection: sa.Connection, name: str) -> None:
-    """Make the transaction exclusive; in SQLite every one is."""
-    if connection.dialect.name == "postgresql":
-        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(sa.func.hashtext(f"workbench {name}"))))
 
 
 def _now() -> int:

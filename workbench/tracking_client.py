@@ -14,21 +14,23 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from workbench.tracking_rows import (
-    Finished,
     Metric,
     Parent,
+    RunRow,
     Status,
-    better,
+    best_so_far,
     child_row,
     parent_row,
     score_key,
-)  # fmt: skip
+)
+from workbench.types import TrialRecord
+from workbench.urls import is_server
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
-__all__ = ["Server", "connect", "end", "open_parent", "reap", "set_params", "write"]
+__all__ = ["Server", "close", "connect", "end", "open_parent", "reap", "set_params", "write"]
 
 #: MLflow's limits for one request.
 MAX_METRICS, MAX_PARAMS, MAX_TAGS = 1_000, 100, 100
@@ -50,8 +52,13 @@ def connect(uri: str, artifacts: str) -> Server:
     """A client of the store; nothing is asked of it yet."""
     from mlflow import MlflowClient
 
-    remote = uri.startswith(("http://", "https://"))
+    remote = is_server(uri)
     return Server(MlflowClient(tracking_uri=uri, registry_uri=uri), None if remote else artifacts, {}, remote)
+
+
+def close(store: Server) -> None:
+    """Nothing is held open."""
+    store.children.clear()
 
 
 def open_parent(store: Server, parent: Parent, *, session: str | None) -> tuple[str, str, tuple[int, ...]]:
@@ -84,19 +91,19 @@ def open_parent(store: Server, parent: Parent, *, session: str | None) -> tuple[
     return experiment, run_id, tuple(sorted(whole))
 
 
-def write(store: Server, parent: Parent, experiment: str, run: str, trials: Sequence[Finished]) -> None:
+def write(store: Server, parent: Parent, experiment: str, run: str, trials: Sequence[TrialRecord]) -> None:
     """Write finished trials that are not there whole, then the best score so far on the parent."""
     lock = threading.Lock()
     fresh = sorted(
-        (f for f in trials if store.children.get(f.record.number, ("", 0, "RUNNING"))[2] == "RUNNING"),
-        key=lambda finished: finished.record.number,
+        (trial for trial in trials if store.children.get(trial.number, ("", 0, "RUNNING"))[2] == "RUNNING"),
+        key=lambda trial: trial.number,
     )
     best = _best(store.client, parent, experiment, run) if fresh else None
 
-    def one(finished: Finished) -> Metric | None:
-        number = finished.record.number
+    def one(trial: TrialRecord) -> RunRow:
+        number = trial.number
         begun = store.children.get(number)
-        row = child_row(parent, run, finished, start=begun[1] if begun else None)
+        row = child_row(parent, run, trial, start=begun[1] if begun else None)
         if begun:
             child = begun[0]
         else:
@@ -109,22 +116,14 @@ def write(store: Server, parent: Parent, experiment: str, run: str, trials: Sequ
         store.client.set_terminated(child, status=row.status, end_time=row.end)
         with lock:
             store.children[number] = (child, row.start, row.status)
-        value = finished.record.value
-        if finished.record.state != "complete" or value is None or not math.isfinite(value):
-            value = math.nan
-        return Metric("best_" + score_key(parent.metric), value, row.end or row.start, number)
+        return row
 
     if store.parallel:
         with ThreadPoolExecutor(THREADS) as pool:
-            points = list(pool.map(one, fresh))
+            rows = list(pool.map(one, fresh))
     else:
-        points = [one(finished) for finished in fresh]
-    progress = []
-    for point in points:
-        best = best if point is None or math.isnan(point.value) else better(parent, best, point.value)
-        if point is not None and best is not None:
-            progress.append(point._replace(value=best))
-    _log(store.client, run, progress, {})
+        rows = [one(trial) for trial in fresh]
+    _log(store.client, run, best_so_far(parent, best, fresh, rows), {})
 
 
 def end(store: Server, run: str, status: Status, *, session: str | None = None) -> None:

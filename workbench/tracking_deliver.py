@@ -6,7 +6,6 @@ Doing it twice leaves the same as doing it once: what is there already is not wr
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 import tempfile
@@ -17,6 +16,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from workbench.errors import StoreError
+from workbench.savedmodel import fingerprint
 from workbench.tracking_final import Final, trials_link
 from workbench.tracking_rows import MAX_TAG
 
@@ -33,7 +34,10 @@ REQUIREMENTS = ("jax", "mlflow", "numpy", "optax", "pandas", "scikit-learn", "sc
 
 
 def deliver(client: MlflowClient, run: str, final: Final) -> str | None:
-    """Write everything but the parameters. Returns models:/NAME@champion if there is a model."""
+    """Write everything but the parameters. Returns models:/NAME@champion if there is a model.
+
+    Raises StoreError for files that are not there, artifacts when all the rest is written.
+    """
     from mlflow.entities import Metric, RunTag
 
     there = client.get_run(run)
@@ -47,9 +51,15 @@ def deliver(client: MlflowClient, run: str, final: Final) -> str | None:
     tags = {**final.tags, "mlflow.note.content": f"{final.note}\n\n[All trials, best first]({link})"}
     client.log_batch(run, metrics, [], [RunTag(key, value[:MAX_TAG]) for key, value in tags.items()])
     _dataset(client, run, final.dataset)
+    missing = [file for file in final.files.values() if not Path(file).is_file()]
     for path, file in final.files.items():
-        _file(client, run, path, Path(file))
-    return _model(client, run, final, Path(final.model)) if final.model else None
+        if file not in missing:
+            _file(client, run, path, Path(file))
+    address = _model(client, run, final, Path(final.model)) if final.model else None
+    if missing:
+        names = ", ".join(missing)
+        raise StoreError(f"{names}: not there to be logged, all else is written; run the study again")
+    return address
 
 
 def warm(uri: str) -> None:
@@ -87,7 +97,7 @@ def _file(client: MlflowClient, run: str, path: str, file: Path) -> None:
 def _model(client: MlflowClient, run: str, final: Final, folder: Path) -> str:
     """Log the model on the run, register it, give it the alias; not again if it is the champion already."""
     address = f"models:/{final.model_name}@{ALIAS}"
-    digest = _digest(folder)
+    digest = fingerprint(folder)
     if _champion(client, final.model_name) == (digest, run):
         return address
     import mlflow
@@ -179,10 +189,3 @@ def _whole(column: pd.Series[Any]) -> bool:
 def _requirements() -> list[str]:
     """Named with their versions, so that MLflow need not load the model to find them (3 s)."""
     return [f"{name}=={metadata.version(name)}" for name in REQUIREMENTS]
-
-
-def _digest(folder: Path) -> str:
-    content = hashlib.sha256()
-    for name in ("model.json", "parameters.npz"):
-        content.update((folder / name).read_bytes())
-    return content.hexdigest()[:32]

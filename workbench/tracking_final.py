@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from urllib.parse import quote, urlencode
 from workbench.tracking_rows import score_key
 from workbench.types import Outcome
 
-__all__ = ["Final", "answer", "final", "note", "trials_link"]
+__all__ = ["Final", "final", "note", "trials_link"]
 
 #: MLflow allows a digest of 36 characters (mlflow.utils.validation).
 MAX_DIGEST = 36
@@ -45,6 +45,8 @@ def final(outcome: Outcome, name: str, files: Mapping[str, Path], model: Path | 
     `files` maps paths among the artifacts ("figures/curves.png") to files that stay where they are until the
     tracker is closed.
     """
+    from workbench.report.sentences import answer
+
     return Final(
         metric=outcome.metric,
         direction=outcome.direction,
@@ -60,36 +62,17 @@ def final(outcome: Outcome, name: str, files: Mapping[str, Path], model: Path | 
     )
 
 
-def answer(outcome: Outcome) -> str:
-    """One sentence: the score that the study ends with."""
-    test, chosen = outcome.test, outcome.selection
-    if test is not None:
-        look = "" if test.look == 1 else f", look {test.look} at these rows"
-        return (
-            f"Test {test.metric} **{test.value:.4g}** ({test.confidence:.0%} interval {test.low:.4g} to "
-            f"{test.high:.4g}, {test.rows} rows{look})."
-        )
-    if chosen is not None:
-        return f"Validation {outcome.metric} **{chosen.validation:.4g}**; the test set has not been opened."
-    return "No trial could be chosen."
-
-
 def note(outcome: Outcome) -> str:
-    """The run's description in Markdown: question, answer, choice."""
-    parts = [f"**{outcome.question}**"] if outcome.question else []
-    parts.append(answer(outcome))
-    chosen = outcome.selection
-    if chosen is not None:
-        gain = abs(chosen.validation - chosen.default)
-        parts.append(
-            f"Trial {chosen.trial} of {chosen.considered} compared was chosen at a validation "
-            f"{outcome.metric} of {chosen.validation:.4g}, {gain:.2g} from the default configuration's "
-            f"{chosen.default:.4g}; the best of so many is expected to look {chosen.optimism:.2g} better "
-            "than it is."
-        )
-        rows = "\n".join(f"| {key} | {_cell(value)} |" for key, value in chosen.settings.items())
-        parts.append(f"| setting | value |\n|---|---|\n{rows}")
-    return "\n\n".join(parts)
+    """The run's description in Markdown: question, answer, what was compared, and the chosen settings."""
+    # Here, since the process that logs imports this file and draws nothing.
+    from workbench.report import sentences, tables
+
+    parts = [f"**{outcome.question}**" if outcome.question else None, sentences.answer(outcome)]
+    parts.append(sentences.warning(outcome))
+    if outcome.selection is not None:
+        parts.append(_table(("what", "figure", "remark"), sentences.comparison(outcome)))
+        parts.append(_table(("setting", "value", "searched"), tables.settings_rows(outcome)))
+    return "\n\n".join(part for part in parts if part)
 
 
 def trials_link(experiment: str, run: str, metric: str, direction: str) -> str:
@@ -147,5 +130,6 @@ def _dataset(outcome: Outcome) -> dict[str, str]:
     }
 
 
-def _cell(value: object) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value).replace("|", "\\|")
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)

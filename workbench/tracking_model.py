@@ -12,6 +12,8 @@ import mlflow
 import pandas as pd
 from mlflow.models import set_model
 
+__all__ = ["Delivered"]
+
 
 class Delivered(mlflow.pyfunc.PythonModel):  # type: ignore[misc,name-defined]
     """Raw rows in, predictions out."""

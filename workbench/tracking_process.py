@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
-from workbench.tracking_address import redact
+from workbench.urls import redact
 
 __all__ = ["ENVIRONMENT", "last_line", "start", "stop"]
 

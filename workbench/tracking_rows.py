@@ -17,26 +17,24 @@ How a trial is shown
 
 from __future__ import annotations
 
-import getpass
 import json
 import math
 import time
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
 from typing import Literal, NamedTuple
 
+from workbench.provenance import user
 from workbench.types import TrialRecord, Value
 
 __all__ = [
     "PREFIX",
-    "Finished",
     "Metric",
     "Parent",
     "RunRow",
     "Status",
-    "better",
+    "best_so_far",
     "child_id",
     "child_row",
     "parent_id",
@@ -75,13 +73,6 @@ class RunRow(NamedTuple):
     metrics: Sequence[Metric]
 
 
-class Finished(NamedTuple):
-    """A finished trial and when it finished, in seconds since 1970."""
-
-    record: TrialRecord
-    at: float
-
-
 @dataclass(frozen=True)
 class Parent:
     """The study as MLflow shows it: one experiment, one parent run."""
@@ -118,11 +109,18 @@ def score_key(metric: str) -> str:
     return f"validation_{metric}"
 
 
-def better(parent: Parent, a: float | None, b: float | None) -> float | None:
-    """The better of two scores, None being the worst."""
-    if a is None or b is None:
-        return b if a is None else a
-    return max(a, b) if parent.direction == "maximize" else min(a, b)
+def best_so_far(
+    parent: Parent, best: float | None, trials: Sequence[TrialRecord], rows: Sequence[RunRow]
+) -> list[Metric]:
+    """The best score of a complete trial up to each of these, at step = number. `best` was that before."""
+    choose = max if parent.direction == "maximize" else min
+    key, points = "best_" + score_key(parent.metric), []
+    for trial, row in zip(trials, rows, strict=True):
+        if trial.state == "complete" and trial.value is not None and math.isfinite(trial.value):
+            best = trial.value if best is None else choose(best, trial.value)
+        if best is not None:
+            points.append(Metric(key, best, row.end or row.start, trial.number))
+    return points
 
 
 def parent_row(parent: Parent, *, session: str | None) -> RunRow:
@@ -146,15 +144,14 @@ def parent_row(parent: Parent, *, session: str | None) -> RunRow:
     return RunRow(parent_id(parent.study), name, "RUNNING", now, None, params, _cut(tags), ())
 
 
-def child_row(parent: Parent, parent_run: str, finished: Finished, *, start: int | None = None) -> RunRow:
+def child_row(parent: Parent, parent_run: str, record: TrialRecord, *, start: int | None = None) -> RunRow:
     """One finished trial as a child of `parent_run`.
 
     `start` in milliseconds fixes the time axis, which makes a second writing of the same trial equal to the
-    first; by default the trial started `seconds` before it finished.
+    first; by default the trial started `seconds` before it finished. One that does not say when finished now.
     """
-    record, at = finished
     length = max(1, round(record.seconds * 1000))
-    start = round(at * 1000) - length if start is None else start
+    start = round((record.finished or time.time()) * 1000) - length if start is None else start
     end = start + length
     name = f"trial-{record.number:04d}"
     metrics, odd = _curves(record, start, end)
@@ -209,17 +206,8 @@ def _authorship(name: str) -> dict[str, str]:
         PREFIX + "runName": name[:MAX_NAME],
         PREFIX + "source.name": "workbench",
         PREFIX + "source.type": "LOCAL",
-        PREFIX + "user": _user(),
+        PREFIX + "user": user(),
     }
-
-
-@cache
-def _user() -> str:
-    """Who runs this; in a container the user may have no name."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return "unknown"
 
 
 def _cut(tags: Mapping[str, str]) -> dict[str, str]:

@@ -8,14 +8,19 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import sqlalchemy as sa
 
-__all__ = ["KNOWN_HEADS", "Store", "connect"]
+from workbench import sql
+from workbench.urls import kind
+
+__all__ = ["KNOWN_HEADS", "Store", "close", "connect"]
 
 #: Revisions of MLflow's schema whose runs, params, tags, metrics and latest_metrics look as written below.
 KNOWN_HEADS = ("dc11669786a5",)  # MLflow 3.17
+#: Seconds that a statement waits for another process's transaction on SQLite.
+BUSY_SECONDS = 20
 
 
 class Store(NamedTuple):
@@ -31,14 +36,15 @@ def connect(uri: str, artifacts: str) -> Store | None:
     Returns None when the database is of another kind or its tables are not the ones this file knows. Raises
     sqlalchemy.exc.OperationalError while the database cannot be reached.
     """
-    url = sa.make_url(uri)
-    if url.get_backend_name() not in {"sqlite", "postgresql"}:
+    if kind(uri) not in {"sqlite", "postgresql"}:
         return None
-    if url.get_backend_name() == "sqlite" and url.database:
-        file = Path(url.database)
+    # In WAL mode readers (the UI) never wait for the writer.
+    pragmas = ["journal_mode = WAL", "synchronous = NORMAL", "cache_size = -65536"]
+    engine = sql.engine(uri, busy=BUSY_SECONDS, pragmas=pragmas, kept=True)
+    if engine.dialect.name == "sqlite" and engine.url.database:
+        file = Path(engine.url.database)
         if not file.exists() or not file.stat().st_size:
             _create_file(file, artifacts)
-    engine = _engine(url)
     if not sa.inspect(engine).has_table("alembic_version"):
         _create_tables(engine, artifacts)
     with engine.connect() as connection:
@@ -49,24 +55,9 @@ def connect(uri: str, artifacts: str) -> Store | None:
     return None
 
 
-def _engine(url: sa.URL) -> sa.Engine:
-    """An engine for one writer; SQLite in WAL mode, so that readers (the UI) never wait for it."""
-    if url.get_backend_name() != "sqlite":
-        return sa.create_engine(url, pool_size=1, pool_pre_ping=True)
-    engine = sa.create_engine(url, poolclass=sa.pool.StaticPool)
-
-    @sa.event.listens_for(engine, "connect")
-    def configure(connection: Any, record: object) -> None:
-        del record
-        connection.isolation_level = None  # transactions are begun below, not by the driver
-        for pragma in ("busy_timeout=20000", "journal_mode=WAL", "synchronous=NORMAL", "cache_size=-65536"):
-            connection.execute(f"PRAGMA {pragma}")
-
-    @sa.event.listens_for(engine, "begin")
-    def begin(connection: sa.Connection) -> None:
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
-
-    return engine
+def close(store: Store) -> None:
+    """Give its connection back."""
+    store.engine.dispose()
 
 
 def _create_file(file: Path, artifacts: str) -> None:
@@ -100,8 +91,8 @@ def _create_tables(engine: sa.Engine, artifacts: str) -> None:
         SqlAlchemyStore(uri, artifacts)._dispose_engine()  # type: ignore[no-untyped-call]
         return
     with engine.connect() as connection:  # held while another process may be at the same work
-        connection.execute(sa.select(sa.func.pg_advisory_lock(sa.func.hashtext("workbench create"))))
+        connection.execute(sa.select(sa.func.pg_advisory_lock(sql.lock_key("create"))))
         try:
             SqlAlchemyStore(uri, artifacts)._dispose_engine()  # type: ignore[no-untyped-call]
         finally:
-            connection.execute(sa.select(sa.func.pg_advisory_unlock(sa.func.hashtext("workbench create"))))
+            connection.execute(sa.select(sa.func.pg_advisory_unlock(sql.lock_key("create"))))

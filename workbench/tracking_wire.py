@@ -10,10 +10,9 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from workbench.codec import decode_trial, encode_trial
-from workbench.tracking_rows import Finished, Parent
+from workbench.tracking_rows import Parent
 
-__all__ = ["decode_finished", "decode_parent", "encode_finished", "encode_parent", "pack", "unpack"]
+__all__ = ["decode_parent", "encode_parent", "pack", "unpack"]
 
 
 def pack(message: Mapping[str, Any]) -> bytes:
@@ -25,16 +24,6 @@ def unpack(line: bytes) -> dict[str, Any]:
     """The message of one line."""
     message: dict[str, Any] = json.loads(line)
     return message
-
-
-def encode_finished(finished: Finished) -> dict[str, Any]:
-    """A finished trial as plain data."""
-    return {"trial": encode_trial(finished.record), "at": finished.at}
-
-
-def decode_finished(plain: Mapping[str, Any]) -> Finished:
-    """The inverse of `encode_finished`."""
-    return Finished(decode_trial(plain["trial"]), float(plain["at"]))
 
 
 def encode_parent(parent: Parent) -> dict[str, Any]:

@@ -22,10 +22,12 @@ from collections.abc import Callable, Iterator
 from types import ModuleType
 from typing import Any, BinaryIO, TypeVar
 
-from workbench.tracking_address import is_server, redact, with_driver
+from workbench.codec import decode_trial
 from workbench.tracking_final import Final
-from workbench.tracking_rows import Finished, Parent
-from workbench.tracking_wire import decode_finished, decode_parent, pack, unpack
+from workbench.tracking_rows import Parent
+from workbench.tracking_wire import decode_parent, pack, unpack
+from workbench.types import TrialRecord
+from workbench.urls import reason
 
 __all__ = ["main"]
 
@@ -101,7 +103,7 @@ class _Desk:
     def __init__(
         self, opening: dict[str, Any], orphaned: threading.Event, reply: Callable[[dict[str, Any]], object]
     ) -> None:
-        self.uri: str = with_driver(opening["uri"])
+        self.uri: str = opening["uri"]
         self.artifacts: str = opening["artifacts"]
         self.parent: Parent = decode_parent(opening["parent"])
         self.session: str | None = None if opening["joins"] else opening["session"]
@@ -120,7 +122,7 @@ class _Desk:
         """Do one job and say so."""
         refused: dict[str, str] = {}
         if job["do"] == "trials":
-            refused = self._write([decode_finished(plain) for plain in job["trials"]])
+            refused = self._write([decode_trial(plain) for plain in job["trials"]])
         elif job["do"] == "finish":
             refused = self._try("final", lambda: self._finish(Final(**job["final"])))
         elif job["do"] == "end":
@@ -141,26 +143,24 @@ class _Desk:
             self.warmed = True
 
     def _open(self) -> tuple[int, ...]:
-        from workbench import tracking_bulk, tracking_client
+        from workbench.tracking_writer import open_writer
 
-        if isinstance(self.store, tracking_bulk.Store):
-            self.store.engine.dispose()
-        store: Any = None if is_server(self.uri) else tracking_bulk.connect(self.uri, self.artifacts)
-        self.writer = tracking_client if store is None else tracking_bulk
-        self.store = tracking_client.connect(self.uri, self.artifacts) if store is None else store
+        if self.writer is not None:
+            self.writer.close(self.store)
+        self.writer, self.store = open_writer(self.uri, self.artifacts)
         self.experiment, self.run, known = self.writer.open_parent(
             self.store, self.parent, session=self.session
         )
         return tuple(known)
 
-    def _write(self, trials: list[Finished]) -> dict[str, str]:
+    def _write(self, trials: list[TrialRecord]) -> dict[str, str]:
         """All at once; if that is refused, one by one, so that only the culprit is left out."""
 
         def write() -> None:
             assert self.writer is not None
             self.writer.write(self.store, self.parent, self.experiment, self.run, trials)
 
-        refused = self._try(str(trials[0].record.number), write)
+        refused = self._try(str(trials[0].number), write)
         if refused and len(trials) > 1:
             return {number: why for trial in trials for number, why in self._write([trial]).items()}
         return refused
@@ -185,7 +185,7 @@ class _Desk:
         except _GivenUpError:
             raise
         except Exception as error:
-            return {name: _sentence(error)}
+            return {name: reason(error, self.uri)}
         return {}
 
     def _patiently(self, act: Callable[[], T], *, give_back: bool = True) -> T:
@@ -201,7 +201,7 @@ class _Desk:
                     raise
                 if self.orphaned.is_set():
                     raise _GivenUpError from error
-                self.reply({"trouble": _sentence(error)})
+                self.reply({"trouble": reason(error, self.uri)})
             self.orphaned.wait(DELAYS[min(attempt, len(DELAYS) - 1)])
             attempt += 1
 
@@ -214,12 +214,6 @@ def _passing(error: Exception) -> bool:
         return True
     code = getattr(error, "error_code", None)  # MlflowException, without importing mlflow
     return code is not None and code not in {"INVALID_PARAMETER_VALUE", "BAD_REQUEST", "INVALID_STATE"}
-
-
-def _sentence(error: Exception) -> str:
-    """The first line, without passwords and without the SQL."""
-    text = str(getattr(error, "orig", None) or error).strip()
-    return redact(text.splitlines()[0] if text else type(error).__name__)[:300]
 
 
 if __name__ == "__main__":

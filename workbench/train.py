@@ -14,9 +14,10 @@ import jax
 import jax.numpy as jnp
 
 from workbench import optimizers, schedules
-from workbench.losses import LOSSES
+from workbench.losses import LOSSES, batch_loss
 from workbench.metrics import METRICS, class_logits
 from workbench.models import MODELS
+from workbench.models.recurrent import steps_as_rows
 from workbench.recipe import Hyperparameters, Recipe
 from workbench.regularizers import clip_by_global_norm, penalty
 from workbench.types import Examples, Fold
@@ -97,7 +98,7 @@ def epoch(
         x, y = train.x[rows], target[rows]
         weight = jnp.where(rows < n_rows, train.weight[rows], 0.0)
         keys = jax.random.split(key_step, recipe.batch) if recipe.dropout else None
-        out = _batch_outputs(recipe, hyper, params, x, keys)
+        out, y, weight = _rows(recipe, _batch_outputs(recipe, hyper, params, x, keys), y, weight)
         each = jax.vmap(loss.function, in_axes=(0, 0, None))(out, y, hyper.label_smoothing)
         return jnp.sum(jnp.where(weight > 0.0, weight * each, 0.0)), jnp.sum(weight)
 
@@ -170,8 +171,8 @@ def scorer(
 ) -> Callable[[jax.Array], jax.Array]:
     """The validation score as a function of the rows' weights [N]; the model is applied once."""
     rows = fold.validation
-    out = _scored(recipe, fold, outputs(recipe, hyper, params, rows.x))
-    return lambda weight: METRICS[recipe.metric](out, rows.y, weight)
+    out = outputs(recipe, hyper, params, rows.x)
+    return lambda weight: _score(recipe, fold, out, rows.y, weight)
 
 
 def _batch_outputs(
@@ -184,10 +185,17 @@ def _batch_outputs(
     return jax.vmap(lambda one, key: apply(recipe, hyper, params, one, key=key))(x, keys)
 
 
+def _rows(
+    recipe: Recipe, out: jax.Array, y: jax.Array, weight: jax.Array
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Outputs, targets and weights with one row for each target: of a sequence that may be every step."""
+    return steps_as_rows(out, y, weight) if ("output", "each") in recipe.options else (out, y, weight)
+
+
 def _targets(recipe: Recipe, fold: Fold, examples: Examples) -> jax.Array:
     """What the loss sees: class codes, or standardized numbers."""
     if METRIC_WORDS[recipe.metric].task == "regression":
-        return (examples.y - fold.shift[None]) / fold.scale[None]
+        return (examples.y - _along(fold.shift, examples.y)) / _along(fold.scale, examples.y)
     return examples.y
 
 
@@ -197,20 +205,21 @@ def _validate(
     """Loss without smoothing in the units of training, score in the units of the data."""
     rows = fold.validation
     out = outputs(recipe, hyper, params, rows.x)
-    loss = LOSSES[recipe.loss]
-    each = jax.vmap(loss.function, in_axes=(0, 0, None))(
-        out, _targets(recipe, fold, rows), jnp.float32(0.0)
-    )
-    total = jnp.sum(jnp.where(rows.weight > 0.0, rows.weight * each, 0.0))
-    value = total / jnp.sum(rows.weight) if loss.reduction == "mean" else total
-    return value, METRICS[recipe.metric](_scored(recipe, fold, out), rows.y, rows.weight)
+    value = batch_loss(LOSSES[recipe.loss], *_rows(recipe, out, _targets(recipe, fold, rows), rows.weight))
+    return value, _score(recipe, fold, out, rows.y, rows.weight)
 
 
-def _scored(recipe: Recipe, fold: Fold, out: jax.Array) -> jax.Array:
-    """Outputs as metrics want them: in the units of the data, or logits of all classes."""
+def _score(recipe: Recipe, fold: Fold, out: jax.Array, y: jax.Array, weight: jax.Array) -> jax.Array:
+    """The metric of outputs: in the units of the data, or of the logits of all classes."""
+    out, y, weight = _rows(recipe, out, y, weight)
     if METRIC_WORDS[recipe.metric].task == "regression":
-        return out * fold.scale[None] + fold.shift[None]
-    return class_logits(out)
+        return METRICS[recipe.metric](out * fold.scale[None] + fold.shift[None], y, weight)
+    return METRICS[recipe.metric](class_logits(out), y, weight)
+
+
+def _along(values: jax.Array, other: jax.Array) -> jax.Array:
+    """[K] with the rank of `other`, whose last axis is K."""
+    return values.reshape((1,) * (other.ndim - 1) + values.shape)
 
 
 def _conclude(

@@ -91,7 +91,7 @@ class DataSpec:
     group: str | None = None
     time: str | None = None
     test: str | None = None  # official test file
-    split: Split = Split()
+    split: Split = field(default_factory=Split)
     seed: int = 0
 
 
@@ -161,6 +161,7 @@ class TrialRecord:
     recipe: str  # short id of the compiled program it trained in
     seconds: float  # its share of the wall time
     rungs: Mapping[int, float] = field(default_factory=dict)  # epochs trained -> score reported
+    finished: float = 0.0  # seconds since 1970 when it ended; 0.0 in records that do not say
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from pathlib import Path
 from workbench.errors import InputError, StoreError, WorkbenchError
 from workbench.places import Places
 from workbench.streams import Output
-from workbench.tracking_address import is_server, redact
+from workbench.urls import is_server, redact
 
 __all__ = ["link", "serve"]
 

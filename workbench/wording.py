@@ -9,7 +9,21 @@ from typing import Any
 
 from workbench.types import Choice, Range
 
-__all__ = ["nearest", "toml"]
+__all__ = ["duration", "nearest", "toml"]
+
+
+def duration(seconds: float | None) -> str:
+    """`8 s`, `2 min 05 s`, `1 h 40 min`; a dash for None."""
+    if seconds is None or seconds != seconds or seconds == float("inf"):
+        return "–"
+    whole = round(seconds)
+    if whole < 10 and abs(seconds - whole) >= 0.05:
+        return f"{seconds:.1f} s"
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
 
 
 def nearest(word: str, known: Collection[str]) -> str | None:

@@ -15,6 +15,9 @@ __all__ = [
     "LOSSES",
     "METRICS",
     "OPTIMIZERS",
+    "OUTPUTS",
+    "PADDINGS",
+    "POOLINGS",
     "PRUNERS",
     "SAMPLERS",
     "SCALES",
@@ -92,6 +95,9 @@ METRICS: dict[str, Metric] = {
 }
 OPTIMIZERS = ["sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamw"]
 SCHEDULES = ["constant", "cosine", "exponential", "plateau"]
+POOLINGS = ["max", "mean", "none"]
+PADDINGS = ["same", "valid"]
+OUTPUTS = ["last", "each"]  # of a recurrent network: after the last step, or after each
 SCALES = ["none", "standardize", "minmax", "quantile"]
 SAMPLERS = ["tpe", "random", "qmc", "gp", "cmaes", "grid"]
 PRUNERS = ["none", "asha", "hyperband", "median"]

@@ -7,13 +7,11 @@ remembered when.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
 from typing import Any
 
 from workbench import outcomes, results
 from workbench.display import Watch, silent
-from workbench.errors import StudyError
+from workbench.errors import StoreError, StudyError
 from workbench.places import Places
 from workbench.study import Study
 
@@ -28,19 +26,27 @@ def run(study: Study, places: Places, *, search_only: bool = False, watch: Watch
     Raises InputError for what the user can mend, WorkbenchError if the work fails.
     """
     watch = watch or silent()
-    recorded = _recorded(study, places, search_only=search_only)
-    if recorded is not None:
+    held = _held(study, places, search_only=search_only)
+    if held is not None and held.settled:
         watch.stage("finished before; this is the recorded result")
-        return recorded
+        return held.result
     from workbench.session import Session
 
-    with Session(study, places, watch) as session:
-        if not session.search():
-            return session.interrupted()
-        session.choose()
-        if not search_only:
-            session.confirm()
-        return session.finish()
+    try:
+        with Session(study, places, watch) as session:
+            if not session.search():
+                return session.interrupted()
+            session.choose()
+            if not search_only:
+                session.confirm()
+            return session.finish()
+    except StoreError as error:
+        if held is None:
+            raise
+        watch.note(
+            f"{error}; this is the recorded result, and MLflow or the Optuna storage still lacks some of it"
+        )
+        return held.result
 
 
 def search(study: Study, places: Places, *, watch: Watch | None = None) -> Result:
@@ -75,8 +81,8 @@ def show(study: Study, places: Places) -> Result:
     outcome = outcomes.load(places.study(study.id))
     if outcome is None:
         raise StudyError(
-            f"{study.path}: nothing is recorded of this study under {places.home}; run workbench run {study.path} first, or "
-            "name its --home"
+            f"{study.path}: nothing is recorded of this study under {places.home}; run workbench run "
+            f"{study.path} first, or name its --home"
         )
     from workbench.delivery import report
 
@@ -101,12 +107,10 @@ def ledger(places: Places, verify: bool = False) -> Result:
     }
 
 
-def _recorded(study: Study, places: Places, *, search_only: bool) -> Result | None:
+def _held(study: Study, places: Places, *, search_only: bool) -> results.Held | None:
     """The result of an earlier run that answers this call, read without any heavy library."""
-    path = places.study(study.id) / "result.json"
-    if not path.exists():
-        return None
-    result: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    enough = result["trials"]["total"] >= study.search.trials
+    held = results.load(places.study(study.id))
     wanted = ("searched", "confirmed") if search_only else ("confirmed",)
-    return dict(result) if enough and result["status"] in wanted else None
+    if held is None or held.budget < study.search.trials or held.result["status"] not in wanted:
+        return None
+    return held

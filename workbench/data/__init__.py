@@ -2,6 +2,8 @@
 
 dataset, sealed = load(spec)                     development rows; a promise of test rows
 fold, preprocessor = prepare(dataset)            arrays for training; what made them
+dataset.findings                                 what makes its validation score too good
+cross_validation(dataset, k, seed)               k datasets; `reshuffled` gives another hold-out
 rows = unseal(sealed, dataset, opening)          test rows, against the ledger's Opening
 preprocessor.transform(read_rows("new.csv"))     features of new rows
 """
@@ -12,6 +14,7 @@ from workbench.data.builtin import BUILTIN
 from workbench.data.dataset import Dataset
 from workbench.data.loading import load, prepare
 from workbench.data.preprocess import Preprocessor
+from workbench.data.resampling import cross_validation, reshuffled
 from workbench.data.seal import Rows, SealedTest, row_marks, unseal
 from workbench.data.sources import read_rows
 from workbench.data.splits import split_rows
@@ -24,9 +27,11 @@ __all__ = [
     "Preprocessor",
     "Rows",
     "SealedTest",
+    "cross_validation",
     "load",
     "prepare",
     "read_rows",
+    "reshuffled",
     "row_marks",
     "split_rows",
     "unseal",

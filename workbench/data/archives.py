@@ -10,6 +10,7 @@ preprocessor scales them (`minmax` gives [0, 1]).
 from __future__ import annotations
 
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -27,14 +28,12 @@ def read_archive(path: Path, name: str, *, test: bool = False) -> tuple[Array, A
     Test arrays are loaded if `test` and left alone otherwise. Pickled objects are never loaded. Raises
     DataError.
     """
+    if not zipfile.is_zipfile(path):
+        raise DataError(f"{name}: is not an archive of arrays such as x and y; write it with numpy.savez")
     try:
         with np.load(path, allow_pickle=False) as archive:
-            if not isinstance(archive, np.lib.npyio.NpzFile):
-                raise DataError(
-                    f"{name}: holds a single array, not an archive of x and y; write it with numpy.savez"
-                )
             return _read(archive, name, test)
-    except (zipfile.BadZipFile, EOFError) as error:
+    except (zipfile.BadZipFile, EOFError, zlib.error) as error:
         raise DataError(
             f"{name}: is not a readable .npz archive ({error}); write it with numpy.savez"
         ) from error

@@ -1,22 +1,29 @@
-"""Data sets by name: scikit-learn's, which ship with it and need no network, and OpenML's.
+"""Data sets by name: scikit-learn's, which ship with it and need no network, drawn ones, and OpenML's.
 
-To add one, put a function that makes a `Source` into `BUILTIN`.
+To add one, put a function that makes a `Source` into `BUILTIN`. What `generators` draws is drawn from one
+fixed seed, so a name stands for the same rows for ever, and its test rows are under seal like any others; the
+seed of a study decides how they are divided.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from http.client import HTTPException
 
 import pandas as pd
 import pyarrow as pa
 
+from workbench.data import generators
 from workbench.data.raw import Source, plain_table
 from workbench.errors import DataError
 from workbench.types import Array, Task
 from workbench.wording import toml
 
-__all__ = ["BUILTIN", "openml"]
+__all__ = ["BUILTIN", "built_in", "openml"]
+
+#: Steps of a drawn sequence are limited, so that a slip of the hand does not fill the memory.
+MOST_STEPS = 1000
 
 
 def _digits() -> Source:
@@ -67,6 +74,60 @@ def _bundled(name: str, values: Array, names: list[str], target: object, target_
     return Source(name, table, target=target_name, task=task, complete=True)
 
 
+def _tickets() -> Source:
+    return _drawn("tickets", generators.tickets(), ["distance"], "price")
+
+
+def _purchases() -> Source:
+    return _drawn("purchases", generators.purchases(), ["x"], "bought", ("no", "yes"))
+
+
+def _xor() -> Source:
+    return _drawn("xor", generators.xor(), ["x", "y"], "either", ("no", "yes"))
+
+
+def _rings() -> Source:
+    return _drawn("rings", generators.rings(), ["x", "y"], "ring", ("inner", "outer"))
+
+
+def _spirals() -> Source:
+    return _drawn("spirals", generators.spirals(), ["x", "y"], "arm", ("first", "second"))
+
+
+def _sine() -> Source:
+    return _drawn("sine", generators.sine(), ["x"], "y")
+
+
+def _polynomial() -> Source:
+    return _drawn("polynomial", generators.polynomial(), ["x"], "y")
+
+
+def _bag_of_words() -> Source:
+    names = [f"word_{j}" for j in range(1, generators.COMMON + generators.RARE + 1)]
+    topics = tuple(f"topic_{code}" for code in range(1, generators.CLASSES + 1))
+    return _drawn("bag_of_words", generators.bag_of_words(), names, "topic", topics)
+
+
+def _adding(steps: int) -> Source:
+    x, y = generators.adding(steps)
+    return Source(f"adding-{steps}", x, y=y, target="y", task="regression", complete=True)
+
+
+def _copy(delay: int) -> Source:
+    """The first of the symbols, asked for in the last step, which shows the cue."""
+    x, y = generators.copy(delay)
+    cue = x.shape[1] - generators.REMEMBERED
+    first = f"copy-{delay}", x[:, : cue + 1]
+    return Source(*first, y=y[:, cue], target="y", task="classification", complete=True)
+
+
+def _drawn(
+    name: str, drawn: tuple[Array, Array], names: list[str], target: str, classes: tuple[str, ...] = ()
+) -> Source:
+    x, y = drawn
+    return _bundled(name, x, names, [classes[code] for code in y] if classes else y, target)
+
+
 #: Built-in data sets by name; each is read without a network.
 BUILTIN: dict[str, Callable[[], Source]] = {
     "digits": _digits,
@@ -74,7 +135,51 @@ BUILTIN: dict[str, Callable[[], Source]] = {
     "wine": _wine,
     "diabetes": _diabetes,
     "iris": _iris,
+    "xor": _xor,
+    "rings": _rings,
+    "spirals": _spirals,
+    "sine": _sine,
+    "polynomial": _polynomial,
+    "bag_of_words": _bag_of_words,
+    "adding-100": partial(_adding, 100),
+    "copy-20": partial(_copy, 20),
+    "tickets": _tickets,
+    "purchases": _purchases,
 }
+#: Sets of sequences, by what stands before the number in their names; the least number, and what it counts.
+_SEQUENCES: dict[str, tuple[Callable[[int], Source], int, str]] = {
+    "adding": (_adding, 2, "steps"),
+    "copy": (_copy, 0, "blank steps"),
+}
+#: Sets of too few rows to be divided; experiments train on all of them.
+_TOO_FEW = {"tickets": "polynomial", "purchases": "xor"}
+
+
+def built_in(name: str) -> Source | None:
+    """The data set of this name, or None if there is none.
+
+    Names such as `adding-50` and `copy-10` say how long sequences are. Raises DataError if they cannot be so
+    long, or if the set is too small for a study.
+    """
+    if name in _TOO_FEW:
+        n = len(BUILTIN[name]().rows)
+        raise DataError(
+            f"[data] source = {toml(name)} has {n} rows, which cannot be divided into train, validation and "
+            f"test; it is for experiments, so take another set, such as {toml(_TOO_FEW[name])}"
+        )
+    if name in BUILTIN:
+        return BUILTIN[name]()
+    kind, _, number = name.partition("-")
+    if kind not in _SEQUENCES or not (number.isascii() and number.isdigit()):
+        return None
+    make, least, noun = _SEQUENCES[kind]
+    if not least <= int(number) <= MOST_STEPS:
+        example = next(known for known in BUILTIN if known.startswith(kind))
+        raise DataError(
+            f"[data] source = {toml(name)} must have a number of {noun} from {least} to {MOST_STEPS}, "
+            f"such as {toml(example)}"
+        )
+    return make(int(number))
 
 
 def openml(source: str) -> Source:

@@ -29,7 +29,7 @@ def fit_channels(x: Array, scale: str) -> tuple[Array, bool, Scaling]:
     for start in range(0, len(x), step):
         values, there = _places(x[start : start + step])
         known = np.isfinite(values) & there[:, np.newaxis]
-        total += np.clip(np.where(known, values, 0.0), -LARGEST, LARGEST).sum(axis=0)
+        total += np.clip(np.where(known, values, np.float64(0.0)), -LARGEST, LARGEST).sum(axis=0)
         count += known.sum(axis=0)
         padded = padded or not there.all()
     fill = total / np.maximum(count, 1)

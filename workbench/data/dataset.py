@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from workbench.data import preprocess
+from workbench.data.leakage import findings
 from workbench.data.tables import Column
 from workbench.types import Array, DataSpec, Task
 
@@ -24,6 +25,7 @@ class Dataset:
     target              int32 codes [N] into `classes`, or float32 [N, K]
     train, validation   positions in `rows`, sorted
     fingerprint         SHA-256 of rows, targets and split
+    group, time         what the rows were divided by, [N] integers and [N] numbers, if they were
     """
 
     name: str
@@ -39,6 +41,8 @@ class Dataset:
     fingerprint: str
     notes: tuple[str, ...]  # sentences for the user
     test_rows: int = 0
+    group: Array | None = None
+    time: Array | None = None
 
     @cached_property
     def input_shape(self) -> tuple[int, ...]:
@@ -46,6 +50,11 @@ class Dataset:
         rows = self.pick(self.train)
         fitted = preprocess.fit(rows, self.columns, "none", where=self.name)
         return fitted.transform(rows[:1]).shape[1:]
+
+    @cached_property
+    def findings(self) -> tuple[str, ...]:
+        """What makes the validation score better than the model is; see `leakage`."""
+        return findings(self)
 
     def pick(self, index: Array) -> pd.DataFrame | Array:
         """Raw rows at these positions."""

@@ -23,7 +23,10 @@ __all__ = ["Division", "divide"]
 
 
 class Division(NamedTuple):
-    """Row numbers of a source, sorted; with official test rows, `test` is empty."""
+    """Row numbers of a source, sorted; with official test rows, `test` is empty.
+
+    group, time    [N] codes, and numbers or moments as numbers, of every row; None where the study names none
+    """
 
     train: Array
     validation: Array
@@ -31,6 +34,8 @@ class Division(NamedTuple):
     target: str
     task: Task
     remarks: tuple[str, ...]
+    group: Array | None = None
+    time: Array | None = None
 
 
 def divide(source: Source, spec: DataSpec) -> Division:
@@ -64,7 +69,8 @@ def divide(source: Source, spec: DataSpec) -> Division:
                 f"{where}: all training rows are of class {toml(classes[int(present.argmax())])} when "
                 f"divided by [data] {'time' if spec.time else 'group'}; take another column"
             )
-    return Division(train, validation, test, target, task, (remark,) if remark else ())
+    remarks = (remark,) if remark else ()
+    return Division(train, validation, test, target, task, remarks, group, time)
 
 
 def _check_names(source: Source, spec: DataSpec, target: str) -> None:

@@ -1,4 +1,4 @@
-"""Numbers that come from columns: dates as numbers, and monomials.
+"""Numbers that come from columns: dates as numbers, and monomials; filled and scaled block by block.
 
 A date becomes days since 1970-01-01, month, weekday (0 is Monday) and hour, as far as these vary on training
 rows. Monomials of numeric features up to a degree come in the order of scikit-learn's
@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pandas as pd
 
-from workbench.data.scaling import LARGEST, finite
+from workbench.data.scaling import LARGEST, Scaling, finite, fit_scaling, scaled
 from workbench.data.tables import Column
 from workbench.errors import DataError
 from workbench.types import Array
@@ -22,12 +22,11 @@ from workbench.types import Array
 __all__ = [
     "DATE_PARTS",
     "MOST_FEATURES",
-    "block",
     "date_part",
-    "expand",
-    "fills",
+    "fit_numbers",
     "monomial_names",
     "monomials",
+    "transform_numbers",
     "varying_parts",
     "vectors",
 ]
@@ -35,6 +34,9 @@ __all__ = [
 DATE_PARTS = ("days", "month", "weekday", "hour")
 #: More features than this are refused.
 MOST_FEATURES = 20_000
+#: Numbers in one block of rows.
+_BLOCK = 2**21
+_LARGEST_SINGLE = float(np.finfo(np.float32).max)
 
 
 def date_part(column: pd.Series, part: str) -> Array:
@@ -78,7 +80,82 @@ def monomial_names(names: Sequence[str], terms: Sequence[tuple[int, ...]]) -> li
     return written
 
 
-def expand(block: Array, terms: Sequence[tuple[int, ...]]) -> Array:
+def vectors(frame: pd.DataFrame, columns: Sequence[Column], parts: Sequence[tuple[str, ...]]) -> list[Array]:
+    """Numeric columns, then the parts of dates: [N] float64 each."""
+    numeric = [frame[column.name].to_numpy() for column in columns if column.kind == "numeric"]
+    dates = [column.name for column in columns if column.kind == "date"]
+    return numeric + [
+        date_part(frame[name], part) for name, known in zip(dates, parts, strict=True) for part in known
+    ]
+
+
+def fit_numbers(
+    vectors: Sequence[Array], n_numeric: int, degree: int, scale: str, where: str
+) -> tuple[Array, Array, Scaling]:
+    """(what stands for a blank [n], whether there are any [n], the scaling) of n vectors of training rows.
+
+    The first `n_numeric` are multiplied out to `degree` before scaling. Raises DataError if these are too
+    many.
+    """
+    fill, blank = _fills(vectors)
+    terms = monomials(n_numeric, degree, where)
+    n = len(terms) + len(vectors) - n_numeric
+    rows = len(vectors[0]) if vectors else 0
+
+    def blocks() -> Iterator[Array]:
+        step = max(1, _BLOCK // max(1, n))
+        for start in range(0, rows, step):
+            yield _block(vectors, fill, terms, n_numeric, slice(start, start + step))
+
+    def sample(count: int) -> Array:
+        chosen = np.arange(rows) if rows <= count else np.linspace(0, rows - 1, count).astype(np.int64)
+        return _block(vectors, fill, terms, n_numeric, chosen)
+
+    return fill, blank, fit_scaling(scale, n, blocks, sample)
+
+
+def transform_numbers(
+    vectors: Sequence[Array],
+    fill: Array,
+    terms: Sequence[tuple[int, ...]],
+    n_numeric: int,
+    scaling: Scaling,
+    out: Array,
+) -> None:
+    """Write filled, multiplied and scaled numbers into `out`, [N, len(scaling.shift)] float32."""
+    step = max(1, _BLOCK // max(1, out.shape[1]))
+    for start in range(0, len(out) if vectors else 0, step):
+        part = slice(start, start + step)
+        values = scaled(scaling, _block(vectors, fill, terms, n_numeric, part))
+        out[part] = np.clip(values, -_LARGEST_SINGLE, _LARGEST_SINGLE)
+
+
+def _fills(vectors: Sequence[Array]) -> tuple[Array, Array]:
+    """The median of each vector, zero if nothing is there, and whether anything is missing."""
+    fill, blank = np.zeros(len(vectors)), np.zeros(len(vectors), bool)
+    for j, vector in enumerate(vectors):
+        there = np.isfinite(vector)
+        blank[j] = not there.all()
+        known = vector[there] if blank[j] else vector
+        fill[j] = np.median(known) if len(known) else 0.0
+    return fill, blank
+
+
+def _block(
+    vectors: Sequence[Array],
+    fill: Array,
+    terms: Sequence[tuple[int, ...]],
+    n_numeric: int,
+    rows: slice | Array,
+) -> Array:
+    """[B, features] float64 of some rows, before scaling."""
+    numbers = finite(np.stack([vector[rows] for vector in vectors], axis=1), fill)
+    if len(terms) == n_numeric:
+        return numbers
+    return np.concatenate([_expand(numbers[:, :n_numeric], terms), numbers[:, n_numeric:]], axis=1)
+
+
+def _expand(block: Array, terms: Sequence[tuple[int, ...]]) -> Array:
     """The monomials of each row, within LARGEST, as the block must be. block [B, n] -> [B, len(terms)]."""
     n = block.shape[1]
     if len(terms) == n:
@@ -95,37 +172,3 @@ def expand(block: Array, terms: Sequence[tuple[int, ...]]) -> Array:
         out[:, start:stop] = np.clip(out[:, shorter] * block[:, last], -LARGEST, LARGEST)
         start = stop
     return out
-
-
-def vectors(frame: pd.DataFrame, columns: Sequence[Column], parts: Sequence[tuple[str, ...]]) -> list[Array]:
-    """Numeric columns, then the parts of dates: [N] float64 each."""
-    numeric = [frame[column.name].to_numpy() for column in columns if column.kind == "numeric"]
-    dates = [column.name for column in columns if column.kind == "date"]
-    return numeric + [
-        date_part(frame[name], part) for name, known in zip(dates, parts, strict=True) for part in known
-    ]
-
-
-def fills(vectors: Sequence[Array]) -> tuple[Array, Array]:
-    """The median of each vector, zero if nothing is there, and whether anything is missing."""
-    fill, blank = np.zeros(len(vectors)), np.zeros(len(vectors), bool)
-    for j, vector in enumerate(vectors):
-        there = np.isfinite(vector)
-        blank[j] = not there.all()
-        known = vector[there] if blank[j] else vector
-        fill[j] = np.median(known) if len(known) else 0.0
-    return fill, blank
-
-
-def block(
-    vectors: Sequence[Array],
-    fill: Array,
-    terms: Sequence[tuple[int, ...]],
-    n_numeric: int,
-    rows: slice | Array,
-) -> Array:
-    """[B, features] float64 of some rows, before scaling."""
-    numbers = finite(np.stack([vector[rows] for vector in vectors], axis=1), fill)
-    if len(terms) == n_numeric:
-        return numbers
-    return np.concatenate([expand(numbers[:, :n_numeric], terms), numbers[:, n_numeric:]], axis=1)

@@ -7,7 +7,7 @@ fold, preprocessor = prepare(dataset, scale="standardize")
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -119,7 +119,9 @@ def _development(source: Source, division: Division, spec: DataSpec) -> Dataset:
         train=train,
         validation=validation,
         fingerprint=fingerprints.of_rows(rows, target, train, validation, classes),
-        notes=(*source.notes, *division.remarks, *remarks, *_twins(rows, train, validation, where)),
+        notes=(*source.notes, *division.remarks, *remarks),
+        group=None if division.group is None else division.group[index],
+        time=None if division.time is None else division.time[index],
     )
 
 
@@ -132,16 +134,3 @@ def _features(columns: list[str], spec: DataSpec, target: str) -> list[str]:
     if not names:
         raise DataError(f"{spec.source}: [data] drop leaves no column to predict from; drop fewer")
     return names
-
-
-def _twins(rows: pd.DataFrame | Array, train: Array, validation: Array, where: str) -> tuple[str, ...]:
-    """A remark on validation rows whose features stand in training rows too."""
-    if not isinstance(rows, pd.DataFrame):
-        return ()
-    hashes: Any = pd.util.hash_pandas_object(rows, index=False).to_numpy()
-    n = int(np.isin(hashes[validation], hashes[train]).sum())
-    if not n:
-        return ()
-    return (
-        f"{where}: {n} of {len(validation)} validation rows have the same features as some training row.",
-    )

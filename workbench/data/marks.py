@@ -28,8 +28,8 @@ __all__ = ["row_marks"]
 
 #: Columns with more different values than this are placed by rank, others by how frequent a value is.
 _FEW = 32
-#: Steps between the smallest and the largest number of a channel: irrational, so that no ratio of whole numbers
-#: lies where rounding could go either way.
+#: Steps between the smallest and the largest number of a channel: irrational, so that no ratio of whole
+#: numbers lies where rounding could go either way.
 _STEPS = 100.0 * np.sqrt(2.0)
 
 

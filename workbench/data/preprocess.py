@@ -9,7 +9,7 @@ Images and sequences are in `channels`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,16 +20,12 @@ import pyarrow as pa
 from workbench.data import encoding, features
 from workbench.data.channels import fit_channels, transform_channels
 from workbench.data.encoding import Levels
-from workbench.data.scaling import Scaling, fit_scaling, scaled
+from workbench.data.scaling import Scaling
 from workbench.data.tables import Column, conform
 from workbench.errors import DataError
 from workbench.types import Array
 
 __all__ = ["Preprocessor", "fit"]
-
-#: Numbers in one block of rows.
-_BLOCK = 2**21
-_LARGEST = float(np.finfo(np.float32).max)
 
 
 @dataclass(frozen=True, eq=False)
@@ -181,21 +177,7 @@ def _fit_numbers(
     where: str,
     **rest: Any,
 ) -> Preprocessor:
-    fill, blank = features.fills(vectors)
-    terms = features.monomials(n_numeric, degree, where)
-    n = len(terms) + len(vectors) - n_numeric
-    rows = len(vectors[0]) if vectors else 0
-
-    def blocks() -> Iterator[Array]:
-        step = max(1, _BLOCK // max(1, n))
-        for start in range(0, rows, step):
-            yield features.block(vectors, fill, terms, n_numeric, slice(start, start + step))
-
-    def sample(count: int) -> Array:
-        chosen = np.arange(rows) if rows <= count else np.linspace(0, rows - 1, count).astype(np.int64)
-        return features.block(vectors, fill, terms, n_numeric, chosen)
-
-    scaling = fit_scaling(scale, n, blocks, sample)
+    fill, blank, scaling = features.fit_numbers(vectors, n_numeric, degree, scale, where)
     return Preprocessor(columns, shape, degree, fill, blank, padded=False, scaling=scaling, **rest)
 
 
@@ -206,15 +188,11 @@ def _transform_rows(self: Preprocessor, rows: pd.DataFrame | pa.Table | Array) -
     else:
         array = _checked(rows, self.shape)
         vectors = [array[:, j] for j in range(array.shape[1])]
-    terms, n_numeric = _terms(self), _n_numeric(self)
-    n_rows, n_scaled = len(rows), len(self.scaling.shift)
-    out = np.zeros((n_rows, len(self.feature_names)), np.float32)
-    flagged = np.flatnonzero(self.blank)
-    step = max(1, _BLOCK // max(1, n_scaled))
-    for start in range(0, n_rows if vectors else 0, step):
-        part = slice(start, start + step)
-        values = scaled(self.scaling, features.block(vectors, self.fill, terms, n_numeric, part))
-        out[part, :n_scaled] = np.clip(values, -_LARGEST, _LARGEST)
+    n_scaled, flagged = len(self.scaling.shift), np.flatnonzero(self.blank)
+    out = np.zeros((len(rows), len(self.feature_names)), np.float32)
+    features.transform_numbers(
+        vectors, self.fill, _terms(self), _n_numeric(self), self.scaling, out[:, :n_scaled]
+    )
     for place, j in enumerate(flagged, n_scaled):
         out[:, place] = ~np.isfinite(vectors[j])
     place = n_scaled + len(flagged)

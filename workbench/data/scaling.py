@@ -104,7 +104,7 @@ def _moments(n: int, blocks: Callable[[], Iterable[Array]]) -> tuple[Array, Arra
 
 
 def _quantiles(rows: Array) -> Array:
-    """[Q, n] by linear interpolation between sorted rows [M, n]; numpy.quantile takes a hundred times as long."""
+    """[Q, n] between sorted rows [M, n], linearly; numpy.quantile takes a hundred times as long."""
     ordered = np.sort(rows, axis=0)
     place = np.linspace(0.0, 1.0, min(QUANTILES, len(rows))) * (len(rows) - 1)
     low = np.floor(place).astype(np.int64)

@@ -13,7 +13,7 @@ import pandas as pd
 import pyarrow as pa
 
 from workbench.data.archives import read_archive
-from workbench.data.builtin import BUILTIN, openml
+from workbench.data.builtin import BUILTIN, built_in, openml
 from workbench.data.delimited import read_delimited
 from workbench.data.raw import Source, plain_table
 from workbench.errors import DataError
@@ -28,12 +28,10 @@ def read(spec: DataSpec) -> Source:
 
     Raises DataError if there are none to be read.
     """
-    if spec.source in BUILTIN:
-        source = BUILTIN[spec.source]()
-    elif spec.source.startswith("openml:"):
+    if spec.source.startswith("openml:"):
         source = openml(spec.source)
     else:
-        source = _file(spec.source, "source", _find(spec.source, "source", spec.folder))
+        source = built_in(spec.source) or _file(spec.source, _find(spec.source, "source", spec.folder))
     return source if spec.test is None else source._replace(official=True)
 
 
@@ -49,7 +47,7 @@ def read_official(spec: DataSpec) -> Source:
     source = spec.folder / spec.source
     if source.exists() and source.samefile(path):
         raise DataError(f"{spec.test}: [data] test names the source itself; name the file of the test rows")
-    return _file(spec.test, "test", path)
+    return _file(spec.test, path)
 
 
 def read_rows(path: Path | str) -> pd.DataFrame | Array:
@@ -59,7 +57,7 @@ def read_rows(path: Path | str) -> pd.DataFrame | Array:
     """
     path = Path(path)
     name = path.name
-    source = _file(name, "the file", _find(name, "the file", path.parent))
+    source = _file(name, _find(name, "the file", path.parent))
     return source.rows.to_pandas() if isinstance(source.rows, pa.Table) else source.rows
 
 
@@ -98,7 +96,7 @@ SUFFIXES: dict[str, Callable[[str, Path], Source]] = {
 }
 
 
-def _file(name: str, key: str, path: Path) -> Source:
+def _file(name: str, path: Path) -> Source:
     reader = SUFFIXES.get(path.suffix.lower())
     if reader is None:
         raise DataError(
@@ -111,7 +109,7 @@ def _file(name: str, key: str, path: Path) -> Source:
         raise DataError(f"{name}: cannot be read ({error.strerror or error}); check the file") from error
     n = source.rows.num_rows if isinstance(source.rows, pa.Table) else len(source.rows)
     if n == 0:
-        raise DataError(f"{name}: holds no rows; {key} needs a file with data")
+        raise DataError(f"{name}: holds no rows; put data into it")
     return source
 
 

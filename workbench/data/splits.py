@@ -1,8 +1,9 @@
 """Which rows train, which validate and which test: decided once, before anything else looks at the rows.
 
 By default rows are divided at random, within each class where there are classes. `group` keeps rows that
-belong together in one part; `time` puts later rows into later parts. The random order is a hash of seed and
-row number (splitmix64, Steele, Lea and Flood 2014), so a split is the same under every version of NumPy.
+belong together in one part; `time` puts later rows into later parts. `folds` divides for cross-validation by
+the same rules. The random order is a hash of seed and row number (splitmix64, Steele, Lea and Flood 2014), so
+a split is the same under every version of NumPy.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from workbench.errors import DataError
 from workbench.types import Array, Split
 from workbench.wording import toml
 
-__all__ = ["scramble", "split_rows"]
+__all__ = ["folds", "scramble", "split_rows"]
 
 _PARTS = ("train", "validation", "test")
 
@@ -40,31 +41,22 @@ def split_rows(
     classes    names of the classes, for messages
 
     Sizes are within one row of their fraction, and within each class too. With groups both are met as nearly
-    as whole
-    groups allow, the largest placed first. A part with a fraction gets at least one row, of every class.
-    Raises DataError if there are too few rows, classes or groups.
+    as whole groups allow, larger ones placed first. A part with a fraction gets at least one row, of every
+    class. Raises DataError if there are too few rows, classes or groups.
     """
     fractions = np.array(split, np.float64)
     fractions /= fractions.sum()
     used = np.flatnonzero(fractions > 0)
     if n < len(used):
         raise DataError(f"{where}: has {n} rows, too few to divide into {_listed(used)}; add rows")
-    if group is not None and time is not None:
-        raise DataError(f"{where}: [data] group and time exclude each other; drop one")
-    codes = targets if stratify and targets is not None and time is None else np.zeros(n, np.int64)
-    _, codes, counts = np.unique(codes, return_inverse=True, return_counts=True)
+    _check_one(group, time, where)
+    codes, counts = _strata(targets if stratify and time is None else None, n)
     part = np.empty(n, np.int64)
     if group is not None:
-        part = _by_group(codes, counts, group, fractions, used, seed, where)
+        needed = f"{_listed(used)} need {len(used)}"
+        part = used[_by_group(codes, counts, group, fractions[used], seed, needed, where)]
     else:
-        if len(counts) > 1 and counts.min() < len(used):
-            rare = int(counts.argmin())
-            name = toml(classes[rare]) if classes else str(rare)
-            n_rows = f"{counts[rare]} row{'s' if counts[rare] > 1 else ''}"
-            raise DataError(
-                f"{where}: class {name} has {n_rows}, but stratifying needs {len(used)}, one each for "
-                f"{_listed(used)}; add rows, merge the class with another or take its rows out"
-            )
+        _check_classes(counts, len(used), f"one each for {_listed(used)}", classes, where)
         # Rows class by class, at random or in time; each class is cut into consecutive runs.
         key = scramble(n, seed) if time is None else time
         order = np.lexsort((key, codes))
@@ -72,6 +64,43 @@ def split_rows(
         part[order] = np.repeat(np.tile(used, len(counts)), sizes.ravel())
     train, validation, test = (np.flatnonzero(part == p) for p in range(3))
     return train, validation, test
+
+
+def folds(
+    targets: Array | None,
+    n: int,
+    k: int,
+    seed: int,
+    stratify: bool,
+    group: Array | None = None,
+    time: Array | None = None,
+    *,
+    classes: Sequence[str] = (),
+    where: str = "data",
+) -> tuple[tuple[Array, Array], ...]:
+    """Pairs (train, validation) of row numbers, sorted, k of them; arguments as in `split_rows`.
+
+    Every row validates in one fold and trains in the others. Sizes of folds differ by one row at most, and
+    within each class too; with groups, as nearly as whole groups allow. With `time`, rows are cut in their
+    order into k + 1 blocks; fold i validates on block i + 1 and trains on all that is earlier.
+    Raises DataError if there are too few rows, classes or groups.
+    """
+    most = n - (time is not None)
+    if not 2 <= k <= most:
+        raise DataError(f"{where}: {n} rows cannot be divided into {k} folds; take 2 to {most}")
+    _check_one(group, time, where)
+    if time is not None:
+        blocks = np.array_split(np.argsort(time, kind="stable"), k + 1)
+        earlier = [np.sort(np.concatenate(blocks[: i + 1])) for i in range(k)]
+        return tuple((rows, np.sort(block)) for rows, block in zip(earlier, blocks[1:], strict=True))
+    codes, counts = _strata(targets if stratify else None, n)
+    part = np.empty(n, np.int64)
+    if group is not None:
+        part = _by_group(codes, counts, group, np.full(k, 1 / k), seed, f"{k} folds need {k}", where)
+    else:
+        _check_classes(counts, k, f"one for each of {k} folds", classes, where)
+        part[np.lexsort((scramble(n, seed), codes))] = np.arange(n) % k  # dealt like cards, class by class
+    return tuple((np.flatnonzero(part != i), np.flatnonzero(part == i)) for i in range(k))
 
 
 def scramble(n: int, seed: int) -> Array:
@@ -93,12 +122,16 @@ def _sizes(counts: Array, fractions: Array) -> Array:
     """Rows of each class for each part [C, parts]: every entry and every column sum is rounded up or down.
 
     Such a rounding always exists (Bacharach 1966, Matrix rounding problems). Each class is rounded by its
-    largest
-    remainders; then columns whose sum is a row or more off are mended by moving single rows between entries.
+    largest remainders; then columns whose sum is a row or more off are mended by moving single rows between
+    entries.
     """
     k = len(fractions)
-    small = counts * fractions.min() < 1  # these would miss a part: one row to each, the rest in proportion
-    ideal = np.where(small[:, None], 1 + (counts[:, None] - k) * fractions, counts[:, None] * fractions)
+    ideal = counts[:, np.newaxis] * fractions
+    for _ in range(k - 1):  # a part that would get less than one row gets one, at the cost of the others
+        least = ideal <= 1
+        rest = counts[:, np.newaxis] - least.sum(axis=1, keepdims=True)
+        share = np.where(least, 0.0, fractions)
+        ideal = np.where(least, 1.0, rest * share / np.maximum(share.sum(axis=1, keepdims=True), 1e-300))
     low = np.floor(ideal + 1e-9).astype(np.int64)
     rest = np.where(ideal - low > 1e-9, ideal - low, 0.0)
     ranks = np.argsort(np.argsort(-rest, axis=1, kind="stable"), axis=1, kind="stable")
@@ -131,33 +164,62 @@ def _path(up: Array, rest: Array, over: int, under: int) -> list[tuple[int, int]
 
 
 def _by_group(
-    codes: Array, counts: Array, group: Array, fractions: Array, used: Array, seed: int, where: str
+    codes: Array, counts: Array, group: Array, fractions: Array, seed: int, needed: str, where: str
 ) -> Array:
-    """The part of each row [N]: groups, largest first, go where the classes lack most."""
+    """The part of each row [N]: groups go where the classes lack most, in proportion.
+
+    Large ones come first, so that small ones can mend the sizes; groups of about the same size (the same
+    power of two) come at random, so that every part gets groups of every size.
+    """
     _, group = np.unique(group, return_inverse=True)
-    n_groups = int(group.max()) + 1
-    if n_groups < len(used):
+    n_groups, n_parts = int(group.max()) + 1, len(fractions)
+    if n_groups < n_parts:
         raise DataError(
-            f"{where}: [data] group has {n_groups} different values, but {_listed(used)} need {len(used)}; "
-            "name another column"
+            f"{where}: [data] group has {n_groups} different values, but {needed}; name another column"
         )
     cells = np.bincount(group * len(counts) + codes, minlength=n_groups * len(counts))
     inside = cells.reshape(n_groups, len(counts)).astype(np.float64)
     size = inside.sum(axis=1)
-    room = fractions[used][:, None] * counts
-    weight = 1.0 / counts
+    room = fractions[:, None] * counts
+    weight = 1.0 / (counts * fractions[:, None])
     chosen = np.empty(n_groups, np.int64)
-    empty = set(range(len(used)))
-    for done, g in enumerate(np.lexsort((scramble(n_groups, seed), -size))):
-        # The squared shortfall falls by room * inside - inside² / 2 in each class.
+    empty = set(range(n_parts))
+    for done, g in enumerate(np.lexsort((scramble(n_groups, seed), -np.floor(np.log2(size))))):
+        # The squared shortfall falls by room * inside - inside² / 2 in each class; chi-squared is their sum
+        # over what should be there.
         gain = ((room - 0.5 * inside[g]) * inside[g] * weight).sum(axis=1)
-        allowed = sorted(empty) if n_groups - done <= len(empty) else range(len(used))
+        allowed = sorted(empty) if n_groups - done <= len(empty) else range(n_parts)
         best = max(allowed, key=lambda p: gain[p])
         room[best] -= inside[g]
-        chosen[g] = used[best]
+        chosen[g] = best
         empty.discard(best)
     part: Array = chosen[group]
     return part
+
+
+def _strata(targets: Array | None, n: int) -> tuple[Array, Array]:
+    """Class codes [N] from zero on without gaps, and rows of each; without targets there is one class."""
+    codes = np.zeros(n, np.int64) if targets is None else targets
+    _, codes, counts = np.unique(codes, return_inverse=True, return_counts=True)
+    return codes, counts
+
+
+def _check_one(group: Array | None, time: Array | None, where: str) -> None:
+    if group is not None and time is not None:
+        raise DataError(f"{where}: [data] group and time exclude each other; drop one")
+
+
+def _check_classes(counts: Array, least: int, why: str, classes: Sequence[str], where: str) -> None:
+    """Every class must reach every part. Raises DataError."""
+    if len(counts) == 1 or counts.min() >= least:
+        return
+    rare = int(counts.argmin())
+    name = toml(classes[rare]) if classes else str(rare)
+    n_rows = f"{counts[rare]} row{'s' if counts[rare] > 1 else ''}"
+    raise DataError(
+        f"{where}: class {name} has {n_rows}, but stratifying needs {least}, {why}; add rows, merge the "
+        "class with another or take its rows out"
+    )
 
 
 def _listed(used: Array) -> str:

@@ -82,7 +82,7 @@ def infer_task(column: pa.Array | Array, declared: Task | None, where: str) -> t
         _, _, unread = cells.numbers(column, "plain")
         text = column[int(np.flatnonzero(unread)[0])].as_py()
         raise DataError(
-            f"{where} holds text such as {toml(str(text).strip())} in {int(unread.sum())} rows, where "
+            f"{where} holds text such as {toml(str(text).strip())} in {_rows(unread)}, where "
             'task = "regression" needs numbers; mend them or write task = "classification"'
         )
     if declared is None:
@@ -142,7 +142,7 @@ def encode(column: pa.Array | Array, task: Task, classes: tuple[str, ...], where
     )
     if bad.any():
         raise DataError(
-            f"{where} is no finite number of single precision in {int(bad.sum())} rows, first in "
+            f"{where} is no finite number of single precision in {_rows(bad)}, first in "
             f"row {int(np.flatnonzero(bad)[0]) + 1}; mend or drop those rows"
         )
     return numbers.astype(np.float32)
@@ -157,10 +157,14 @@ def _single(column: pa.Array, values: Array, textual: bool) -> bool:
 
 def _whole(column: pa.Array | Array, blank: Any, where: str) -> pa.Array | Array:
     if blank.any():
-        n = int(blank.sum())
-        raise DataError(f"{where} is blank in {n} row{'s' if n > 1 else ''} of {len(blank)}; drop those rows")
+        raise DataError(f"{where} is blank in {_rows(blank)} of {len(blank)}; drop those rows")
     return column
 
 
 def _some(names: list[str]) -> str:
     return ", ".join(names[:8]) + (", …" if len(names) > 8 else "")
+
+
+def _rows(mask: Any) -> str:
+    n = int(mask.sum())
+    return f"{n} row{'s' if n > 1 else ''}"

@@ -89,8 +89,8 @@ def shapes(
         height, width = (height - lost) // halved, (width - lost) // halved
         if min(height, width) < 1:
             raise InputError(
-                f'blocks = {blocks}, kernel = {kernel}, pooling = "{pooling}" and padding = "{padding}" leave '
-                f"nothing of an image of {inputs[0]} x {inputs[1]} in block {block + 1}; take fewer blocks"
+                f'blocks = {blocks}, kernel = {kernel}, pooling = "{pooling}" and padding = "{padding}" '
+                f"leave nothing of {inputs[0]} x {inputs[1]} places in block {block + 1}; take fewer blocks"
                 + (' or padding = "same"' if lost else "")
             )
         found.append((height, width, channels * 2**block))

@@ -17,8 +17,8 @@ def average(outputs: jax.Array, task: Task) -> jax.Array:
     """The outputs of S members [S, N, K] as those of one model [N, K].
 
     regression      the mean
-    classification  the logits of the mean of the probabilities: their logarithms, or, of the single logit of two
-                    classes, log p - log(1 - p)
+    classification  the logits of the mean of the probabilities: their logarithms, or, where two classes have
+                    a single logit, log p - log(1 - p)
     """
     if task == "regression":
         return outputs.mean(axis=0)
@@ -28,5 +28,5 @@ def average(outputs: jax.Array, task: Task) -> jax.Array:
 
 
 def _log_mean(log_p: jax.Array) -> jax.Array:
-    """log 1/S Σ p from log p [S, ...]."""
+    """The logarithm of 1/S Σ p, from log p [S, ...]."""
     return jax.nn.logsumexp(log_p, axis=0) - jnp.log(jnp.asarray(log_p.shape[0], log_p.dtype))

@@ -1,8 +1,8 @@
 """Recurrent networks over sequences.
 
     Elman  h_t = tanh(W x_t + U h_{t-1} + b)
-    LSTM   i, f, o = sigmoid(W x_t + U h_{t-1} + b) and g = tanh(W x_t + U h_{t-1} + b), each with its own W, U, b;
-           c_t = f ∘ c_{t-1} + i ∘ g;  h_t = o ∘ tanh(c_t)
+    LSTM   i, f, o = sigmoid(W x_t + U h_{t-1} + b),  g = tanh(W x_t + U h_{t-1} + b),  own W, U, b for each
+           c_t = f ∘ c_{t-1} + i ∘ g,  h_t = o ∘ tanh(c_t)
 
 The state starts at zero; the biases of f start at one, so that the cell starts by remembering. An affine
 output follows. Options of the recipe, static:
@@ -46,7 +46,7 @@ def steps_as_rows(
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
     """Every step a row: outputs [N T, K], y [N T] or [N T, K], weight [N T].
 
-    Of outputs [N, T, K], y [N, T] int32 codes or [N, T, K] float32, weight [N] of the sequences. A step has no
+    Of outputs [N, T, K], y [N, T] codes or [N, T, K] numbers, weight [N] of the sequences. A step has no
     target where y is a negative code or NaN; it gets weight zero and the target zero.
     """
     there = y >= 0 if jnp.issubdtype(y.dtype, jnp.integer) else ~jnp.isnan(y)
@@ -70,7 +70,7 @@ def _lstm(recurrent: jax.Array, state: State, drive: jax.Array) -> State:
 
 
 def _model(cell: Cell, gates: tuple[int, ...], parts: int, forget: bool) -> Model:
-    """A model around a cell: the leading axes of its weights, how many arrays its state has, whether it forgets."""
+    """A model around a cell: leading axes of its weights, arrays in its state, whether it can forget."""
 
     def init(recipe: Recipe, hyper: Hyperparameters, *, key: jax.Array) -> Params:
         """Layers cell (weight_input [(4,) H, F], weight_recurrent [(4,) H, H], bias [(4,) H]) and out."""

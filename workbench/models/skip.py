@@ -45,14 +45,16 @@ def _model(block: _Block) -> Model:
     def init(recipe: Recipe, hyper: Hyperparameters, *, key: jax.Array) -> Params:
         """Layers embed, hidden_00, hidden_01, …, out, which sort in the order of computation."""
         features, width = math.prod(recipe.inputs), (recipe.width, hyper.width)
-        keys = [jax.random.fold_in(key, i) for i in (0, OUT_STREAM)]
+        key_embed, key_blocks, key_out = (jax.random.fold_in(key, i) for i in (0, 1, OUT_STREAM))
+        keys = jax.vmap(lambda layer: jax.random.fold_in(key_blocks, layer))(jnp.arange(recipe.depth))
+        blocks = jax.vmap(lambda one: block.init(recipe, hyper, one))(keys)  # drawn at once: quick to compile
         return {
-            "embed": dense(recipe, hyper, width, (features, features), key=keys[0]),
+            "embed": dense(recipe, hyper, width, (features, features), key=key_embed),
             **{
-                _name(layer): block.init(recipe, hyper, jax.random.fold_in(key, layer + 1))
+                _name(layer): {name: leaf[layer] for name, leaf in blocks.items()}
                 for layer in range(recipe.depth)
             },
-            "out": dense(recipe, hyper, (recipe.outputs, recipe.outputs), width, key=keys[1]),
+            "out": dense(recipe, hyper, (recipe.outputs, recipe.outputs), width, key=key_out),
         }
 
     def apply(

@@ -17,7 +17,6 @@ __all__ = [
     "best_trial",
     "complete_trials",
     "metric_words",
-    "probabilities",
     "score_direction",
     "tally",
     "trial_score",
@@ -98,15 +97,3 @@ def axis_positions(axis: object, values: Sequence[Value | None]) -> Array:
 def axis_words(name: str) -> str:
     """A setting's key without its underscores."""
     return name.replace("_", " ")
-
-
-def probabilities(outputs: Array) -> Array:
-    """Class probabilities [N, K] in float64 from logits [N, K], or from one logit [N, 1] for two classes.
-
-    A single logit z gives (1 - g(z), g(z)) with g the logistic function; more go through softmax.
-    """
-    logits = np.asarray(outputs, dtype=np.float64).reshape(len(outputs), -1)
-    if logits.shape[1] == 1:
-        logits = np.concatenate([np.zeros_like(logits), logits], axis=1)
-    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return np.asarray(powers / powers.sum(axis=1, keepdims=True))

@@ -12,7 +12,7 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator
 
-from workbench.plots.facts import probabilities
+from workbench.intervals import proportion_interval
 from workbench.plots.style import (
     BLUE,
     FAINT,
@@ -27,6 +27,7 @@ from workbench.plots.style import (
     plain_ticks,
     shorten,
 )
+from workbench.predictor import probabilities
 from workbench.types import Array, Outcome
 
 __all__ = ["calibration", "confusion_counts", "confusion_matrix", "reliability", "residuals"]
@@ -38,7 +39,6 @@ _MOST_CLASSES = 24  # beyond, counts would not be readable and only shades are d
 _MOST_DOTS = 4000
 _MOST_OUTPUTS = 4
 _BINS = 10
-_Z = 1.959963984540054  # the normal distribution's 97.5 % quantile
 
 
 @drawn
@@ -125,11 +125,12 @@ def calibration(outcome: Outcome) -> Figure:
     axes = panel(figure, 0.55, 1.25, 0.25, 0.8)
     axes.plot([0, 1], [0, 1], color=FAINT, lw=1)
     axes.text(0.98, 0.05, "grey: as often right as sure", ha="right", color=MUTED, transform=axes.transAxes)
-    low, high = _wilson(found, counts)
+    ends = [proportion_interval(round(share * n), n) for share, n in zip(found, counts.tolist(), strict=True)]
+    low, high = np.array(ends).reshape(-1, 2).T
     axes.errorbar(
         stated,
         found,
-        [found - low, high - found],
+        np.maximum([found - low, high - found], 0.0),  # an end that is a share itself may miss it by rounding
         fmt="o-",
         ms=4.5,
         lw=1.2,
@@ -190,12 +191,6 @@ def _confidence(outcome: Outcome) -> tuple[Array, Array, tuple[str, str]]:
         chances.argmax(axis=1) == targets,
         ("stated probability of the predicted class", "the prediction is right"),
     )
-
-
-def _wilson(share: Array, counts: Array) -> tuple[Array, Array]:
-    center = (share + _Z**2 / (2 * counts)) / (1 + _Z**2 / counts)
-    half = _Z / (1 + _Z**2 / counts) * np.sqrt(share * (1 - share) / counts + _Z**2 / (4 * counts**2))
-    return np.minimum(center - half, share), np.maximum(center + half, share)
 
 
 def _scatter(figure: Figure, bottom: float, top: float, actual: Array, predicted: Array) -> None:

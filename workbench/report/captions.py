@@ -7,14 +7,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from workbench.plots.facts import axis_words, best_trial, metric_words, probabilities, tally, trial_score
+from workbench.plots.facts import axis_words, best_trial, metric_words, tally, trial_score
 from workbench.plots.style import number
+from workbench.predictor import probabilities
 from workbench.types import Outcome
 
 __all__ = ["WIDE_FIGURES", "Caption", "caption"]
 
 #: Pictures that take the page's whole width.
-WIDE_FIGURES = frozenset({"parallel_coordinates", "residuals", "slices"})
+WIDE_FIGURES = frozenset({"loss_surface", "network", "parallel_coordinates", "residuals", "slices"})
 
 
 class Caption(NamedTuple):
@@ -107,6 +108,68 @@ def _residuals(outcome: Outcome) -> Caption:
     )
 
 
+def _decision_boundary(outcome: Outcome) -> Caption:
+    return Caption(
+        "What the delivered model predicts over the two features, and how surely. No test row is drawn.",
+        f"Map of the predicted class of {len(outcome.classes)} over two features, with its rows.",
+    )
+
+
+def _fitted_curve(outcome: Outcome) -> Caption:
+    return Caption(
+        "What the delivered model predicts along its one feature. No test row is drawn.",
+        f"Line of predicted {outcome.data.get('target', 'target')} over a scatter plot of the rows.",
+    )
+
+
+def _cost_bowl(outcome: Outcome) -> Caption:
+    return Caption(
+        "The loss over weight and bias, on the scale that was trained on, and the way that gradient descent "
+        "took. A penalty on the weights, where there is one, is not part of the ground but pulls the way.",
+        "Contours of the training loss over weight and bias with the path of training from start to end.",
+    )
+
+
+def _network(outcome: Outcome) -> Caption:
+    del outcome
+    return Caption(
+        "The numbers are those that the net computes with: features after scaling, outputs before they are "
+        "turned into probabilities or units. Vermilion is positive, blue negative, each relative to the "
+        "largest number of its layer. A weight's gradient is the error of the neuron it leads to times the "
+        "activity it carries: only active neurons get the blame.",
+        "Diagram of the net with the activity of every neuron on one row, and beside it their errors.",
+    )
+
+
+def _filters(outcome: Outcome) -> Caption:
+    del outcome
+    return Caption(
+        "The weights between the image and the first layer, laid out as the image is. A unit answers most to "
+        "an image that is bright where its weights are vermilion and dark where they are blue.",
+        "Small pictures of the weights that the first layer gives to the pixels.",
+    )
+
+
+def _loss_surface(outcome: Outcome) -> Caption:
+    family = str(outcome.selection.settings.get("family", "model")) if outcome.selection else "model"
+    return Caption(
+        "Left, the delivered model in the middle of a random plane through its weights; right, the same for "
+        "a model without hidden layers, whose loss is convex. Directions are normalized by filter (Li et al. "
+        "2018). Where a surface bends down it is not convex; one that does not may do so beyond this plane.",
+        f"Contours of the training loss around the {family} and around a model without hidden layers.",
+    )
+
+
+def _activations(outcome: Outcome) -> Caption:
+    axis = outcome.axes.get("activation")
+    names = ", ".join(axis_words(str(name)) for name in getattr(axis, "choices", ()))
+    return Caption(
+        "The activations that were searched, the chosen one in bold. Where the derivative is near zero, no "
+        "error passes back and nothing is learned.",
+        f"Line charts of activation functions with their derivatives: {names}.",
+    )
+
+
 def _importances(importances: Mapping[str, float]) -> Caption:
     ranked = sorted(importances.items(), key=lambda item: -item[1])
     return Caption(
@@ -116,9 +179,16 @@ def _importances(importances: Mapping[str, float]) -> Caption:
 
 
 _CAPTIONS: dict[str, Callable[[Outcome], Caption]] = {
+    "activations": _activations,
     "calibration": _calibration,
     "confusion_matrix": _confusion_matrix,
+    "cost_bowl": _cost_bowl,
+    "decision_boundary": _decision_boundary,
+    "filters": _filters,
+    "fitted_curve": _fitted_curve,
     "learning_curves": _learning_curves,
+    "loss_surface": _loss_surface,
+    "network": _network,
     "parallel_coordinates": _parallel_coordinates,
     "residuals": _residuals,
     "search_history": _search_history,

@@ -20,7 +20,6 @@ from workbench.types import Outcome, TestScore
 __all__ = [
     "answer",
     "comparison",
-    "duration",
     "gain",
     "percent",
     "seeds",
@@ -149,14 +148,6 @@ def selection_rule(outcome: Outcome) -> str:
         f"best validation {metric_words(outcome)} ({score_direction(outcome)}) among "
         f"{len(complete_trials(outcome)):,} complete trials; pruned and diverged ones cannot be chosen"
     )
-
-
-def duration(seconds: float) -> str:
-    """Seconds as a person says them: 24.6 s, 3 min 12 s, 1 h 4 min."""
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
 
 
 def percent(share: float) -> str:

@@ -6,12 +6,13 @@ The checklist asks what the reproducibility checklist of Pineau et al. (JMLR 22,
 from __future__ import annotations
 
 from typing import NamedTuple
-from urllib.parse import urlsplit, urlunsplit
 
 from workbench.plots.facts import axis_words, complete_trials, tally, trial_score
 from workbench.plots.style import number
-from workbench.report.sentences import duration, percent, selection_rule
+from workbench.report.sentences import percent, selection_rule
 from workbench.types import Axis, Choice, Outcome
+from workbench.urls import redact
+from workbench.wording import duration
 
 __all__ = ["Check", "Setting", "best_trials", "checklist", "data_rows", "environment_rows", "settings_rows"]
 
@@ -74,7 +75,7 @@ def environment_rows(outcome: Outcome) -> list[tuple[str, str]]:
     rows = [(axis_words(key), value) for key, value in outcome.environment.items()]
     rows += [(f"time, {axis_words(part)}", duration(seconds)) for part, seconds in outcome.seconds.items()]
     rows.append(("compiled programs", str(outcome.programs)))
-    rows += [(f"MLflow {axis_words(key)}", _without_password(value)) for key, value in outcome.mlflow.items()]
+    rows += [(f"MLflow {axis_words(key)}", redact(value)) for key, value in outcome.mlflow.items()]
     return rows
 
 
@@ -132,11 +133,3 @@ def _axis(axis: Axis) -> str:
 
 def _both(*parts: str | int | float | None) -> str:
     return ", ".join(number(part) for part in parts if part not in (None, ""))
-
-
-def _without_password(address: str) -> str:
-    """A server's address may hold a user's name and password; a report is made to be passed on."""
-    parts = urlsplit(address)
-    return (
-        urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2])) if "@" in parts.netloc else address
-    )

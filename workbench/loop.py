@@ -1,4 +1,4 @@
-"""The loop: ask, train, tell. What has happened is committed before anybody hears of it, and is replayed on resume.
+"""The loop: ask, train, tell. What has happened is committed before anybody hears of it, and replayed later.
 
 Two kinds of event decide everything that follows: an `ask` (which parameters were drawn) and a `launch`
 (how its lanes came out). Replaying them brings the scheduler to the state in which the search was left; a
@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -27,10 +26,10 @@ from workbench.codec import (
     encode_trial,
 )
 from workbench.engine import Engine, Trained
-from workbench.recipe import Hyperparameters
 from workbench.scheduler import Ask, Judged, LaneReport, Launch, Scheduler
-from workbench.space import Problem, Program, Variant
-from workbench.types import Curves, Settings, TrialRecord, Value
+from workbench.space import Problem, Variant
+from workbench.trial import Trial, advance, finish
+from workbench.types import Settings, TrialRecord, Value
 
 __all__ = ["Event", "Known", "Round", "Search"]
 
@@ -54,22 +53,6 @@ class Round(NamedTuple):
     rung: int  # 1-based
     epochs: int  # behind its lanes
     replayed: bool
-
-
-@dataclass
-class _Trial:
-    """A trial between its ask and its end."""
-
-    number: int
-    params: Mapping[str, Value]
-    values: Mapping[str, Value]
-    program: Program
-    hyper: Hyperparameters
-    curves: list[Curves] = field(default_factory=list)
-    rungs: dict[int, float] = field(default_factory=dict)
-    seconds: float = 0.0
-    best_epoch: int = 0
-    lane: Any = None  # None before its first launch, or when it must be fetched from a checkpoint
 
 
 class Search:
@@ -102,7 +85,7 @@ class Search:
         self._axes = space.axes(settings)
         self._scheduler, self._engine, self._suggest = scheduler, engine, suggest
         self._commit, self._store, self._recorded = commit, store, recorded
-        self._alive: dict[int, _Trial] = {}
+        self._alive: dict[int, Trial] = {}
         self._history: dict[int, Known] = {}
 
     def rounds(self) -> Iterator[Round]:
@@ -137,7 +120,7 @@ class Search:
             problem = self._problems(space.variant(values))
             program = space.program(self._settings, values, problem, self._metric)
             hyper = space.hyperparameters(program.recipe, values, problem, number)
-            self._alive[number] = _Trial(number, params, values, program, hyper)
+            self._alive[number] = Trial(number, params, values, program, hyper)
             self._history[number] = Known(number, params, "running", None, {})
             self._scheduler.add([(number, program)])
 
@@ -147,13 +130,13 @@ class Search:
         began = time.perf_counter()
         trials = [self._alive[number] for number in launch.trials]
         trained = self._train(launch, trials)
-        share = (time.perf_counter() - began) / len(trials)
+        share, ended = (time.perf_counter() - began) / len(trials), time.time()
         reports = [LaneReport(lane.status, lane.score) for lane in trained]
         judged = self._scheduler.judge(launch, reports)
         for trial, lane in zip(trials, trained, strict=True):
-            _advance(trial, launch.last, lane.curves, lane.score, lane.best_epoch, share)
+            advance(trial, launch.last, lane.curves, lane.score, lane.best_epoch, share)
             trial.lane = lane.lane
-        finished = self._judged(judged, reports)
+        finished = self._judged(judged, reports, ended)
         going = [trial for trial, verdict in zip(trials, judged, strict=True) if verdict.state is None]
         blocks = self._blocks(launch, trials, trained, judged)
         self._store.put({trial.number: trial.lane for trial in going})
@@ -162,6 +145,7 @@ class Search:
             "rung": launch.rung,
             "trials": list(launch.trials),
             "seconds": share,
+            "finished": ended,
             "blocks": {str(number): encode_array(values) for number, values in blocks.items()},
             "reports": [
                 {
@@ -177,7 +161,7 @@ class Search:
         self._store.drop(record.number for record in finished)
         return Round(tuple(finished), launch.rung + 1, launch.last, replayed=False)
 
-    def _train(self, launch: Launch, trials: Sequence[_Trial]) -> list[Trained]:
+    def _train(self, launch: Launch, trials: Sequence[Trial]) -> list[Trained]:
         program, width = trials[0].program, self._scheduler.width(launch)
         hypers = [trial.hyper for trial in trials]
         lanes = None
@@ -187,7 +171,7 @@ class Search:
             program.recipe, program.variant, width, hypers, lanes, first=launch.first, last=launch.last
         )
 
-    def _recover(self, trial: _Trial, epochs: int, width: int) -> Any:
+    def _recover(self, trial: Trial, epochs: int, width: int) -> Any:
         """The lane as it was after `epochs`: from its checkpoint, or trained again, which gives the same."""
         recipe, variant = trial.program.recipe, trial.program.variant
         saved = self._store.get(trial.number, self._engine.template(recipe, trial.hyper), epochs)
@@ -196,7 +180,7 @@ class Search:
         return self._engine.run(recipe, variant, width, [trial.hyper], None, first=0, last=epochs)[0].lane
 
     def _blocks(
-        self, launch: Launch, trials: Sequence[_Trial], trained: Sequence[Trained], judged: Sequence[Judged]
+        self, launch: Launch, trials: Sequence[Trial], trained: Sequence[Trained], judged: Sequence[Judged]
     ) -> dict[int, np.ndarray]:
         """The block scores of the trials that this launch completes."""
         done = [i for i, verdict in enumerate(judged) if verdict.state == "complete"]
@@ -209,7 +193,9 @@ class Search:
         self.blocks |= blocks
         return blocks
 
-    def _judged(self, judged: Sequence[Judged], reports: Sequence[LaneReport]) -> list[TrialRecord]:
+    def _judged(
+        self, judged: Sequence[Judged], reports: Sequence[LaneReport], ended: float
+    ) -> list[TrialRecord]:
         finished = []
         for verdict, report in zip(judged, reports, strict=True):
             trial = self._alive[verdict.trial]
@@ -218,7 +204,7 @@ class Search:
             rungs = {} if verdict.reason == "diverged" else dict(trial.rungs)
             self._history[trial.number] = Known(trial.number, trial.params, state, value, rungs)
             if verdict.state is not None and verdict.reason is not None:
-                record = _finish(trial, verdict, report)
+                record = finish(trial, verdict, report.score, ended)
                 self.trials[trial.number] = record
                 finished.append(record)
                 del self._alive[trial.number]
@@ -232,41 +218,11 @@ class Search:
         elif event["kind"] == "launch":
             trials = [self._alive[number] for number in event["trials"]]
             launch = self._scheduler.take(trials[0].program, event["rung"], event["trials"])
-            reports = [LaneReport(report["status"], decode_number(report["score"])) for report in event["reports"]]
+            reports = [LaneReport(lane["status"], decode_number(lane["score"])) for lane in event["reports"]]
             judged = self._scheduler.judge(launch, reports)
             for trial, report, lane in zip(trials, reports, event["reports"], strict=True):
                 curves = decode_curves(lane["curves"])
-                _advance(trial, launch.last, curves, report.score, lane["best_epoch"], event["seconds"])
-            finished = self._judged(judged, reports)
+                advance(trial, launch.last, curves, report.score, lane["best_epoch"], event["seconds"])
+            finished = self._judged(judged, reports, event.get("finished", 0.0))
             self.blocks |= {int(number): decode_array(text) for number, text in event["blocks"].items()}
             yield Round(tuple(finished), launch.rung + 1, launch.last, replayed=True)
-
-
-def _advance(
-    trial: _Trial, last: int, curves: Curves, score: float | None, best_epoch: int, seconds: float
-) -> None:
-    trial.curves.append(curves)
-    trial.seconds += seconds
-    trial.best_epoch = best_epoch
-    if score is not None:
-        trial.rungs[last] = score
-
-
-def _finish(trial: _Trial, verdict: Judged, report: LaneReport) -> TrialRecord:
-    curves = Curves(*(np.concatenate(parts) for parts in zip(*trial.curves, strict=True)))
-    assert verdict.state is not None
-    assert verdict.reason is not None
-    return TrialRecord(
-        number=trial.number,
-        params=trial.params,
-        state=verdict.state,
-        reason=verdict.reason,
-        value=None if verdict.reason == "diverged" else report.score,
-        epochs=len(curves.train_loss),
-        best_epoch=trial.best_epoch,
-        curves=curves,
-        seed=int(trial.hyper.seed),
-        recipe=trial.program.id,
-        seconds=trial.seconds,
-        rungs=dict(trial.rungs),
-    )

@@ -1,0 +1,91 @@
+"""Servers of the tests' own: a PostgreSQL for the whole session, a fresh database in it for each test."""
+
+from __future__ import annotations
+
+import gc
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+__all__ = ["LEFT_OPEN", "PASSWORD", "database", "free_port", "postgres", "wait"]
+
+#: Of the server's only user; must stand in no error and in no record.
+PASSWORD = "s3cret-word"
+#: Optuna and MLflow leave connections to the garbage collector, and psycopg warns of that. Ours are closed.
+LEFT_OPEN = pytest.mark.filterwarnings("ignore:<psycopg.Connection:ResourceWarning")
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[str]:
+    """A server with a password: its address without a database. Skips where programs or driver lack."""
+    pytest.importorskip("psycopg", reason="psycopg is not installed: pip install 'workbench[postgres]'")
+    found = [shutil.which("initdb"), *map(str, sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb")))]
+    initdb = next((path for path in found if path), None)
+    if initdb is None:
+        pytest.skip("no PostgreSQL server programs (initdb) on this machine")
+    user = "postgres" if os.geteuid() == 0 else None  # it refuses to run as root
+    # Not below pytest's folder, which is nobody else's to enter.
+    with tempfile.TemporaryDirectory(prefix="postgres-", ignore_cleanup_errors=True) as made:
+        folder, port = Path(made), free_port()
+        password = folder / "password"
+        password.write_text(PASSWORD)
+        if user is not None:
+            try:
+                for path in (folder, password):
+                    shutil.chown(path, user)
+            except LookupError:
+                pytest.skip(f"running as root, and there is no user {user} to run the server as")
+        programs, data = Path(initdb).resolve().parent, folder / "data"
+        options = ["-U", "me", "-A", "scram-sha-256", f"--pwfile={password}", "--no-sync"]
+        made_by = [programs / "initdb", "-D", data, *options]
+        subprocess.run(made_by, user=user, cwd="/", check=True, capture_output=True)
+        listen = ["-h", "127.0.0.1", "-p", str(port), "-k", folder, "-F"]
+        server = subprocess.Popen(
+            [programs / "postgres", "-D", data, *listen], user=user, cwd="/", stderr=subprocess.DEVNULL
+        )
+        try:
+            ready = [programs / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(port)]
+            wait(lambda: subprocess.run(ready, check=False).returncode == 0)
+            yield f"postgresql://me:{PASSWORD}@127.0.0.1:{port}"
+        finally:
+            server.send_signal(signal.SIGINT)  # ends it at once, whoever is still connected
+            server.wait(timeout=30)
+
+
+@pytest.fixture
+def database(postgres: str) -> Iterator[str]:
+    """The address of an empty database, which is gone after the test."""
+    import sqlalchemy as sa
+
+    name = f"test_{time.monotonic_ns()}"
+    engine = sa.create_engine(f"{postgres}/postgres", isolation_level="AUTOCOMMIT", poolclass=sa.NullPool)
+    with engine.connect() as connection:
+        connection.exec_driver_sql(f"CREATE DATABASE {name}")
+    yield f"{postgres}/{name}"
+    gc.collect()  # what was left open is warned of here, not in a later test
+    with engine.connect() as connection:
+        connection.exec_driver_sql(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def free_port() -> int:
+    """A port on which nobody listens."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
+
+
+def wait(condition: Callable[[], bool], seconds: float = 30.0) -> None:
+    """Return when it holds; fail after so many seconds."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.02)

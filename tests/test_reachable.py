@@ -1,0 +1,57 @@
+"""Whether a store answers: a sentence in a few seconds, whatever stands at the address."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.servers import free_port
+from workbench.errors import StoreError
+from workbench.reachable import check_reachable
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("./mlruns", "sqlite:///FILE"),
+        ("file:///tmp/mlruns", "sqlite:///FILE"),
+        ("databricks", "sqlite:///FILE"),
+        ("http://", "names no host"),
+        ("http://me:s3cret@127.0.0.1:{port}", "does not answer"),
+        ("http://127.0.0.1:x", "does not answer"),
+        ("http://no-such-host.invalid", "does not answer"),
+        ("postgresql+nodriver://me:s3cret@h/d", "not a database address"),
+        ("mysql+pymysql://me:s3cret@h/d", "its driver is missing (pymysql)"),
+        ("sqlite://", "names no file"),
+        ("sqlite:///{tmp}/text.db", "no SQLite database"),
+        ("sqlite:///{tmp}/text.db/below/mlflow.db", "cannot be written"),
+        ("sqlite:////proc/nowhere/mlflow.db", "cannot be written"),
+    ],
+)
+def test_an_address_that_cannot_be_used_is_a_sentence(url: str, words: str, tmp_path: Path) -> None:
+    (tmp_path / "text.db").write_text("not a database at all")
+    _refused(url.format(port=free_port(), tmp=tmp_path), words)
+
+
+def test_a_database_server_that_does_not_answer_is_a_sentence() -> None:
+    pytest.importorskip("psycopg")
+    _refused(f"postgresql://me:s3cret@127.0.0.1:{free_port()}/d", "does not answer (connection")
+
+
+def test_a_store_that_can_be_made_is_reachable(tmp_path: Path) -> None:
+    (tmp_path / "empty.db").touch()
+    check_reachable(f"sqlite:///{tmp_path}/empty.db")
+    check_reachable(f"sqlite:///{tmp_path}/new/home/mlflow.db")
+    assert not (tmp_path / "new").exists()
+
+
+def _refused(url: str, words: str) -> None:
+    began = time.perf_counter()
+    with pytest.raises(StoreError, match=r"^storage '") as error:
+        check_reachable(url, "storage", timeout=1.0)
+    assert time.perf_counter() - began < 5.0
+    assert words in str(error.value)
+    assert "\n" not in str(error.value)
+    assert "s3cret" not in str(error.value)

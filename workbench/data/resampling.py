@@ -1,0 +1,80 @@
+"""Other divisions of the same development rows: k folds, and another hold-out for another seed.
+
+Test rows are not among development rows, so they stay where they are, and so does their seal. What the study
+says of classes, `group` and `time` holds here as in the first division.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from workbench.data import fingerprints
+from workbench.data.dataset import Dataset
+from workbench.data.splits import folds, split_rows
+from workbench.errors import DataError
+from workbench.types import Array, Split
+from workbench.wording import toml
+
+__all__ = ["cross_validation", "reshuffled"]
+
+
+def cross_validation(dataset: Dataset, k: int, seed: int) -> tuple[Dataset, ...]:
+    """As many datasets as folds, which differ in their training and validation rows; see `splits.folds`.
+
+    Raises DataError if rows, classes or groups do not suffice.
+    """
+    pairs = folds(
+        *_targets(dataset),
+        k,
+        seed,
+        stratify=dataset.task == "classification",
+        group=dataset.group,
+        time=dataset.time,
+        classes=dataset.classes,
+        where=dataset.name,
+    )
+    return tuple(_divided(dataset, train, validation) for train, validation in pairs)
+
+
+def reshuffled(dataset: Dataset, seed: int) -> Dataset:
+    """As many validation rows as before, others for each seed; with groups, as nearly as these allow.
+
+    Raises DataError if rows are divided by time, where the last ones validate and there is no other way.
+    """
+    if dataset.time is not None:
+        raise DataError(
+            f"{dataset.name}: rows divided by [data] time = {toml(dataset.spec.time)} cannot be shuffled, "
+            "since later ones would train and earlier ones validate; use folds"
+        )
+    share = len(dataset.validation) / len(dataset.target)
+    codes, n = _targets(dataset)
+    train, validation, _ = split_rows(
+        codes,
+        n,
+        Split(1.0 - share, share, 0.0),
+        seed,
+        stratify=dataset.task == "classification",
+        group=dataset.group,
+        classes=dataset.classes,
+        where=dataset.name,
+    )
+    return _divided(dataset, train, validation)
+
+
+def _targets(dataset: Dataset) -> tuple[Array | None, int]:
+    return dataset.target if dataset.task == "classification" else None, len(dataset.target)
+
+
+def _divided(dataset: Dataset, train: Array, validation: Array) -> Dataset:
+    """The same rows under another division. Raises DataError if training rows have one class only."""
+    if dataset.task == "classification":
+        present = np.unique(dataset.target[train])
+        if len(present) < 2:
+            name = toml(dataset.classes[present[0]])
+            raise DataError(
+                f"{dataset.name}: all training rows of a fold are of class {name}; take fewer folds"
+            )
+    rows = dataset.rows, dataset.target, train, validation, dataset.classes
+    return replace(dataset, train=train, validation=validation, fingerprint=fingerprints.of_rows(*rows))

@@ -1,0 +1,108 @@
+"""A loaded model: raw rows in, as they stand in the user's file; out come predictions in the user's units."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache, partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from workbench.recipe import Hyperparameters, Recipe
+from workbench.types import Array, Task
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from workbench.data.preprocess import Preprocessor
+
+__all__ = ["Predictor", "probabilities"]
+
+#: Rows in one call of the compiled program; the last call is padded, so nothing compiles twice.
+CHUNK = 256
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """A loaded model. Call `predict`."""
+
+    recipe: Recipe
+    hyper: Hyperparameters
+    params: Any  # nested dict of arrays, as the model's `init` makes it
+    preprocessor: Preprocessor
+    task: Task
+    classes: tuple[str | int, ...]  # empty for regression
+    threshold: float  # of two classes, the second is said above this probability
+    shift: Array  # [K]
+    scale: Array  # [K]
+    columns: tuple[str, ...]  # of the table that `predict` gives
+
+    def predict(self, rows: pd.DataFrame | Array | Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+        """Predictions for raw rows, one row each, under the index of `rows` if it is a table.
+
+        Regression gives `prediction` in the units of the data. Classification gives `prediction`, the label,
+        and `probability_<label>` for every class.
+
+        Raises DataError if the rows lack a column or hold what the model cannot read.
+        """
+        import pandas as pd
+
+        table = pd.DataFrame(list(rows)) if isinstance(rows, list | tuple) else rows
+        index = table.index if isinstance(table, pd.DataFrame) else None
+        if not len(table):
+            return pd.DataFrame({column: [] for column in self.columns})
+        outputs = self.estimates(np.asarray(self.preprocessor.transform(table), dtype=np.float32))
+        if self.task == "regression":
+            return pd.DataFrame(outputs, columns=list(self.columns), index=index)
+        probability = probabilities(outputs)
+        codes = probability.argmax(axis=1)
+        if len(self.classes) == 2:  # compared as `metrics.predictions` compares, to the last bit
+            logit = outputs[:, -1] - (outputs[:, 0] if outputs.shape[1] == 2 else np.float32(0.0))
+            codes = (logit > np.float32(np.log(self.threshold / (1.0 - self.threshold)))).astype(np.int64)
+        frame = pd.DataFrame(probability, columns=list(self.columns[1:]), index=index)
+        frame.insert(0, self.columns[0], [self.classes[code] for code in codes])
+        return frame
+
+    def estimates(self, x: Array) -> Array:
+        """For prepared rows: logits [N, K] float32, or numbers [N, K] float64 in the units of the data."""
+        estimates = self.outputs(x)
+        if self.task == "regression":
+            estimates = estimates.astype(np.float64) * self.scale + self.shift
+        return estimates
+
+    def outputs(self, x: Array) -> Array:
+        """What the model gives for prepared rows: x [N, *F] float32 -> [N, K] float32."""
+        parts = []
+        for first in range(0, len(x), CHUNK):
+            part = x[first : first + CHUNK]
+            padded = np.zeros((CHUNK, *part.shape[1:]), np.float32)
+            padded[: len(part)] = part
+            parts.append(np.asarray(_program()(self.recipe, self.hyper, self.params, padded))[: len(part)])
+        return np.concatenate(parts)
+
+
+def probabilities(outputs: Array) -> Array:
+    """Logits [N, K] -> [N, C] float64, rows summing to one. A single logit speaks for the second class."""
+    z = outputs.astype(np.float64)
+    if z.shape[1] == 1:
+        z = np.concatenate([np.zeros_like(z), z], axis=1)
+    e = np.exp(z - z.max(axis=1, keepdims=True))
+    total: Array = e / e.sum(axis=1, keepdims=True)
+    return total
+
+
+@cache
+def _program() -> Any:
+    """One compiled program for every predictor of a recipe; made on first use, since it needs jax."""
+    import jax
+
+    from workbench.models import MODELS
+
+    @partial(jax.jit, static_argnums=0)
+    def apply(recipe: Recipe, hyper: Hyperparameters, params: Any, x: jax.Array) -> jax.Array:
+        model = MODELS[recipe.family]
+        outputs: jax.Array = jax.vmap(lambda row: model.apply(recipe, hyper, params, row, key=None))(x)
+        return outputs
+
+    return apply

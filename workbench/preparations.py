@@ -1,0 +1,39 @@
+"""The variants of the data that the trials of a study train on, each prepared once, when it is asked for."""
+
+from __future__ import annotations
+
+from workbench import data
+from workbench.data import Dataset
+from workbench.data.preprocess import Preprocessor
+from workbench.space import Problem, Variant
+from workbench.types import Fold
+
+__all__ = ["Preparations"]
+
+
+class Preparations:
+    """Development rows as programs take them. It never sees a test row."""
+
+    def __init__(self, dataset: Dataset) -> None:
+        self._dataset = dataset
+        self._known: dict[Variant, tuple[Fold, Preprocessor]] = {}
+
+    def fold(self, variant: Variant) -> Fold:
+        """The arrays. Raises DataError if the data cannot be prepared so."""
+        return self._prepared(variant)[0]
+
+    def preprocessor(self, variant: Variant) -> Preprocessor:
+        """What the arrays went through, fitted on training rows."""
+        return self._prepared(variant)[1]
+
+    def problem(self, variant: Variant) -> Problem:
+        """What a program must know of the arrays."""
+        x, y = self.fold(variant).train.x, self.fold(variant).train.y
+        targets = 1 if y.ndim == 1 else y.shape[1]
+        masked = self.preprocessor(variant).padded
+        return Problem(self._dataset.task, x.shape[1:], len(self._dataset.classes), targets, len(x), masked)
+
+    def _prepared(self, variant: Variant) -> tuple[Fold, Preprocessor]:
+        if variant not in self._known:
+            self._known[variant] = data.prepare(self._dataset, **variant._asdict())
+        return self._known[variant]

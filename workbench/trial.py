@@ -1,0 +1,65 @@
+"""A trial between its ask and its end: what its launches have brought, and the record that it becomes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from workbench.recipe import Hyperparameters
+from workbench.scheduler import Judged
+from workbench.space import Program
+from workbench.types import Curves, TrialRecord, Value
+
+__all__ = ["Trial", "advance", "finish"]
+
+
+@dataclass
+class Trial:
+    """A trial that was asked for and has not ended."""
+
+    number: int
+    params: Mapping[str, Value]
+    values: Mapping[str, Value]
+    program: Program
+    hyper: Hyperparameters
+    curves: list[Curves] = field(default_factory=list)
+    rungs: dict[int, float] = field(default_factory=dict)
+    seconds: float = 0.0
+    best_epoch: int = 0
+    lane: Any = None  # None before its first launch, or when it must be fetched from a checkpoint
+
+
+def advance(
+    trial: Trial, last: int, curves: Curves, score: float | None, best_epoch: int, seconds: float
+) -> None:
+    """Add what a launch has brought: curves of its epochs, the score after epoch `last`, share of time."""
+    trial.curves.append(curves)
+    trial.seconds += seconds
+    trial.best_epoch = best_epoch
+    if score is not None:
+        trial.rungs[last] = score
+
+
+def finish(trial: Trial, verdict: Judged, score: float | None, at: float) -> TrialRecord:
+    """The record of a trial that has ended `at` so many seconds since 1970."""
+    curves = Curves(*(np.concatenate(parts) for parts in zip(*trial.curves, strict=True)))
+    assert verdict.state is not None
+    assert verdict.reason is not None
+    return TrialRecord(
+        number=trial.number,
+        params=trial.params,
+        state=verdict.state,
+        reason=verdict.reason,
+        value=None if verdict.reason == "diverged" else score,
+        epochs=len(curves.train_loss),
+        best_epoch=trial.best_epoch,
+        curves=curves,
+        seed=int(trial.hyper.seed),
+        recipe=trial.program.id,
+        seconds=trial.seconds,
+        rungs=dict(trial.rungs),
+        finished=at,
+    )

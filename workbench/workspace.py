@@ -1,0 +1,100 @@
+"""What a study works with: data, journal and engine.
+
+They are opened in this order: the study is held against its data and against what is recorded of it, the
+places are prepared, the journal is locked. Nothing is written before everything is known to be right.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from workbench import data
+from workbench.data import Dataset, SealedTest
+from workbench.engine import Engine, configure, widths
+from workbench.errors import DataError
+from workbench.outcomes import write_text
+from workbench.places import Places, prepare
+from workbench.preparations import Preparations
+from workbench.spool import Spool
+from workbench.spool import read as read_journal
+from workbench.study import Study
+from workbench.study_checks import check_fit, metric_of
+
+__all__ = ["Workspace", "enter"]
+
+
+class Workspace(NamedTuple):
+    """Made by `enter`; whoever has it closes the journal."""
+
+    folder: Path
+    journal: Spool
+    dataset: Dataset
+    sealed: SealedTest
+    preparations: Preparations
+    metric: str
+    engine: Engine
+    epochs: int
+    widths: tuple[int, ...]  # of populations, as they were measured when the study began
+
+
+def enter(study: Study, places: Places, note: Callable[[str], None]) -> Workspace:
+    """Open everything. Raises InputError: DataError, StudyError or StoreError."""
+    folder = places.study(study.id)
+    dataset, sealed = _data(study, folder / "journal")
+    prepare(places)
+    journal = Spool(folder / "journal")
+    try:
+        write_text(folder / "study.toml", study.text)
+        for remark in dataset.notes:
+            note(remark)
+        configure(places.home / "cache" / "jax")
+        preparations, epochs = Preparations(dataset), int(str(study.settings["epochs"]))
+        engine = Engine(preparations.fold, capacity=epochs, seed=study.seed)
+        begun = _begin(study, journal, dataset, sealed, engine)
+    except BaseException:
+        journal.close()
+        raise
+    return Workspace(
+        folder=folder,
+        journal=journal,
+        dataset=dataset,
+        sealed=sealed,
+        preparations=preparations,
+        metric=metric_of(study, dataset.task),
+        engine=engine,
+        epochs=epochs,
+        widths=tuple(begun["widths"]),
+    )
+
+
+def _data(study: Study, journal: Path) -> tuple[Dataset, SealedTest]:
+    known = next((record for record in read_journal(journal) if record["kind"] == "study"), None)
+    dataset, sealed = data.load(study.data, None if known is None else SealedTest(**known["seal"]))
+    classes, shape = len(dataset.classes), dataset.input_shape
+    check_fit(study, dataset.task, classes, shape, train_rows=len(dataset.train))
+    if known is not None and known["data"] != dataset.fingerprint:
+        raise DataError(
+            f"{study.data.source}: its rows have changed since study {study.id} began; bring the old file "
+            "back, or give the study a new name"
+        )
+    return dataset, sealed
+
+
+def _begin(
+    study: Study, journal: Spool, dataset: Dataset, sealed: SealedTest, engine: Engine
+) -> Mapping[str, Any]:
+    """What was decided when the study began, which every later session keeps to."""
+    for record in journal.of_kind("study"):
+        return record
+    begun = {
+        "kind": "study",
+        "id": study.id,
+        "data": dataset.fingerprint,
+        "seal": asdict(sealed),
+        "widths": list(widths(engine)),
+    }
+    journal.append([begun])
+    return begun
