@@ -1,4 +1,4 @@
-"""A small model trained as a study would deliver it, with everything that a report is drawn from."""
+"""A small model as a study would deliver it, with everything that a report is drawn from."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ import numpy as np
 import pandas as pd
 
 from tests import outcomes
+from tests.families import scattered
 from tests.problems import lane
 from workbench import data, population
 from workbench.data import Dataset
+from workbench.models import MODELS
 from workbench.predictor import Predictor
 from workbench.recipe import Hyperparameters, Recipe
 from workbench.types import Choice, Curves, DataSpec, Fold, Outcome, SeedRecord
@@ -39,8 +41,13 @@ def images(folder: Path, x: np.ndarray, y: np.ndarray) -> Dataset:
     return data.load(DataSpec("rows.npz", folder))[0]
 
 
-def deliver(dataset: Dataset, recipe: dict[str, object], **lane_changes: float) -> Delivered:
-    """Train for twenty epochs on `dataset`; `recipe` says the family and what else is not the default."""
+def deliver(
+    dataset: Dataset, recipe: dict[str, object], *, trained: bool = False, **lane_changes: float
+) -> Delivered:
+    """A model for `dataset`; `recipe` says the family and what else is not the default.
+
+    Parameters are random, which takes no compiling, unless the model is to be trained for twenty epochs.
+    """
     fold, preprocessor = data.prepare(dataset)
     classes = len(dataset.classes)
     loss = {0: "mse", 2: "binary_cross_entropy"}.get(classes, "cross_entropy")
@@ -62,7 +69,7 @@ def deliver(dataset: Dataset, recipe: dict[str, object], **lane_changes: float) 
             "l2": 0.0, "seed": 1_000_000, **lane_changes,
         }
     )  # fmt: skip
-    params, curves = _trained(made, hyper, fold)
+    params, curves = _trained(made, hyper, fold) if trained else _untrained(made, hyper)
     predictor = Predictor(
         recipe=made, hyper=hyper, params=params, preprocessor=preprocessor, task=dataset.task,
         classes=dataset.classes, threshold=0.5, shift=np.asarray(fold.shift), scale=np.asarray(fold.scale),
@@ -79,6 +86,13 @@ def _trained(recipe: Recipe, hyper: Hyperparameters, fold: Fold) -> tuple[dict[s
     span = np.int32(0), np.int32(EPOCHS)
     lanes, record = population.advance(recipe, mesh, EPOCHS, stacked, lanes, placed, key, *span)
     return population.unpad(lanes, 1)[0].params, Curves(*population.unpad(record, 1)[0])
+
+
+def _untrained(recipe: Recipe, hyper: Hyperparameters) -> tuple[dict[str, object], Curves]:
+    init = MODELS[recipe.family].init
+    shapes = jax.eval_shape(lambda key: init(recipe, hyper, key=key), jax.random.key(0))
+    params = scattered(jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes))
+    return params, Curves(*(np.ones((3, EPOCHS), np.float32)))  # type: ignore[return-value]
 
 
 def _outcome(dataset: Dataset, recipe: Recipe, curves: Curves) -> Outcome:

@@ -71,16 +71,21 @@ def test_interrupted_once(number: signal.Signals, finished: tuple[Place, Ran], t
     ends_as_if_nothing_had_happened(where, finished[0])
 
 
-def test_interrupted_twice(finished: tuple[Place, Ran], tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("moment", "times"), [(after("ask"), 2), pytest.param(after("choice"), 1, marks=pytest.mark.slow)]
+)
+def test_interrupted_at_once(moment: Moment, times: int, finished: tuple[Place, Ran], tmp_path: Path) -> None:
     where = place(tmp_path)
     process = start(where, "--json")
-    strike(process, where, after("ask"), signal.SIGINT)
-    time.sleep(0.05)
-    os.killpg(process.pid, signal.SIGINT)
+    strike(process, where, moment, signal.SIGINT)
+    if times == 2:
+        time.sleep(0.05)
+        os.killpg(process.pid, signal.SIGINT)
     out, err = process.communicate(timeout=200)
     assert process.returncode == 130, err
     assert '"interrupted"' in out
     assert "Traceback" not in err
+    assert running(where) == []
     ends_as_if_nothing_had_happened(where, finished[0])
 
 

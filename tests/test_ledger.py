@@ -33,9 +33,7 @@ def score_of(opening: Opening, value: float = 0.9) -> TestScore:
     return TestScore("accuracy", value, value - 0.05, value + 0.05, 100, opening.look)
 
 
-def confirm(
-    book: Ledger, study: str, value: float = 0.9, marks: Any = None, **changed: object
-) -> Recorded:
+def confirm(book: Ledger, study: str, value: float = 0.9, marks: Any = None, **changed: object) -> Recorded:
     """What `workbench confirm` does, less the model."""
     with ledger.opened(book, study=study, **{**LOOK, **changed}) as entry:
         if isinstance(entry, Recorded):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from tests.delivered import EPOCHS, Delivered, deliver, images, table
-from workbench import data, plots
+from workbench import data, plots, probes
 from workbench.pictures import image_shape, is_small, pictures
 from workbench.plots.filters import first_layer_filters, longest, tinted
 from workbench.plots.fits import decision_boundary, fitted_curve
@@ -80,16 +82,22 @@ def test_one_feature_gets_a_curve_and_the_linear_model_its_bowl(tmp_path: Path) 
     train = made.dataset.rows["distance"].to_numpy()[made.dataset.train]  # type: ignore[call-overload]
     expected = (slope * (along - train.mean()) / train.std() + bias) * scale + shift
     np.testing.assert_allclose(guess, expected, rtol=1e-4)
-    path = lines(figures["cost_bowl"])["path"]
-    assert len(path) == EPOCHS + 1
-    np.testing.assert_allclose(path[-1], [slope, bias], rtol=1e-5, atol=1e-7)
+    path = probes.descent(
+        made.predictor.recipe, made.predictor.hyper, made.fold, epochs=range(EPOCHS + 1), seed=1_000_000
+    )
+    np.testing.assert_array_equal(lines(figures["cost_bowl"])["path"], path)
+    rows, targets = np.asarray(made.fold.train.x)[:, 0], (made.fold.train.y[:, 0] - shift) / scale
+    np.testing.assert_allclose(path[-1], np.polyfit(rows, targets, 1), atol=0.05)
     assert f"epoch {EPOCHS}, kept" in words(figures["cost_bowl"])
 
 
 def test_two_classes_over_one_feature_get_the_s_curve(tmp_path: Path) -> None:
     x = DRAW.uniform(0, 100, 90)
     dataset = table(tmp_path, {"age": x}, np.where(x + DRAW.normal(0, 10, 90) > 50, "buys", "leaves"))
-    figures = drawn(deliver(dataset, {"family": "logistic", "optimizers": ("sgd",)}, learning_rate=0.5))
+    made = deliver(dataset, {"family": "logistic", "optimizers": ("sgd",)}, learning_rate=0.5)
+    made.predictor.params["weight"][:] = -3.0
+    made.predictor.params["bias"][:] = 0.2
+    figures = drawn(made)
     assert list(figures) == ["fitted_curve", "cost_bowl", "network"]
     curve = lines(figures["fitted_curve"])["model"][:, 1]
     assert np.all(np.diff(curve) < 0)
@@ -134,14 +142,8 @@ def test_images_get_kernels_and_a_table_of_36_numbers_gets_none(tmp_path: Path) 
 def test_nothing_is_drawn_before_a_choice(tmp_path: Path) -> None:
     x = DRAW.uniform(0, 1, 60)
     made = deliver(table(tmp_path, {"x": x}, 2 * x), {"family": "linear"})
-    outcome = plots_outcome_without_choice(made)
+    outcome = replace(made.outcome, selection=None)
     assert pictures(outcome, made.predictor, made.dataset, made.fold) == {}
-
-
-def plots_outcome_without_choice(made: Delivered):  # type: ignore[no-untyped-def]
-    from dataclasses import replace
-
-    return replace(made.outcome, selection=None)
 
 
 # ── what they hold ──
@@ -242,7 +244,7 @@ def test_filters_are_the_longest_and_colored_by_sign() -> None:
 
 def test_every_neuron_has_its_number_and_every_weight_its_line() -> None:
     sizes = (3, 4, 2)
-    weights = [DRAW.normal(size=(out, into)) for into, out in zip(sizes, sizes[1:], strict=False)]
+    weights = [DRAW.normal(size=(out, into)) for into, out in itertools.pairwise(sizes)]
     activities = [np.array([1.5, -0.25, 0.0]), np.array([0.5, 12.0, -0.001, 2000.0]), np.array([0.3, -0.7])]
     errors = [np.array([0.1, -0.2, 0.0, 0.4]), np.array([0.6, -0.6])]
     figure = network_diagram(
@@ -272,7 +274,7 @@ def test_functions_are_drawn_as_given_with_gaps_at_jumps() -> None:
     z = np.linspace(-2, 2, 41)
     given = {"step": ((z > 0).astype(float), 0 * z), "linear": (z, np.ones_like(z))}
     figure = activation_functions(z, given, chosen=("step",))
-    held = [line.get_ydata() for line in figure.axes[0].lines if line.get_label() == "g"][0]
+    held = next(line.get_ydata() for line in figure.axes[0].lines if line.get_label() == "g")
     assert np.isnan(held).sum() == 1
     np.testing.assert_array_equal(held[~np.isnan(held)], given["step"][0][~np.isnan(held)])
     assert "step, chosen" in words(figure)

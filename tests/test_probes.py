@@ -198,7 +198,7 @@ def test_the_descent_ends_where_training_ended(tmp_path: Path) -> None:
     draw = np.random.default_rng(0)
     x = draw.uniform(100, 900, 80)
     dataset = table(tmp_path, {"distance": x}, 0.125 * x + 17.5 + draw.normal(size=80))
-    made = deliver(dataset, {"family": "linear", "optimizers": ("sgd",)}, learning_rate=0.02)
+    made = deliver(dataset, {"family": "linear", "optimizers": ("sgd",)}, trained=True, learning_rate=0.02)
     path = probes.descent(
         made.predictor.recipe, made.predictor.hyper, made.fold, epochs=[0, 1, 4, EPOCHS], seed=1_000_000
     )

@@ -31,6 +31,12 @@ width = 64
 activation = "relu"
 initializer = "auto"
 init_scale = 0.05
+blocks = 2
+kernel = 3
+channels = 16
+pooling = "max"
+padding = "same"
+output = "last"
 optimizer = "adam"
 learning_rate = 1e-3
 momentum = 0.9
@@ -77,7 +83,7 @@ def test_the_main_study_says_what_its_file_says() -> None:
     assert read.axes["learning_rate"] == Range(1e-4, 1e-1, log=True)
     assert read.axes["activation"] == Choice(tuple(written["model"]["activation"]["choices"]))
     assert read.settings["optimizer"] == Choice(("adam", "momentum", "rmsprop"))
-    assert read.settings["patience"] == 10
+    assert read.settings["patience"] == 0
     assert read.search == SearchSpec(200, "tpe", "asha", 3)
     assert read.data == DataSpec("digits", folder=file.parent)
 

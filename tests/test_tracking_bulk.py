@@ -321,9 +321,7 @@ def test_two_writers_at_once_write_each_trial_once(uri: str, tmp_path: Path) -> 
         assert store is not None
         experiment, run, _ = tracking_bulk.open_parent(store, PARENT, session="x")
         for first in range(0, 40, 8):
-            tracking_bulk.write(
-                store, PARENT, experiment, run, [trial(n) for n in range(first, first + 8)]
-            )
+            tracking_bulk.write(store, PARENT, experiment, run, [trial(n) for n in range(first, first + 8)])
         store.engine.dispose()
         return run
 

@@ -16,11 +16,11 @@ import numpy as np
 from workbench import words
 from workbench.errors import StoreError
 from workbench.evaluate import trivial_loss
+from workbench.loop import Search
 from workbench.models import n_parameters
 from workbench.optimism import Gain, beats_default, optimism
 from workbench.outcomes import decode_selection, encode_selection
 from workbench.savedmodel import fingerprint, save
-from workbench.loop import Search
 from workbench.select import retrain
 from workbench.study import Study
 from workbench.types import Array, Selection, TrialRecord

@@ -10,11 +10,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from workbench import plots
+from workbench import plots, savedmodel
 from workbench import report as pages
 from workbench.diagnosis import diagnose
 from workbench.importances import importances
+from workbench.data import Dataset
+from workbench.pictures import pictures
 from workbench.places import Places
+from workbench.preparations import Preparations
+from workbench.space import variant
 from workbench.study import Study
 from workbench.types import Outcome
 
@@ -31,12 +35,20 @@ class Written(NamedTuple):
     diagnosis: tuple[tuple[str, str], ...]  # finding, advice
 
 
-def report(outcome: Outcome, study: Study, places: Places) -> Written:
-    """Write the report into the folder of the study."""
+def report(
+    outcome: Outcome, study: Study, places: Places, dataset: Dataset | None, preparations: Preparations | None
+) -> Written:
+    """Write the report into the folder of the study.
+
+    dataset, preparations  what the delivered model was trained on, for pictures of the model; None: without
+    """
     folder = places.study(study.id)
     mattered = importances(outcome.axes, outcome.trials, outcome.direction)
     findings = _diagnosis(outcome)
     figures = plots.all_figures(outcome, mattered)
+    if dataset is not None and preparations is not None and outcome.selection is not None:
+        fold = preparations.fold(variant(outcome.selection.settings))
+        figures |= pictures(outcome, savedmodel.load(folder / "model"), dataset, fold)
     command = f"workbench run {shlex.quote(str(study.path))}"
     gain = None if outcome.selection is None else outcome.selection.gain
     written = pages.write(outcome, figures, mattered, findings, folder, command=command, gain_interval=gain)

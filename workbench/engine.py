@@ -17,16 +17,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from workbench import population, train
+from workbench import population, scoring, train
 from workbench.recipe import Hyperparameters, Recipe
 from workbench.train import Lane
 from workbench.types import Curves, Fold
 
-__all__ = ["Engine", "Trained", "configure", "matmul_rate", "widths"]
+__all__ = ["Engine", "Trained", "configure", "matmul_rate", "width_for_one", "widths"]
 
 #: Lanes of a population on each device. On two cores four lanes each were as fast as any wider population,
 #: and small populations give the sampler its answers sooner; an accelerator wants many more.
 LANES_PER_DEVICE = {"cpu": 4, "gpu": 256, "tpu": 256}
+#: What a compilation takes, and what training reaches, on two cores: to weigh one against the other.
+COMPILE_SECONDS, OPERATIONS_PER_SECOND = 4.0, 5e10
 #: Blocks of validation rows that are remembered of each complete trial: enough for a jackknife.
 BLOCKS = 400
 STATUS: dict[int, Literal["running", "stopped", "diverged"]] = {
@@ -61,11 +63,23 @@ def configure(cache: Path | None) -> None:
         jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 
 
-def widths(engine: Engine) -> tuple[int, ...]:
-    """Lanes of the populations of a search, from wide to narrow."""
-    device = engine.mesh.devices.flat[0].platform
-    full = LANES_PER_DEVICE.get(device, LANES_PER_DEVICE["gpu"]) * engine.mesh.size
-    return (full,) if device == "cpu" else (full, full // 8)
+def widths(engine: Engine, trials: int) -> tuple[int, ...]:
+    """Lanes of the populations of a search of so many trials, from wide to narrow."""
+    devices, platform = engine.mesh.size, engine.mesh.devices.flat[0].platform
+    full = LANES_PER_DEVICE.get(platform, LANES_PER_DEVICE["gpu"]) * devices
+    full = min(full, -(-trials // devices) * devices)
+    return (full,) if platform == "cpu" or full < 8 * devices else (full, full // 8)
+
+
+def width_for_one(engine: Engine, width: int, recipe: Recipe, parameters: int, rows: int) -> int:
+    """Lanes of the population to train a single lane in, for so many rows in all.
+
+    A program of `width` lanes is there. A narrower one pays when padding costs more than compiling it: always
+    for images and sequences, else by six operations for each parameter, row and padded lane.
+    """
+    padded = 6.0 * parameters * rows * (width - engine.mesh.size)
+    narrow = len(recipe.inputs) > 1 or padded / OPERATIONS_PER_SECOND > COMPILE_SECONDS
+    return engine.mesh.size if narrow else width
 
 
 def matmul_rate() -> float:
@@ -210,4 +224,4 @@ def _trained(lane: Lane, record: train.Epoch, first: int) -> Trained:
     )
 
 
-_outputs: Any = jax.jit(train.outputs, static_argnames=("recipe",))
+_outputs: Any = jax.jit(scoring.outputs, static_argnames=("recipe",))

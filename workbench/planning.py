@@ -60,7 +60,7 @@ def plan(study: Study, places: Places) -> dict[str, Any]:
         "default": default,
         "programs": len(programs),
         "cost": _cost(study, len(programs), rows, sum(sizes) / len(sizes)),
-        "findings": list(dataset.notes),
+        "findings": [*dataset.findings, *dataset.notes],
         "notes": list(study.notes),
     }
 

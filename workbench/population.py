@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from workbench import train
+from workbench import scoring, train
 from workbench.recipe import Hyperparameters, Recipe
 from workbench.train import Epoch, Lane
 from workbench.types import Fold
@@ -123,7 +123,7 @@ def pseudo_values(
 
     def run(hyper: Hyperparameters, lanes: Lane, fold: Fold, block: jax.Array) -> jax.Array:
         def one(h: Hyperparameters, lane: Lane) -> jax.Array:
-            score = train.scorer(recipe, h, best_params(recipe, lane), fold)
+            score = scoring.scorer(recipe, h, best_params(recipe, lane), fold)
             weight = fold.validation.weight
             without = jax.lax.map(lambda g: score(jnp.where(block == g, 0.0, weight)), jnp.arange(blocks))
             return blocks * score(weight) - (blocks - 1) * without

@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal, NamedTuple
 
 from workbench import space
-from workbench.engine import Engine
+from workbench.engine import Engine, width_for_one
 from workbench.errors import WorkbenchError
+from workbench.models import n_parameters
 from workbench.population import best_params
 from workbench.recipe import Hyperparameters
 from workbench.space import Problem, Program, Variant
@@ -71,6 +72,8 @@ def retrain(
     problem = problems(space.variant(values))
     program = space.program(settings, values, problem, metric)
     epochs = int(values["epochs"])
+    parameters = n_parameters(program.recipe, values)
+    width = width_for_one(engine, width, program.recipe, parameters, problem.rows * epochs * seeds)
     records, delivered = [], None
     for seed in range(FIRST_SEED, FIRST_SEED + seeds):
         hyper = space.hyperparameters(program.recipe, values, problem, seed)

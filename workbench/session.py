@@ -21,12 +21,12 @@ from workbench.confirmation import confirm
 from workbench.delivery import artifacts, report
 from workbench.display import Watch
 from workbench.interrupts import stop_requested
+from workbench.loop import Round, Search
 from workbench.places import Places
 from workbench.provenance import environment
 from workbench.records import Records
 from workbench.savedmodel import load
 from workbench.scheduler import Scheduler
-from workbench.loop import Round, Search
 from workbench.select import choose
 from workbench.study import Study
 from workbench.suggest import Suggester
@@ -135,7 +135,7 @@ class Session:
         """Write the outcome, the report and the end of the MLflow run."""
         self.watch.stage("writing the report")
         outcome = self._outcome()
-        written = report(outcome, self.study, self.places)
+        written = report(outcome, self.study, self.places, self.here.dataset, self.here.preparations)
         self.records.finish(outcome, artifacts(written, self.study), self.folder / "model")
         self.watch.stage("waiting for MLflow")
         self._ended = "FINISHED"

@@ -138,7 +138,7 @@ def program(settings: Settings, values: Mapping[str, Value], problem: Problem, m
         batch=batch,
         accumulate=accumulate,
         dropout="dropout" in shaped and _largest(shaped["dropout"]) > 0,
-        clip=_smallest(settings["clip"]) < math.inf,
+        clip=settings["clip"] != math.inf,
         keep_best=_largest(settings["patience"]) > 0,
         options=_options(values, word, problem),
     )
@@ -197,12 +197,6 @@ def _largest(setting: Value | Axis) -> float:
     return float(setting.high if isinstance(setting, Range) else setting)
 
 
-def _smallest(setting: Value | Axis) -> float:
-    if isinstance(setting, Choice):
-        return min(float(choice) for choice in setting.choices)
-    return float(setting.low if isinstance(setting, Range) else setting)
-
-
 def _room(setting: Value | Axis, width: int) -> int:
     """The padded width.
 
@@ -250,5 +244,5 @@ def _initializer(name: str, activation: str) -> str:
 
 
 def _initializers(shaped: Settings) -> tuple[str, ...]:
-    pairs = [(name, act) for name in _names(shaped["initializer"]) for act in _names(shaped.get("activation", "tanh"))]
-    return tuple(sorted({_initializer(name, act) for name, act in pairs}))
+    names, activations = _names(shaped["initializer"]), _names(shaped.get("activation", "tanh"))
+    return tuple(sorted({_initializer(name, activation) for name in names for activation in activations}))

@@ -7,30 +7,25 @@ on common random numbers.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from workbench import optimizers, schedules
-from workbench.losses import LOSSES, batch_loss
-from workbench.metrics import METRICS, class_logits
+from workbench import optimizers, schedules, scoring
+from workbench.losses import LOSSES
 from workbench.models import MODELS
-from workbench.models.recurrent import steps_as_rows
 from workbench.recipe import Hyperparameters, Recipe
 from workbench.regularizers import clip_by_global_norm, penalty
-from workbench.types import Examples, Fold
+from workbench.types import Fold
 from workbench.words import METRICS as METRIC_WORDS
 
-__all__ = ["DIVERGED", "RUNNING", "STOPPED", "Epoch", "Lane", "epoch", "outputs", "scorer", "start"]
+__all__ = ["DIVERGED", "RUNNING", "STOPPED", "Epoch", "Lane", "epoch", "start"]
 
 #: What a lane is doing; kept in `Lane.status`.
 RUNNING, STOPPED, DIVERGED = 0, 1, 2
 #: Relative gain that is no improvement: the compiler may round a score and its copy in the comparison apart.
 ROUNDING = 1e-6
-#: Rows that are validated in one piece.
-VALIDATION_CHUNK = 2048
 
 Params = Any
 
@@ -89,7 +84,7 @@ def epoch(
     key     draws the dropped units
     """
     train, n_rows = fold.train, fold.train.x.shape[0]
-    target = _targets(recipe, fold, fold.train)
+    target = scoring.targets(recipe, fold, fold.train)
     loss = LOSSES[recipe.loss]
     steps = order.shape[0]
     per_update = (hyper.batch_size + recipe.batch - 1) // recipe.batch
@@ -98,7 +93,8 @@ def epoch(
         x, y = train.x[rows], target[rows]
         weight = jnp.where(rows < n_rows, train.weight[rows], 0.0)
         keys = jax.random.split(key_step, recipe.batch) if recipe.dropout else None
-        out, y, weight = _rows(recipe, _batch_outputs(recipe, hyper, params, x, keys), y, weight)
+        out = scoring.batch_outputs(recipe, hyper, params, x, keys)
+        out, y, weight = scoring.per_target(recipe, out, y, weight)
         each = jax.vmap(loss.function, in_axes=(0, 0, None))(out, y, hyper.label_smoothing)
         return jnp.sum(jnp.where(weight > 0.0, weight * each, 0.0)), jnp.sum(weight)
 
@@ -148,78 +144,8 @@ def epoch(
         (jnp.arange(steps, dtype=jnp.int32), order),
     )
     train_loss = total / count if loss.reduction == "mean" else total
-    validation_loss, score = _validate(recipe, hyper, params, fold)
+    validation_loss, score = scoring.validate(recipe, hyper, params, fold)
     return _conclude(recipe, hyper, lane, params, moments, Epoch(train_loss, validation_loss, score))
-
-
-def outputs(recipe: Recipe, hyper: Hyperparameters, params: Params, x: jax.Array) -> jax.Array:
-    """[N, *F] -> [N, K] in evaluation mode, in chunks of rows so that memory stays bounded."""
-    n = x.shape[0]
-    if n <= VALIDATION_CHUNK:
-        return _batch_outputs(recipe, hyper, params, x, None)
-    chunks = -(-n // VALIDATION_CHUNK)
-    padded = jnp.pad(x, [(0, chunks * VALIDATION_CHUNK - n)] + [(0, 0)] * (x.ndim - 1))
-    out = jax.lax.map(
-        lambda part: _batch_outputs(recipe, hyper, params, part, None),
-        padded.reshape(chunks, VALIDATION_CHUNK, *x.shape[1:]),
-    )
-    return out.reshape(chunks * VALIDATION_CHUNK, *out.shape[2:])[:n]
-
-
-def scorer(
-    recipe: Recipe, hyper: Hyperparameters, params: Params, fold: Fold
-) -> Callable[[jax.Array], jax.Array]:
-    """The validation score as a function of the rows' weights [N]; the model is applied once."""
-    rows = fold.validation
-    out = outputs(recipe, hyper, params, rows.x)
-    return lambda weight: _score(recipe, fold, out, rows.y, weight)
-
-
-def _batch_outputs(
-    recipe: Recipe, hyper: Hyperparameters, params: Params, x: jax.Array, keys: jax.Array | None
-) -> jax.Array:
-    """The one place where the batch axis is mapped: [B, *F] -> [B, K]."""
-    apply = MODELS[recipe.family].apply
-    if keys is None:
-        return jax.vmap(lambda one: apply(recipe, hyper, params, one))(x)
-    return jax.vmap(lambda one, key: apply(recipe, hyper, params, one, key=key))(x, keys)
-
-
-def _rows(
-    recipe: Recipe, out: jax.Array, y: jax.Array, weight: jax.Array
-) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Outputs, targets and weights with one row for each target: of a sequence that may be every step."""
-    return steps_as_rows(out, y, weight) if ("output", "each") in recipe.options else (out, y, weight)
-
-
-def _targets(recipe: Recipe, fold: Fold, examples: Examples) -> jax.Array:
-    """What the loss sees: class codes, or standardized numbers."""
-    if METRIC_WORDS[recipe.metric].task == "regression":
-        return (examples.y - _along(fold.shift, examples.y)) / _along(fold.scale, examples.y)
-    return examples.y
-
-
-def _validate(
-    recipe: Recipe, hyper: Hyperparameters, params: Params, fold: Fold
-) -> tuple[jax.Array, jax.Array]:
-    """Loss without smoothing in the units of training, score in the units of the data."""
-    rows = fold.validation
-    out = outputs(recipe, hyper, params, rows.x)
-    value = batch_loss(LOSSES[recipe.loss], *_rows(recipe, out, _targets(recipe, fold, rows), rows.weight))
-    return value, _score(recipe, fold, out, rows.y, rows.weight)
-
-
-def _score(recipe: Recipe, fold: Fold, out: jax.Array, y: jax.Array, weight: jax.Array) -> jax.Array:
-    """The metric of outputs: in the units of the data, or of the logits of all classes."""
-    out, y, weight = _rows(recipe, out, y, weight)
-    if METRIC_WORDS[recipe.metric].task == "regression":
-        return METRICS[recipe.metric](out * fold.scale[None] + fold.shift[None], y, weight)
-    return METRICS[recipe.metric](class_logits(out), y, weight)
-
-
-def _along(values: jax.Array, other: jax.Array) -> jax.Array:
-    """[K] with the rank of `other`, whose last axis is K."""
-    return values.reshape((1,) * (other.ndim - 1) + values.shape)
 
 
 def _conclude(

@@ -11,7 +11,7 @@ from typing import Any
 
 from workbench import outcomes, results
 from workbench.display import Watch, silent
-from workbench.errors import StoreError, StudyError
+from workbench.errors import DataError, StoreError, StudyError
 from workbench.places import Places
 from workbench.study import Study
 
@@ -85,12 +85,21 @@ def show(study: Study, places: Places) -> Result:
             f"{study.path} first, or name its --home"
         )
     from workbench.delivery import report
+    from workbench.preparations import Preparations
+    from workbench.workspace import development
 
-    written = report(outcome, study, places)
+    remarks = []
+    try:
+        dataset, _ = development(study, places.study(study.id) / "journal")
+        written = report(outcome, study, places, dataset, Preparations(dataset))
+    except DataError as error:  # what was recorded can be shown without its data
+        remarks.append(f"the report is without pictures of the model: {error}")
+        written = report(outcome, study, places, None, None)
     return results.result(outcome, written.html) | {
         "top": results.best_trials(outcome),
         "importances": dict(written.importances),
-        "diagnosis": [f"{finding}: {advice}" for finding, advice in written.diagnosis],
+        "diagnosis": [f"{finding} {advice}" for finding, advice in written.diagnosis],
+        "notes": remarks,
     }
 
 

@@ -23,7 +23,7 @@ from workbench.spool import read as read_journal
 from workbench.study import Study
 from workbench.study_checks import check_fit, metric_of
 
-__all__ = ["Workspace", "enter"]
+__all__ = ["Workspace", "development", "enter"]
 
 
 class Workspace(NamedTuple):
@@ -43,12 +43,12 @@ class Workspace(NamedTuple):
 def enter(study: Study, places: Places, note: Callable[[str], None]) -> Workspace:
     """Open everything. Raises InputError: DataError, StudyError or StoreError."""
     folder = places.study(study.id)
-    dataset, sealed = _data(study, folder / "journal")
+    dataset, sealed = development(study, folder / "journal")
     prepare(places)
     journal = Spool(folder / "journal")
     try:
         write_text(folder / "study.toml", study.text)
-        for remark in dataset.notes:
+        for remark in (*dataset.findings, *dataset.notes):
             note(remark)
         configure(places.home / "cache" / "jax")
         preparations, epochs = Preparations(dataset), int(str(study.settings["epochs"]))
@@ -70,7 +70,8 @@ def enter(study: Study, places: Places, note: Callable[[str], None]) -> Workspac
     )
 
 
-def _data(study: Study, journal: Path) -> tuple[Dataset, SealedTest]:
+def development(study: Study, journal: Path) -> tuple[Dataset, SealedTest]:
+    """The data, checked against the study and against what its journal says of them. Writes nothing."""
     known = next((record for record in read_journal(journal) if record["kind"] == "study"), None)
     dataset, sealed = data.load(study.data, None if known is None else SealedTest(**known["seal"]))
     classes, shape = len(dataset.classes), dataset.input_shape
@@ -94,7 +95,7 @@ def _begin(
         "id": study.id,
         "data": dataset.fingerprint,
         "seal": asdict(sealed),
-        "widths": list(widths(engine)),
+        "widths": list(widths(engine, study.search.trials)),
     }
     journal.append([begun])
     return begun

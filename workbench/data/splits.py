@@ -185,11 +185,9 @@ def _by_group(
     chosen = np.empty(n_groups, np.int64)
     empty = set(range(n_parts))
     for done, g in enumerate(np.lexsort((scramble(n_groups, seed), -np.floor(np.log2(size))))):
-        # The squared shortfall falls by room * inside - inside² / 2 in each class; chi-squared is their sum
-        # over what should be there.
-        gain = ((room - 0.5 * inside[g]) * inside[g] * weight).sum(axis=1)
+        lack = (room * inside[g] * weight).sum(axis=1)  # in this group's classes, as a share of the part
         allowed = sorted(empty) if n_groups - done <= len(empty) else range(n_parts)
-        best = max(allowed, key=lambda p: gain[p])
+        best = max(allowed, key=lambda p: lack[p])
         room[best] -= inside[g]
         chosen[g] = best
         empty.discard(best)

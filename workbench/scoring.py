@@ -1,0 +1,99 @@
+"""What a lane says of rows, and how good that is: outputs, losses and scores.
+
+Here the batch axis is mapped, and nowhere else. Losses are in the units of training (regression targets
+standardized), scores in the units of the data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from workbench.losses import LOSSES, batch_loss
+from workbench.metrics import METRICS, class_logits
+from workbench.models import MODELS
+from workbench.models.recurrent import steps_as_rows
+from workbench.recipe import Hyperparameters, Recipe
+from workbench.types import Examples, Fold
+from workbench.words import METRICS as METRIC_WORDS
+
+__all__ = ["batch_outputs", "outputs", "per_target", "scorer", "targets", "validate"]
+
+#: Rows that are validated in one piece.
+VALIDATION_CHUNK = 2048
+
+Params = Any
+
+
+def outputs(recipe: Recipe, hyper: Hyperparameters, params: Params, x: jax.Array) -> jax.Array:
+    """[N, *F] -> [N, K] in evaluation mode, in chunks of rows so that memory stays bounded."""
+    n = x.shape[0]
+    if n <= VALIDATION_CHUNK:
+        return batch_outputs(recipe, hyper, params, x, None)
+    chunks = -(-n // VALIDATION_CHUNK)
+    padded = jnp.pad(x, [(0, chunks * VALIDATION_CHUNK - n)] + [(0, 0)] * (x.ndim - 1))
+    out = jax.lax.map(
+        lambda part: batch_outputs(recipe, hyper, params, part, None),
+        padded.reshape(chunks, VALIDATION_CHUNK, *x.shape[1:]),
+    )
+    return out.reshape(chunks * VALIDATION_CHUNK, *out.shape[2:])[:n]
+
+
+def scorer(
+    recipe: Recipe, hyper: Hyperparameters, params: Params, fold: Fold
+) -> Callable[[jax.Array], jax.Array]:
+    """The validation score as a function of the rows' weights [N]; the model is applied once."""
+    rows = fold.validation
+    out = outputs(recipe, hyper, params, rows.x)
+    return lambda weight: _score(recipe, fold, out, rows.y, weight)
+
+
+def batch_outputs(
+    recipe: Recipe, hyper: Hyperparameters, params: Params, x: jax.Array, keys: jax.Array | None
+) -> jax.Array:
+    """The one place where the batch axis is mapped: [B, *F] -> [B, K]."""
+    apply = MODELS[recipe.family].apply
+    if keys is None:
+        return jax.vmap(lambda one: apply(recipe, hyper, params, one))(x)
+    return jax.vmap(lambda one, key: apply(recipe, hyper, params, one, key=key))(x, keys)
+
+
+def per_target(
+    recipe: Recipe, out: jax.Array, y: jax.Array, weight: jax.Array
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Outputs, targets and weights with one row for each target: of a sequence that may be every step."""
+    return steps_as_rows(out, y, weight) if ("output", "each") in recipe.options else (out, y, weight)
+
+
+def targets(recipe: Recipe, fold: Fold, examples: Examples) -> jax.Array:
+    """What the loss sees: class codes, or standardized numbers."""
+    if METRIC_WORDS[recipe.metric].task == "regression":
+        return (examples.y - _along(fold.shift, examples.y)) / _along(fold.scale, examples.y)
+    return examples.y
+
+
+def validate(
+    recipe: Recipe, hyper: Hyperparameters, params: Params, fold: Fold
+) -> tuple[jax.Array, jax.Array]:
+    """Loss without smoothing in the units of training, score in the units of the data."""
+    rows = fold.validation
+    out = outputs(recipe, hyper, params, rows.x)
+    y = targets(recipe, fold, rows)
+    value = batch_loss(LOSSES[recipe.loss], *per_target(recipe, out, y, rows.weight))
+    return value, _score(recipe, fold, out, rows.y, rows.weight)
+
+
+def _score(recipe: Recipe, fold: Fold, out: jax.Array, y: jax.Array, weight: jax.Array) -> jax.Array:
+    """The metric of outputs: in the units of the data, or of the logits of all classes."""
+    out, y, weight = per_target(recipe, out, y, weight)
+    if METRIC_WORDS[recipe.metric].task == "regression":
+        return METRICS[recipe.metric](out * fold.scale[None] + fold.shift[None], y, weight)
+    return METRICS[recipe.metric](class_logits(out), y, weight)
+
+
+def _along(values: jax.Array, other: jax.Array) -> jax.Array:
+    """[K] with the rank of `other`, whose last axis is K."""
+    return values.reshape((1,) * (other.ndim - 1) + values.shape)
