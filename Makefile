@@ -9,11 +9,12 @@ BIN := .venv/bin
 study: .venv/ready
 	$(BIN)/workbench run $(STUDY) $(ARGS)
 
+# Two workers, a file to each: most of the time goes to compiling.
 test: .venv/ready
-	$(BIN)/pytest $(ARGS)
+	$(BIN)/pytest -n 2 --dist loadfile $(ARGS)
 
 test-all: .venv/ready
-	$(BIN)/pytest -m "" $(ARGS)
+	$(BIN)/pytest -n 2 --dist loadfile -m "" $(ARGS)
 
 ui: .venv/ready
 	$(BIN)/workbench ui

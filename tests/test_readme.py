@@ -1,4 +1,4 @@
-"""The README is run: its study files are written, its commands and its Python executed, in order, in one folder."""
+"""The README is run: studies written, commands and Python executed, in order, in one folder."""
 
 from __future__ import annotations
 

@@ -306,6 +306,9 @@ def test_what_mlflow_could_not_take_comes_with_the_next_run(tmp_path: Path) -> N
     assert "MLflow lacks 8 trials" in ran.err
     assert "the next run brings them" in ran.err
     assert ran.result["trials"]["total"] == 8
+    away = where.run("--trials", "8", "--tracking-uri", "http://127.0.0.1:9")
+    assert away.out == ran.out
+    assert "this is the recorded result" in away.err
     again = where.run("--trials", "8")
     assert again.status == 0, again.err
     same = ("trials", "best", "default", "optimism", "test")

@@ -18,14 +18,19 @@ from workbench import ledger, savedmodel
 from workbench.data import Dataset
 from workbench.data.seal import SealedTest, row_marks, unseal
 from workbench.evaluate import Evaluation, evaluate
+from workbench.files import replaced
 from workbench.ledger import Ledger, Recorded
 from workbench.types import Array, Opening, TestScore
 
 __all__ = ["Confirmed", "confirm"]
 
 
+#: What the model said of the test rows, kept for the report; the score itself is in the ledger.
+KEPT = "test.npz"
+
+
 class Confirmed(NamedTuple):
-    """What the ledger holds, and what the opening showed; the latter only in the call that opened."""
+    """What the ledger holds, and what the opening showed, if it was kept in this home."""
 
     recorded: Recorded
     outputs: Array | None  # [N, K] on the test rows
@@ -38,24 +43,24 @@ def confirm(
     study: str,
     dataset: Dataset,
     sealed: SealedTest,
-    model: Path,
+    folder: Path,
     metric: str,
     tell: Callable[[str], None],
 ) -> Confirmed:
     """The test score of a study: taken now if nobody has, else the recorded one.
 
-    model  folder of the delivered model
-    tell   hears of a further look at rows that were opened before
+    folder  of the study; the delivered model is in its folder `model`
+    tell    hears of a further look at rows that were opened before
 
     Raises DataError if the test rows cannot be loaded or have changed since the seal was made, StoreError
     if the ledger cannot be written.
     """
-    choice = savedmodel.fingerprint(model)
+    choice = savedmodel.fingerprint(folder / "model")
     with ledger.opened(
         book, study=study, name=dataset.name, seal=sealed.fingerprint, rows=sealed.rows, choice=choice
     ) as entry:
         if isinstance(entry, Recorded):
-            return Confirmed(entry, None, None)
+            return Confirmed(entry, *_kept(folder / KEPT))
         rows = unseal(sealed, dataset, entry)
         opening = ledger.meet(book, entry, row_marks(rows))
         if opening.look > 1:
@@ -65,11 +70,20 @@ def confirm(
             )
         for note in rows.notes:
             tell(note)
-        predictor = savedmodel.load(model)
+        predictor = savedmodel.load(folder / "model")
         x = np.asarray(predictor.preprocessor.transform(rows.x), np.float32)
         outputs = predictor.estimates(x)
         scored = evaluate(metric, outputs, rows.target, look=opening.look)
+        with replaced(folder / KEPT) as file:
+            np.savez(file, outputs=outputs, targets=rows.target)
         return Confirmed(ledger.record(book, opening, _score(metric, scored, opening)), outputs, rows.target)
+
+
+def _kept(path: Path) -> tuple[Array | None, Array | None]:
+    if not path.exists():
+        return None, None
+    with np.load(path, allow_pickle=False) as archive:
+        return archive["outputs"], archive["targets"]
 
 
 def _score(metric: str, scored: Evaluation, opening: Opening) -> TestScore:

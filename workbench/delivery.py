@@ -12,9 +12,9 @@ from typing import NamedTuple
 
 from workbench import plots, savedmodel
 from workbench import report as pages
+from workbench.data import Dataset
 from workbench.diagnosis import diagnose
 from workbench.importances import importances
-from workbench.data import Dataset
 from workbench.pictures import pictures
 from workbench.places import Places
 from workbench.preparations import Preparations

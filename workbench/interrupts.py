@@ -6,10 +6,12 @@ Once asks for a stop at the next safe point, twice stops at once. Both leave a s
 from __future__ import annotations
 
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import Any
 
 __all__ = ["stop_requested"]
 
@@ -33,8 +35,23 @@ def stop_requested(tell: Callable[[str], None]) -> Iterator[Callable[[], bool]]:
         yield asked.is_set
         return
     before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    hook, sys.unraisablehook = sys.unraisablehook, _again(sys.unraisablehook)
     try:
         yield asked.is_set
     finally:
+        sys.unraisablehook = hook
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _again(hook: Callable[[Any], object]) -> Callable[[Any], None]:
+    """Python drops an interrupt that falls into a callback of the garbage collector; this repeats it."""
+    main = threading.main_thread().ident
+
+    def unraisable(what: Any) -> None:
+        if isinstance(what.exc_value, KeyboardInterrupt) and main is not None:
+            threading.Timer(0.05, signal.pthread_kill, (main, signal.SIGINT)).start()
+        else:
+            hook(what)
+
+    return unraisable

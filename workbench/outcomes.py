@@ -24,7 +24,7 @@ from workbench.codec import (
 from workbench.files import replaced, write_text
 from workbench.types import Axis, Choice, Outcome, Range, SeedRecord, Selection, TestScore
 
-__all__ = ["decode_selection", "encode_selection", "load", "save", "write_text"]
+__all__ = ["decode_selection", "encode_selection", "load", "save"]
 
 PLAIN = (
     "study", "question", "task", "metric", "direction", "outputs_on", "programs", "study_file",

@@ -9,8 +9,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from workbench.files import write_text
 from workbench.ledger import Ledger, Look
-from workbench.outcomes import write_text
 from workbench.places import Places
 from workbench.types import Outcome, TrialRecord, Value
 

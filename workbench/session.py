@@ -120,16 +120,13 @@ class Session:
             study=self.study.id,
             dataset=self.here.dataset,
             sealed=self.here.sealed,
-            model=self.folder / "model",
+            folder=self.folder,
             metric=self.metric,
             tell=self.watch.note,
         )
         self._test = confirmed.recorded.score
-        before = outcomes.load(self.folder)
         if confirmed.outputs is not None and confirmed.targets is not None:
             self._shown = _Shown(confirmed.outputs, confirmed.targets, "test")
-        elif before is not None and before.outputs_on == "test":
-            self._shown = _Shown(before.outputs, before.targets, "test")
 
     def finish(self) -> dict[str, Any]:
         """Write the outcome, the report and the end of the MLflow run."""

@@ -188,7 +188,7 @@ def _nth(axis: Axis, index: int) -> Value:
     """The value of a finite axis with this index."""
     if isinstance(axis, Choice):
         return axis.choices[index]
-    value = axis.low + index * (axis.step or 1)
+    value = min(axis.low + index * (axis.step or 1), axis.high)  # rounding must not pass the end
     return int(value) if axis.integer else value
 
 

@@ -15,7 +15,7 @@ from workbench import data
 from workbench.data import Dataset, SealedTest
 from workbench.engine import Engine, configure, widths
 from workbench.errors import DataError
-from workbench.outcomes import write_text
+from workbench.files import write_text
 from workbench.places import Places, prepare
 from workbench.preparations import Preparations
 from workbench.spool import Spool

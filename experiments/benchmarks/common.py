@@ -1,8 +1,8 @@
 """What all benchmarks share: options, fresh processes, alternating runs, medians, and results as JSON.
 
-Two contenders are measured in turn, A B A B, each run in a process of its own, so that drift of a shared machine
-falls on both and nothing stays warm. Wall seconds are what a user waits; processor seconds (user and system, with
-children) are the steadier figure.
+Two contenders are measured in turn, A B A B, each run in a process of its own, so that drift of a shared
+machine falls on both and nothing stays warm. Wall seconds are what a user waits; processor seconds (user
+and system, with children) are the steadier figure.
 """
 
 from __future__ import annotations
@@ -136,7 +136,12 @@ def home() -> Iterator[Path]:
 
 def spread(values: Sequence[float]) -> dict[str, Any]:
     """The median, and what it is the median of."""
-    return {"median": statistics.median(values), "low": min(values), "high": max(values), "values": list(values)}
+    return {
+        "median": statistics.median(values),
+        "low": min(values),
+        "high": max(values),
+        "values": list(values),
+    }
 
 
 def installed(*modules: str) -> bool:
@@ -147,16 +152,17 @@ def installed(*modules: str) -> bool:
 def machine() -> dict[str, Any]:
     """What a figure was measured on."""
     peers = {name: version(name) for name in PEERS if installed(name)}
+    cores = len(os.sched_getaffinity(0))
     return {
-        **environment("the devices the benchmark says"),
+        **environment(f"{cores} cores, unless the results say otherwise"),
         **peers,
-        "cores": len(os.sched_getaffinity(0)),
+        "cores": cores,
         "load": os.getloadavg()[0],  # others that run on it: above zero at the start, results are noisy
     }
 
 
 def write(name: str, results: Mapping[str, Any], began: Mapping[str, Any], folder: Path) -> Path:
-    """Write `folder/NAME.json`: the results, the machine as it was when the benchmark began, and the command."""
+    """Write `folder/NAME.json`: results, command, and the machine as it was when the benchmark began."""
     document = {
         "benchmark": name,
         "date": datetime.now(UTC).isoformat(timespec="seconds"),

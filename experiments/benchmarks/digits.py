@@ -1,7 +1,8 @@
 """The study that everybody runs: its space, its budget and its rows, for us and for the peers.
 
-200 trials of 50 epochs on the 1,797 digits of scikit-learn; depth, width, activation, optimizer, learning rate, L2,
-dropout and batch size are searched by TPE. A trial is judged by its validation accuracy after the last epoch.
+200 trials of 50 epochs on the 1,797 digits of scikit-learn; depth, width, activation, optimizer, learning
+rate, L2, dropout and batch size are searched by TPE. A trial is judged by its validation accuracy after the
+last epoch.
 """
 
 from __future__ import annotations

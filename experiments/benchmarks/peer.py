@@ -71,9 +71,10 @@ def run(
 
     def timed(trial: optuna.Trial) -> float:
         began = time.perf_counter()
-        value = objective(trial)
-        took.append(time.perf_counter() - began)
-        return value
+        try:
+            return objective(trial)
+        finally:
+            took.append(time.perf_counter() - began)
 
     study = optuna.create_study(
         study_name="digits",
@@ -84,7 +85,9 @@ def run(
     )
     began = time.perf_counter()
     with mlflow.start_run(run_name="study"):
-        study.optimize(timed, n_trials=trials)
+        study.optimize(
+            timed, n_trials=trials, catch=(ValueError,)
+        )  # scikit-learn refuses weights that are NaN
         mlflow.log_metric("best_validation_accuracy", study.best_value)
     searching = time.perf_counter() - began
     # Asking and telling take the rest of the search: per trial, so that a few trials stand for many.
@@ -97,7 +100,9 @@ def _log_batch(history: list[dict[str, float]]) -> None:
     from mlflow.entities import Metric
 
     now = int(time.time() * 1000)
-    points = [Metric(name, value, now, step) for step, row in enumerate(history) for name, value in row.items()]
+    points = [
+        Metric(name, value, now, step) for step, row in enumerate(history) for name, value in row.items()
+    ]
     active = mlflow.active_run()
     assert active is not None
     for first in range(0, len(points), 1000):

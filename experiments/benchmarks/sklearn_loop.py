@@ -1,7 +1,7 @@
 """Peer (c): Optuna + scikit-learn's MLPClassifier by `partial_fit`, with one `log_batch` a trial.
 
-scikit-learn knows neither dropout, which is left out, nor RMSProp, whose place Adam without a first moment takes. Its
-cosine schedule is set on the optimizer that `partial_fit` keeps.
+scikit-learn knows neither dropout, which is left out, nor RMSProp, whose place Adam without a first moment
+takes. Its cosine schedule is set on the optimizer that `partial_fit` keeps.
 """
 
 from __future__ import annotations

@@ -1,10 +1,11 @@
 """`study`: the same 200-trial search, ours against the loops that users run today, cold start included.
 
-Ours is the whole command `workbench run STUDY --search-only --json` in a fresh home: imports, compiling, search,
-choice, report and MLflow. It is run as it stands (`asha`) and without pruning (`none`: as many epochs as the peers).
-The peers run the whole study with --full. Else they run --trials of the 200, and the rest is extrapolated: what the
-process takes outside its trials, plus the budget times the median seconds that a trial takes with its ask and tell.
-That favors them, since Optuna asks more slowly as its history grows.
+Ours is the whole command `workbench run STUDY --search-only --json` in a fresh home: imports, compiling,
+search, choice, report and MLflow. It is run as it stands (`asha`) and without pruning (`none`: as many
+epochs as the peers). The peers run the whole study with --full. Else they run --trials of the 200, and the
+rest is extrapolated: what the process takes outside its trials, plus the budget times the median seconds
+that a trial takes with its ask and tell. That favors them, since Optuna asks more slowly as its history
+grows.
 
     --quality   the best validation score of each over 5 seeds, whole studies (hours for the peers)
 
@@ -56,19 +57,18 @@ def main() -> None:
     if len(peers) < len(GOALS):
         say("PyTorch is not installed (pip install -e '.[peers]'): its loops are left out")
     with home() as folder:
-        rows = folder / "rows.npz"
-        save_rows(study_file(folder), rows)
         if chosen.quality:
-            results = _quality(chosen, peers, folder, rows)
-            write("study-quality", results, before, chosen.results)
+            write("study-quality", _quality(chosen, peers, folder), before, chosen.results)
             return
-        results = _times(chosen, peers, folder, rows)
+        results = _times(chosen, peers, folder)
     for name, entry in results["ratios"].items():
         say(f"{name}: {', '.join(f'{mode} {ratio:.1f} times' for mode, ratio in entry.items())}")
     write("study", results, before, chosen.results)
 
 
-def _times(chosen: Any, peers: list[str], folder: Path, rows: Path) -> dict[str, Any]:
+def _times(chosen: Any, peers: list[str], folder: Path) -> dict[str, Any]:
+    rows = folder / "rows.npz"
+    save_rows(study_file(folder), rows)
     trials = chosen.budget if chosen.full else min(chosen.trials, chosen.budget)
     contenders: dict[str, Callable[[], Run]] = {}
     for pruner in OURS:
@@ -95,14 +95,14 @@ def _times(chosen: Any, peers: list[str], folder: Path, rows: Path) -> dict[str,
     }
 
 
-def _quality(chosen: Any, peers: list[str], folder: Path, rows: Path) -> dict[str, Any]:
-    """Best validation accuracy by seed. Every study sees the same rows: the seed of the split stays 0."""
+def _quality(chosen: Any, peers: list[str], folder: Path) -> dict[str, Any]:
+    """Best validation accuracy by seed; the seed divides the rows as well, for everybody in the same way."""
     best: dict[str, list[float]] = {name: [] for name in (*OURS, *peers)}
     for seed in range(chosen.seeds):
+        rows = folder / f"rows-{seed}.npz"
+        save_rows(study_file(folder, seed=seed), rows)
         for pruner in OURS:
-            study = study_file(
-                folder, trials=chosen.budget, epochs=chosen.epochs, pruner=pruner, seed=seed, data={"seed": 0}
-            )
+            study = study_file(folder, trials=chosen.budget, epochs=chosen.epochs, pruner=pruner, seed=seed)
             best[pruner].append(_ours(study).output["best"]["validation"])
         for name in peers:
             best[name].append(_peer(name, rows, chosen.budget, chosen.epochs, seed).output["best"])

@@ -47,7 +47,9 @@ def loader(rows: Rows, batch_size: int) -> DataLoader[tuple[torch.Tensor, ...]]:
     return DataLoader(data, batch_size=batch_size, shuffle=True)
 
 
-def train_epoch(model: nn.Module, optimizer: torch.optim.Optimizer, batches: Any, device: str = "cpu") -> float:
+def train_epoch(
+    model: nn.Module, optimizer: torch.optim.Optimizer, batches: Any, device: str = "cpu"
+) -> float:
     """One epoch; the mean loss of its rows."""
     model.train()
     total, count = 0.0, 0
