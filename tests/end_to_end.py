@@ -124,7 +124,7 @@ def place(folder: Path, text: str = SMALL) -> Place:
     return Place(file, folder / "home")
 
 
-def workbench(*words: str, python: tuple[str, ...] = (), timeout: float = 500.0) -> Ran:
+def workbench(*words: str, python: tuple[str, ...] = (), timeout: float = 1500.0) -> Ran:
     """The program in a process of its own."""
     began = time.monotonic()
     done = subprocess.run(
