@@ -35,7 +35,7 @@ def main() -> None:
         with home() as folder:
             study = study_file(folder, trials=chosen.trials, epochs=chosen.epochs, pruner="asha")
             for which in runs:
-                run = python("cold", "--child", study, folder / which, JAX_COMPILATION_CACHE_DIR="")
+                run = python("cold", "--child", study, folder / which)
                 if which == "first":
                     shutil.copytree(folder / "first" / "cache", folder / "second" / "cache")
                 runs[which].append({**run.output, "wall": run.wall, "processor": run.processor})

@@ -46,6 +46,8 @@ ROOT = Path(__file__).parents[2]
 RESULTS = Path(__file__).parent / "results"
 #: What only a comparison needs: `pip install -e '.[peers]'`.
 PEERS = ("torch",)
+#: What would lead a run to other stores, or to programs that were compiled before.
+LEADING = ("WORKBENCH_HOME", "WORKBENCH_STORAGE", "MLFLOW_TRACKING_URI", "JAX_COMPILATION_CACHE_DIR")
 
 
 class Run(NamedTuple):
@@ -75,8 +77,12 @@ def options(description: str | None, **arguments: tuple[Any, str]) -> argparse.N
 
 
 def fresh(command: Sequence[str | Path], **environ: str) -> Run:
-    """Run a command to its end in a new process. Raises RuntimeError with its last words if it fails."""
+    """Run a command to its end in a new process, without the variables that would lead it elsewhere.
+
+    Raises RuntimeError with its last words if it fails.
+    """
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+    kept = {name: value for name, value in os.environ.items() if name not in LEADING}
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         began = time.perf_counter()
         process = subprocess.Popen(
@@ -84,7 +90,7 @@ def fresh(command: Sequence[str | Path], **environ: str) -> Run:
             stdout=out,
             stderr=err,
             cwd=ROOT,
-            env={**os.environ, "PYTHONPATH": path, **environ},
+            env={**kept, "PYTHONPATH": path, **environ},
         )
         _, status, used = os.wait4(process.pid, 0)
         wall = time.perf_counter() - began
@@ -107,10 +113,8 @@ def python(module: str, *arguments: str | Path, **environ: str) -> Run:
 
 def workbench(study: Path, at: Path, *arguments: str) -> Run:
     """`workbench run STUDY --search-only --json` with everything embedded in `at`."""
-    own = {"WORKBENCH_STORAGE": "", "MLFLOW_TRACKING_URI": "", "JAX_COMPILATION_CACHE_DIR": ""}
-    environ = {name: value for name, value in own.items() if name in os.environ}
     command = [sys.executable, "-m", "workbench", "run", study, "--json", "--home", at]
-    return fresh([*command, *(arguments or ("--search-only",))], **environ)
+    return fresh([*command, *(arguments or ("--search-only",))])
 
 
 def alternate(contenders: Mapping[str, Callable[[], Run]], repeats: int) -> dict[str, list[Run]]:
