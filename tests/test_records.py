@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,6 +10,7 @@ import pytest
 
 import workbench as wb
 from tests.end_to_end import Place, Ran
+from tests.tracking_cases import look_at
 from workbench import data
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of the libraries that read
@@ -27,12 +27,12 @@ class Shown(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def shown(finished: tuple[Place, Ran]) -> Iterator[Shown]:
+def shown(finished: tuple[Place, Ran]) -> Shown:
     import mlflow
 
     _, ran = finished
-    uri, before = ran.result["mlflow"]["tracking_uri"], mlflow.get_tracking_uri()
-    mlflow.set_tracking_uri(uri)
+    uri = ran.result["mlflow"]["tracking_uri"]
+    look_at(uri)
     client = mlflow.MlflowClient(uri, uri)
     experiment = client.get_experiment_by_name(ran.result["mlflow"]["experiment"])
     runs = client.search_runs([experiment.experiment_id], max_results=1_000)
@@ -40,8 +40,7 @@ def shown(finished: tuple[Place, Ran]) -> Iterator[Shown]:
     children = [run for run in runs if "mlflow.parentRunId" in run.data.tags]
     assert len(parents) == 1
     assert parents[0].info.run_id == ran.result["mlflow"]["run_id"]
-    yield Shown(client, parents[0], sorted(children, key=lambda run: run.info.run_name))
-    mlflow.set_tracking_uri(before)
+    return Shown(client, parents[0], sorted(children, key=lambda run: run.info.run_name))
 
 
 def test_one_parent_with_a_child_for_each_trial(finished: tuple[Place, Ran], shown: Shown) -> None:

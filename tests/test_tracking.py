@@ -16,7 +16,7 @@ import pytest
 
 from tests import outcomes, stand_ins
 from tests.servers import free_port, wait
-from tests.tracking_cases import PARENT, odd_trials, trial
+from tests.tracking_cases import PARENT, look_at, odd_trials, trial
 from workbench import savedmodel
 from workbench.codec import decode_trial, encode_trial
 from workbench.places import local_store
@@ -115,8 +115,7 @@ def test_a_study_from_start_to_end(
     assert c.get_model_version_by_alias("digits-mlp", "champion").version == version.version
     import mlflow
 
-    mlflow.set_tracking_uri(local_store(home))
-    mlflow.set_registry_uri(local_store(home))
+    look_at(local_store(home))
     want = savedmodel.load(folder).predict(rows)
     for address in ("models:/digits-mlp@champion", f"runs:/{run.info.run_id}/model"):
         model = mlflow.pyfunc.load_model(address)

@@ -18,7 +18,7 @@ import pytest
 
 from tests import outcomes, stand_ins
 from tests.servers import LEFT_OPEN, PASSWORD, free_port, wait
-from tests.tracking_cases import PARENT, odd_trials, trial
+from tests.tracking_cases import PARENT, look_at, odd_trials, trial
 from workbench import savedmodel, tracking_bulk, tracking_client
 from workbench.errors import StoreError
 from workbench.reachable import check_reachable
@@ -141,8 +141,7 @@ def test_a_server_that_comes_and_goes(
         assert sorted(m.step for m in history) == list(range(1, 11))
     import mlflow
 
-    mlflow.set_tracking_uri(server.uri)
-    mlflow.set_registry_uri(server.uri)
+    look_at(server.uri)
     for address in ("models:/digits-mlp@champion", f"runs:/{run}/model"):
         pd.testing.assert_frame_equal(
             mlflow.pyfunc.load_model(address).predict(rows), savedmodel.load(folder).predict(rows)

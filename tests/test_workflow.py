@@ -150,9 +150,9 @@ def test_the_ledger_has_one_opening_and_is_whole(finished: tuple[Place, Ran]) ->
 
 def test_a_ledger_that_was_changed_is_found_out(finished: tuple[Place, Ran], tmp_path: Path) -> None:
     where, _ = finished
-    with sqlite3.connect(where.home / "workbench.db") as source:
+    with closing(sqlite3.connect(where.home / "workbench.db")) as source:
         source.execute("VACUUM INTO ?", (str(tmp_path / "copy.db"),))
-    with sqlite3.connect(tmp_path / "copy.db") as copy:
+    with closing(sqlite3.connect(tmp_path / "copy.db")) as copy, copy:
         for (trigger,) in copy.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
             copy.execute(f"DROP TRIGGER {trigger}")
         copy.execute("UPDATE workbench_ledger SET content = replace(content, '\"look\": 1', '\"look\": 0')")
