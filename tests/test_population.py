@@ -9,8 +9,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.problems import blobs, fold, lane, line, mlp
+from workbench import population
 from workbench.engine import Engine, Trained
 from workbench.recipe import Hyperparameters, Recipe
 from workbench.types import Fold
@@ -53,9 +56,33 @@ def test_neighbours_and_order_change_nothing_to_the_bit() -> None:
         assert_same(together[position], reversed_[position])
 
 
-def test_another_width_of_the_population_changes_rounding_alone() -> None:
+def test_another_width_of_the_population_changes_nothing_where_lanes_take_turns() -> None:
     for narrow, wide in zip(run(mlp(), VARIED, 4), run(mlp(), VARIED, 8), strict=True):
-        assert_same(narrow, wide, rtol=1e-4, atol=1e-5)
+        assert_same(narrow, wide)
+
+
+def test_side_by_side_equals_in_turn_but_for_rounding(monkeypatch: pytest.MonkeyPatch) -> None:
+    turns = run(mlp(), VARIED)
+    monkeypatch.setattr(population, "in_turn", lambda mesh: False)
+    narrow, wide = run(mlp(), VARIED), run(mlp(), VARIED, 8)
+    for one, other, third in zip(turns, narrow, wide, strict=True):
+        assert_same(one, other, rtol=1e-4, atol=1e-5)
+        assert_same(other, third, rtol=1e-4, atol=1e-5)
+    assert_same(narrow[1], run(mlp(), [VARIED[1]])[0])
+
+
+@given(st.lists(st.integers(0, 9), min_size=1, max_size=24), st.sampled_from([1, 2, 3, 8]))
+def test_places_hold_every_lane_once_and_share_the_work(costs: list[int], devices: int) -> None:
+    width = -(-len(costs) // devices) * devices
+    places = population.places(costs, width, devices)
+    assert sorted(lane for lane in places if lane is not None) == list(range(len(costs)))
+    loads = [
+        sum(costs[lane] for lane in hand if lane is not None)
+        for hand in np.array(places, object).reshape(devices, -1)
+    ]
+    assert max(loads) - min(loads) <= max(costs)
+    stacked = population.stack([np.int32(i) for i in range(len(costs))], places)
+    assert [int(lane) for lane in population.unstack(stacked, places)] == list(range(len(costs)))
 
 
 @pytest.mark.parametrize("room", [{"width": 16}, {"depth": 3}, {"width": 13, "depth": 4}])

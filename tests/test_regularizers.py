@@ -131,6 +131,40 @@ def test_dropout_does_not_see_padding():
     np.testing.assert_array_equal(drop(h, 0.5, key=key)[:10], drop(h[:10], 0.5, key=key))
 
 
+def test_dropped_units_are_as_good_as_independent():
+    """Fair and uncorrelated across units, layers and the keys that training uses; 1e-4 overall."""
+    keys = jax.random.split(jax.random.key(3), 400)
+    draw = jax.jit(
+        jax.vmap(lambda key, h, stream: drop(h, 0.5, key=key, stream=stream), (0, None, None)),
+        static_argnums=2,
+    )
+    layers = np.stack([np.asarray(draw(keys, jnp.ones(64), stream)) > 0 for stream in range(3)])
+    signs = 2.0 * layers - 1.0  # [layer, key, unit]
+    for axes in ((0, 1), (0, 2)):
+        sums = signs.sum(axis=axes)
+        z = (sums**2).sum() / (signs.size / sums.size)  # chi-squared
+        assert scipy.stats.chi2.sf(z, sums.size) > 1e-4
+    for left, right in (
+        (signs[:, :, :-1], signs[:, :, 1:]),  # neighbours in a layer
+        (signs[:, :, :32], signs[:, :, 32:]),
+        (signs[:-1], signs[1:]),  # the same unit of two layers
+        (signs[:1], signs[2:]),
+        (signs[:, :-1], signs[:, 1:]),  # the same unit in two examples
+        (signs[:, :200], signs[:, 200:]),
+    ):
+        z = (left * right).sum() / np.sqrt(left.size)
+        assert 2 * scipy.stats.norm.sf(abs(z)) > 1e-4
+
+
+def test_the_noise_behind_dropout_is_uniform():
+    keys = jax.random.split(jax.random.key(4), 64)
+    rates = jnp.linspace(0.05, 0.95, 19)
+    kept = jax.vmap(lambda rate: jax.vmap(lambda key: drop(jnp.ones(512), rate, key=key) > 0)(keys))(rates)
+    below = 1.0 - np.asarray(kept).reshape(19, -1).mean(axis=1)  # its distribution function
+    counts = np.diff([0.0, *below, 1.0]) * keys.size * 512
+    assert scipy.stats.chisquare(counts).pvalue > 1e-4
+
+
 def test_norms_by_leaf_and_together(params):
     by_leaf = norms(params)
     for leaf, value in zip(jax.tree.leaves(params), jax.tree.leaves(by_leaf), strict=True):

@@ -1,8 +1,7 @@
-"""Compiles each program once and trains launches in it.
+"""Trains launches: puts lanes into a program, runs it, takes them out again.
 
-Programs are compiled ahead of time, so their number and their cost are known and not guessed. Between
-launches a lane lives on the host, as plain NumPy arrays: that is what packing the living, refilling and
-checkpoints need.
+Between launches a lane lives on the host, as plain NumPy arrays: that is what packing the living, refilling
+and checkpoints need.
 """
 
 from __future__ import annotations
@@ -18,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from workbench import population, scoring, train
+from workbench.programs import Programs
 from workbench.recipe import Hyperparameters, Recipe
 from workbench.train import Lane
 from workbench.types import Curves, Fold
@@ -74,9 +74,12 @@ def widths(engine: Engine, trials: int) -> tuple[int, ...]:
 def width_for_one(engine: Engine, width: int, recipe: Recipe, parameters: int, rows: int) -> int:
     """Lanes of the population to train a single lane in, for so many rows in all.
 
-    A program of `width` lanes is there. A narrower one pays when padding costs more than compiling it: always
-    for images and sequences, else by six operations for each parameter, row and padded lane.
+    A program of `width` lanes is there. Where lanes take turns, its empty places cost nothing. Side by side,
+    a narrower one pays when padding costs more than compiling it: always for images and sequences, else by
+    six operations for each parameter, row and padded lane.
     """
+    if population.in_turn(engine.mesh):
+        return width
     padded = 6.0 * parameters * rows * (width - engine.mesh.size)
     narrow = len(recipe.inputs) > 1 or padded / OPERATIONS_PER_SECOND > COMPILE_SECONDS
     return engine.mesh.size if narrow else width
@@ -97,7 +100,7 @@ def matmul_rate() -> float:
 
 
 class Engine:
-    """The compiled programs of a study.
+    """Trains launches of a study in compiled programs.
 
     prepare   the prepared data of a variant; asked once for each
     capacity  epochs of the longest rung
@@ -106,17 +109,32 @@ class Engine:
 
     def __init__(self, prepare: Callable[[Any], Fold], *, capacity: int, seed: int) -> None:
         self.mesh = population.mesh_of_host()
-        self.seconds = {"compile": 0.0, "train": 0.0}
+        self._programs = Programs()
         self._prepare = prepare
         self._capacity = capacity
         self._seed = seed
         self._folds: dict[Hashable, Fold] = {}
-        self._programs: dict[tuple[Hashable, ...], Any] = {}
 
     @property
     def programs(self) -> int:
         """How many training programs were compiled."""
-        return sum(key[0] == "advance" for key in self._programs)
+        return self._programs.count("advance")
+
+    @property
+    def seconds(self) -> dict[str, float]:
+        """Spent waiting for a compilation, and training."""
+        return dict(self._programs.seconds)
+
+    def foresee(self, recipe: Recipe, variant: Hashable, width: int, hyper: Hyperparameters) -> None:
+        """Begin to compile what a launch of this recipe will need, beside whatever else goes on."""
+        hypers = population.shapes_of(self.mesh, self._room(width), hyper)
+        lanes = population.shapes_of(self.mesh, self._room(width), self.template(recipe, hyper))
+        key, number = jax.eval_shape(jax.random.key, 0), np.int32(0)
+        self._programs.foresee("start", population.start, (recipe, self.mesh), (hypers, key))
+        self._programs.foresee(
+            "advance", population.advance, self._static(recipe),
+            (hypers, lanes, self.fold(variant), key, number, number),
+        )  # fmt: skip
 
     def run(
         self,
@@ -135,22 +153,22 @@ class Engine:
         width  lanes in the program; rounded up to a multiple of the devices
         seed   another seed of the order of the rows, for training a choice again
         """
-        width = -(-width // self.mesh.size) * self.mesh.size
+        self.foresee(recipe, variant, width, hypers[0])
+        places = population.places([int(hyper.depth) for hyper in hypers], self._room(width), self.mesh.size)
         fold = self.fold(variant)
         key = jax.random.key(self._seed if seed is None else seed)
-        hyper = population.stack(list(hypers), width)
+        hyper = population.stack(hypers, places)
         if lanes is None:
-            stacked = self._call("start", population.start, (recipe, self.mesh), (hyper, key))
+            stacked = self._programs.call("start", population.start, (recipe, self.mesh), (hyper, key))
         else:
-            stacked = population.stack(list(lanes), width)
-        after, record = self._call(
+            stacked = population.stack(lanes, places)
+        after, record = self._programs.call(
             "advance",
             population.advance,
-            (recipe, self.mesh, self._capacity),
-            (hyper, stacked, fold, key, np.int32(first), np.int32(last - first)),
+            self._static(recipe),
+            (hyper, population.rest(stacked, places), fold, key, np.int32(first), np.int32(last - first)),
         )
-        n = len(hypers)
-        pairs = zip(population.unpad(after, n), population.unpad(record, n), strict=True)
+        pairs = zip(population.unstack(after, places), population.unstack(record, places), strict=True)
         return [_trained(lane, epochs, first) for lane, epochs in pairs]
 
     def pseudo_values(
@@ -165,23 +183,23 @@ class Engine:
 
         The blocks are the same for all lanes.
         """
-        width = -(-width // self.mesh.size) * self.mesh.size
+        places = population.places([0] * len(lanes), self._room(width), self.mesh.size)
         fold = self.fold(variant)
         rows = len(fold.validation.y)
         blocks = min(rows, BLOCKS)
         block = np.random.default_rng(self._seed).permutation(rows).astype(np.int32) % np.int32(blocks)
-        stacked = population.stack(list(hypers), width), population.stack(list(lanes), width)
-        values = self._call(
+        stacked = population.stack(hypers, places), population.stack(lanes, places)
+        values = self._programs.call(
             "rows", population.pseudo_values, (recipe, self.mesh, blocks), (*stacked, fold, block)
         )
-        return np.asarray(values)[: len(lanes)]
+        return np.stack(population.unstack(values, places))
 
     def outputs(
         self, recipe: Recipe, variant: Hashable, hyper: Hyperparameters, params: Any, x: np.ndarray
     ) -> np.ndarray:
         """[N, *F] -> [N, K] of one model in evaluation mode; regression in the units of the data."""
         fold = self.fold(variant)
-        out = self._call("outputs", _outputs, (recipe,), (hyper, params, jnp.asarray(x)))
+        out = self._programs.call("outputs", _outputs, (recipe,), (hyper, params, jnp.asarray(x)))
         if recipe.loss in ("binary_cross_entropy", "cross_entropy", "perceptron"):
             return np.asarray(out)
         return np.asarray(out) * np.asarray(fold.scale) + np.asarray(fold.shift)
@@ -197,18 +215,12 @@ class Engine:
             self._folds[variant] = population.place(self.mesh, self._prepare(variant))
         return self._folds[variant]
 
-    def _call(self, kind: str, function: Any, static: tuple[Any, ...], dynamic: tuple[Any, ...]) -> Any:
-        """Compile for these shapes if that has not happened, then run to the end."""
-        shapes = tuple((np.shape(leaf), jnp.result_type(leaf)) for leaf in jax.tree.leaves(dynamic))
-        known = (kind, static, shapes)
-        began = time.perf_counter()
-        if known not in self._programs:
-            self._programs[known] = function.lower(*static, *dynamic).compile()
-            self.seconds["compile"] += time.perf_counter() - began
-            began = time.perf_counter()
-        result = jax.block_until_ready(self._programs[known](*dynamic))
-        self.seconds["train"] += time.perf_counter() - began
-        return result
+    def _room(self, width: int) -> int:
+        """Lanes of the program, a multiple of the devices."""
+        return -(-width // self.mesh.size) * self.mesh.size
+
+    def _static(self, recipe: Recipe) -> tuple[Any, ...]:
+        return recipe, self.mesh, self._capacity, population.in_turn(self.mesh)
 
 
 def _trained(lane: Lane, record: train.Epoch, first: int) -> Trained:

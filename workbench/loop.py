@@ -113,6 +113,9 @@ class Search:
         event = {"kind": "ask", "first": first, "params": drawn}
         self._commit([event])
         self._asked(event)
+        for trial in list(self._alive.values())[-len(drawn) :]:
+            program, width = trial.program, self._scheduler.widths[0]
+            self._engine.foresee(program.recipe, program.variant, width, trial.hyper)
 
     def _asked(self, event: Event) -> None:
         for number, params in enumerate(event["params"], start=event["first"]):

@@ -113,14 +113,16 @@ def descent(recipe: Recipe, hyper: Hyperparameters, fold: Fold, *, epochs: Seque
     order of the rows and everything else as it was, so the path is that of the record up to rounding.
     """
     mesh = population.mesh_of_host()
-    hypers, placed = population.stack([hyper], mesh.size), population.place(mesh, fold)
+    places = population.places([0], mesh.size, mesh.size)
+    hypers, placed = population.stack([hyper], places), population.place(mesh, fold)
     key = jax.random.key(seed)
     lanes = population.start(recipe, mesh, hypers, key)
+    turns = population.in_turn(mesh)
     path, room = [], int(np.diff(epochs, prepend=0).max(initial=1))
     for first, last in pairwise([0, *epochs]):
         if last > first:
             span = jnp.int32(first), jnp.int32(last - first)
-            lanes, _ = population.advance(recipe, mesh, room, hypers, lanes, placed, key, *span)
+            lanes, _ = population.advance(recipe, mesh, room, turns, hypers, lanes, placed, key, *span)
         path.append((float(lanes.params["weight"][0, 0, 0]), float(lanes.params["bias"][0, 0])))
     return np.array(path)
 

@@ -28,6 +28,8 @@ RUNNING, STOPPED, DIVERGED = 0, 1, 2
 ROUNDING = 1e-6
 
 Params = Any
+#: Loss summed over an epoch's rows, and the weight of those rows.
+Totals = tuple[jax.Array, jax.Array]
 
 
 class Lane(NamedTuple):
@@ -42,6 +44,18 @@ class Lane(NamedTuple):
     wait: jax.Array  # int32, epochs since the best
     status: jax.Array  # int32
     epochs: jax.Array  # int32, epochs trained
+
+
+class _Training(NamedTuple):
+    """What goes from step to step within an epoch."""
+
+    params: Params
+    moments: optimizers.Moments
+    summed: Params  # gradients since the last update; empty unless the recipe accumulates
+    seen: jax.Array  # total weight of the rows they were summed over
+
+
+Carry = tuple[_Training, Totals]
 
 
 class Epoch(NamedTuple):
@@ -75,13 +89,13 @@ def epoch(
     fold: Fold,
     order: jax.Array,
     number: jax.Array,
-    key: jax.Array,
+    keys: jax.Array | None,
 ) -> tuple[Lane, Epoch]:
     """Train for one epoch and validate.
 
     order   int32 [steps, B], row numbers; N and more: padding
     number  int32, how many epochs lie behind
-    key     draws the dropped units
+    keys    [steps, B], which draw the dropped units of each row; None: none are dropped
     """
     train, n_rows = fold.train, fold.train.x.shape[0]
     target = scoring.targets(recipe, fold, fold.train)
@@ -89,33 +103,23 @@ def epoch(
     steps = order.shape[0]
     per_update = (hyper.batch_size + recipe.batch - 1) // recipe.batch
 
-    def objective(params: Params, rows: jax.Array, key_step: jax.Array) -> tuple[jax.Array, jax.Array]:
+    def objective(params: Params, rows: jax.Array, key: jax.Array | None) -> tuple[jax.Array, jax.Array]:
         x, y = train.x[rows], target[rows]
         weight = jnp.where(rows < n_rows, train.weight[rows], 0.0)
-        keys = jax.random.split(key_step, recipe.batch) if recipe.dropout else None
-        out = scoring.batch_outputs(recipe, hyper, params, x, keys)
+        out = scoring.batch_outputs(recipe, hyper, params, x, key)
         out, y, weight = scoring.per_target(recipe, out, y, weight)
         each = jax.vmap(loss.function, in_axes=(0, 0, None))(out, y, hyper.label_smoothing)
         return jnp.sum(jnp.where(weight > 0.0, weight * each, 0.0)), jnp.sum(weight)
 
-    def step(carry: tuple[Any, ...], inputs: tuple[jax.Array, jax.Array]) -> tuple[tuple[Any, ...], None]:
-        params, moments, summed, seen, total, count = carry
-        k, rows = inputs
-        (value, weight), gradients = jax.value_and_grad(objective, has_aux=True)(
-            params, rows, jax.random.fold_in(key, k)
-        )
-        if recipe.accumulate:
-            gradients, seen = jax.tree.map(jnp.add, summed, gradients), seen + weight
-        else:
-            seen = weight
+    def updated(k: jax.Array, state: _Training, gradients: Params, seen: jax.Array) -> _Training:
+        """One update, by the gradients that were summed over rows of total weight `seen`."""
+        params, moments, *_ = state
         if loss.reduction == "mean":
-            average = jax.tree.map(lambda g: g / jnp.maximum(seen, 1e-12), gradients)
-        else:
-            average = gradients
+            gradients = jax.tree.map(lambda g: g / jnp.maximum(seen, 1e-12), gradients)
         shrink = jax.grad(penalty)(params, hyper.l1, hyper.l2)
-        average = jax.tree.map(jnp.add, average, shrink)
+        gradients = jax.tree.map(jnp.add, gradients, shrink)
         if recipe.clip:
-            average = clip_by_global_norm(average, hyper.clip)
+            gradients = clip_by_global_norm(gradients, hyper.clip)
         progress = number.astype(jnp.float32) + k.astype(jnp.float32) / steps
         rate = hyper.learning_rate * schedules.factor(
             recipe.schedules,
@@ -126,22 +130,30 @@ def epoch(
             lane.plateau,
         )
         rate = jnp.where(lane.status == RUNNING, rate, 0.0)
-        moved, remembered = optimizers.update(recipe, hyper, average, moments, params, rate)
-        if recipe.accumulate:
-            due = ((k + 1) % per_update == 0) | (k == steps - 1)
-            moved, remembered = jax.tree.map(
-                lambda new, old: jnp.where(due, new, old), (moved, remembered), (params, moments)
-            )
-            summed = jax.tree.map(lambda g: jnp.where(due, 0.0, g), gradients)
-            seen = jnp.where(due, 0.0, seen)
-        return (moved, remembered, summed, seen, total + value, count + weight), None
+        params, moments = optimizers.update(recipe, hyper, gradients, moments, params, rate)
+        return _Training(params, moments, jax.tree.map(jnp.zeros_like, state.summed), jnp.float32(0.0))
 
-    summed = jax.tree.map(jnp.zeros_like, lane.params) if recipe.accumulate else ()
+    def step(carry: Carry, inputs: tuple[Any, ...]) -> tuple[Carry, None]:
+        (state, (total, count)), (k, rows, key) = carry, inputs
+        (value, weight), gradients = jax.value_and_grad(objective, has_aux=True)(state.params, rows, key)
+        totals = (total + value, count + weight)
+        if not recipe.accumulate:
+            return (updated(k, state, gradients, weight), totals), None
+        summed, seen = jax.tree.map(jnp.add, state.summed, gradients), state.seen + weight
+        due = ((k + 1) % per_update == 0) | (k == steps - 1)
+        state = jax.lax.cond(
+            due,
+            lambda: updated(k, state, summed, seen),
+            lambda: state._replace(summed=summed, seen=seen),
+        )
+        return (state, totals), None
+
     nothing = jnp.float32(0.0)
-    (params, moments, _, _, total, count), _ = jax.lax.scan(
+    summed = jax.tree.map(jnp.zeros_like, lane.params) if recipe.accumulate else ()
+    ((params, moments, _, _), (total, count)), _ = jax.lax.scan(
         step,
-        (lane.params, lane.moments, summed, nothing, nothing, nothing),
-        (jnp.arange(steps, dtype=jnp.int32), order),
+        (_Training(lane.params, lane.moments, summed, nothing), (nothing, nothing)),
+        (jnp.arange(steps, dtype=jnp.int32), order, keys),
     )
     train_loss = total / count if loss.reduction == "mean" else total
     validation_loss, score = scoring.validate(recipe, hyper, params, fold)

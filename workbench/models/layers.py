@@ -6,6 +6,8 @@ models hold those units at zero, so the gradients there are zero and nothing mov
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import jax
@@ -16,7 +18,7 @@ from workbench.initializers import weights
 from workbench.recipe import Hyperparameters, Recipe
 from workbench.regularizers import drop
 
-__all__ = ["OUT_STREAM", "affine", "dense", "hidden", "in_use", "padded"]
+__all__ = ["OUT_STREAM", "affine", "dense", "hidden", "in_use", "layers", "padded"]
 
 Layer = dict[str, Any]
 #: The random stream of the output layer, the same however much room there is for depth.
@@ -64,11 +66,30 @@ def affine(layer: Layer, h: jax.Array) -> jax.Array:
 
 
 def hidden(
-    recipe: Recipe, hyper: Hyperparameters, z: jax.Array, active: jax.Array, *, key: jax.Array | None
+    recipe: Recipe,
+    hyper: Hyperparameters,
+    z: jax.Array,
+    active: jax.Array,
+    *,
+    key: jax.Array | None,
+    stream: int = 0,
 ) -> jax.Array:
     """g(z) of the lane's activation over the units in use, some of them dropped if there is a key."""
     a = activate(recipe.activations, hyper.activation, z, active=active)
-    return a if key is None or not recipe.dropout else drop(a, hyper.dropout, key=key)
+    return a if key is None or not recipe.dropout else drop(a, hyper.dropout, key=key, stream=stream)
+
+
+def layers(
+    depth: jax.Array, room: int, step: Callable[[int, jax.Array], jax.Array], h: jax.Array, first: int = 0
+) -> jax.Array:
+    """Apply the layers `first` to `room`, each to what the one before gave; those from `depth` on pass it on.
+
+    Where lanes train side by side both branches are computed and one selected; where they take turns, a layer
+    that a lane has not costs nothing.
+    """
+    for layer in range(first, room):
+        h = jax.lax.cond(layer < depth, partial(step, layer), lambda h: h, h)
+    return h
 
 
 def in_use(recipe: Recipe, hyper: Hyperparameters) -> jax.Array:

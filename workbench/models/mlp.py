@@ -13,52 +13,35 @@ import math
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 
-from workbench.activations import activate
-from workbench.initializers import weights
 from workbench.models.base import Model, Params
+from workbench.models.layers import OUT_STREAM, affine, dense, hidden, in_use, layers
 from workbench.recipe import Hyperparameters, Recipe
-from workbench.regularizers import drop
 
 __all__ = ["MODEL", "apply", "init", "n_parameters"]
 
 
 def init(recipe: Recipe, hyper: Hyperparameters, *, key: jax.Array) -> Params:
     """One dict for each layer: weight [out, in], bias [out]; zero beyond the lane's width."""
-    features, width = math.prod(recipe.inputs), hyper.width
-    active = jnp.arange(recipe.width) < width
-    params: Params = {}
-    for layer in range(recipe.depth + 1):
-        first, last = layer == 0, layer == recipe.depth
-        shape = (recipe.outputs if last else recipe.width, features if first else recipe.width)
-        fan_in, fan_out = (features if first else width), (recipe.outputs if last else width)
-        weight = weights(
-            recipe.initializers, hyper.initializer, hyper.init_scale, shape, fan_in, fan_out,
-            key=jax.random.fold_in(key, _stream(layer, last=last)),
-        )  # fmt: skip
-        if not last:
-            weight = jnp.where(active[:, None], weight, 0.0)
-        if not first:
-            weight = jnp.where(active[None, :], weight, 0.0)
-        params[_name(layer, last=last)] = {"weight": weight, "bias": jnp.zeros(shape[0], jnp.float32)}
-    return params
+    features, width = (math.prod(recipe.inputs),) * 2, (recipe.width, hyper.width)
+    keys = [jax.random.fold_in(key, layer) for layer in (*range(recipe.depth), OUT_STREAM)]
+    first = {_name(0): dense(recipe, hyper, width, features, key=keys[0])}
+    rest = {_name(i): dense(recipe, hyper, width, width, key=keys[i]) for i in range(1, recipe.depth)}
+    return {**first, **rest, "out": dense(recipe, hyper, (recipe.outputs,) * 2, width, key=keys[-1])}
 
 
 def apply(
     recipe: Recipe, hyper: Hyperparameters, params: Params, x: jax.Array, *, key: jax.Array | None = None
 ) -> jax.Array:
     """X [*F] -> [K]. `key` draws the dropped units, the same for every lane."""
-    active = jnp.arange(recipe.width) < hyper.width
-    h = x.ravel()
-    for layer in range(recipe.depth):
-        z = params[_name(layer)]["weight"] @ h + params[_name(layer)]["bias"]
-        a = activate(recipe.activations, hyper.activation, z, active=active)
-        if recipe.dropout and key is not None:
-            a = drop(a, hyper.dropout, key=jax.random.fold_in(key, layer))
-        h = a if layer == 0 else jnp.where(layer < hyper.depth, a, h)
-    out = params[_name(recipe.depth, last=True)]
-    return out["weight"] @ h + out["bias"]
+    active = in_use(recipe, hyper)
+
+    def step(layer: int, h: jax.Array) -> jax.Array:
+        z = affine(params[_name(layer)], h)
+        return hidden(recipe, hyper, z, active, key=key, stream=layer)
+
+    h = layers(hyper.depth, recipe.depth, step, step(0, x.ravel()), first=1)
+    return affine(params["out"], h)
 
 
 def n_parameters(inputs: tuple[int, ...], outputs: int, *, depth: int, width: int, **settings: Any) -> int:
@@ -67,14 +50,9 @@ def n_parameters(inputs: tuple[int, ...], outputs: int, *, depth: int, width: in
     return (math.prod(inputs) + 1) * width + (depth - 1) * (width + 1) * width + (width + 1) * outputs
 
 
-def _name(layer: int, *, last: bool = False) -> str:
+def _name(layer: int) -> str:
     """Sorts in the order of computation: hidden_00, hidden_01, …, out."""
-    return "out" if last else f"hidden_{layer:02d}"
-
-
-def _stream(layer: int, *, last: bool) -> int:
-    """The random stream of a layer; the last layer's does not depend on the room for depth."""
-    return 1_000_000 if last else layer
+    return f"hidden_{layer:02d}"
 
 
 MODEL = Model(init, apply, n_parameters)

@@ -18,13 +18,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from workbench.models.base import Model, Params
-from workbench.models.layers import OUT_STREAM, affine, dense, hidden, in_use, padded
+from workbench.models.layers import OUT_STREAM, affine, dense, hidden, in_use, layers, padded
 from workbench.recipe import Hyperparameters, Recipe
 
 __all__ = ["CARRY", "HIGHWAY", "RESIDUAL"]
@@ -33,11 +34,15 @@ __all__ = ["CARRY", "HIGHWAY", "RESIDUAL"]
 CARRY = -2.0
 
 
+#: z -> a: the activation over the units in use, with dropout in training.
+Units = Callable[[jax.Array], jax.Array]
+
+
 class _Block(NamedTuple):
     """One block, which maps h [H] to [H]."""
 
     init: Callable[[Recipe, Hyperparameters, jax.Array], Params]  # (recipe, hyper, key)
-    apply: Callable[..., jax.Array]  # (recipe, hyper, params, h, active, key)
+    apply: Callable[[Params, jax.Array, Units], jax.Array]  # (params, h, g)
     n_parameters: Callable[[int], int]  # (H)
 
 
@@ -63,11 +68,12 @@ def _model(block: _Block) -> Model:
         """Outputs [K] of x [*F]. `key` draws the dropped units of each block's g, the same for every lane."""
         active = in_use(recipe, hyper)
         h = jnp.where(active, affine(params["embed"], x.ravel()), 0.0)
-        for layer in range(recipe.depth):
-            key_units = None if key is None else jax.random.fold_in(key, layer)
-            after = block.apply(recipe, hyper, params[_name(layer)], h, active, key_units)
-            h = jnp.where(layer < hyper.depth, after, h)
-        return affine(params["out"], h)
+
+        def step(layer: int, h: jax.Array) -> jax.Array:
+            units = partial(hidden, recipe, hyper, active=active, key=key, stream=layer)
+            return block.apply(params[_name(layer)], h, units)
+
+        return affine(params["out"], layers(hyper.depth, recipe.depth, step, h))
 
     def n_parameters(
         inputs: tuple[int, ...], outputs: int, *, depth: int, width: int, **settings: Any
@@ -92,15 +98,8 @@ def _residual_init(recipe: Recipe, hyper: Hyperparameters, key: jax.Array) -> Pa
     return {**dense(recipe, hyper, width, width, key=key_in), "weight_back": back / jnp.sqrt(blocks)}
 
 
-def _residual_apply(
-    recipe: Recipe,
-    hyper: Hyperparameters,
-    params: Params,
-    h: jax.Array,
-    active: jax.Array,
-    key: jax.Array | None,
-) -> jax.Array:
-    return h + params["weight_back"] @ hidden(recipe, hyper, affine(params, h), active, key=key)
+def _residual_apply(params: Params, h: jax.Array, g: Units) -> jax.Array:
+    return h + params["weight_back"] @ g(affine(params, h))
 
 
 def _highway_init(recipe: Recipe, hyper: Hyperparameters, key: jax.Array) -> Params:
@@ -114,18 +113,10 @@ def _highway_init(recipe: Recipe, hyper: Hyperparameters, key: jax.Array) -> Par
     }
 
 
-def _highway_apply(
-    recipe: Recipe,
-    hyper: Hyperparameters,
-    params: Params,
-    h: jax.Array,
-    active: jax.Array,
-    key: jax.Array | None,
-) -> jax.Array:
+def _highway_apply(params: Params, h: jax.Array, g: Units) -> jax.Array:
     """Written h + t ∘ (g - h), with one product less."""
-    g = hidden(recipe, hyper, affine(params, h), active, key=key)
     t = jax.nn.sigmoid(params["weight_gate"] @ h + params["bias_gate"])
-    return h + t * (g - h)
+    return h + t * (g(affine(params, h)) - h)
 
 
 RESIDUAL = _model(_Block(_residual_init, _residual_apply, lambda width: 2 * width**2 + width))
