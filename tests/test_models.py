@@ -14,7 +14,6 @@ from tests.families import case, loss_and_gradients, predicted, scattered, start
 from workbench import optimizers, words
 from workbench.errors import InputError
 from workbench.models import MODELS, convolution, n_parameters
-from workbench.models.ensemble import average
 from workbench.models.recurrent import steps_as_rows
 from workbench.regularizers import decay_mask
 
@@ -166,18 +165,3 @@ def test_steps_become_rows_and_those_without_a_target_count_for_nothing():
     _, y, counted = steps_as_rows(*map(jnp.asarray, (outputs, numbers.astype(np.float32), weight)))
     np.testing.assert_array_equal(counted, [1, 1, 0, 2, 0, 0])
     np.testing.assert_array_equal(y[:3], [[0.5, 0.5], [0.5, 0.5], [0, 0]])
-
-
-def test_the_average_of_an_ensemble():
-    draw = np.random.default_rng(0)
-    logits = 3.0 * draw.normal(size=(4, 6, 3)).astype(np.float32)
-    share = np.exp(logits) / np.exp(logits).sum(axis=-1, keepdims=True)
-    np.testing.assert_allclose(np.exp(average(logits, "classification")), share.mean(axis=0), rtol=1e-5)
-    single = logits[..., :1]
-    mean = (1.0 / (1.0 + np.exp(-single))).mean(axis=0)
-    np.testing.assert_allclose(
-        average(single, "classification"), np.log(mean / (1.0 - mean)), rtol=1e-4, atol=1e-5
-    )
-    np.testing.assert_allclose(average(logits, "regression"), logits.mean(axis=0), rtol=1e-6)
-    certain = np.full((2, 1, 2), 1e30, np.float32) * np.array([1.0, -1.0], np.float32)
-    assert np.isfinite(average(certain, "classification")).all()

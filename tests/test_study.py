@@ -37,6 +37,7 @@ channels = 16
 pooling = "max"
 padding = "same"
 output = "last"
+ensemble = 1
 optimizer = "adam"
 learning_rate = 1e-3
 momentum = 0.9

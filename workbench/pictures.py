@@ -37,6 +37,8 @@ def pictures(outcome: Outcome, predictor: Predictor, dataset: Dataset, fold: Fol
 
     fold  the rows as the delivered model takes them
 
+    What shows weights shows those of the first member where the model is an ensemble.
+
         decision_boundary  two numeric features, up to eight classes
         fitted_curve       one numeric feature; a number to predict, or two classes
         cost_bowl          an affine model of one feature with one output
@@ -48,12 +50,13 @@ def pictures(outcome: Outcome, predictor: Predictor, dataset: Dataset, fold: Fol
     """
     if outcome.selection is None:
         return {}
+    one = predictor.member(0)
     drawn: dict[str, Figure | None] = {
         **_fit(predictor, dataset),
-        "cost_bowl": _bowl(outcome, predictor, fold),
-        "network": _network(predictor, dataset, fold),
-        "filters": _filters(predictor, dataset, fold),
-        "loss_surface": _surface(predictor, fold),
+        "cost_bowl": _bowl(outcome, one, fold),
+        "network": _network(one, dataset, fold),
+        "filters": _filters(one, dataset, fold),
+        "loss_surface": _surface(one, fold),
         "activations": _activations(outcome, predictor),
     }
     return {name: figure for name, figure in drawn.items() if figure is not None}

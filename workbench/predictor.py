@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
@@ -64,6 +64,14 @@ class Predictor:
         frame.insert(0, self.columns[0], [self.classes[code] for code in codes])
         return frame
 
+    def member(self, index: int) -> Predictor:
+        """One member of an ensemble as a model of its own; of a single model, the model itself."""
+        from workbench.models import ensemble
+
+        options = tuple(pair for pair in self.recipe.options if pair[0] != "ensemble")
+        params = ensemble.member(self.recipe, self.params, index)
+        return replace(self, recipe=replace(self.recipe, options=options), params=params)
+
     def estimates(self, x: Array) -> Array:
         """For prepared rows: logits [N, K] float32, or numbers [N, K] float64 in the units of the data."""
         estimates = self.outputs(x)
@@ -97,12 +105,11 @@ def _program() -> Any:
     """One compiled program for every predictor of a recipe; made on first use, since it needs jax."""
     import jax
 
-    from workbench.models import MODELS
+    from workbench.models import predict
 
     @partial(jax.jit, static_argnums=0)
     def apply(recipe: Recipe, hyper: Hyperparameters, params: Any, x: jax.Array) -> jax.Array:
-        model = MODELS[recipe.family]
-        outputs: jax.Array = jax.vmap(lambda row: model.apply(recipe, hyper, params, row, key=None))(x)
+        outputs: jax.Array = jax.vmap(lambda row: predict(recipe, hyper, params, row))(x)
         return outputs
 
     return apply

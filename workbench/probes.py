@@ -17,7 +17,7 @@ from workbench import gradients, population, words
 from workbench.activations import ACTIVATIONS
 from workbench.gradients import Blame
 from workbench.losses import LOSSES
-from workbench.models import MODELS
+from workbench.models import predict
 from workbench.recipe import Hyperparameters, Recipe
 from workbench.types import Array, Fold
 
@@ -60,11 +60,11 @@ def first_layer(recipe: Recipe, hyper: Hyperparameters, params: Any) -> Array | 
 
 def losses_of(recipe: Recipe, hyper: Hyperparameters, params: Any, x: Array, y: Array) -> Array:
     """The loss of each row [N], in evaluation mode; x [N, *F], y as the loss takes it (see `types.Fold`)."""
-    apply, loss = MODELS[recipe.family].apply, LOSSES[recipe.loss].function
+    loss = LOSSES[recipe.loss].function
 
     @jax.jit
     def rows(hyper: Hyperparameters, params: Any, x: jax.Array, y: jax.Array) -> jax.Array:
-        out = jax.vmap(lambda one: apply(recipe, hyper, params, one))(x)
+        out = jax.vmap(lambda one: predict(recipe, hyper, params, one))(x)
         each: jax.Array = jax.vmap(loss, in_axes=(0, 0, None))(out, y, jnp.float32(0.0))
         return each
 

@@ -46,6 +46,11 @@ class Recipe:
         return dict(self.options)[name]
 
     @property
+    def members(self) -> int:
+        """How many initializations of the design are averaged."""
+        return int(dict(self.options).get("ensemble", 1))
+
+    @property
     def id(self) -> str:
         """Eight hexadecimal digits that name the program in records."""
         return hashlib.sha256(repr(self).encode()).hexdigest()[:8]

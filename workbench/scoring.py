@@ -14,7 +14,7 @@ import jax.numpy as jnp
 
 from workbench.losses import LOSSES, batch_loss
 from workbench.metrics import METRICS, class_logits
-from workbench.models import MODELS
+from workbench.models import MODELS, predict
 from workbench.models.recurrent import steps_as_rows
 from workbench.recipe import Hyperparameters, Recipe
 from workbench.types import Examples, Fold
@@ -32,11 +32,11 @@ def outputs(recipe: Recipe, hyper: Hyperparameters, params: Params, x: jax.Array
     """[N, *F] -> [N, K] in evaluation mode, in chunks of rows so that memory stays bounded."""
     n = x.shape[0]
     if n <= VALIDATION_CHUNK:
-        return batch_outputs(recipe, hyper, params, x, None)
+        return _predictions(recipe, hyper, params, x)
     chunks = -(-n // VALIDATION_CHUNK)
     padded = jnp.pad(x, [(0, chunks * VALIDATION_CHUNK - n)] + [(0, 0)] * (x.ndim - 1))
     out = jax.lax.map(
-        lambda part: batch_outputs(recipe, hyper, params, part, None),
+        lambda part: _predictions(recipe, hyper, params, part),
         padded.reshape(chunks, VALIDATION_CHUNK, *x.shape[1:]),
     )
     return out.reshape(chunks * VALIDATION_CHUNK, *out.shape[2:])[:n]
@@ -54,11 +54,15 @@ def scorer(
 def batch_outputs(
     recipe: Recipe, hyper: Hyperparameters, params: Params, x: jax.Array, keys: jax.Array | None
 ) -> jax.Array:
-    """The one place where the batch axis is mapped: [B, *F] -> [B, K]."""
+    """[B, *F] -> [B, K] of one model in training; of an ensemble, one member."""
     apply = MODELS[recipe.family].apply
     if keys is None:
         return jax.vmap(lambda one: apply(recipe, hyper, params, one))(x)
     return jax.vmap(lambda one, key: apply(recipe, hyper, params, one, key=key))(x, keys)
+
+
+def _predictions(recipe: Recipe, hyper: Hyperparameters, params: Params, x: jax.Array) -> jax.Array:
+    return jax.vmap(lambda one: predict(recipe, hyper, params, one))(x)
 
 
 def per_target(

@@ -226,6 +226,8 @@ def _options(values: Mapping[str, Value], word: Family, problem: Problem) -> tup
     own = {name: values[name] for name in word.shaped_by if name not in TRACED}
     if word.input_rank == 2:
         own["masked"] = problem.masked
+    if values["ensemble"] != 1:
+        own["ensemble"] = values["ensemble"]
     return tuple(sorted(own.items()))
 
 

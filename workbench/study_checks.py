@@ -146,6 +146,12 @@ def notes(study: Study) -> tuple[str, ...]:
         _values(study, "initializer")
     ):
         remarks.append("[model] init_scale is read by the initializers uniform and normal alone")
+    alike = [family for family in families if not words.FAMILIES[family].hidden]
+    if alike and study.settings["ensemble"] != 1:
+        remarks.append(
+            f"[model] ensemble averages different starts, but family {_listed(alike)} has only one, "
+            "so its members are alike"
+        )
     if not study.axes:
         remarks.append("no key is an axis, so there is one configuration and nothing to search")
     return tuple(remarks)

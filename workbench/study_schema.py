@@ -94,6 +94,7 @@ class ModelTable(Table):
     pooling: Annotated[Setting, Word(words.POOLINGS)] = "max"
     padding: Annotated[Setting, Word(words.PADDINGS)] = "same"
     output: Annotated[Setting, Word(words.OUTPUTS)] = "last"
+    ensemble: Annotated[Setting, Number(1, 100, integer=True)] = 1
 
 
 class OptimizerTable(Table):

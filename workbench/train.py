@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from workbench import optimizers, schedules, scoring
+from workbench import models, optimizers, schedules, scoring
 from workbench.losses import LOSSES
-from workbench.models import MODELS
+from workbench.models.ensemble import each_member
 from workbench.recipe import Hyperparameters, Recipe
 from workbench.regularizers import clip_by_global_norm, penalty
 from workbench.types import Fold
@@ -61,17 +61,17 @@ Carry = tuple[_Training, Totals]
 class Epoch(NamedTuple):
     """What is reported of an epoch, float32 scalars; NaN for a lane that no longer trains."""
 
-    train_loss: jax.Array  # mean over the epoch's minibatches, in training mode, without penalties
+    train_loss: jax.Array  # mean over the epoch's minibatches (and members), in training, without penalties
     validation_loss: jax.Array
     validation_score: jax.Array
 
 
 def start(recipe: Recipe, hyper: Hyperparameters, key: jax.Array) -> Lane:
     """A lane before its first epoch; its initial weights depend on `hyper.seed` and on nothing around it."""
-    params = MODELS[recipe.family].init(recipe, hyper, key=jax.random.fold_in(key, hyper.seed))
+    params = models.start(recipe, hyper, key=jax.random.fold_in(key, hyper.seed))
     return Lane(
         params=params,
-        moments=optimizers.init(recipe, params),
+        moments=each_member(recipe, lambda one: optimizers.init(recipe, one))(params),
         plateau=schedules.plateau_init(),
         best=params if recipe.keep_best else (),
         best_score=jnp.float32(jnp.nan),
@@ -148,14 +148,21 @@ def epoch(
         )
         return (state, totals), None
 
-    nothing = jnp.float32(0.0)
-    summed = jax.tree.map(jnp.zeros_like, lane.params) if recipe.accumulate else ()
-    ((params, moments, _, _), (total, count)), _ = jax.lax.scan(
-        step,
-        (_Training(lane.params, lane.moments, summed, nothing), (nothing, nothing)),
-        (jnp.arange(steps, dtype=jnp.int32), order, keys),
-    )
-    train_loss = total / count if loss.reduction == "mean" else total
+    def all_steps(
+        params: Params, moments: optimizers.Moments
+    ) -> tuple[Params, optimizers.Moments, jax.Array]:
+        """One model through the epoch's rows, and its loss on the way."""
+        nothing = jnp.float32(0.0)
+        summed = jax.tree.map(jnp.zeros_like, params) if recipe.accumulate else ()
+        ((params, moments, _, _), (total, count)), _ = jax.lax.scan(
+            step,
+            (_Training(params, moments, summed, nothing), (nothing, nothing)),
+            (jnp.arange(steps, dtype=jnp.int32), order, keys),
+        )
+        return params, moments, total / count if loss.reduction == "mean" else total
+
+    params, moments, losses = each_member(recipe, all_steps)(lane.params, lane.moments)
+    train_loss = jnp.mean(losses)
     validation_loss, score = scoring.validate(recipe, hyper, params, fold)
     return _conclude(recipe, hyper, lane, params, moments, Epoch(train_loss, validation_loss, score))
 

@@ -4,8 +4,9 @@
     apply(recipe, hyper, params, x, *, key=None) -> outputs    ONE example: x [*F] -> [K]
 
 `key` is given to `apply` in training when units are dropped, and is None in evaluation. The batch axis is
-mapped in `train`, the lane axis in `population`, nowhere else. Leaves whose name starts with "weight" are
-regularized; biases are free.
+mapped in `scoring`, the lane axis in `population`, nowhere else. Leaves whose name starts with "weight" are
+regularized; biases are free. `start` and `predict` are these functions for what is trained and delivered,
+which may be an ensemble of such models.
 """
 
 from __future__ import annotations
@@ -18,13 +19,13 @@ import numpy as np
 
 from workbench import words
 from workbench.errors import InputError
-from workbench.models import affine, convolution, mlp, recurrent, skip
-from workbench.models.base import Model
+from workbench.models import affine, convolution, ensemble, mlp, recurrent, skip
+from workbench.models.base import Model, Params
 from workbench.recipe import Hyperparameters, Recipe
-from workbench.types import Value
-from workbench.words import Family
+from workbench.types import Task, Value
+from workbench.words import METRICS, Family
 
-__all__ = ["MODELS", "Model", "n_parameters", "register"]
+__all__ = ["MODELS", "Model", "n_parameters", "predict", "register", "start"]
 
 MODELS: dict[str, Model] = {
     "linear": affine.MODEL,
@@ -54,15 +55,31 @@ def register(name: str, model: Model, family: Family | None = None) -> None:
     MODELS[name] = model
 
 
+def start(recipe: Recipe, hyper: Hyperparameters, *, key: jax.Array) -> Params:
+    """Initial parameters of what a recipe trains."""
+    return ensemble.init(MODELS[recipe.family], recipe, hyper, key=key)
+
+
+def predict(recipe: Recipe, hyper: Hyperparameters, params: Params, x: jax.Array) -> jax.Array:
+    """Outputs in evaluation mode of ONE example: x [*F] -> [K]; of an ensemble, its members' average."""
+    apply = MODELS[recipe.family].apply
+    outputs = ensemble.each_member(recipe, lambda one: apply(recipe, hyper, one, x))(params)
+    if recipe.members == 1:
+        return outputs
+    task: Task = "regression" if METRICS[recipe.metric].task == "regression" else "classification"
+    return ensemble.average(outputs, task)
+
+
 def n_parameters(recipe: Recipe, settings: Mapping[str, Value]) -> int:
     """How many numbers a model with these settings learns, by its closed formula; padding is not counted.
 
-    A model without a formula is counted as it is initialized.
+    A model without a formula is counted as it is initialized. All members of an ensemble are counted.
     """
     model = MODELS[recipe.family]
     if model.n_parameters is not None:
         shape = {name: settings[name] for name in words.FAMILIES[recipe.family].shaped_by if name in settings}
-        return model.n_parameters(recipe.inputs, recipe.outputs, **{**dict(recipe.options), **shape})
+        own = {name: value for name, value in recipe.options if name != "ensemble"}
+        return recipe.members * model.n_parameters(recipe.inputs, recipe.outputs, **(own | shape))
     blank = Hyperparameters(*(np.int32(1) for _ in Hyperparameters._fields))
-    params = jax.eval_shape(lambda key: model.init(recipe, blank, key=key), jax.random.key(0))
+    params = jax.eval_shape(lambda key: start(recipe, blank, key=key), jax.random.key(0))
     return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(params))

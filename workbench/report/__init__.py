@@ -82,6 +82,7 @@ def write(
         "outcome": outcome,
         "pictures": pictures,
         "seeds": seeds(outcome),
+        "members": outcome.selection.settings.get("ensemble", 1) if outcome.selection else 1,
         "settings": settings_rows(outcome),
         "warning": warning(outcome),
     }

@@ -131,21 +131,20 @@ def _cost_bowl(outcome: Outcome) -> Caption:
 
 
 def _network(outcome: Outcome) -> Caption:
-    del outcome
     return Caption(
         "The numbers are those that the net computes with: features after scaling, outputs before they are "
         "turned into probabilities or units. Vermilion is positive, blue negative, each relative to the "
         "largest number of its layer. A weight's gradient is the error of the neuron it leads to times the "
-        "activity it carries: only active neurons get the blame.",
+        "activity it carries: only active neurons get the blame." + _whose(outcome),
         "Diagram of the net with the activity of every neuron on one row, and beside it their errors.",
     )
 
 
 def _filters(outcome: Outcome) -> Caption:
-    del outcome
     return Caption(
         "The weights between the image and the first layer, laid out as the image is. A unit answers most to "
-        "an image that is bright where its weights are vermilion and dark where they are blue.",
+        "an image that is bright where its weights are vermilion and dark where they are blue."
+        + _whose(outcome),
         "Small pictures of the weights that the first layer gives to the pixels.",
     )
 
@@ -155,9 +154,16 @@ def _loss_surface(outcome: Outcome) -> Caption:
     return Caption(
         "Left, the delivered model in the middle of a random plane through its weights; right, the same for "
         "a model without hidden layers, whose loss is convex. Directions are normalized by filter (Li et al. "
-        "2018). Where a surface bends down it is not convex; one that does not may do so beyond this plane.",
+        "2018). Where a surface bends down it is not convex; one that does not may do so beyond this plane."
+        + _whose(outcome),
         f"Contours of the training loss around the {family} and around a model without hidden layers.",
     )
+
+
+def _whose(outcome: Outcome) -> str:
+    """Which weights are shown, if the model is an ensemble."""
+    members = outcome.selection.settings.get("ensemble", 1) if outcome.selection else 1
+    return "" if members == 1 else f" Shown is the first of the {members} members."
 
 
 def _activations(outcome: Outcome) -> Caption:
