@@ -18,7 +18,7 @@ PACKAGE = Path(workbench.__file__).parent
 
 # Every module stands in one layer; imports point to its own layer or to one that its line names.
 LAYERS: dict[str, tuple[str, ...]] = {
-    "words": ("errors", "types", "words", "wording", "recipe", "codec"),
+    "words": ("errors", "types", "words", "wording", "recipe", "codec", "ranking"),
     "ground": ("files", "urls", "sql", "reachable"),
     "maths": (
         *("activations", "initializers", "losses", "metrics", "regularizers", "schedules", "optimizers"),
@@ -26,11 +26,11 @@ LAYERS: dict[str, tuple[str, ...]] = {
     ),
     "data": ("data", "data.*"),
     "training": (
-        *("train", "scoring", "population", "programs", "engine", "checkpoints"),
+        *("train", "scoring", "population", "programs", "costs", "engine", "checkpoints"),
         *("evaluate", "intervals", "optimism", "diagnosis", "landscape", "probes"),
     ),
     "search": (
-        *("space", "trial", "loop", "select", "scheduler", "importances"),
+        *("space", "ladder", "trial", "loop", "select", "scheduler", "importances"),
         *("suggest", "suggest_*", "storage", "storage_*"),
     ),
     "records": (

@@ -54,6 +54,7 @@ def search(folder: Path, journal: Journal, trials: int = TRIALS, pruner: str = "
         settings=SETTINGS,
         problems=lambda variant: Problem("classification", (5,), 3, 1, len(data.train.x)),
         metric="accuracy",
+        rooms=(2, 8),
         scheduler=Scheduler(total=trials, epochs=EPOCHS, pruner=pruner, widths=(4,), maximize=True),
         engine=Engine(lambda variant: data, capacity=EPOCHS, seed=3),
         suggest=Suggester(axes, sampler="tpe", seed=3, direction="maximize").suggest,

@@ -18,11 +18,12 @@ from workbench.space import Problem
 from workbench.types import Choice, Range
 
 PROBLEM = Problem("classification", (64,), 10, 1, 1078)
+ROOMS = (2, 4, 8)
 
 
 def program(params: dict[str, Any], **changes: Any) -> space.Program:
     settings = {**SETTINGS, **changes}
-    return space.program(settings, space.resolve(settings, params), PROBLEM, "accuracy")
+    return space.program(settings, space.resolve(settings, params), PROBLEM, "accuracy", ROOMS)
 
 
 def test_the_default_is_the_middle_or_the_first() -> None:
@@ -55,14 +56,10 @@ def test_traced_axes_share_a_program() -> None:
         assert program({**params, name: value}) == program(params), name
 
 
-def test_widths_are_padded_up_to_four_times() -> None:
-    width = Range(16, 256, log=True, integer=True)
-    rooms = {
-        n: program({**space.default(space.axes(SETTINGS)), "width": n}, width=width).recipe.width
-        for n in range(16, 257)
-    }
-    assert set(rooms.values()) == {64, 256, 16}
-    assert all(n <= room < space.WIDTH_LADDER * n or room == 16 for n, room in rooms.items())
+def test_a_trial_trains_in_the_narrowest_room_that_holds_it() -> None:
+    params = space.default(space.axes(SETTINGS))
+    rooms = {n: program({**params, "width": n}).recipe.width for n in range(2, 9)}
+    assert rooms == {2: 2, 3: 4, 4: 4, 5: 8, 6: 8, 7: 8, 8: 8}
 
 
 @pytest.mark.parametrize(
@@ -110,7 +107,7 @@ def test_hyperparameters_have_the_stated_types() -> None:
 def test_outputs_and_losses(family: str, classes: int, outputs: int, loss: str) -> None:
     settings = {**SETTINGS, "family": family}
     values = space.resolve(settings, space.default(space.axes(settings)))
-    recipe = space.program(settings, values, PROBLEM._replace(classes=classes), "accuracy").recipe
+    recipe = space.program(settings, values, PROBLEM._replace(classes=classes), "accuracy", ROOMS).recipe
     assert (recipe.outputs, recipe.loss) == (outputs, loss)
 
 

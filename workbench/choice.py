@@ -40,6 +40,7 @@ def freeze(best: TrialRecord, study: Study, here: Workspace, search: Search, fol
         here.preparations.problem,
         here.metric,
         best.params,
+        rooms=here.rooms,
         width=here.widths[-1],
         seeds=study.search.seeds,
     )

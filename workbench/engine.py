@@ -7,7 +7,6 @@ and checkpoints need.
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable, Hashable, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -17,18 +16,17 @@ import jax.numpy as jnp
 import numpy as np
 
 from workbench import population, scoring, train
+from workbench.costs import costs_of, operations
 from workbench.programs import Programs
 from workbench.recipe import Hyperparameters, Recipe
 from workbench.train import Lane
 from workbench.types import Curves, Fold
 
-__all__ = ["Engine", "Trained", "configure", "matmul_rate", "width_for_one", "widths"]
+__all__ = ["Engine", "Trained", "configure", "width_for_one", "widths"]
 
 #: Lanes of a population on each device. On two cores four lanes each were as fast as any wider population,
 #: and small populations give the sampler its answers sooner; an accelerator wants many more.
 LANES_PER_DEVICE = {"cpu": 4, "gpu": 256, "tpu": 256}
-#: What a compilation takes, and what training reaches, on two cores: to weigh one against the other.
-COMPILE_SECONDS, OPERATIONS_PER_SECOND = 4.0, 5e10
 #: Blocks of validation rows that are remembered of each complete trial: enough for a jackknife.
 BLOCKS = 400
 STATUS: dict[int, Literal["running", "stopped", "diverged"]] = {
@@ -80,23 +78,10 @@ def width_for_one(engine: Engine, width: int, recipe: Recipe, parameters: int, r
     """
     if population.in_turn(engine.mesh):
         return width
-    padded = 6.0 * parameters * rows * (width - engine.mesh.size)
-    narrow = len(recipe.inputs) > 1 or padded / OPERATIONS_PER_SECOND > COMPILE_SECONDS
+    costs = costs_of(engine.mesh)
+    padded = operations(parameters, rows) * (width - engine.mesh.size)
+    narrow = len(recipe.inputs) > 1 or padded / (costs.rate * costs.devices) > costs.compile
     return engine.mesh.size if narrow else width
-
-
-def matmul_rate() -> float:
-    """Floating-point operations a second of a large float32 matrix product here, the best of three."""
-    n = 1024
-    square = jnp.ones((n, n), jnp.float32)
-    product = jax.jit(jnp.matmul)
-    product(square, square).block_until_ready()
-    best = float("inf")
-    for _ in range(3):
-        began = time.perf_counter()
-        product(square, square).block_until_ready()
-        best = min(best, time.perf_counter() - began)
-    return 2.0 * n**3 / best
 
 
 class Engine:
@@ -114,6 +99,7 @@ class Engine:
         self._capacity = capacity
         self._seed = seed
         self._folds: dict[Hashable, Fold] = {}
+        self._foreseen: set[tuple[Hashable, ...]] = set()
 
     @property
     def programs(self) -> int:
@@ -127,6 +113,9 @@ class Engine:
 
     def foresee(self, recipe: Recipe, variant: Hashable, width: int, hyper: Hyperparameters) -> None:
         """Begin to compile what a launch of this recipe will need, beside whatever else goes on."""
+        if (recipe, variant, width) in self._foreseen:
+            return
+        self._foreseen.add((recipe, variant, width))
         hypers = population.shapes_of(self.mesh, self._room(width), hyper)
         lanes = population.shapes_of(self.mesh, self._room(width), self.template(recipe, hyper))
         key, number = jax.eval_shape(jax.random.key, 0), np.int32(0)

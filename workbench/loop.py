@@ -8,9 +8,10 @@ the undisturbed one would have.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -29,7 +30,7 @@ from workbench.engine import Engine, Trained
 from workbench.scheduler import Ask, Judged, LaneReport, Launch, Scheduler
 from workbench.space import Problem, Variant
 from workbench.trial import Trial, advance, finish
-from workbench.types import Settings, TrialRecord, Value
+from workbench.types import Curves, Settings, TrialRecord, Value
 
 __all__ = ["Event", "Known", "Round", "Search"]
 
@@ -60,6 +61,7 @@ class Search:
 
     settings   of the study; its axes are searched
     problems   what a variant of the data is to a program
+    rooms      for hidden units: see `ladder`
     suggest    (history, count) -> parameters of new trials, a pure function
     commit     makes events durable, all of them or none, before anything else hears of them
     recorded   the events of earlier runs
@@ -71,6 +73,7 @@ class Search:
         settings: Settings,
         problems: Callable[[Variant], Problem],
         metric: str,
+        rooms: Sequence[int],
         scheduler: Scheduler,
         engine: Engine,
         suggest: Callable[[Sequence[Known], int], list[dict[str, Value]]],
@@ -81,7 +84,7 @@ class Search:
         self.seconds = {"sample": 0.0}
         self.trials: dict[int, TrialRecord] = {}
         self.blocks: dict[int, np.ndarray] = {}  # of complete trials, [G] each: see population.pseudo_values
-        self._settings, self._problems, self._metric = settings, problems, metric
+        self._settings, self._problems, self._metric, self._rooms = settings, problems, metric, rooms
         self._axes = space.axes(settings)
         self._scheduler, self._engine, self._suggest = scheduler, engine, suggest
         self._commit, self._store, self._recorded = commit, store, recorded
@@ -121,7 +124,7 @@ class Search:
         for number, params in enumerate(event["params"], start=event["first"]):
             values = space.resolve(self._settings, params)
             problem = self._problems(space.variant(values))
-            program = space.program(self._settings, values, problem, self._metric)
+            program = space.program(self._settings, values, problem, self._metric, self._rooms)
             hyper = space.hyperparameters(program.recipe, values, problem, number)
             self._alive[number] = Trial(number, params, values, program, hyper)
             self._history[number] = Known(number, params, "running", None, {})
@@ -134,7 +137,7 @@ class Search:
         trials = [self._alive[number] for number in launch.trials]
         trained = self._train(launch, trials)
         share, ended = (time.perf_counter() - began) / len(trials), time.time()
-        reports = [LaneReport(lane.status, lane.score) for lane in trained]
+        reports = [_report(lane.status, lane.score, lane.curves) for lane in trained]
         judged = self._scheduler.judge(launch, reports)
         for trial, lane in zip(trials, trained, strict=True):
             advance(trial, launch.last, lane.curves, lane.score, lane.best_epoch, share)
@@ -221,11 +224,21 @@ class Search:
         elif event["kind"] == "launch":
             trials = [self._alive[number] for number in event["trials"]]
             launch = self._scheduler.take(trials[0].program, event["rung"], event["trials"])
-            reports = [LaneReport(lane["status"], decode_number(lane["score"])) for lane in event["reports"]]
+            curves = [decode_curves(lane["curves"]) for lane in event["reports"]]
+            reports = [
+                _report(lane["status"], decode_number(lane["score"]), seen)
+                for lane, seen in zip(event["reports"], curves, strict=True)
+            ]
             judged = self._scheduler.judge(launch, reports)
-            for trial, report, lane in zip(trials, reports, event["reports"], strict=True):
-                curves = decode_curves(lane["curves"])
-                advance(trial, launch.last, curves, report.score, lane["best_epoch"], event["seconds"])
+            for trial, report, lane, seen in zip(trials, reports, event["reports"], curves, strict=True):
+                advance(trial, launch.last, seen, report.score, lane["best_epoch"], event["seconds"])
             finished = self._judged(judged, reports, event.get("finished", 0.0))
             self.blocks |= {int(number): decode_array(text) for number, text in event["blocks"].items()}
             yield Round(tuple(finished), launch.rung + 1, launch.last, replayed=True)
+
+
+def _report(
+    status: Literal["running", "stopped", "diverged"], score: float | None, curves: Curves
+) -> LaneReport:
+    losses = curves.validation_loss
+    return LaneReport(status, score, float(losses[-1]) if len(losses) else math.inf)

@@ -6,47 +6,47 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from workbench import data, space
-from workbench.engine import matmul_rate
+from workbench.costs import Costs, costs_of
+from workbench.engine import configure
+from workbench.ladder import drawn, rooms
 from workbench.models import n_parameters
 from workbench.places import Places
+from workbench.population import mesh_of_host
 from workbench.preparations import Preparations
-from workbench.scheduler import ETA, rungs_of
+from workbench.scheduler import expected_epochs
 from workbench.space import Program
 from workbench.study import Study
 from workbench.study_checks import check_fit, metric_of
-from workbench.suggest import Suggester
 from workbench.types import Axis, Choice, Value
 
 __all__ = ["plan"]
 
 #: Configurations drawn to see which programs a space needs and how large its models are.
 DRAWN = 256
-#: Seconds to compile one program on two cores, and the share of the matrix product's rate that training
-#: reaches.
-COMPILE_SECONDS, EFFICIENCY = 4.0, 0.3
 
 
 def plan(study: Study, places: Places) -> dict[str, Any]:
     """The plan as `check --json` prints it. Raises InputError for what `run` would refuse."""
-    del places  # nothing is written
     dataset, sealed = data.load(study.data)
     rows = len(dataset.train)
     check_fit(study, dataset.task, len(dataset.classes), dataset.input_shape, train_rows=rows)
     metric = metric_of(study, dataset.task)
     axes = space.axes(study.settings)
-    problem = Preparations(dataset).problem
+    configure(places.home / "cache" / "jax")
+    costs, problem = costs_of(mesh_of_host()), Preparations(dataset).problem
+    epochs = int(str(study.settings["epochs"]))
+    lane_epochs = study.search.trials * expected_epochs(epochs, study.search.pruner)
+    ladder = rooms(study.settings, problem, metric, lane_epochs=lane_epochs, costs=costs)
 
     def program(params: Mapping[str, Value]) -> Program:
         values = space.resolve(study.settings, params)
-        return space.program(study.settings, values, problem(space.variant(values)), metric)
+        return space.program(study.settings, values, problem(space.variant(values)), metric, ladder)
 
     default = space.default(axes)
-    drawn = [
-        default,
-        *Suggester(axes, sampler="random", seed=study.seed, direction="minimize").suggest([], DRAWN),
-    ]
-    programs = {program(params) for params in drawn}
-    sizes = [n_parameters(program(params).recipe, space.resolve(study.settings, params)) for params in drawn]
+    configurations = [(program(params), params) for params in drawn(axes, DRAWN)]
+    programs = {needed for needed, _ in configurations}
+    epoch = sum(_epoch(needed, study, params, rows, costs) for needed, params in configurations) / DRAWN
+    train, compile_ = (lane_epochs + study.search.seeds * epochs) * epoch, costs.compile * len(programs)
     return {
         "study": study.id,
         "task": dataset.task,
@@ -59,7 +59,9 @@ def plan(study: Study, places: Places) -> dict[str, Any]:
         ],
         "default": default,
         "programs": len(programs),
-        "cost": _cost(study, len(programs), rows, sum(sizes) / len(sizes)),
+        "rooms": list(ladder),
+        "cost": {"seconds": train + compile_, "train": train, "compile": compile_},
+        "costs": costs._asdict(),
         "findings": [*dataset.findings, *dataset.notes],
         "notes": list(study.notes),
     }
@@ -76,18 +78,12 @@ def _recompiles(
     return len({program({**default, name: value}) for value in values}) > 1
 
 
-def _cost(study: Study, programs: int, rows: int, parameters: float) -> dict[str, float]:
-    """Seconds, roughly: six floating-point operations for each parameter, row and epoch that is trained."""
-    epochs = int(str(study.settings["epochs"]))
-    rungs = rungs_of(epochs, study.search.pruner)
-    keep = {"none": 1.0, "median": 0.5}.get(study.search.pruner, 1 / ETA)
-    trained = sum(
-        (last - first) * keep**k for k, (first, last) in enumerate(zip((0, *rungs), rungs, strict=False))
-    )
-    work = 6.0 * parameters * rows * (study.search.trials * trained + study.search.seeds * epochs)
-    train = work / (EFFICIENCY * matmul_rate())
-    compile_ = COMPILE_SECONDS * programs
-    return {"seconds": train + compile_, "train": train, "compile": compile_}
+def _epoch(program: Program, study: Study, params: Mapping[str, Value], rows: int, costs: Costs) -> float:
+    """Seconds of an epoch of one trial, padding included."""
+    values = space.resolve(study.settings, params)
+    if program.recipe.width:
+        values["width"] = program.recipe.width
+    return costs.epoch(n_parameters(program.recipe, values), rows, program.recipe.batch)
 
 
 def _words(axis: Axis) -> str:

@@ -15,7 +15,7 @@ class Preparations:
     """Development rows as programs take them. It never sees a test row."""
 
     def __init__(self, dataset: Dataset) -> None:
-        self._dataset = dataset
+        self.dataset = dataset
         self._known: dict[Variant, tuple[Fold, Preprocessor]] = {}
 
     def fold(self, variant: Variant) -> Fold:
@@ -31,9 +31,9 @@ class Preparations:
         x, y = self.fold(variant).train.x, self.fold(variant).train.y
         targets = 1 if y.ndim == 1 else y.shape[1]
         masked = self.preprocessor(variant).padded
-        return Problem(self._dataset.task, x.shape[1:], len(self._dataset.classes), targets, len(x), masked)
+        return Problem(self.dataset.task, x.shape[1:], len(self.dataset.classes), targets, len(x), masked)
 
     def _prepared(self, variant: Variant) -> tuple[Fold, Preprocessor]:
         if variant not in self._known:
-            self._known[variant] = data.prepare(self._dataset, **variant._asdict())
+            self._known[variant] = data.prepare(self.dataset, **variant._asdict())
         return self._known[variant]

@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 from workbench.files import write_text
 from workbench.ledger import Ledger, Look
 from workbench.places import Places
-from workbench.types import Outcome, TrialRecord, Value
+from workbench.ranking import ranked
+from workbench.types import Outcome, Value
 
 __all__ = ["Held", "best_trials", "ledger_of", "load", "opening", "result", "save"]
 
@@ -53,12 +54,6 @@ def result(outcome: Outcome, report: Path | None, status: str | None = None) -> 
 
 def best_trials(outcome: Outcome, count: int = 10) -> list[dict[str, Any]]:
     """The best complete trials, best first."""
-    sign = -1.0 if outcome.direction == "maximize" else 1.0
-    complete = [trial for trial in outcome.trials if trial.state == "complete" and trial.value is not None]
-
-    def rank(trial: TrialRecord) -> tuple[float, int]:
-        return (sign * (trial.value or 0.0), trial.number)
-
     return [
         {
             "trial": trial.number,
@@ -67,7 +62,7 @@ def best_trials(outcome: Outcome, count: int = 10) -> list[dict[str, Any]]:
             "params": dict(trial.params),
             "curve": [_finite(float(score)) for score in trial.curves.validation_score],
         }
-        for trial in sorted(complete, key=rank)[:count]
+        for trial in ranked(outcome.trials, outcome.direction)[:count]
     ]
 
 

@@ -6,7 +6,7 @@ The best complete trial on the validation rows, trained again from seeds that to
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 from workbench import space
@@ -14,6 +14,7 @@ from workbench.engine import Engine, width_for_one
 from workbench.errors import WorkbenchError
 from workbench.models import n_parameters
 from workbench.population import best_params
+from workbench.ranking import ranked
 from workbench.recipe import Hyperparameters
 from workbench.space import Problem, Program, Variant
 from workbench.types import SeedRecord, Settings, TrialRecord, Value
@@ -35,20 +36,19 @@ class Retrained(NamedTuple):
 
 
 def choose(trials: Iterable[TrialRecord], direction: Literal["maximize", "minimize"]) -> TrialRecord:
-    """The complete trial with the best validation score; among equals the earliest.
+    """The complete trial with the best validation score; among equals see `ranking`.
 
     Raises WorkbenchError if there is none, with what to try.
     """
     trials = list(trials)
-    complete = [trial for trial in trials if trial.state == "complete" and trial.value is not None]
+    complete = ranked(trials, direction)
     if not complete:
         diverged = sum(trial.reason == "diverged" for trial in trials)
         raise WorkbenchError(
             f"no trial is complete: {diverged} of {len(trials)} diverged; lower the upper end of "
             "learning_rate, set clip, or scale the data"
         )
-    sign = -1.0 if direction == "maximize" else 1.0
-    return min(complete, key=lambda trial: (sign * (trial.value or 0.0), trial.number))
+    return complete[0]
 
 
 def retrain(
@@ -58,6 +58,7 @@ def retrain(
     metric: str,
     params: Mapping[str, Value],
     *,
+    rooms: Sequence[int],
     width: int,
     seeds: int,
 ) -> Retrained:
@@ -70,7 +71,7 @@ def retrain(
     """
     values = space.resolve(settings, params)
     problem = problems(space.variant(values))
-    program = space.program(settings, values, problem, metric)
+    program = space.program(settings, values, problem, metric, rooms)
     epochs = int(values["epochs"])
     parameters = n_parameters(program.recipe, values)
     width = width_for_one(engine, width, program.recipe, parameters, problem.rows * epochs * seeds)

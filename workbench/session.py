@@ -165,6 +165,7 @@ class Session:
             settings=study.settings,
             problems=here.preparations.problem,
             metric=self.metric,
+            rooms=here.rooms,
             scheduler=scheduler,
             engine=here.engine,
             suggest=suggester.suggest,

@@ -2,14 +2,14 @@
 
 A trial's settings decide its `Program` (what is compiled, and which preparation of the data it trains on)
 and its `Hyperparameters` (what flows through). Recipes that differ in activation, optimizer, schedule,
-initialization, depth, batch size or, within a rung of a ladder, width share a program by masks and traced
+initialization, depth, batch size or, within a room of the `ladder`, width share a program by masks and traced
 selection.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, cast
 
@@ -35,9 +35,6 @@ __all__ = [
     "variant",
 ]
 
-#: A lane may be padded to at most this multiple of its own width. Work grows with the square, compile time
-#: with the number of rungs: 4 was the cheapest of 2, 4 and 16 for a 200-trial search on two cores.
-WIDTH_LADDER = 4
 #: Settings of families that lanes of one program may differ in.
 TRACED = ("depth", "width", "activation", "initializer", "init_scale", "dropout")
 #: Rectifiers lose half of the variance, which He's initialization makes up for; the rest take Glorot's.
@@ -113,10 +110,13 @@ def variant(values: Mapping[str, Value]) -> Variant:
     return Variant(str(values["scale"]), int(values["degree"]), str(values["class_weight"]))
 
 
-def program(settings: Settings, values: Mapping[str, Value], problem: Problem, metric: str) -> Program:
+def program(
+    settings: Settings, values: Mapping[str, Value], problem: Problem, metric: str, rooms: Sequence[int]
+) -> Program:
     """The program in which a trial with these values trains, given what the whole study may select.
 
     problem  of the trial's variant of the data
+    rooms    for hidden units, ascending: see `ladder`
     """
     family = str(values["family"])
     word = FAMILIES[family]
@@ -130,7 +130,7 @@ def program(settings: Settings, values: Mapping[str, Value], problem: Problem, m
         loss=_loss(str(values["loss"]), family, problem.task, binary=binary),
         metric=metric,
         depth=int(_largest(shaped["depth"])) if "depth" in shaped else 0,
-        width=_room(shaped["width"], int(values["width"])) if "width" in shaped else 0,
+        width=min(room for room in rooms if room >= int(values["width"])) if "width" in shaped else 0,
         activations=_names(shaped["activation"]) if "activation" in shaped else ("linear",),
         initializers=_initializers(shaped) if "initializer" in shaped else ("zeros",),
         optimizers=_names(settings["optimizer"]),
@@ -195,17 +195,6 @@ def _largest(setting: Value | Axis) -> float:
     if isinstance(setting, Choice):
         return max(float(choice) for choice in setting.choices)
     return float(setting.high if isinstance(setting, Range) else setting)
-
-
-def _room(setting: Value | Axis, width: int) -> int:
-    """The padded width.
-
-    The largest one of the study, divided by the ladder's step as often as it still fits.
-    """
-    room = int(_largest(setting))
-    while room // WIDTH_LADDER >= width:
-        room //= WIDTH_LADDER
-    return room
 
 
 def _batch(setting: Value | Axis, size: int, rows: int) -> tuple[int, bool]:

@@ -12,12 +12,15 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from workbench import data
+from workbench.costs import costs_of
 from workbench.data import Dataset, SealedTest
 from workbench.engine import Engine, configure, widths
 from workbench.errors import DataError
 from workbench.files import write_text
+from workbench.ladder import rooms
 from workbench.places import Places, prepare
 from workbench.preparations import Preparations
+from workbench.scheduler import expected_epochs
 from workbench.spool import Spool
 from workbench.spool import read as read_journal
 from workbench.study import Study
@@ -37,7 +40,8 @@ class Workspace(NamedTuple):
     metric: str
     engine: Engine
     epochs: int
-    widths: tuple[int, ...]  # of populations, as they were measured when the study began
+    widths: tuple[int, ...]  # of populations, as they were decided when the study began
+    rooms: tuple[int, ...]  # for hidden units, as they were decided when the study began
 
 
 def enter(study: Study, places: Places, note: Callable[[str], None]) -> Workspace:
@@ -53,7 +57,7 @@ def enter(study: Study, places: Places, note: Callable[[str], None]) -> Workspac
         configure(places.home / "cache" / "jax")
         preparations, epochs = Preparations(dataset), int(str(study.settings["epochs"]))
         engine = Engine(preparations.fold, capacity=epochs, seed=study.seed)
-        begun = _begin(study, journal, dataset, sealed, engine)
+        begun = _begin(study, journal, preparations, sealed, engine)
     except BaseException:
         journal.close()
         raise
@@ -67,6 +71,7 @@ def enter(study: Study, places: Places, note: Callable[[str], None]) -> Workspac
         engine=engine,
         epochs=epochs,
         widths=tuple(begun["widths"]),
+        rooms=tuple(begun["rooms"]),
     )
 
 
@@ -85,17 +90,26 @@ def development(study: Study, journal: Path) -> tuple[Dataset, SealedTest]:
 
 
 def _begin(
-    study: Study, journal: Spool, dataset: Dataset, sealed: SealedTest, engine: Engine
+    study: Study, journal: Spool, preparations: Preparations, sealed: SealedTest, engine: Engine
 ) -> Mapping[str, Any]:
     """What was decided when the study began, which every later session keeps to."""
     for record in journal.of_kind("study"):
         return record
+    dataset, trials, epochs = preparations.dataset, study.search.trials, int(str(study.settings["epochs"]))
+    ladder = rooms(
+        study.settings,
+        preparations.problem,
+        metric_of(study, dataset.task),
+        lane_epochs=trials * expected_epochs(epochs, study.search.pruner),
+        costs=costs_of(engine.mesh),
+    )
     begun = {
         "kind": "study",
         "id": study.id,
         "data": dataset.fingerprint,
         "seal": asdict(sealed),
-        "widths": list(widths(engine, study.search.trials)),
+        "widths": list(widths(engine, trials)),
+        "rooms": list(ladder),
     }
     journal.append([begun])
     return begun

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from workbench.plots.facts import axis_words, complete_trials, tally, trial_score
+from workbench.plots.facts import axis_words, tally, trial_score
 from workbench.plots.style import number
+from workbench.ranking import ranked
 from workbench.report.sentences import percent, selection_rule
 from workbench.types import Axis, Choice, Outcome
 from workbench.urls import redact
@@ -49,9 +50,6 @@ def settings_rows(outcome: Outcome) -> list[Setting]:
 
 def best_trials(outcome: Outcome, count: int = 10) -> tuple[list[str], list[list[str]]]:
     """Head and rows of a table of the best complete trials."""
-    ranked = sorted(complete_trials(outcome), key=trial_score, reverse=outcome.direction == "maximize")[
-        :count
-    ]
     head = ["trial", "score", "epochs", *map(axis_words, outcome.axes)]
     rows = [
         [
@@ -60,7 +58,7 @@ def best_trials(outcome: Outcome, count: int = 10) -> tuple[list[str], list[list
             f"{trial.best_epoch} of {trial.epochs}",
             *(number(trial.params[name]) if name in trial.params else "–" for name in outcome.axes),
         ]
-        for trial in ranked
+        for trial in ranked(outcome.trials, outcome.direction)[:count]
     ]
     return head, rows
 

@@ -1,0 +1,47 @@
+"""What compiling and training cost, to weigh one against the other.
+
+They are constants and not measurements of the moment: what they decide (which programs a study gets, how wide
+they are) changes how its trials round, and the same study is to give the same trials on the same kind of
+machine. The benchmark `step` measures them again and prints them side by side.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from jax.sharding import Mesh
+
+__all__ = ["COSTS", "Costs", "costs_of", "operations"]
+
+
+class Costs(NamedTuple):
+    """Of one kind of device."""
+
+    compile: float  # seconds to compile the programs of a recipe, several recipes at once
+    rate: float  # floating-point operations a second of a device that trains
+    step: float  # seconds that a step of a lane takes beside its operations
+    devices: int = 1
+
+    def epoch(self, parameters: float, rows: int, batch: int) -> float:
+        """Seconds of one lane's epoch when every device has lanes to train."""
+        steps = -(-rows // batch)
+        return (operations(parameters, rows) / self.rate + steps * self.step) / self.devices
+
+
+#: Measured on two cores with AVX-512 (digits, 16 to 256 units), and, for accelerators, orders of magnitude.
+COSTS = {
+    "cpu": Costs(compile=2.5, rate=4.5e10, step=2e-5),
+    "gpu": Costs(compile=6.0, rate=5e12, step=1e-6),
+    "tpu": Costs(compile=10.0, rate=5e12, step=1e-6),
+}
+
+
+def costs_of(mesh: Mesh) -> Costs:
+    """The costs of this machine."""
+    platform = mesh.devices.flat[0].platform
+    return COSTS.get(platform, COSTS["gpu"])._replace(devices=mesh.size)
+
+
+def operations(parameters: float, rows: int) -> float:
+    """Floating-point operations of training on rows: two for each parameter forward, four backward."""
+    return 6.0 * parameters * rows
