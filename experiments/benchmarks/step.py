@@ -8,6 +8,9 @@ with a DataLoader, and as fast as a plain loop gets, slicing a tensor that was s
 Operations are 6 for each weight and row of a step and 2 for each weight and row of a validation. The
 machine's rate is what a float32 product of two matrices of 2,048 rows reaches on all cores.
 
+The constants of `workbench.costs`, by which a study's programs are decided, are printed beside what was
+measured here.
+
 Goals: at least 40 times PyTorch's loop; at least 55 % of the machine's rate.
 """
 
@@ -57,6 +60,7 @@ def main() -> None:
                 measured[name].append(run.output)
                 say(f"  {name}, run {turn + 1}: {run.wall:.1f} s")
     rates = [run["matmul"] for run in measured["ours"]]
+    results["costs"] = _costs(measured["ours"])
     results["matmul_gflops"] = spread(rates)
     for network in NETWORKS:
         results[network] = _summary(network, measured, statistics.median(rates))
@@ -92,6 +96,22 @@ def _summary(network: str, measured: dict[str, list[dict[str, Any]]], rate: floa
     return summary
 
 
+def _costs(ours: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
+    """Seconds to compile a program alone, operations a second of a device: measured, and as written down."""
+    compile_ = statistics.median(run["compile"] / len(NETWORKS) for run in ours)
+    rate = statistics.median(
+        max(run[network][lanes]["gflops"] for network in NETWORKS for lanes in run[network])
+        / run["constants"]["devices"]
+        for run in ours
+    )
+    constants = ours[0]["constants"]
+    say(
+        f"a program compiles in {compile_:.1f} s (costs: {constants['compile']:.1f}), "
+        f"a device trains at {rate:.0f} GFLOP/s (costs: {constants['rate'] / 1e9:.0f})"
+    )
+    return {"measured": {"compile": compile_, "rate": 1e9 * rate}, "constants": constants}
+
+
 def _child(name: str, rows: str, epochs: str, lanes: str) -> dict[str, Any]:
     data = load_rows(Path(rows))
     if name == "ours":
@@ -101,12 +121,13 @@ def _child(name: str, rows: str, epochs: str, lanes: str) -> dict[str, Any]:
 
 def _ours(rows: Rows, epochs: int, lanes: list[int]) -> dict[str, Any]:
     """Microseconds of a lane's step for every network and number of lanes."""
+    from workbench.costs import costs_of
     from workbench.engine import Engine, configure
     from workbench.recipe import Recipe
     from workbench.types import Examples, Fold
 
     configure(None)
-    result: dict[str, Any] = {"matmul": _matmul_rate()}
+    result: dict[str, Any] = {"matmul": _matmul_rate(), "compile": 0.0}
     features = rows.x.shape[1]
 
     def examples(x: np.ndarray, y: np.ndarray) -> Examples:
@@ -127,9 +148,11 @@ def _ours(rows: Rows, epochs: int, lanes: list[int]) -> dict[str, Any]:
         operations = epochs * weights * (6 * len(rows.x) + 2 * len(rows.x_validation))
         steps = epochs * -(-len(rows.x) // batch)
         result[network] = {}
-        for number in lanes:
+        for i, number in enumerate(lanes):
             engine = Engine(lambda variant: fold, capacity=epochs, seed=0)
             seconds = _train(engine, recipe, number, epochs)
+            result["compile"] += 0.0 if i else engine.seconds["compile"]
+            result["constants"] = costs_of(engine.mesh)._asdict()
             result[network][str(number)] = {
                 "microseconds": 1e6 * seconds / steps / number,
                 "gflops": operations * number / seconds / 1e9,
