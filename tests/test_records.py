@@ -125,7 +125,6 @@ def test_optuna_reads_the_same_study(finished: tuple[Place, Ran]) -> None:
     study = optuna.load_study(study_name=ran.result["study"], storage=f"sqlite:///{where.home}/workbench.db")
     trials = where.outcome.trials
     assert study.direction == optuna.study.StudyDirection.MAXIMIZE
-    assert study.best_trial.number == ran.result["best"]["trial"]
     assert study.best_value == ran.result["best"]["validation"]
     assert len(study.trials) == len(trials)
     for ours, theirs in zip(trials, study.trials, strict=True):

@@ -14,6 +14,7 @@ from scipy.stats import binomtest
 
 from tests.end_to_end import SMALL, TINY, Place, Ran, place, workbench
 from workbench.codec import encode_trial
+from workbench.ranking import ranked
 
 NUMBER = (int, float)
 #: The contract of `run --json`: every key, with the type of its value.
@@ -105,7 +106,9 @@ def test_the_trials_are_those_that_were_counted(finished: tuple[Place, Ran]) -> 
     values = {trial.number: trial.value for trial in trials if trial.state == "complete" and trial.value}
     best = ran.result["best"]
     assert best["validation"] == max(values.values())
-    assert best["trial"] == min(number for number, value in values.items() if value == best["validation"])
+    tied = [trials[number] for number, value in values.items() if value == best["validation"]]
+    losses = {trial.number: trial.curves.validation_loss[trial.best_epoch - 1] for trial in tied}
+    assert losses[best["trial"]] == min(losses.values())
     assert best["params"] == dict(trials[best["trial"]].params)
     assert ran.result["default"]["validation"] == trials[0].value
     middle = {"depth": 2, "width": 7, "activation": "relu", "optimizer": "adam", "batch_size": 16}
@@ -244,7 +247,7 @@ def test_search_confirm_and_more_trials(tmp_path: Path) -> None:
     assert where.run("--trials", "20").out == more.out
     assert where.run().out == more.out  # the file asks for fewer, which are there
     complete = [trial for trial in where.outcome.trials if trial.state == "complete"]
-    best = max(complete, key=lambda trial: (trial.value or 0.0, -trial.number))
+    best = ranked(complete, "maximize")[0]
     assert ("which stays" in more.err) == (best.number != confirmed.result["best"]["trial"])
     assert more.result["best"] == confirmed.result["best"]
 

@@ -146,7 +146,8 @@ def selection_rule(outcome: Outcome) -> str:
     """How the configuration was chosen."""
     return (
         f"best validation {metric_words(outcome)} ({score_direction(outcome)}) among "
-        f"{len(complete_trials(outcome)):,} complete trials; pruned and diverged ones cannot be chosen"
+        f"{len(complete_trials(outcome)):,} complete trials, among equals the lower validation loss; pruned "
+        "and diverged ones cannot be chosen"
     )
 
 
