@@ -26,7 +26,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
     ),
     "data": ("data", "data.*"),
     "training": (
-        *("train", "scoring", "population", "programs", "costs", "engine", "checkpoints"),
+        *("train", "scoring", "population", "programs", "costs", "widths", "engine", "checkpoints"),
         *("evaluate", "intervals", "optimism", "diagnosis", "landscape", "probes"),
     ),
     "search": (

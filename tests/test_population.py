@@ -5,6 +5,8 @@ Alone or among others, padded or not, at once or in rungs, the result is the sam
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -15,6 +17,8 @@ from hypothesis import strategies as st
 from tests.problems import blobs, fold, lane, line, mlp
 from workbench import population
 from workbench.engine import Engine, Trained
+from workbench.errors import WorkbenchError
+from workbench.programs import Programs
 from workbench.recipe import Hyperparameters, Recipe
 from workbench.types import Fold
 
@@ -128,6 +132,27 @@ def test_rungs_equal_one_go_to_the_bit() -> None:
         np.testing.assert_array_equal(
             result.curves.train_loss, np.concatenate([part[position] for part in parts])
         )
+
+
+def test_a_population_that_does_not_fit_is_halved(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole, call = run(mlp(), VARIED), Programs.call
+    tried: list[int] = []
+
+    def scarce(self: Programs, kind: str, function: Any, static: Any, dynamic: Any) -> Any:
+        if kind == "advance":
+            tried.append(len(dynamic[0].depth))
+            if tried[-1] > room:
+                raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: out of memory")
+        return call(self, kind, function, static, dynamic)
+
+    monkeypatch.setattr(Programs, "call", scarce)
+    room = 2
+    for one, other in zip(whole, run(mlp(), VARIED, width=8), strict=True):
+        assert_same(one, other)
+    assert tried == [8, 4, 2, 2]
+    room = 1
+    with pytest.raises(WorkbenchError, match=r"a single mlp does not fit .* lower the upper end of width"):
+        run(mlp(), VARIED)
 
 
 def test_a_seed_of_its_own_for_every_lane_and_for_the_study() -> None:

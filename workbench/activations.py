@@ -33,8 +33,8 @@ def activate(
     """g(z) for the activation `names[index]`; z [..., H] float32 of any rank, of the same shape out.
 
     names    keys of ACTIVATIONS; with one name it is called directly and `index` is not looked at
-    index    int32 scalar, may be traced; every named function is computed, which is what vmap would make of
-             a branch anyway
+    index    int32 scalar, may be traced; every named function is computed, which is what mapped lanes
+             would make of a branch anyway, and costs little beside a product
     active   bool [H], or None for all: units in use; the others come out as zero, and softmax normalizes
              over the units in use alone
     """

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Hashable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -16,17 +17,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from workbench import population, scoring, train
-from workbench.costs import costs_of, operations
+from workbench.errors import WorkbenchError
 from workbench.programs import Programs
 from workbench.recipe import Hyperparameters, Recipe
 from workbench.train import Lane
 from workbench.types import Curves, Fold
 
-__all__ = ["Engine", "Trained", "configure", "width_for_one", "widths"]
+__all__ = ["Engine", "Trained", "configure"]
 
-#: Lanes of a population on each device. On two cores four lanes each were as fast as any wider population,
-#: and small populations give the sampler its answers sooner; an accelerator wants many more.
-LANES_PER_DEVICE = {"cpu": 4, "gpu": 256, "tpu": 256}
 #: Blocks of validation rows that are remembered of each complete trial: enough for a jackknife.
 BLOCKS = 400
 STATUS: dict[int, Literal["running", "stopped", "diverged"]] = {
@@ -54,34 +52,12 @@ def configure(cache: Path | None) -> None:
     JAX_COMPILATION_CACHE_DIR say goes first.
     """
     if "xla_force_host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
-        jax.config.update("jax_num_cpu_devices", len(os.sched_getaffinity(0)))
+        with suppress(RuntimeError):  # jax is in use already, from Python: it keeps the devices that it has
+            jax.config.update("jax_num_cpu_devices", len(os.sched_getaffinity(0)))
     if cache is not None and "JAX_COMPILATION_CACHE_DIR" not in os.environ:
         jax.config.update("jax_compilation_cache_dir", str(cache))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
         jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
-
-
-def widths(engine: Engine, trials: int) -> tuple[int, ...]:
-    """Lanes of the populations of a search of so many trials, from wide to narrow."""
-    devices, platform = engine.mesh.size, engine.mesh.devices.flat[0].platform
-    full = LANES_PER_DEVICE.get(platform, LANES_PER_DEVICE["gpu"]) * devices
-    full = min(full, -(-trials // devices) * devices)
-    return (full,) if platform == "cpu" or full < 8 * devices else (full, full // 8)
-
-
-def width_for_one(engine: Engine, width: int, recipe: Recipe, parameters: int, rows: int) -> int:
-    """Lanes of the population to train a single lane in, for so many rows in all.
-
-    A program of `width` lanes is there. Where lanes take turns, its empty places cost nothing. Side by side,
-    a narrower one pays when padding costs more than compiling it: always for images and sequences, else by
-    six operations for each parameter, row and padded lane.
-    """
-    if population.in_turn(engine.mesh):
-        return width
-    costs = costs_of(engine.mesh)
-    padded = operations(parameters, rows) * (width - engine.mesh.size)
-    narrow = len(recipe.inputs) > 1 or padded / (costs.rate * costs.devices) > costs.compile
-    return engine.mesh.size if narrow else width
 
 
 class Engine:
@@ -141,7 +117,43 @@ class Engine:
 
         width  lanes in the program; rounded up to a multiple of the devices
         seed   another seed of the order of the rows, for training a choice again
+
+        A population that does not fit into memory is halved until it does. Raises WorkbenchError if a lane
+        for each device is too much.
         """
+        try:
+            return self._run(recipe, variant, width, hypers, lanes, first, last, seed)
+        except jax.errors.JaxRuntimeError as error:
+            if "RESOURCE_EXHAUSTED" not in str(error):
+                raise
+            half = self._room(width) // 2
+            if half < self.mesh.size:
+                raise WorkbenchError(
+                    f"a single {recipe.family} does not fit into the memory of "
+                    f"{self.mesh.devices.flat[0].device_kind}; lower the upper end of width or depth, or "
+                    "batch_size"
+                ) from error
+        parts = [slice(at, at + half) for at in range(0, len(hypers), half)]
+        return [
+            trained
+            for part in parts
+            for trained in self.run(
+                recipe, variant, half, hypers[part], None if lanes is None else lanes[part],
+                first=first, last=last, seed=seed,
+            )
+        ]  # fmt: skip
+
+    def _run(
+        self,
+        recipe: Recipe,
+        variant: Hashable,
+        width: int,
+        hypers: Sequence[Hyperparameters],
+        lanes: Sequence[Lane] | None,
+        first: int,
+        last: int,
+        seed: int | None,
+    ) -> list[Trained]:
         self.foresee(recipe, variant, width, hypers[0])
         places = population.places([int(hyper.depth) for hyper in hypers], self._room(width), self.mesh.size)
         fold = self.fold(variant)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 from workbench import space
-from workbench.engine import Engine, width_for_one
+from workbench.engine import Engine
 from workbench.errors import WorkbenchError
 from workbench.models import n_parameters
 from workbench.population import best_params
@@ -18,6 +18,7 @@ from workbench.ranking import ranked
 from workbench.recipe import Hyperparameters
 from workbench.space import Problem, Program, Variant
 from workbench.types import SeedRecord, Settings, TrialRecord, Value
+from workbench.widths import width_for_one
 
 __all__ = ["Retrained", "choose", "retrain"]
 
@@ -74,7 +75,7 @@ def retrain(
     program = space.program(settings, values, problem, metric, rooms)
     epochs = int(values["epochs"])
     parameters = n_parameters(program.recipe, values)
-    width = width_for_one(engine, width, program.recipe, parameters, problem.rows * epochs * seeds)
+    width = width_for_one(engine.mesh, width, program.recipe, parameters, problem.rows * epochs * seeds)
     records, delivered = [], None
     for seed in range(FIRST_SEED, FIRST_SEED + seeds):
         hyper = space.hyperparameters(program.recipe, values, problem, seed)

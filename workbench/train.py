@@ -1,8 +1,7 @@
 """Training one lane: epochs of minibatches, a validation at the end of each, early stopping.
 
 Everything here sees a single lane; `population` maps it over lanes and devices. The order of the rows is an
-argument, so lanes share it: the first layer of a population is one matrix product, and trials are compared
-on common random numbers.
+argument, so lanes share it, and trials are compared on common random numbers.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from workbench import data
 from workbench.costs import costs_of
 from workbench.data import Dataset, SealedTest
-from workbench.engine import Engine, configure, widths
+from workbench.engine import Engine, configure
 from workbench.errors import DataError
 from workbench.files import write_text
 from workbench.ladder import rooms
@@ -25,6 +25,7 @@ from workbench.spool import Spool
 from workbench.spool import read as read_journal
 from workbench.study import Study
 from workbench.study_checks import check_fit, metric_of
+from workbench.widths import widths
 
 __all__ = ["Workspace", "development", "enter"]
 
@@ -108,7 +109,7 @@ def _begin(
         "id": study.id,
         "data": dataset.fingerprint,
         "seal": asdict(sealed),
-        "widths": list(widths(engine, trials)),
+        "widths": list(widths(engine.mesh, trials)),
         "rooms": list(ladder),
     }
     journal.append([begun])
