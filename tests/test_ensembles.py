@@ -19,6 +19,7 @@ from workbench import outcomes, population, scoring, train, workflow
 from workbench.data import load
 from workbench.models import MODELS, n_parameters, predict
 from workbench.models.ensemble import MEMBER_STREAM, average, member
+from workbench.places import Places
 from workbench.recipe import Hyperparameters, Recipe
 from workbench.types import Fold
 
@@ -122,7 +123,7 @@ def test_the_average_of_an_ensemble() -> None:
 
 
 @pytest.fixture(scope="module")
-def study(tmp_path_factory: pytest.TempPathFactory) -> tuple[wb.Study, wb.Places, dict[str, Any]]:
+def study(tmp_path_factory: pytest.TempPathFactory) -> tuple[wb.Study, Places, dict[str, Any]]:
     """A small study whose trials are ensembles of different sizes, run to its end."""
     folder = tmp_path_factory.mktemp("ensembles")
     (folder / "tiny.toml").write_text(
@@ -135,7 +136,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> tuple[wb.Study, wb.Places
 
 
 def test_all_scores_of_a_study_are_those_of_the_average(
-    study: tuple[wb.Study, wb.Places, dict[str, Any]],
+    study: tuple[wb.Study, Places, dict[str, Any]],
 ) -> None:
     it, places, result = study
     folder = places.study(it.id)
@@ -167,7 +168,7 @@ def test_all_scores_of_a_study_are_those_of_the_average(
     assert f"parameters in {members} members from different initializations" in page
 
 
-def test_what_check_says(study: tuple[wb.Study, wb.Places, dict[str, Any]]) -> None:
+def test_what_check_says(study: tuple[wb.Study, Places, dict[str, Any]]) -> None:
     it, places, _ = study
     plan = workflow.check(it, places)
     assert [(axis["name"], axis["recompiles"]) for axis in plan["axes"]] == [("ensemble", True)]

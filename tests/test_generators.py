@@ -105,13 +105,14 @@ def test_copy(delay: int) -> None:
     assert np.bincount(y[:, cue:].ravel()).min() > 0.9 * 5000 / SYMBOLS
 
 
-def test_the_set_copy_asks_for_the_first_symbol() -> None:
+def test_the_set_copy_asks_for_all_symbols() -> None:
     dataset, _ = load(DataSpec(source="copy-20"))
-    assert dataset.input_shape == (31, 10)
+    assert dataset.input_shape == (40, 10)
     assert isinstance(dataset.rows, np.ndarray)
-    assert (dataset.rows[:, -1, SYMBOLS + 1] == 1).all()
     codes = np.array([int(name) for name in dataset.classes])
-    np.testing.assert_array_equal(codes[dataset.target], dataset.rows[:, 0].argmax(axis=1))
+    asked = dataset.target[:, -REMEMBERED:]
+    np.testing.assert_array_equal(codes[asked], dataset.rows[:, :REMEMBERED].argmax(axis=2))
+    assert (dataset.target[:, :-REMEMBERED] == -1).all()
 
 
 @pytest.mark.parametrize("call", [lambda: generators.adding(1), lambda: generators.copy(-1)])
@@ -122,7 +123,7 @@ def test_impossible_lengths(call: object) -> None:
 
 def test_other_lengths_and_seeds() -> None:
     assert load(DataSpec(source="adding-30"))[0].input_shape == (30, 2)
-    assert load(DataSpec(source="copy-3"))[0].input_shape == (14, 10)
+    assert load(DataSpec(source="copy-3"))[0].input_shape == (23, 10)
     (a, _), (b, _) = generators.rings(seed=0), generators.rings(seed=1)
     assert not np.isclose(a, b).any(axis=1).any()
 

@@ -14,11 +14,13 @@ import numpy as np
 from workbench.intervals import Statistic, bca_interval, proportion_interval, widened
 from workbench.losses import LOSSES, batch_loss
 from workbench.metrics import METRICS, class_logits
+from workbench.models.recurrent import steps_as_rows
 from workbench.recipe import Recipe
+from workbench.scoring import per_target
 from workbench.types import Array, Fold
 from workbench.words import METRICS as WORDS
 
-__all__ = ["Evaluation", "evaluate", "statistic", "trivial_loss"]
+__all__ = ["Evaluation", "as_rows", "evaluate", "statistic", "trivial_loss"]
 
 #: Where the ends of a metric's scale are.
 BOUNDS: dict[str, tuple[float, float]] = {
@@ -42,14 +44,17 @@ def evaluate(
 ) -> Evaluation:
     """Score outputs [N, K] against targets, [N] class codes or [N, K] numbers in the units of the data.
 
-    Wilson's interval for proportions, the BCa bootstrap for the rest; widened for a further look at the
-    same rows by the rule of `intervals.widened`.
+    Or outputs [N, T, K] against targets of steps, [N, T] or [N, T, K]; N sequences are the rows then, and
+    steps of one sequence are drawn together, since they are not independent.
+
+    Wilson's interval for proportions of rows, the BCa bootstrap for the rest; widened for a further look at
+    the same rows by the rule of `intervals.widened`.
     """
     n = len(outputs)
     score = statistic(metric, outputs, targets)
     value = float(score(np.ones((1, n), np.float32))[0])
     level = widened(confidence, look)
-    if WORDS[metric].proportion:
+    if WORDS[metric].proportion and outputs.ndim == 2:
         right = round(value * n)
         value, interval = right / n, proportion_interval(right, n, level)
     else:
@@ -64,7 +69,12 @@ def statistic(metric: str, outputs: Array, targets: Array) -> Statistic:
         y = y.astype(jnp.float32).reshape(out.shape)
     else:
         out, y = class_logits(out), y.astype(jnp.int32)
-    scored = jax.jit(jax.vmap(lambda weight: METRICS[metric](out, y, weight)))
+
+    def score(weight: jax.Array) -> jax.Array:
+        rows = steps_as_rows(out, y, weight) if out.ndim == 3 else (out, y, weight)
+        return METRICS[metric](*rows)
+
+    scored = jax.jit(jax.vmap(score))
     return lambda weights: np.asarray(scored(jnp.asarray(weights, jnp.float32)), np.float64)
 
 
@@ -75,10 +85,20 @@ def trivial_loss(recipe: Recipe, fold: Fold) -> float:
         out = np.zeros(recipe.outputs, np.float32)
         y = (np.asarray(rows.y) - fold.shift) / fold.scale
     else:
-        codes = np.asarray(fold.train.y).ravel()
-        counts = np.bincount(codes, minlength=max(2, recipe.outputs)).astype(np.float32)
+        codes = np.asarray(fold.train.y)
+        counts = np.bincount(codes[codes >= 0], minlength=max(2, recipe.outputs)).astype(np.float32)
         logs = np.log(np.maximum(counts, 0.5) / counts.sum())
         out = logs if recipe.outputs > 1 else logs[1:] - logs[:1]
         y = np.asarray(rows.y)
-    outputs = jnp.asarray(np.broadcast_to(out.astype(np.float32), (len(y), recipe.outputs)))
-    return float(batch_loss(LOSSES[recipe.loss], outputs, jnp.asarray(y), jnp.asarray(rows.weight)))
+    shape = (*y.shape[: 2 if recipe.each else 1], recipe.outputs)
+    outputs = jnp.asarray(np.broadcast_to(out.astype(np.float32), shape))
+    each = per_target(recipe, outputs, jnp.asarray(y), jnp.asarray(rows.weight))
+    return float(batch_loss(LOSSES[recipe.loss], *each))
+
+
+def as_rows(outputs: Array, targets: Array) -> tuple[Array, Array]:
+    """Outputs and targets with a row for each target: of sequences with targets of steps, these steps."""
+    if outputs.ndim == 2:
+        return outputs, targets
+    there = targets >= 0 if targets.ndim == 2 else ~np.isnan(targets).any(axis=2)
+    return outputs[there], targets[there]

@@ -167,7 +167,7 @@ def _filters(predictor: Predictor, dataset: Dataset, fold: Fold) -> Figure | Non
 
 def _surface(predictor: Predictor, fold: Fold) -> Figure | None:
     recipe, hyper, params = predictor.recipe, predictor.hyper, predictor.params
-    if not words.FAMILIES[recipe.family].hidden or dict(recipe.options).get("output") == "each":
+    if not words.FAMILIES[recipe.family].hidden or recipe.each:
         return None
     most = landscape.affordable_rows(recipe, hyper, params)
     if not most:

@@ -29,7 +29,8 @@ def plan(study: Study, places: Places) -> dict[str, Any]:
     """The plan as `check --json` prints it. Raises InputError for what `run` would refuse."""
     dataset, sealed = data.load(study.data)
     rows = len(dataset.train)
-    check_fit(study, dataset.task, len(dataset.classes), dataset.input_shape, train_rows=rows)
+    classes, shape = len(dataset.classes), dataset.input_shape
+    check_fit(study, dataset.task, classes, shape, train_rows=rows, of_steps=dataset.of_steps)
     metric = metric_of(study, dataset.task)
     axes = space.axes(study.settings)
     configure(places.home / "cache" / "jax")

@@ -17,10 +17,12 @@ if TYPE_CHECKING:
 
     from workbench.data.preprocess import Preprocessor
 
-__all__ = ["Predictor", "probabilities"]
+__all__ = ["STEP_COLUMNS", "Predictor", "probabilities"]
 
 #: Rows in one call of the compiled program; the last call is padded, so nothing compiles twice.
 CHUNK = 256
+#: Where a prediction belongs, if every step of a sequence has one; both count from 0.
+STEP_COLUMNS = ("row", "step")
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,8 @@ class Predictor:
         """Predictions for raw rows, one row each, under the index of `rows` if it is a table.
 
         Regression gives `prediction` in the units of the data. Classification gives `prediction`, the label,
-        and `probability_<label>` for every class.
+        and `probability_<label>` for every class. Where every step of a sequence has a prediction, the table
+        has a row for each step that is there, with `row` and `step` in front.
 
         Raises DataError if the rows lack a column or hold what the model cannot read.
         """
@@ -51,8 +54,22 @@ class Predictor:
         table = pd.DataFrame(list(rows)) if isinstance(rows, list | tuple) else rows
         index = table.index if isinstance(table, pd.DataFrame) else None
         if not len(table):
-            return pd.DataFrame({column: [] for column in self.columns})
-        outputs = self.estimates(np.asarray(self.preprocessor.transform(table), dtype=np.float32))
+            first = STEP_COLUMNS if self.recipe.each else ()
+            return pd.DataFrame({column: [] for column in (*first, *self.columns)})
+        x = np.asarray(self.preprocessor.transform(table), dtype=np.float32)
+        outputs = self.estimates(x)
+        if not self.recipe.each:
+            return self._table(outputs, index)
+        there = x[..., -1] > 0 if self.preprocessor.padded else np.ones(x.shape[:2], bool)
+        frame = self._table(outputs[there], None)
+        for place, (name, number) in enumerate(zip(STEP_COLUMNS, np.nonzero(there), strict=True)):
+            frame.insert(place, name, number)
+        return frame
+
+    def _table(self, outputs: Array, index: pd.Index[Any] | None) -> pd.DataFrame:
+        """Estimates [N, K] as people read them."""
+        import pandas as pd
+
         if self.task == "regression":
             return pd.DataFrame(outputs, columns=list(self.columns), index=index)
         probability = probabilities(outputs)
@@ -73,7 +90,10 @@ class Predictor:
         return replace(self, recipe=replace(self.recipe, options=options), params=params)
 
     def estimates(self, x: Array) -> Array:
-        """For prepared rows: logits [N, K] float32, or numbers [N, K] float64 in the units of the data."""
+        """For prepared rows: logits [N, K] float32, or numbers [N, K] float64 in the units of the data.
+
+        [N, T, K] where every step of a sequence has its own.
+        """
         estimates = self.outputs(x)
         if self.task == "regression":
             estimates = estimates.astype(np.float64) * self.scale + self.shift

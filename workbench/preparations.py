@@ -29,7 +29,7 @@ class Preparations:
     def problem(self, variant: Variant) -> Problem:
         """What a program must know of the arrays."""
         x, y = self.fold(variant).train.x, self.fold(variant).train.y
-        targets = 1 if y.ndim == 1 else y.shape[1]
+        targets = 1 if y.ndim == 1 else y.shape[-1]
         masked = self.preprocessor(variant).padded
         return Problem(self.dataset.task, x.shape[1:], len(self.dataset.classes), targets, len(x), masked)
 

@@ -46,6 +46,11 @@ class Recipe:
         return dict(self.options)[name]
 
     @property
+    def each(self) -> bool:
+        """Whether every step of a sequence has outputs of its own."""
+        return dict(self.options).get("output") == "each"
+
+    @property
     def members(self) -> int:
         """How many initializations of the design are averaged."""
         return int(dict(self.options).get("ensemble", 1))

@@ -69,7 +69,7 @@ def per_target(
     recipe: Recipe, out: jax.Array, y: jax.Array, weight: jax.Array
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
     """Outputs, targets and weights with one row for each target: of a sequence that may be every step."""
-    return steps_as_rows(out, y, weight) if ("output", "each") in recipe.options else (out, y, weight)
+    return steps_as_rows(out, y, weight) if recipe.each else (out, y, weight)
 
 
 def targets(recipe: Recipe, fold: Fold, examples: Examples) -> jax.Array:

@@ -20,6 +20,7 @@ from workbench.choice import freeze, recall, remember
 from workbench.confirmation import confirm
 from workbench.delivery import artifacts, report
 from workbench.display import Watch
+from workbench.evaluate import as_rows
 from workbench.interrupts import stop_requested
 from workbench.loop import Round, Search
 from workbench.places import Places
@@ -110,7 +111,7 @@ class Session:
             self.journal.append([remember(kept, len(trials), model)])
         rows = self.here.preparations.fold(space.variant(kept.settings)).validation
         self._selection = kept
-        self._shown = _Shown(load(model).estimates(rows.x), np.asarray(rows.y), "validation")
+        self._shown = _Shown(*as_rows(load(model).estimates(rows.x), np.asarray(rows.y)), "validation")
 
     def confirm(self) -> None:
         """Open the test set, once; or learn what it showed when it was opened."""
@@ -126,7 +127,7 @@ class Session:
         )
         self._test = confirmed.recorded.score
         if confirmed.outputs is not None and confirmed.targets is not None:
-            self._shown = _Shown(confirmed.outputs, confirmed.targets, "test")
+            self._shown = _Shown(*as_rows(confirmed.outputs, confirmed.targets), "test")
 
     def finish(self) -> dict[str, Any]:
         """Write the outcome, the report and the end of the MLflow run."""

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 from workbench import words
 from workbench.errors import StudyError
 from workbench.study_errors import label
+from workbench.study_offence import listed, numbers, offence, shown, values
 from workbench.study_schema import SETTINGS
 from workbench.suggest import check_sampler
-from workbench.types import Choice, Range, Task, Value
+from workbench.types import Range, Task
 from workbench.wording import toml
 
 if TYPE_CHECKING:
@@ -44,61 +45,69 @@ def check_file(study: Study) -> None:
     if study.data.task and study.metric:
         metric = words.METRICS[study.metric]
         if (metric.task == "regression") != (study.data.task == "regression"):
-            fitting = _listed(name for name, m in words.METRICS.items() if _possible(m.task, study.data.task))
+            fitting = listed(name for name, m in words.METRICS.items() if _possible(m.task, study.data.task))
             raise StudyError(
                 f"{study.path}: [select] metric = {toml(study.metric)} is for {_task(metric.task)}, but "
                 f"[data] task = {toml(study.data.task)}; choose {fitting}"
             )
-    hidden = [family for family in _values(study, "family") if words.FAMILIES[str(family)].hidden]
-    if hidden and "zeros" in _values(study, "initializer"):
+    hidden = [family for family in values(study, "family") if words.FAMILIES[str(family)].hidden]
+    if hidden and "zeros" in values(study, "initializer"):
         raise StudyError(
-            f"{_shown(study, 'initializer')} starts all hidden units alike, so family {toml(hidden[0])} "
+            f"{shown(study, 'initializer')} starts all hidden units alike, so family {toml(hidden[0])} "
             'cannot learn; write initializer = "auto"'
         )
     if study.search.sampler == "grid":
         for key, axis in study.axes.items():
             if isinstance(axis, Range) and not axis.integer and axis.step is None:
                 raise StudyError(
-                    f'{_shown(study, key)} has no end of values, but [search] sampler = "grid" needs a '
+                    f'{shown(study, key)} has no end of values, but [search] sampler = "grid" needs a '
                     "finite axis; add step, write choices or take another sampler"
                 )
 
 
 def check_fit(
-    study: Study, task: Task, n_classes: int, input_shape: tuple[int, ...], *, train_rows: int | None = None
+    study: Study,
+    task: Task,
+    n_classes: int,
+    input_shape: tuple[int, ...],
+    *,
+    train_rows: int | None = None,
+    of_steps: bool = False,
 ) -> None:
     """Raises StudyError if the study asks for what its data cannot give.
 
-    n_classes is 0 for regression; input_shape is *F of one example, before polynomial features.
+    n_classes is 0 for regression; input_shape is *F of one example, before polynomial features; of_steps:
+    every step of a sequence has a target of its own.
     """
     what = "a regression target" if task == "regression" else f"a target of {n_classes} classes"
-    for family in _values(study, "family"):
+    for family in values(study, "family"):
         asks = words.FAMILIES[str(family)]
         if not any(_fits(kind, task, n_classes) for kind in asks.tasks):
-            fitting = _listed(
+            fitting = listed(
                 name
                 for name, f in words.FAMILIES.items()
                 if any(_fits(kind, task, n_classes) for kind in f.tasks)
             )
             raise StudyError(
-                f"{_offence(study, 'family', family)} is for {_tasks(asks.tasks)}, but "
+                f"{offence(study, 'family', family)} is for {_tasks(asks.tasks)}, but "
                 f"{study.data.source} has {what}; choose {fitting}"
             )
         if asks.input_rank not in (1, len(input_shape)):
             wanted = {2: "sequences [T, F]", 3: "images [H, W, C]"}[asks.input_rank]
             raise StudyError(
-                f"{_offence(study, 'family', family)} reads {wanted}, but an example of "
+                f"{offence(study, 'family', family)} reads {wanted}, but an example of "
                 f"{study.data.source} has the shape {list(input_shape)}; choose another family"
             )
-    for loss in _values(study, "loss"):
+    _check_steps(study, of_steps)
+    for loss in values(study, "loss"):
         if loss != "auto" and not any(_fits(kind, task, n_classes) for kind in words.LOSSES[str(loss)]):
             raise StudyError(
-                f"{_offence(study, 'loss', loss)} is for {_tasks(words.LOSSES[str(loss)])}, but "
+                f"{offence(study, 'loss', loss)} is for {_tasks(words.LOSSES[str(loss)])}, but "
                 f'{study.data.source} has {what}; write loss = "auto"'
             )
     metric = words.METRICS[metric_of(study, task)]
     if not _fits(metric.task, task, n_classes):
-        fitting = _listed(name for name, m in words.METRICS.items() if _fits(m.task, task, n_classes))
+        fitting = listed(name for name, m in words.METRICS.items() if _fits(m.task, task, n_classes))
         raise StudyError(
             f"{study.path}: [select] metric = {toml(study.metric)} is for {_task(metric.task)}, but "
             f"{study.data.source} has {what}; choose {fitting}"
@@ -107,23 +116,23 @@ def check_fit(
         for key, off in (("class_weight", "none"), ("label_smoothing", 0.0)):
             if study.settings[key] != off:
                 raise StudyError(
-                    f"{_shown(study, key)} is for classes, but {study.data.source} has {what}; drop the key"
+                    f"{shown(study, key)} is for classes, but {study.data.source} has {what}; drop the key"
                 )
     if train_rows is not None:
-        largest = max(_numbers(study, "batch_size"))
+        largest = max(numbers(study, "batch_size"))
         if largest > train_rows:
             raise StudyError(
-                f"{_offence(study, 'batch_size', int(largest))} is more than the {train_rows} training "
+                f"{offence(study, 'batch_size', int(largest))} is more than the {train_rows} training "
                 f'rows of {study.data.source}; take fewer, or "all"'
             )
     try:
         check_sampler(study.axes, study.search.sampler)
     except StudyError as error:
         raise StudyError(f"{study.path}: {error}") from None
-    degree, n = int(max(_numbers(study, "degree"))), math.prod(input_shape)
+    degree, n = int(max(numbers(study, "degree"))), math.prod(input_shape)
     if math.comb(n + degree, degree) > MAX_FEATURES and degree > 1:
         raise StudyError(
-            f"{_offence(study, 'degree', degree)} makes {math.comb(n + degree, degree):,} features of "
+            f"{offence(study, 'degree', degree)} makes {math.comb(n + degree, degree):,} features of "
             f"{n}, more than {MAX_FEATURES:,}; lower it or name fewer [data] features"
         )
 
@@ -131,30 +140,59 @@ def check_fit(
 def notes(study: Study) -> tuple[str, ...]:
     """Remarks on what is written but not read."""
     remarks = []
-    families = [str(family) for family in _values(study, "family")]
+    families = [str(family) for family in values(study, "family")]
     shaping = {key for family in words.FAMILIES.values() for key in family.shaped_by}
     reads = {key for family in families for key in words.FAMILIES[family].shaped_by}
     for key, value in study.settings.items():
         if value == SETTINGS[key].default:
             continue
         if key in shaping - reads:
-            remarks.append(f"{label(SETTINGS[key].path)} is not read by family {_listed(families)}")
-        optimizers = [str(name) for name in _values(study, "optimizer")]
+            remarks.append(f"{label(SETTINGS[key].path)} is not read by family {listed(families)}")
+        optimizers = [str(name) for name in values(study, "optimizer")]
         if key in READ_BY and not set(optimizers) & set(READ_BY[key]):
-            remarks.append(f"{label(SETTINGS[key].path)} is not read by optimizer {_listed(optimizers)}")
+            remarks.append(f"{label(SETTINGS[key].path)} is not read by optimizer {listed(optimizers)}")
     if study.settings["init_scale"] != SETTINGS["init_scale"].default and not {"uniform", "normal"} & set(
-        _values(study, "initializer")
+        values(study, "initializer")
     ):
         remarks.append("[model] init_scale is read by the initializers uniform and normal alone")
     alike = [family for family in families if not words.FAMILIES[family].hidden]
     if alike and study.settings["ensemble"] != 1:
         remarks.append(
-            f"[model] ensemble averages different starts, but family {_listed(alike)} has only one, "
+            f"[model] ensemble averages different starts, but family {listed(alike)} has only one, "
             "so its members are alike"
         )
     if not study.axes:
         remarks.append("no key is an axis, so there is one configuration and nothing to search")
     return tuple(remarks)
+
+
+def _check_steps(study: Study, of_steps: bool) -> None:
+    """Outputs for every step belong to targets for every step, and to nothing else."""
+    source, recurrent = study.data.source, [n for n, f in words.FAMILIES.items() if "output" in f.shaped_by]
+    reading = [family for family in values(study, "family") if family in recurrent]
+    if not of_steps:
+        if reading and "each" in values(study, "output"):
+            raise StudyError(
+                f"{offence(study, 'output', 'each')} gives an output for every step, but {source} has one "
+                'target for a sequence; write output = "last"'
+            )
+        return
+    for family in values(study, "family"):
+        if family not in recurrent:
+            raise StudyError(
+                f"{offence(study, 'family', family)} gives one output, but {source} has a target for every "
+                f"step of a sequence; choose {listed(recurrent)}"
+            )
+    if values(study, "output") != ("each",):
+        raise StudyError(
+            f"{offence(study, 'output', 'last')} gives one output, but {source} has a target for every step "
+            'of a sequence; write output = "each"'
+        )
+    if "balanced" in values(study, "class_weight"):
+        raise StudyError(
+            f"{offence(study, 'class_weight', 'balanced')} weighs rows by their class, but {source} has a "
+            'target for every step of a sequence; write class_weight = "none"'
+        )
 
 
 def _check_split(study: Study) -> None:
@@ -188,18 +226,6 @@ def _check_columns(study: Study) -> None:
             raise StudyError(f"{file}: [data] {key} = {toml(column)} is the target; name another column")
 
 
-def _values(study: Study, key: str) -> tuple[Value, ...]:
-    value = study.settings[key]
-    if isinstance(value, Choice):
-        return value.choices
-    return () if isinstance(value, Range) else (value,)
-
-
-def _numbers(study: Study, key: str) -> list[float]:
-    value = study.settings[key]
-    return [value.low, value.high] if isinstance(value, Range) else [float(v) for v in _values(study, key)]
-
-
 def _fits(kind: str, task: Task, n_classes: int) -> bool:
     return kind == task or (kind == "binary" and task == "classification" and n_classes == 2)
 
@@ -214,18 +240,3 @@ def _task(kind: str) -> str:
 
 def _tasks(kinds: tuple[str, ...]) -> str:
     return " and ".join(_task(kind) for kind in kinds)
-
-
-def _shown(study: Study, key: str) -> str:
-    return f"{study.path}: {label(SETTINGS[key].path)} = {toml(study.settings[key])}"
-
-
-def _offence(study: Study, key: str, value: Value) -> str:
-    """`FILE: [model] family = "linear"`, or the axis with the choice that offends."""
-    if study.settings[key] == value:
-        return _shown(study, key)
-    return f"{_shown(study, key)} reaches {toml(value)}, which"
-
-
-def _listed(names: object) -> str:
-    return " or ".join(toml(name) for name in names)  # type: ignore[attr-defined]

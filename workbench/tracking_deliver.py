@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from workbench.errors import StoreError
+from workbench.predictor import STEP_COLUMNS
 from workbench.savedmodel import fingerprint
 from workbench.tracking_final import Final, trials_link
 from workbench.tracking_rows import MAX_TAG
@@ -170,7 +171,10 @@ def _signature(folder: Path) -> dict[str, Any]:
     first, *others = described["columns"]
     label = DataType.long if all(isinstance(c, int) for c in described["classes"]) else DataType.string
     kind = label if described["classes"] else DataType.double
-    outputs = Schema([ColSpec(kind, first), *(ColSpec(DataType.double, name) for name in others)])
+    places = STEP_COLUMNS if ["output", "each"] in described["recipe"]["options"] else ()
+    columns = [*((DataType.long, name) for name in places), (kind, first)]
+    columns += [(DataType.double, name) for name in others]
+    outputs = Schema([ColSpec(kind, name) for kind, name in columns])
     inputs = infer_signature(rows).inputs
     if isinstance(rows, pd.DataFrame):
         anything = AnyType()  # type: ignore[no-untyped-call]

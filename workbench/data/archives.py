@@ -3,7 +3,8 @@
 Inputs are rows of numbers [N, F], sequences [N, T, F] or images [N, H, W, C]. Three axes mean a sequence
 where the archive says how long each is (`lengths`, or `lengths_train` and `lengths_test`), and gray images
 [N, H, W] otherwise, which get an axis for their one channel. Steps behind the end of a sequence become NaN,
-which is how padding is told from data from here on. Nothing is rescaled: bytes stay 0 to 255 until a
+which is how padding is told from data from here on. Sequences have one target each, or, where y is [N, T] or
+[N, T, K], one for every step (see `steps`). Nothing is rescaled: bytes stay 0 to 255 until a
 preprocessor scales them (`minmax` gives [0, 1]).
 """
 
@@ -16,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from workbench.data.steps import of_steps
 from workbench.errors import DataError
 from workbench.types import Array
 
@@ -23,7 +25,7 @@ __all__ = ["read_archive"]
 
 
 def read_archive(path: Path, name: str, *, test: bool = False) -> tuple[Array, Array | None, bool]:
-    """(x [N, *F], y [N] or [N, K] or None, whether official test arrays stand beside them).
+    """(x [N, *F], y [N], [N, K], [N, T, K] or None, whether official test arrays stand beside them).
 
     Test arrays are loaded if `test` and left alone otherwise. Pickled objects are never loaded. Raises
     DataError.
@@ -59,15 +61,16 @@ def _read(archive: Any, name: str, test: bool) -> tuple[Array, Array | None, boo
     if f"y{part}" not in names:
         return x, None, official
     y = archive[f"y{part}"]
-    if y.ndim == 0 or y.ndim > 2 or len(y) != len(x):
+    if y.ndim == 0 or y.ndim > 3 or (y.ndim == 3 and not of_steps(x, y)) or len(y) != len(x):
         raise DataError(
             f"{name}: y{part} has the shape {y.shape}, but x{part} has {len(x)} rows; give one target per row"
+            + (f", or per step [N, {x.shape[1]}] or [N, {x.shape[1]}, K]" if x.ndim == 3 else "")
         )
     if y.dtype.kind not in "biufUS":
         raise DataError(f"{name}: y{part} holds {y.dtype}; it must hold numbers or text")
     if y.dtype.kind == "S":
         y = np.char.decode(y, "utf-8")
-    return x, y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y, official
+    return x, y[..., 0] if y.ndim > 1 and y.shape[-1] == 1 else y, official
 
 
 def _inputs(x: Array, lengths: Array | None, where: str, where_lengths: str) -> Array:

@@ -114,11 +114,8 @@ def _adding(steps: int) -> Source:
 
 
 def _copy(delay: int) -> Source:
-    """The first of the symbols, asked for in the last step, which shows the cue."""
     x, y = generators.copy(delay)
-    cue = x.shape[1] - generators.REMEMBERED
-    first = f"copy-{delay}", x[:, : cue + 1]
-    return Source(*first, y=y[:, cue], target="y", task="classification", complete=True)
+    return Source(f"copy-{delay}", x, y=y, target="y", task="classification", complete=True)
 
 
 def _drawn(

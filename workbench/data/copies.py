@@ -96,7 +96,7 @@ def _points(dataset: Dataset) -> Array | None:
         columns = list(rows.T.astype(np.float64))
     else:
         columns = []
-    if dataset.task == "regression":
+    if dataset.task == "regression" and not dataset.of_steps:
         columns += list(dataset.target.T.astype(np.float64))
     if isinstance(rows, np.ndarray) and rows.ndim > 2:
         return _projected(rows.reshape(len(rows), -1), columns)
@@ -165,7 +165,7 @@ def _largest_ratio(distances: Array, n: int) -> float:
 def _same_class(dataset: Dataset, train: Array, validation: Array) -> Array:
     if dataset.task == "regression":
         return np.ones(len(train), bool)
-    same: Array = dataset.target[train] == dataset.target[validation]
+    same: Array = (dataset.target[train] == dataset.target[validation]).reshape(len(train), -1).all(axis=1)
     return same
 
 

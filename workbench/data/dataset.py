@@ -11,6 +11,7 @@ import pandas as pd
 
 from workbench.data import preprocess
 from workbench.data.leakage import findings
+from workbench.data.steps import known
 from workbench.data.tables import Column
 from workbench.types import Array, DataSpec, Task
 
@@ -22,7 +23,8 @@ class Dataset:
     """Made by `load`. It holds training and validation rows and no test row.
 
     rows                a table of `columns`, or an array [N, *F]
-    target              int32 codes [N] into `classes`, or float32 [N, K]
+    target              int32 codes [N] into `classes`, or float32 [N, K]; of the steps of sequences [N, T]
+                        or [N, T, K], with -1 or NaN where a step has none
     train, validation   positions in `rows`, sorted
     fingerprint         SHA-256 of rows, targets and split
     group, time         what the rows were divided by, [N] integers and [N] numbers, if they were
@@ -50,6 +52,11 @@ class Dataset:
         rows = self.pick(self.train)
         fitted = preprocess.fit(rows, self.columns, "none", where=self.name)
         return fitted.transform(rows[:1]).shape[1:]
+
+    @property
+    def of_steps(self) -> bool:
+        """Whether every step of a sequence has a target of its own."""
+        return self.target.ndim == (2 if self.task == "classification" else 3)
 
     @cached_property
     def findings(self) -> tuple[str, ...]:
@@ -85,8 +92,11 @@ class Dataset:
             found |= {"blank columns": some} if some else {}
         else:
             found["shape"] = " x ".join(map(str, self.rows.shape[1:]))
+        targets = known(self.target)
+        if self.of_steps:
+            found["steps with a target"] = len(targets)
         if self.task == "classification":
-            counts = np.bincount(self.target, minlength=len(self.classes))
+            counts = np.bincount(targets, minlength=len(self.classes))
             shares = zip(self.classes, counts / counts.sum(), strict=True)
             found["classes"] = len(self.classes)
             found["balance"] = ", ".join(f"{name} {share:.1%}" for name, share in shares)
@@ -97,10 +107,10 @@ class Dataset:
                 ("low", np.min),
                 ("high", np.max),
             ):
-                values = np.atleast_1d(statistic(self.target.astype(np.float64), axis=0))
+                values = np.atleast_1d(statistic(targets.astype(np.float64), axis=0))
                 if len(values) == 1:
                     found[f"target {name}"] = float(values[0])
-            if self.target.shape[1] > 1:
-                found["targets"] = self.target.shape[1]
+            if targets.shape[1] > 1:
+                found["targets"] = targets.shape[1]
         found["fingerprint"] = self.fingerprint
         return found

@@ -14,6 +14,7 @@ import pyarrow as pa
 from workbench.data import cells
 from workbench.data.raw import Source
 from workbench.data.splits import split_rows
+from workbench.data.steps import of_steps
 from workbench.data.targets import classes_of, infer_task, target_column, target_name
 from workbench.errors import DataError
 from workbench.types import Array, DataSpec, Split, Task
@@ -47,16 +48,18 @@ def divide(source: Source, spec: DataSpec) -> Division:
     declared = spec.task or (source.task if target == source.target else None)
     task, remark = infer_task(column, declared, f"{where}: target {toml(target)}")
     codes, classes = classes_of(column) if task == "classification" else (None, ())
+    if not isinstance(source.rows, pa.Table) and of_steps(source.rows, source.y):
+        codes = None  # of steps: there are no classes of rows to spread evenly
     split = spec.split
     if source.official:
         split = Split(split.train, split.validation, 0.0)
     group, time = _keys(source, spec)
     train, validation, test = split_rows(
         codes,
-        len(column),
+        len(source.rows),
         split,
         spec.seed,
-        stratify=task == "classification",
+        stratify=codes is not None,
         group=group,
         time=time,
         classes=classes,

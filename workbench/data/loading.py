@@ -20,8 +20,9 @@ from workbench.data.preprocess import Preprocessor
 from workbench.data.raw import Source, take
 from workbench.data.seal import SealedTest
 from workbench.data.sources import read
+from workbench.data.steps import known
 from workbench.data.tables import Column, conform, infer
-from workbench.data.targets import classes_of, encode, target_column
+from workbench.data.targets import classes_of, encode_rows, target_column
 from workbench.errors import DataError
 from workbench.types import Array, DataSpec, Examples, Fold
 from workbench.wording import toml
@@ -58,7 +59,7 @@ def prepare(
     """Arrays for training, and the preprocessor they went through, fitted on training rows.
 
     class_weight   "balanced" weighs a training row by N / (classes * rows of its class), so that weights sum
-                   to N and all classes count alike; validation rows weigh one
+                   to N and all classes count alike; validation rows weigh one. Not for targets of steps
     rare, degree   see `preprocess.fit`
 
     Regression is shifted and scaled by mean and standard deviation of training targets. Raises DataError.
@@ -74,7 +75,7 @@ def prepare(
             counts = np.bincount(y, minlength=len(dataset.classes))
             weight = (len(y) / (np.count_nonzero(counts) * counts[y])).astype(np.float32)
     else:
-        wide = y.astype(np.float64)
+        wide = known(y).astype(np.float64)
         shift = wide.mean(axis=0).astype(np.float32)
         deviation = wide.std(axis=0).astype(np.float32)
         factor = np.where(deviation > 0, deviation, np.float32(1))
@@ -103,9 +104,11 @@ def _development(source: Source, division: Division, spec: DataSpec) -> Dataset:
         remarks += unread
     else:
         rows = found.rows
-    column = target_column(found, division.target)
-    classes = classes_of(column)[1] if division.task == "classification" else ()
-    target = encode(column, division.task, classes, f"{where}: target {toml(division.target)}")
+    classes: tuple[str, ...] = ()
+    if division.task == "classification":
+        classes = classes_of(target_column(found, division.target))[1]
+    column = f"{where}: target {toml(division.target)}"
+    target = encode_rows(found, division.target, division.task, classes, column)
     train, validation = np.searchsorted(index, division.train), np.searchsorted(index, division.validation)
     return Dataset(
         name=where,

@@ -13,6 +13,7 @@ import numpy as np
 from workbench.data import fingerprints
 from workbench.data.dataset import Dataset
 from workbench.data.splits import folds, split_rows
+from workbench.data.steps import known
 from workbench.errors import DataError
 from workbench.types import Array, Split
 from workbench.wording import toml
@@ -29,7 +30,7 @@ def cross_validation(dataset: Dataset, k: int, seed: int) -> tuple[Dataset, ...]
         *_targets(dataset),
         k,
         seed,
-        stratify=dataset.task == "classification",
+        stratify=_stratified(dataset),
         group=dataset.group,
         time=dataset.time,
         classes=dataset.classes,
@@ -55,7 +56,7 @@ def reshuffled(dataset: Dataset, seed: int) -> Dataset:
         n,
         Split(1.0 - share, share, 0.0),
         seed,
-        stratify=dataset.task == "classification",
+        stratify=_stratified(dataset),
         group=dataset.group,
         classes=dataset.classes,
         where=dataset.name,
@@ -64,13 +65,17 @@ def reshuffled(dataset: Dataset, seed: int) -> Dataset:
 
 
 def _targets(dataset: Dataset) -> tuple[Array | None, int]:
-    return dataset.target if dataset.task == "classification" else None, len(dataset.target)
+    return dataset.target if _stratified(dataset) else None, len(dataset.target)
+
+
+def _stratified(dataset: Dataset) -> bool:
+    return dataset.task == "classification" and not dataset.of_steps
 
 
 def _divided(dataset: Dataset, train: Array, validation: Array) -> Dataset:
     """The same rows under another division. Raises DataError if training rows have one class only."""
     if dataset.task == "classification":
-        present = np.unique(dataset.target[train])
+        present = np.unique(known(dataset.target[train]))
         if len(present) < 2:
             name = toml(dataset.classes[present[0]])
             raise DataError(

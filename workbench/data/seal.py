@@ -19,7 +19,7 @@ from workbench.data.division import Division, divide
 from workbench.data.raw import Source, take
 from workbench.data.sources import read, read_official
 from workbench.data.tables import conform
-from workbench.data.targets import encode, target_column
+from workbench.data.targets import encode_rows
 from workbench.errors import DataError
 from workbench.types import Array, Opening
 from workbench.wording import toml
@@ -43,7 +43,7 @@ class Rows(NamedTuple):
     """Test rows, out of the seal.
 
     x        a table of the columns of the Dataset, or an array [N, *F]; raw, for `Preprocessor.transform`
-    target   int32 codes [N], or float32 [N, K]
+    target   int32 codes [N], or float32 [N, K]; of steps as in Dataset
     marks    [N, 2] uint64, see `marks`
     """
 
@@ -63,11 +63,12 @@ def promise(source: Source, division: Division, dataset: Dataset) -> SealedTest:
     test = _test_rows(source, division, dataset)
     n = len(test.rows)
     if n:
-        _target(test, dataset)
+        target = _target(test, dataset)
         if isinstance(test.rows, pa.Table):
             conform(test.rows.slice(0, 0), dataset.columns, test.name)
         else:
             _check_shape(test, dataset)
+        _check_targets(target, test, dataset)
     return SealedTest(test.name, n, _fingerprint(test))
 
 
@@ -122,10 +123,8 @@ def _test_rows(source: Source, division: Division, dataset: Dataset) -> Source:
 
 
 def _target(test: Source, dataset: Dataset) -> Array:
-    column = target_column(test, dataset.target_name)
-    return encode(
-        column, dataset.task, dataset.classes, f"{test.name}: target {toml(dataset.target_name)} (test rows)"
-    )
+    where = f"{test.name}: target {toml(dataset.target_name)} (test rows)"
+    return encode_rows(test, dataset.target_name, dataset.task, dataset.classes, where)
 
 
 def _check_shape(test: Source, dataset: Dataset) -> None:
@@ -134,6 +133,14 @@ def _check_shape(test: Source, dataset: Dataset) -> None:
         raise DataError(
             f"{test.name}: test rows have the shape {test.rows.shape[1:]}, but development rows have "
             f"{dataset.rows.shape[1:]}; they must be alike"
+        )
+
+
+def _check_targets(target: Array, test: Source, dataset: Dataset) -> None:
+    if target.shape[1:] != dataset.target.shape[1:]:
+        raise DataError(
+            f"{test.name}: a test row has targets of the shape {target.shape[1:]}, but a development row "
+            f"{dataset.target.shape[1:]}; they must be alike"
         )
 
 

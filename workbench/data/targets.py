@@ -9,11 +9,12 @@ import pyarrow as pa
 
 from workbench.data import cells
 from workbench.data.raw import Source
+from workbench.data.steps import has_target, of_steps, spread
 from workbench.errors import DataError
 from workbench.types import Array, DataSpec, Task
 from workbench.wording import nearest, toml
 
-__all__ = ["classes_of", "encode", "infer_task", "target_column", "target_name"]
+__all__ = ["classes_of", "encode", "encode_rows", "infer_task", "target_column", "target_name"]
 
 #: Whole numbers are classes if there are at most so many different ones, with so many rows each on average.
 MOST_CLASSES, ROWS_PER_CLASS = 20, 10
@@ -44,15 +45,21 @@ def target_name(source: Source, spec: DataSpec) -> str:
 
 
 def target_column(source: Source, name: str) -> pa.Array | Array:
-    """Every row's target: an Arrow array, or [N, K] numbers. Raises DataError if one is blank."""
+    """Every row's target: an Arrow array, or [N, K] numbers. Raises DataError if one is blank.
+
+    Where sequences have targets of their steps, every step that has one is a row.
+    """
     where = f"{source.name}: target {toml(name)}"
     if isinstance(source.rows, pa.Table):
         column = cells.as_arrow(source.rows[name])
-    elif source.y is not None and source.y.ndim == 2:
-        values = source.y.astype(np.float64)
-        return _whole(values, ~np.isfinite(values).all(axis=1), where)
     else:
-        column = cells.as_arrow(source.y)
+        y = source.y
+        if y is not None and of_steps(source.rows, y):
+            y = y[has_target(source.rows, y, where)]
+        if y is not None and y.ndim == 2:
+            values = y.astype(np.float64)
+            return _whole(values, ~np.isfinite(values).all(axis=1), where)
+        column = cells.as_arrow(y)
     if pa.types.is_timestamp(column.type):
         raise DataError(f"{where} holds dates; predict a number or a class")
     _whole(column, cells.texts(column).is_null().to_numpy(zero_copy_only=False), where)
@@ -146,6 +153,17 @@ def encode(column: pa.Array | Array, task: Task, classes: tuple[str, ...], where
             f"row {int(np.flatnonzero(bad)[0]) + 1}; mend or drop those rows"
         )
     return numbers.astype(np.float32)
+
+
+def encode_rows(source: Source, name: str, task: Task, classes: tuple[str, ...], where: str) -> Array:
+    """The target of every row: int32 codes [N] or float32 [N, K], of steps [N, T] or [N, T, K].
+
+    A step without a target has the code -1, or NaN. Raises DataError as `encode` does.
+    """
+    values, y = encode(target_column(source, name), task, classes, where), source.y
+    if y is None or not of_steps(source.rows, y):
+        return values
+    return spread(values, has_target(source.rows, y, where))
 
 
 def _single(column: pa.Array, values: Array, textual: bool) -> bool:
