@@ -245,7 +245,9 @@ def test_a_check_a_show_and_a_ledger_for_people(
         "splits": {"train": 1077, "validation": 360, "test": 360},
         "programs": 2,
         "findings": ["[data] 3 rows occur twice"],
+        "rooms": [24, 64],
         "cost": {"seconds": 75.0, "compile": 9.0},
+        "costs": {"compile": 2.5, "rate": 4.5e10, "devices": 2},
         "axes": [{"name": "width", "values": "8 to 64", "recompiles": False}],
     }
     assert main(["check", study]) == 0
@@ -254,6 +256,8 @@ def test_a_check_a_show_and_a_ledger_for_people(
         "1,797",
         "train 1,077, validation 360",
         "1 min 15 s",
+        "2 to compile, with room for 24, 64 units",
+        "45 GFLOP/s on each of 2 devices",
         "width",
         "8 to 64",
         "[data] 3 rows occur twice",

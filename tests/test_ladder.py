@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from itertools import combinations
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from experiments.benchmarks.digits import study_file
 from tests.test_search import SETTINGS
 from workbench.costs import COSTS, Costs
 from workbench.ladder import _cheapest, rooms
+from workbench.places import resolve
+from workbench.planning import plan
 from workbench.space import Problem, Variant
+from workbench.study import read_study
 from workbench.types import Axis, Choice, Range, Value
 
 CPU = COSTS["cpu"]._replace(devices=2)
@@ -72,3 +77,11 @@ def test_more_work_pays_for_more_rooms_and_dear_programs_for_fewer() -> None:
     assert len(ladder(width, costs=CPU._replace(compile=1e6))) == 1
     families = Choice(("mlp", "residual", "highway"))
     assert len(ladder(width, lane_epochs=1e6, family=families)) == 2, "each family needs its own programs"
+
+
+def test_two_hundred_trials_of_the_benchmark_need_at_most_six_programs(tmp_path: Path) -> None:
+    for pruner in ("asha", "none"):
+        planned = plan(read_study(study_file(tmp_path, pruner=pruner)), resolve(home=tmp_path))
+        assert planned["programs"] <= 6
+        assert planned["programs"] == len(planned["rooms"]), "everything but the width is traced"
+        assert planned["rooms"][-1] == 256

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import shlex
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -74,21 +74,31 @@ def check(result: Result, study: Study) -> None:
         plan.add_row(
             "search", f"{study.search.trials} trials, {study.search.sampler} and {study.search.pruner}"
         )
+        axes = result.get("axes", [])
         if "programs" in result:
-            plan.add_row("programs", f"{result['programs']} to compile")
-        cost = result.get("cost") or {}
+            plan.add_row("programs", f"{result['programs']} to compile{_ladder(result, axes)}")
+        cost, costs = result.get("cost") or {}, result.get("costs")
         if "seconds" in cost:
             rest = ", ".join(f"{key} {duration(value)}" for key, value in cost.items() if key != "seconds")
             plan.add_row("cost", f"about {duration(cost['seconds'])}" + (f" ({rest})" if rest else ""))
+        if costs:
+            rate = f"{costs['rate'] / 1e9:.0f} GFLOP/s on each of {costs['devices']} devices"
+            plan.add_row("reckoned with", f"{duration(costs['compile'])} to compile a program, {rate}")
         console.print(_panel(plan, f"{result.get('study', study.id)} · {result.get('task', 'checked')}"))
-        axes = result.get("axes", [])
         if axes:
-            table = _table("axes", "setting", "values", "another program for each value")
+            table = _table("axes", "setting", "values", "other programs")
             for axis in axes:
                 table.add_row(axis["name"], axis["values"], "yes" if axis["recompiles"] else "–")
             console.print(table)
         _list(console, "findings", result.get("findings", ()))
         _list(console, "notes", result.get("notes", study.notes))
+
+
+def _ladder(result: Result, axes: Sequence[Mapping[str, Any]]) -> str:
+    """The rooms for hidden units, where widths are searched."""
+    rooms = result.get("rooms", [])
+    searched = any(axis["name"] == "width" for axis in axes)
+    return f", with room for {', '.join(map(str, rooms))} units" if rooms and searched else ""
 
 
 def ledger(result: Result) -> None:
