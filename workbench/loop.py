@@ -29,7 +29,7 @@ from workbench.codec import (
 from workbench.engine import Engine, Trained
 from workbench.scheduler import Ask, Judged, LaneReport, Launch, Scheduler
 from workbench.space import Problem, Variant
-from workbench.trial import Trial, advance, finish
+from workbench.trial import Trial, advance, finish, told
 from workbench.types import Curves, Settings, TrialRecord, Value
 
 __all__ = ["Event", "Known", "Round", "Search"]
@@ -206,8 +206,8 @@ class Search:
         for verdict, report in zip(judged, reports, strict=True):
             trial = self._alive[verdict.trial]
             state = verdict.state or "running"
-            value = report.score if verdict.state == "complete" else None
-            rungs = {} if verdict.reason == "diverged" else dict(trial.rungs)
+            rungs = {} if verdict.reason == "diverged" else told(trial, report, self._scheduler.sign)
+            value = rungs[max(rungs)] if verdict.state == "complete" else None
             self._history[trial.number] = Known(trial.number, trial.params, state, value, rungs)
             if verdict.state is not None and verdict.reason is not None:
                 record = finish(trial, verdict, report.score, ended)

@@ -105,7 +105,7 @@ class Scheduler:
         self.pruner = pruner
         self.widths = tuple(sorted(widths, reverse=True))
         self.rungs = rungs_of(epochs, pruner)
-        self._sign = 1.0 if maximize else -1.0
+        self.sign = 1.0 if maximize else -1.0
         self._asked = 0
         self._launches = 0
         self._queues: dict[tuple[Hashable, int], list[int]] = {}
@@ -176,7 +176,7 @@ class Scheduler:
 
     def _merit(self, report: LaneReport) -> Merit:
         assert report.score is not None
-        return self._sign * report.score, -report.loss
+        return self.sign * report.score, -report.loss
 
     def _survives(self, trial: int, rung: int, merit: Merit) -> bool:
         bracket = self._bracket(trial)

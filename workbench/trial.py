@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,11 +10,14 @@ from typing import Any
 import numpy as np
 
 from workbench.recipe import Hyperparameters
-from workbench.scheduler import Judged
+from workbench.scheduler import Judged, LaneReport
 from workbench.space import Program
 from workbench.types import Curves, TrialRecord, Value
 
-__all__ = ["Trial", "advance", "finish"]
+__all__ = ["Trial", "advance", "finish", "told"]
+
+#: Part of a score by which a lower loss is better in the eyes of the sampler; less than a row in a million.
+TRIFLE = 1e-7
 
 
 @dataclass
@@ -41,6 +45,19 @@ def advance(
     trial.best_epoch = best_epoch
     if score is not None:
         trial.rungs[last] = score
+
+
+def told(trial: Trial, report: LaneReport, sign: float) -> dict[int, float]:
+    """What the sampler is told: the score at each rung; of equal scores the lower loss is a trifle better.
+
+    report  of the launch that `advance` added last
+    sign    1.0 where greater scores are better, -1.0 where smaller ones are
+    """
+    rungs = dict(trial.rungs)
+    if report.score is not None:
+        loss = report.loss / (1.0 + abs(report.loss)) if math.isfinite(report.loss) else 1.0
+        rungs[max(rungs)] = report.score - sign * TRIFLE * abs(report.score) * loss
+    return rungs
 
 
 def finish(trial: Trial, verdict: Judged, score: float | None, at: float) -> TrialRecord:
