@@ -40,7 +40,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
     ),
     "doors": (
         *("study", "study_*", "workflow", "workspace", "preparations", "session", "choice", "records"),
-        *("planning", "delivery", "results", "places", "interrupts"),
+        *("planning", "delivery", "predictions", "results", "places", "interrupts"),
         *("cli", "commands", "present", "display", "viewer", "streams", "", "__main__"),
     ),
 }
@@ -62,7 +62,7 @@ HOMES = {
     "mlflow": ("tracking", "tracking_*"),
     "optax": ("@maths",),
     "optuna": ("@search",),
-    "pandas": ("@data", "predictor", "savedmodel", "tracking_deliver", "tracking_model"),
+    "pandas": ("@data", "predictor", "predictions", "savedmodel", "tracking_deliver", "tracking_model"),
     "pydantic": ("study", "study_*"),
     "pydantic_core": ("study_*",),
     "rich": ("display", "present"),

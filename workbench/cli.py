@@ -29,6 +29,8 @@ class Command(NamedTuple):
 
 _OPTIONS: dict[str, dict[str, Any]] = {
     "study": {"metavar": "STUDY", "help": "a study file, such as studies/digits-mlp.toml"},
+    "data": {"metavar": "DATA", "help": "a file of rows: .csv, .tsv, .parquet or .npz"},
+    "--output": {"metavar": "FILE", "help": "the file to write"},
     "--home": {"metavar": "DIR", "help": "what holds everything embedded ($WORKBENCH_HOME, else runs/)"},
     "--tracking-uri": {"metavar": "URI", "help": "an MLflow server or database ($MLFLOW_TRACKING_URI)"},
     "--storage": {"metavar": "URL", "help": "an Optuna database URL ($WORKBENCH_STORAGE)"},
@@ -39,6 +41,7 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     "--json": {"action": "store_true", "help": "print one JSON object, the rest on standard error"},
     "--debug": {"action": "store_true", "help": "show the traceback of an unexpected error"},
 }
+_SHORT = {"--output": "-o"}
 _PLACES = ("--home", "--tracking-uri", "--storage")
 _ALWAYS = ("--json", "--debug")
 
@@ -52,6 +55,11 @@ COMMANDS: dict[str, Command] = {
     "check": Command("validate and plan; train nothing", ("--trials", *_PLACES), ("study",)),
     "show": Command(
         "best trials, importances, diagnosis; write the report", ("--trials", *_PLACES), ("study",)
+    ),
+    "predict": Command(
+        "predictions of the chosen model for new rows",
+        ("--output", "--home", "--storage"),
+        ("study", "data"),
     ),
     "ledger": Command("every opening of every test set", ("--verify", *_PLACES)),
     "ui": Command("the MLflow UI over the same store, on loopback", ("--port", "--home", "--tracking-uri")),
@@ -109,7 +117,8 @@ def _parser() -> argparse.ArgumentParser:
             allow_abbrev=False,
         )
         for option in (*command.arguments, *command.options, *_ALWAYS):
-            sub.add_argument(option, **_OPTIONS[option])
+            names = (_SHORT[option], option) if option in _SHORT else (option,)
+            sub.add_argument(*names, **_OPTIONS[option])
     return parser
 
 

@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from workbench import present
@@ -15,7 +16,7 @@ from workbench.places import Places, resolve
 from workbench.streams import Output
 from workbench.study import Study, read_study
 
-__all__ = ["check", "confirm", "ledger", "run", "show", "ui"]
+__all__ = ["check", "confirm", "ledger", "predict", "run", "show", "ui"]
 
 
 def run(options: argparse.Namespace, out: Output) -> int:
@@ -63,6 +64,20 @@ def show(options: argparse.Namespace, out: Output) -> int:
     return 0
 
 
+def predict(options: argparse.Namespace, out: Output) -> int:
+    """Predictions of the chosen model for new rows."""
+    if options.output is None:
+        raise InputError("workbench predict: -o FILE is missing; name the file for the predictions")
+    study, places = _study(options), _places(options)
+    from workbench import predictions
+
+    result = predictions.predict(study, places, Path(options.data), Path(options.output))
+    if not out.json:
+        print(f"{result['rows']:,} predictions of trial {result['trial']} in {result['output']}")
+    out.result(result)
+    return 0
+
+
 def ledger(options: argparse.Namespace, out: Output) -> int:
     """Every opening of every test set; with --verify, exit status 1 if the chain is broken."""
     places = _places(options)
@@ -86,7 +101,7 @@ def ui(options: argparse.Namespace, out: Output) -> int:
 
 def _study(options: argparse.Namespace) -> Study:
     study = read_study(options.study)
-    if options.trials is None:
+    if getattr(options, "trials", None) is None:
         return study
     text: str = options.trials
     if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= 1_000_000:
@@ -97,7 +112,7 @@ def _study(options: argparse.Namespace) -> Study:
 
 
 def _places(options: argparse.Namespace) -> Places:
-    return resolve(options.home, options.tracking_uri, getattr(options, "storage", None))
+    return resolve(options.home, getattr(options, "tracking_uri", None), getattr(options, "storage", None))
 
 
 @contextmanager
