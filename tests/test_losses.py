@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.special
 import scipy.stats
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 
 from workbench import words
 from workbench.errors import InputError
@@ -136,6 +141,39 @@ def test_every_finite_logit_has_a_finite_value_and_gradient(name, smoothing):
     value, gradient = whole(z)
     assert np.isfinite(value)
     assert np.isfinite(gradient).all()
+
+
+LARGEST = float(np.float32(1e30))
+LOGITS = st.floats(-LARGEST, LARGEST, width=32)
+
+
+@pytest.mark.parametrize("name", [name for name in LOSSES if name not in REGRESSION or name == "huber"])
+@given(data=st.data())
+@settings(max_examples=200, deadline=None)
+def test_any_logits_up_to_1e30_have_finite_values_and_gradients(name, data):
+    """Within the values that float32 has, subnormal ones among them; the loss is never negative."""
+    columns = 1 if name in BINARY else 4
+    z = data.draw(arrays(np.float32, (8, columns), elements=LOGITS))
+    smoothing = data.draw(st.floats(0.0, 0.75, width=32))
+    if name in REGRESSION:
+        y = jnp.asarray(data.draw(arrays(np.float32, (8, columns), elements=LOGITS)))
+    else:
+        codes = st.integers(0, max(columns, 2) - 1)
+        y = jnp.asarray(data.draw(arrays(np.int32, 8, elements=codes)))
+    (each, slopes), (value, slope) = _evaluated(name, jnp.asarray(z), y, jnp.float32(smoothing))
+    for found in (each, slopes, value, slope):
+        assert np.isfinite(found).all()
+    assert np.min(each) >= 0.0
+    if name in ("binary_cross_entropy", "cross_entropy"):
+        assert np.max(np.abs(slopes)) <= 1.0 + 1e-6
+
+
+@partial(jax.jit, static_argnums=0)
+def _evaluated(name, z, y, smoothing):
+    """Of each row, and of the batch."""
+    rows = jax.vmap(jax.value_and_grad(LOSSES[name].function), in_axes=(0, 0, None))(z, y, smoothing)
+    whole = jax.value_and_grad(lambda z: batch_loss(LOSSES[name], z, y, jnp.ones(len(z)), smoothing))
+    return rows, whole(z)
 
 
 @pytest.mark.parametrize("name", ["binary_cross_entropy", "cross_entropy"])

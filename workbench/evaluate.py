@@ -70,12 +70,12 @@ def statistic(metric: str, outputs: Array, targets: Array) -> Statistic:
     else:
         out, y = class_logits(out), y.astype(jnp.int32)
 
-    def score(weight: jax.Array) -> jax.Array:
+    def score(out: jax.Array, y: jax.Array, weight: jax.Array) -> jax.Array:
         rows = steps_as_rows(out, y, weight) if out.ndim == 3 else (out, y, weight)
         return METRICS[metric](*rows)
 
-    scored = jax.jit(jax.vmap(score))
-    return lambda weights: np.asarray(scored(jnp.asarray(weights, jnp.float32)), np.float64)
+    scored = jax.jit(jax.vmap(score, in_axes=(None, None, 0)))  # arguments: constants would be folded
+    return lambda weights: np.asarray(scored(out, y, jnp.asarray(weights, jnp.float32)), np.float64)
 
 
 def trivial_loss(recipe: Recipe, fold: Fold) -> float:
