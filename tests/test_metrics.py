@@ -13,7 +13,7 @@ import sklearn.metrics as sk
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from workbench import words
+from workbench import metrics, words
 from workbench.metrics import METRICS, class_logits, predictions
 
 RNG = np.random.default_rng(0)
@@ -194,6 +194,29 @@ def test_class_logits():
     np.testing.assert_array_equal(class_logits(jnp.asarray(z)), np.hstack([0 * z, z]))
     wide = jnp.asarray(RNG.normal(size=(50, 3)), jnp.float32)
     assert class_logits(wide) is wide
+
+
+@pytest.mark.parametrize("threshold", [0.1, 0.5, 0.8])
+@pytest.mark.parametrize("columns", [1, 2])
+def test_scores_of_decisions_at_a_threshold_are_scikit_learns(threshold, columns):
+    theirs = {
+        "accuracy": sk.accuracy_score,
+        "balanced_accuracy": sk.balanced_accuracy_score,
+        "f1": sk.f1_score,
+        "f1_macro": lambda y, guess: sk.f1_score(y, guess, average="macro"),
+    }
+    assert {name for name, word in words.METRICS.items() if word.decides} == theirs.keys()
+    draw = np.random.default_rng(columns)
+    z, y = draw.normal(size=(60, columns)).astype(np.float32), draw.integers(2, size=60).astype(np.int32)
+    margin = z[:, 0] if columns == 1 else z[:, 1] - z[:, 0]
+    guess = scipy.special.expit(margin.astype(np.float64)) > threshold
+    scored = jax.jit(metrics.score, static_argnums=0)
+    for name, metric in theirs.items():
+        actual = scored(name, jnp.asarray(z), jnp.asarray(y), jnp.ones(60), jnp.float32(threshold))
+        np.testing.assert_allclose(actual, metric(y, guess), rtol=1e-6, err_msg=name)
+    for name in ("roc_auc", "log_loss"):  # these look at probabilities
+        plain = METRICS[name](jnp.asarray(z), jnp.asarray(y), jnp.ones(60))
+        assert metrics.score(name, jnp.asarray(z), jnp.asarray(y), jnp.ones(60), threshold) == plain
 
 
 @pytest.mark.parametrize("threshold", [0.0, 0.1, 0.5, 0.9, 1.0])

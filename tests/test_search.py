@@ -29,7 +29,7 @@ SETTINGS: Settings = {
     "momentum": 0.9, "beta2": 0.999, "schedule": "cosine", "warmup": 0.0, "clip": float("inf"), "l1": 0.0,
     "l2": Range(1e-6, 1e-2, log=True), "weight_decay": 0.0, "dropout": Range(0.0, 0.3),
     "label_smoothing": 0.0, "patience": 4, "min_delta": 0.0, "epochs": EPOCHS,
-    "ensemble": 1, "batch_size": Choice((16, 32)),
+    "ensemble": 1, "threshold": 0.5, "batch_size": Choice((16, 32)),
 }  # fmt: skip
 
 

@@ -56,6 +56,7 @@ epochs = 100
 batch_size = 32
 loss = "auto"
 class_weight = "none"
+threshold = 0.5
 """
 
 

@@ -56,6 +56,7 @@ def freeze(best: TrialRecord, study: Study, here: Workspace, search: Search, fol
         preprocessor=here.preparations.preprocessor(variant),
         task=here.dataset.task,
         classes=here.dataset.classes,
+        threshold=float(again.hyper.threshold),
         shift=np.asarray(fold.shift),
         scale=np.asarray(fold.scale),
         example=here.dataset.examples(5),

@@ -73,7 +73,7 @@ def confirm(
         predictor = savedmodel.load(folder / "model")
         x = np.asarray(predictor.preprocessor.transform(rows.x), np.float32)
         outputs = predictor.estimates(x)
-        scored = evaluate(metric, outputs, rows.target, look=opening.look)
+        scored = evaluate(metric, outputs, rows.target, threshold=predictor.threshold, look=opening.look)
         with replaced(folder / KEPT) as file:
             np.savez(file, outputs=outputs, targets=rows.target)
         return Confirmed(ledger.record(book, opening, _score(metric, scored, opening)), outputs, rows.target)

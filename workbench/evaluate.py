@@ -13,7 +13,7 @@ import numpy as np
 
 from workbench.intervals import Statistic, bca_interval, proportion_interval, widened
 from workbench.losses import LOSSES, batch_loss
-from workbench.metrics import METRICS, class_logits
+from workbench.metrics import class_logits, score
 from workbench.models.recurrent import steps_as_rows
 from workbench.recipe import Recipe
 from workbench.scoring import per_target
@@ -40,7 +40,13 @@ class Evaluation(NamedTuple):
 
 
 def evaluate(
-    metric: str, outputs: Array, targets: Array, *, look: int = 1, confidence: float = 0.95
+    metric: str,
+    outputs: Array,
+    targets: Array,
+    *,
+    threshold: float = 0.5,
+    look: int = 1,
+    confidence: float = 0.95,
 ) -> Evaluation:
     """Score outputs [N, K] against targets, [N] class codes or [N, K] numbers in the units of the data.
 
@@ -51,7 +57,7 @@ def evaluate(
     the same rows by the rule of `intervals.widened`.
     """
     n = len(outputs)
-    score = statistic(metric, outputs, targets)
+    score = statistic(metric, outputs, targets, threshold)
     value = float(score(np.ones((1, n), np.float32))[0])
     level = widened(confidence, look)
     if WORDS[metric].proportion and outputs.ndim == 2:
@@ -62,7 +68,7 @@ def evaluate(
     return Evaluation(value, float(interval.low), float(interval.high), n)
 
 
-def statistic(metric: str, outputs: Array, targets: Array) -> Statistic:
+def statistic(metric: str, outputs: Array, targets: Array, threshold: float = 0.5) -> Statistic:
     """The metric as a function of row weights: [R, N] -> [R]. What every bootstrap over these rows needs."""
     out, y = jnp.asarray(outputs, jnp.float32), jnp.asarray(targets)
     if WORDS[metric].task == "regression":
@@ -70,11 +76,11 @@ def statistic(metric: str, outputs: Array, targets: Array) -> Statistic:
     else:
         out, y = class_logits(out), y.astype(jnp.int32)
 
-    def score(out: jax.Array, y: jax.Array, weight: jax.Array) -> jax.Array:
+    def one(out: jax.Array, y: jax.Array, weight: jax.Array) -> jax.Array:
         rows = steps_as_rows(out, y, weight) if out.ndim == 3 else (out, y, weight)
-        return METRICS[metric](*rows)
+        return score(metric, *rows, threshold)
 
-    scored = jax.jit(jax.vmap(score, in_axes=(None, None, 0)))  # arguments: constants would be folded
+    scored = jax.jit(jax.vmap(one, in_axes=(None, None, 0)))  # arguments: constants would be folded
     return lambda weights: np.asarray(scored(out, y, jnp.asarray(weights, jnp.float32)), np.float64)
 
 

@@ -1,5 +1,7 @@
 """Scores of a whole set of rows, weighted: METRICS[name](outputs, y, weight) -> float32 scalar.
 
+`score` gives those that look at predicted classes the threshold between two classes as well.
+
     classes     outputs [N, K] logits, y [N] int32 codes; one column z stands for the two logits [0, z]
     regression  outputs [N, K] and y [N, K] float32, in the units of the data
     weight      [N]; an integer weight equals so many copies of the row. A row of weight zero is padding and
@@ -20,8 +22,11 @@ import jax.numpy as jnp
 from jax.scipy.special import logit
 
 from workbench.losses import LOSSES
+from workbench.words import METRICS as WORDS
 
-__all__ = ["METRICS", "class_logits", "predictions"]
+__all__ = ["METRICS", "class_logits", "predictions", "score"]
+
+Threshold = jax.Array | float
 
 
 def class_logits(outputs: jax.Array) -> jax.Array:
@@ -31,7 +36,7 @@ def class_logits(outputs: jax.Array) -> jax.Array:
     return jnp.concatenate([jnp.zeros_like(outputs), outputs], axis=1)
 
 
-def predictions(outputs: jax.Array, threshold: jax.Array | float = 0.5) -> jax.Array:
+def predictions(outputs: jax.Array, threshold: Threshold = 0.5) -> jax.Array:
     """Class codes [N] int32 from [N, K] outputs.
 
     Of two classes, 1 where its probability is above `threshold`; of more, the most probable, and the first of
@@ -43,14 +48,25 @@ def predictions(outputs: jax.Array, threshold: jax.Array | float = 0.5) -> jax.A
     return (logits[:, 1] - logits[:, 0] > logit(jnp.asarray(threshold, jnp.float32))).astype(jnp.int32)
 
 
-def _accuracy(outputs: jax.Array, y: jax.Array, weight: jax.Array) -> jax.Array:
-    hit = (predictions(outputs) == y).astype(jnp.float32)
+def score(
+    metric: str, outputs: jax.Array, y: jax.Array, weight: jax.Array, threshold: Threshold = 0.5
+) -> jax.Array:
+    """The metric of that name; `threshold` as in `predictions`, if it looks at predicted classes."""
+    if WORDS[metric].decides:
+        return METRICS[metric](outputs, y, weight, threshold)
+    return METRICS[metric](outputs, y, weight)
+
+
+def _accuracy(outputs: jax.Array, y: jax.Array, weight: jax.Array, threshold: Threshold = 0.5) -> jax.Array:
+    hit = (predictions(outputs, threshold) == y).astype(jnp.float32)
     return _mean(jnp.where(jnp.isnan(outputs).any(axis=1), jnp.nan, hit), weight)
 
 
-def _balanced_accuracy(outputs: jax.Array, y: jax.Array, weight: jax.Array) -> jax.Array:
+def _balanced_accuracy(
+    outputs: jax.Array, y: jax.Array, weight: jax.Array, threshold: Threshold = 0.5
+) -> jax.Array:
     """Mean recall over the classes that occur."""
-    true, _, hit = _class_totals(outputs, y, weight)
+    true, _, hit = _class_totals(outputs, y, weight, threshold)
     return _mean(hit / true, (true > 0.0).astype(jnp.float32))
 
 
@@ -60,16 +76,16 @@ def _log_loss(outputs: jax.Array, y: jax.Array, weight: jax.Array) -> jax.Array:
     return _mean(each(class_logits(outputs), y, jnp.float32(0.0)), weight)
 
 
-def _f1_macro(outputs: jax.Array, y: jax.Array, weight: jax.Array) -> jax.Array:
+def _f1_macro(outputs: jax.Array, y: jax.Array, weight: jax.Array, threshold: Threshold = 0.5) -> jax.Array:
     """Mean of 2 TP / (2 TP + FP + FN) over the classes that occur or are predicted."""
-    true, predicted, hit = _class_totals(outputs, y, weight)
+    true, predicted, hit = _class_totals(outputs, y, weight, threshold)
     either = true + predicted
     return _mean(2.0 * hit / either, (either > 0.0).astype(jnp.float32))
 
 
-def _f1(outputs: jax.Array, y: jax.Array, weight: jax.Array) -> jax.Array:
+def _f1(outputs: jax.Array, y: jax.Array, weight: jax.Array, threshold: Threshold = 0.5) -> jax.Array:
     """2 TP / (2 TP + FP + FN) of class 1; zero if it neither occurs nor is predicted."""
-    true, predicted, hit = (total[1] for total in _class_totals(outputs, y, weight))
+    true, predicted, hit = (total[1] for total in _class_totals(outputs, y, weight, threshold))
     either = true + predicted
     return jnp.where(either == 0.0, 0.0, 2.0 * hit / either)
 
@@ -129,10 +145,11 @@ def _mean(values: jax.Array, weight: jax.Array) -> jax.Array:
 
 
 def _class_totals(
-    outputs: jax.Array, y: jax.Array, weight: jax.Array
+    outputs: jax.Array, y: jax.Array, weight: jax.Array, threshold: Threshold
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
     """Weight of the rows of a class, of those predicted as it, and of both: [K] each, NaN for NaN outputs."""
-    classes, guess, weight = class_logits(outputs).shape[1], predictions(outputs), _clean(weight)
+    classes, weight = class_logits(outputs).shape[1], _clean(weight)
+    guess = predictions(outputs, threshold)
     broken = jnp.isnan(outputs).any(axis=1) & (weight > 0.0)
     weight = jnp.where(broken.any(), jnp.nan, weight)
 
@@ -148,7 +165,7 @@ def _clean(weight: jax.Array) -> jax.Array:
     return jnp.where(weight > 0.0, weight, 0.0)
 
 
-METRICS: dict[str, Callable[[jax.Array, jax.Array, jax.Array], jax.Array]] = {
+METRICS: dict[str, Callable[..., jax.Array]] = {
     "accuracy": _accuracy,
     "balanced_accuracy": _balanced_accuracy,
     "log_loss": _log_loss,

@@ -20,7 +20,7 @@ from workbench.plots.functions import activation_functions
 from workbench.plots.landscape import cost_bowl, loss_surface
 from workbench.plots.network import network_diagram
 from workbench.plots.style import number
-from workbench.predictor import Predictor, probabilities
+from workbench.predictor import Predictor, decisions, probabilities
 from workbench.recipe import Recipe
 from workbench.types import Array, Choice, Fold, Outcome
 
@@ -97,7 +97,9 @@ def _fit(predictor: Predictor, dataset: Dataset) -> dict[str, Figure | None]:
         return {}
     ask, classes = _asking(predictor, dataset, names), dataset.classes
     if len(names) == 2 and dataset.task == "classification" and len(classes) <= MOST_CLASSES:
-        figure = decision_boundary(ask, x, y, validation, classes=classes, features=names)
+        figure = decision_boundary(
+            ask, x, y, validation, classes=classes, features=names, threshold=predictor.threshold
+        )
         return {"decision_boundary": figure}
     plain = dataset.task == "regression" and y.reshape(len(y), -1).shape[1] == 1
     if len(names) == 1 and (plain or len(classes) == 2):
@@ -223,7 +225,7 @@ def _said(predictor: Predictor, classes: Sequence[str], x: Array, y: Array) -> s
         truth, guess = (number(float(f"{float(np.ravel(value)[0]):.4g}")) for value in (y, outputs))
         return f"true {truth}, predicted {guess}"
     chances = probabilities(outputs)[0]
-    best = int(chances.argmax())
+    best = int(decisions(outputs, predictor.threshold)[0])
     truth = str(classes[int(y)])
     if best == int(y):
         return f"{truth}, and the model says so with {chances[best]:.0%}"

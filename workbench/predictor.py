@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from workbench.data.preprocess import Preprocessor
 
-__all__ = ["STEP_COLUMNS", "Predictor", "probabilities"]
+__all__ = ["STEP_COLUMNS", "Predictor", "decisions", "probabilities"]
 
 #: Rows in one call of the compiled program; the last call is padded, so nothing compiles twice.
 CHUNK = 256
@@ -72,11 +72,7 @@ class Predictor:
 
         if self.task == "regression":
             return pd.DataFrame(outputs, columns=list(self.columns), index=index)
-        probability = probabilities(outputs)
-        codes = probability.argmax(axis=1)
-        if len(self.classes) == 2:  # compared as `metrics.predictions` compares, to the last bit
-            logit = outputs[:, -1] - (outputs[:, 0] if outputs.shape[1] == 2 else np.float32(0.0))
-            codes = (logit > np.float32(np.log(self.threshold / (1.0 - self.threshold)))).astype(np.int64)
+        probability, codes = probabilities(outputs), decisions(outputs, self.threshold)
         frame = pd.DataFrame(probability, columns=list(self.columns[1:]), index=index)
         frame.insert(0, self.columns[0], [self.classes[code] for code in codes])
         return frame
@@ -108,6 +104,19 @@ class Predictor:
             padded[: len(part)] = part
             parts.append(np.asarray(_program()(self.recipe, self.hyper, self.params, padded))[: len(part)])
         return np.concatenate(parts)
+
+
+def decisions(outputs: Array, threshold: float = 0.5) -> Array:
+    """Class codes [N] of logits [N, K]: of two classes the second above the threshold, else the likeliest.
+
+    Compared as `metrics.predictions` compares, to the last bit.
+    """
+    if outputs.shape[1] > 2:
+        likeliest: Array = probabilities(outputs).argmax(axis=1)
+        return likeliest
+    logit = outputs[:, -1] - (outputs[:, 0] if outputs.shape[1] == 2 else np.float32(0.0))
+    above: Array = logit > np.float32(np.log(threshold / (1.0 - threshold)))
+    return above.astype(np.int64)
 
 
 def probabilities(outputs: Array) -> Array:

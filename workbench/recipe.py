@@ -10,6 +10,8 @@ import hashlib
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from workbench.types import Value
 
 __all__ = ["Hyperparameters", "Recipe"]
@@ -86,3 +88,4 @@ class Hyperparameters(NamedTuple):
     patience: Any  # int32, epochs without improvement before a stop; 0: never
     min_delta: Any  # float32, what counts as an improvement
     seed: Any  # uint32, initialization and dropout
+    threshold: Any = np.float32(0.5)  # float32, above which probability the second of two classes is said

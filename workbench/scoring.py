@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from workbench.losses import LOSSES, batch_loss
-from workbench.metrics import METRICS, class_logits
+from workbench.metrics import class_logits, score
 from workbench.models import MODELS, predict
 from workbench.models.recurrent import steps_as_rows
 from workbench.recipe import Hyperparameters, Recipe
@@ -48,7 +48,7 @@ def scorer(
     """The validation score as a function of the rows' weights [N]; the model is applied once."""
     rows = fold.validation
     out = outputs(recipe, hyper, params, rows.x)
-    return lambda weight: _score(recipe, fold, out, rows.y, weight)
+    return lambda weight: _score(recipe, hyper, fold, out, rows.y, weight)
 
 
 def batch_outputs(
@@ -87,15 +87,17 @@ def validate(
     out = outputs(recipe, hyper, params, rows.x)
     y = targets(recipe, fold, rows)
     value = batch_loss(LOSSES[recipe.loss], *per_target(recipe, out, y, rows.weight))
-    return value, _score(recipe, fold, out, rows.y, rows.weight)
+    return value, _score(recipe, hyper, fold, out, rows.y, rows.weight)
 
 
-def _score(recipe: Recipe, fold: Fold, out: jax.Array, y: jax.Array, weight: jax.Array) -> jax.Array:
+def _score(
+    recipe: Recipe, hyper: Hyperparameters, fold: Fold, out: jax.Array, y: jax.Array, weight: jax.Array
+) -> jax.Array:
     """The metric of outputs: in the units of the data, or of the logits of all classes."""
     out, y, weight = per_target(recipe, out, y, weight)
     if METRIC_WORDS[recipe.metric].task == "regression":
-        return METRICS[recipe.metric](out * fold.scale[None] + fold.shift[None], y, weight)
-    return METRICS[recipe.metric](class_logits(out), y, weight)
+        return score(recipe.metric, out * fold.scale[None] + fold.shift[None], y, weight)
+    return score(recipe.metric, class_logits(out), y, weight, hyper.threshold)
 
 
 def _along(values: jax.Array, other: jax.Array) -> jax.Array:

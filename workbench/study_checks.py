@@ -118,6 +118,11 @@ def check_fit(
                 raise StudyError(
                     f"{shown(study, key)} is for classes, but {study.data.source} has {what}; drop the key"
                 )
+    if n_classes != 2 and study.settings["threshold"] != 0.5:
+        raise StudyError(
+            f"{shown(study, 'threshold')} is for two classes, but {study.data.source} has {what}; "
+            "drop the key"
+        )
     if train_rows is not None:
         largest = max(numbers(study, "batch_size"))
         if largest > train_rows:
@@ -161,6 +166,8 @@ def notes(study: Study) -> tuple[str, ...]:
             f"[model] ensemble averages different starts, but family {listed(alike)} has only one, "
             "so its members are alike"
         )
+    if study.metric and not words.METRICS[study.metric].decides and study.settings["threshold"] != 0.5:
+        remarks.append(f"[select] threshold is not read by metric {toml(study.metric)}, by predictions alone")
     if not study.axes:
         remarks.append("no key is an axis, so there is one configuration and nothing to search")
     return tuple(remarks)

@@ -146,9 +146,10 @@ class SearchTable(Table):
 
 
 class SelectTable(Table):
-    """`[select]`: the score that decides; its direction belongs to it."""
+    """`[select]`: the score that decides, and from which probability on the second of two classes is said."""
 
     metric: Annotated[Any, Word(words.METRICS, axis=False)] = None
+    threshold: Annotated[Setting, Number(0.0, 1.0, above=True, below=True)] = 0.5
 
 
 class StudyFile(Table):

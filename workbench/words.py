@@ -42,6 +42,7 @@ class Metric(NamedTuple):
     direction: Literal["maximize", "minimize"]
     task: str  # regression | classification | binary
     proportion: bool = False  # a share of rows: exact intervals exist
+    decides: bool = False  # looks at the classes that are predicted, so at the threshold between two
 
 
 _BOTH = ("regression", "classification")
@@ -82,11 +83,11 @@ LOSSES: dict[str, tuple[str, ...]] = {  # name -> tasks
     "perceptron": ("binary",),
 }
 METRICS: dict[str, Metric] = {
-    "accuracy": Metric("maximize", "classification", proportion=True),
-    "balanced_accuracy": Metric("maximize", "classification"),
+    "accuracy": Metric("maximize", "classification", proportion=True, decides=True),
+    "balanced_accuracy": Metric("maximize", "classification", decides=True),
     "log_loss": Metric("minimize", "classification"),
-    "f1_macro": Metric("maximize", "classification"),
-    "f1": Metric("maximize", "binary"),
+    "f1_macro": Metric("maximize", "classification", decides=True),
+    "f1": Metric("maximize", "binary", decides=True),
     "roc_auc": Metric("maximize", "binary"),
     "rmse": Metric("minimize", "regression"),
     "mse": Metric("minimize", "regression"),

@@ -19,8 +19,14 @@ __all__ = [
     "metric_words",
     "score_direction",
     "tally",
+    "threshold",
     "trial_score",
 ]
+
+
+def threshold(outcome: Outcome) -> float:
+    """Above which probability the delivered model says the second of two classes."""
+    return float(outcome.selection.settings.get("threshold", 0.5)) if outcome.selection else 0.5
 
 
 def trial_score(trial: TrialRecord) -> float:

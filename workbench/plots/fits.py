@@ -46,12 +46,14 @@ def decision_boundary(
     *,
     classes: Sequence[str],
     features: Sequence[str] = ("x1", "x2"),
+    threshold: float = 0.5,
 ) -> Figure:
     """Which class is predicted where, and how surely, over two features.
 
     predict     [M, 2] in the units of the data -> probabilities [M, K]
     x, codes    development rows [N, 2] and their classes [N]
     validation  bool [N]: validation rows, drawn hollow
+    threshold   of two classes, the second is predicted above this probability
     """
     x, codes, validation = _thinned(x, codes, validation)
     figure = canvas(
@@ -64,7 +66,8 @@ def decision_boundary(
     points = np.stack([grid.ravel() for grid in np.meshgrid(first, second)], axis=1)
     chances = np.asarray(predict(points), dtype=float).reshape(_GRID, _GRID, -1)
     n = chances.shape[-1]
-    best = chances.argmax(axis=-1)
+    even = chances - [1.0 - threshold, threshold] if n == 2 else chances  # equal where the decision turns
+    best = even.argmax(axis=-1)
     sure = (chances.max(axis=-1) - 1 / n) / (1 - 1 / n)
     shades = np.ones((_GRID, _GRID, 3))
     for k in range(n):
@@ -79,7 +82,7 @@ def decision_boundary(
         zorder=0,
     )
     for k in range(n if n > 2 else 1):
-        lead = chances[..., k] - np.delete(chances, k, axis=-1).max(axis=-1)
+        lead = even[..., k] - np.delete(even, k, axis=-1).max(axis=-1)
         if lead.min() < 0 < lead.max():
             axes.contour(first, second, lead, levels=[0.0], colors=INK, linewidths=1.0)
     for k in range(n):

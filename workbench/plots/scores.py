@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator
 
 from workbench.intervals import proportion_interval
+from workbench.plots.facts import threshold
 from workbench.plots.style import (
     BLUE,
     FAINT,
@@ -27,7 +28,7 @@ from workbench.plots.style import (
     plain_ticks,
     shorten,
 )
-from workbench.predictor import probabilities
+from workbench.predictor import decisions, probabilities
 from workbench.types import Array, Outcome
 
 __all__ = ["calibration", "confusion_counts", "confusion_matrix", "reliability", "residuals"]
@@ -160,7 +161,7 @@ def calibration(outcome: Outcome) -> Figure:
 
 def confusion_counts(outcome: Outcome) -> Array:
     """Counts [K, K]: row true class, column predicted class. A tie goes to the first class."""
-    predicted = probabilities(outcome.outputs).argmax(axis=1)
+    predicted = decisions(outcome.outputs, threshold(outcome))
     counts = np.zeros((len(outcome.classes),) * 2, dtype=int)
     np.add.at(counts, (np.asarray(outcome.targets).reshape(-1).astype(int), predicted), 1)
     return counts

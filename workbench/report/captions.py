@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from workbench.plots.facts import axis_words, best_trial, metric_words, tally, trial_score
+from workbench.plots.facts import axis_words, best_trial, metric_words, tally, threshold, trial_score
 from workbench.plots.style import number
-from workbench.predictor import probabilities
+from workbench.predictor import decisions
 from workbench.types import Outcome
 
 __all__ = ["WIDE_FIGURES", "Caption", "caption"]
@@ -83,9 +83,8 @@ def _slices(outcome: Outcome) -> Caption:
 
 
 def _confusion_matrix(outcome: Outcome) -> Caption:
-    right = int(
-        (probabilities(outcome.outputs).argmax(axis=1) == np.asarray(outcome.targets).reshape(-1)).sum()
-    )
+    said = decisions(outcome.outputs, threshold(outcome))
+    right = int((said == np.asarray(outcome.targets).reshape(-1)).sum())
     return Caption(
         f"Rows are true classes, columns what the delivered model says; {outcome.outputs_on} rows.",
         f"Confusion matrix of {len(outcome.classes)} classes: {right:,} of {len(outcome.outputs):,} right.",
