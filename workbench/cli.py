@@ -30,6 +30,7 @@ class Command(NamedTuple):
 _OPTIONS: dict[str, dict[str, Any]] = {
     "study": {"metavar": "STUDY", "help": "a study file, such as studies/digits-mlp.toml"},
     "data": {"metavar": "DATA", "help": "a file of rows: .csv, .tsv, .parquet or .npz"},
+    "--target": {"metavar": "COLUMN", "help": "the column to predict"},
     "--output": {"metavar": "FILE", "help": "the file to write"},
     "--home": {"metavar": "DIR", "help": "what holds everything embedded ($WORKBENCH_HOME, else runs/)"},
     "--tracking-uri": {"metavar": "URI", "help": "an MLflow server or database ($MLFLOW_TRACKING_URI)"},
@@ -56,6 +57,7 @@ COMMANDS: dict[str, Command] = {
     "show": Command(
         "best trials, importances, diagnosis; write the report", ("--trials", *_PLACES), ("study",)
     ),
+    "new": Command("write a starter study for a data file of your own", ("--target", "--output"), ("data",)),
     "predict": Command(
         "predictions of the chosen model for new rows",
         ("--output", "--home", "--storage"),

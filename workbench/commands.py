@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import shlex
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -16,7 +18,7 @@ from workbench.places import Places, resolve
 from workbench.streams import Output
 from workbench.study import Study, read_study
 
-__all__ = ["check", "confirm", "ledger", "predict", "run", "show", "ui"]
+__all__ = ["check", "confirm", "ledger", "new", "predict", "run", "show", "ui"]
 
 
 def run(options: argparse.Namespace, out: Output) -> int:
@@ -60,6 +62,20 @@ def show(options: argparse.Namespace, out: Output) -> int:
     result = workflow.show(study, places)
     if not out.json:
         present.show(result, study, places)
+    out.result(result)
+    return 0
+
+
+def new(options: argparse.Namespace, out: Output) -> int:
+    """Write a starter study for a data file of the user's own."""
+    from workbench import starter
+
+    output = None if options.output is None else Path(options.output)
+    result = starter.new(Path(options.data), options.target, output)
+    for remark in result["assumptions"]:
+        print(remark, file=sys.stderr)
+    if not out.json:
+        print(f"{result['study']} is written; next: workbench check {shlex.quote(result['study'])}")
     out.result(result)
     return 0
 

@@ -44,14 +44,13 @@ def show(result: Result, study: Study, places: Places) -> None:
         console.print(_summary(result, study, places))
         top = result.get("top", [])
         if top:
-            axes = list(dict.fromkeys(key for trial in top for key in trial["params"]))
-            table = _table("best trials", "trial", "validation", "by epoch", "epochs", *axes)
+            table = _table("best trials", "trial", "validation", "by epoch", "epochs", "settings")
+            for column in table.columns[:-1]:
+                column.no_wrap = True
             for trial in top:
-                values = [_value(trial["params"].get(axis)) for axis in axes]
                 curve = spark([math.nan if score is None else score for score in trial.get("curve", ())], 12)
-                table.add_row(
-                    str(trial["trial"]), _value(trial["validation"]), curve, str(trial["epochs"]), *values
-                )
+                epochs, settings = str(trial["epochs"]), _settings(trial["params"])
+                table.add_row(str(trial["trial"]), _value(trial["validation"]), curve, epochs, settings)
             console.print(table)
         importances: Mapping[str, float] = result.get("importances", {})
         if importances:
@@ -143,7 +142,7 @@ def _summary(result: Result, study: Study, places: Places) -> Panel:
         grid.add_row(f"validation {best['metric']}", f"{_value(best['validation'])}   trial {best['trial']}")
         grid.add_row("default", f"{default}   the file's default configuration")
         grid.add_row("optimism", f"{_value(result.get('optimism'))}   what choosing the best adds by luck")
-        grid.add_row("chosen", ", ".join(f"{key} {_value(value)}" for key, value in best["params"].items()))
+        grid.add_row("chosen", _settings(best["params"]))
     ended = (f"{trials.get(state, 0)} {state}" for state in ("complete", "pruned", "failed"))
     grid.add_row("trials", f"{trials.get('total', 0)}: {', '.join(ended)}")
     seconds = result.get("seconds", {})
@@ -156,6 +155,11 @@ def _summary(result: Result, study: Study, places: Places) -> Panel:
     if result["status"] == "interrupted":
         grid.add_row("interrupted", f"go on with: workbench run {command}")
     return _panel(grid, f"{result['study']} · {result['status']}")
+
+
+def _settings(params: Mapping[str, Any]) -> str:
+    """Such as `depth 2, learning_rate 0.003`."""
+    return ", ".join(f"{name} {_value(value)}" for name, value in params.items())
 
 
 def _home(places: Places) -> str:

@@ -94,7 +94,8 @@ class Preprocessor:
     def from_json(cls, plain: Mapping[str, Any]) -> Preprocessor:
         """What `to_json` gave."""
         n = len(plain["scale_shift"])
-        quantiles = np.array(plain["scale_quantiles"], np.float64).reshape(-1, n)
+        levels = plain["scale_quantiles"]
+        quantiles = np.array(levels, np.float64).reshape(len(levels), n)  # n is 0 where no column is a number
         shift, rate = (np.array(plain[f"scale_{name}"], np.float64) for name in ("shift", "rate"))
         return cls(
             columns=tuple(Column(*column) for column in plain["columns"]),

@@ -20,7 +20,7 @@ from workbench.errors import DataError
 from workbench.types import Array
 from workbench.wording import nearest, toml
 
-__all__ = ["Column", "Kind", "conform", "infer"]
+__all__ = ["Column", "Kind", "conform", "free_text", "infer"]
 
 Kind = Literal["numeric", "boolean", "date", "category"]
 #: A column of text is a category up to so many different values, or so large a share of them among its cells.
@@ -71,6 +71,12 @@ def infer(
     if not columns:
         raise DataError(f"{where}: no column is left to predict from; name other [data] features")
     return tuple(columns), tuple(remarks)
+
+
+def free_text(table: pa.Table) -> tuple[str, ...]:
+    """The columns of a table that hold text which is mostly different in every row."""
+    read = {name: _infer(name, cells.as_arrow(table[name]), labelled=False) for name in table.column_names}
+    return tuple(name for name, (column, single, _) in read.items() if column is None and not single)
 
 
 def conform(
