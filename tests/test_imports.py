@@ -40,7 +40,16 @@ LAYERS: dict[str, tuple[str, ...]] = {
     ),
     "doors": (
         *("study", "study_*", "workflow", "workspace", "preparations", "session", "choice", "records"),
-        *("planning", "delivery", "predictions", "starter", "results", "places", "interrupts"),
+        *(
+            "planning",
+            "delivery",
+            "predictions",
+            "reproduction",
+            "starter",
+            "results",
+            "places",
+            "interrupts",
+        ),
         *("cli", "commands", "present", "display", "viewer", "streams", "", "__main__"),
     ),
 }

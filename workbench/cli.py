@@ -29,6 +29,10 @@ class Command(NamedTuple):
 
 _OPTIONS: dict[str, dict[str, Any]] = {
     "study": {"metavar": "STUDY", "help": "a study file, such as studies/digits-mlp.toml"},
+    "target": {
+        "metavar": "TARGET",
+        "help": "a study file (its choice), a study file and a trial (x.toml#36), or a run id of MLflow",
+    },
     "data": {"metavar": "DATA", "help": "a file of rows: .csv, .tsv, .parquet or .npz"},
     "--target": {"metavar": "COLUMN", "help": "the column to predict"},
     "--output": {"metavar": "FILE", "help": "the file to write"},
@@ -62,6 +66,9 @@ COMMANDS: dict[str, Command] = {
         "predictions of the chosen model for new rows",
         ("--output", "--home", "--storage"),
         ("study", "data"),
+    ),
+    "reproduce": Command(
+        "train a run or a trial again from its record and compare", ("--home", "--storage"), ("target",)
     ),
     "ledger": Command("every opening of every test set", ("--verify", *_PLACES)),
     "ui": Command("the MLflow UI over the same store, on loopback", ("--port", "--home", "--tracking-uri")),

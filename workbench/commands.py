@@ -18,7 +18,7 @@ from workbench.places import Places, resolve
 from workbench.streams import Output
 from workbench.study import Study, read_study
 
-__all__ = ["check", "confirm", "ledger", "new", "predict", "run", "show", "ui"]
+__all__ = ["check", "confirm", "ledger", "new", "predict", "reproduce", "run", "show", "ui"]
 
 
 def run(options: argparse.Namespace, out: Output) -> int:
@@ -92,6 +92,19 @@ def predict(options: argparse.Namespace, out: Output) -> int:
         print(f"{result['rows']:,} predictions of trial {result['trial']} in {result['output']}")
     out.result(result)
     return 0
+
+
+def reproduce(options: argparse.Namespace, out: Output) -> int:
+    """Train a run or a trial again from its record; exit status 1 if the figures do not agree."""
+    places = _places(options)
+    from workbench import reproduction
+
+    with watching() as watch:
+        result = reproduction.reproduce(options.target, places, watch.note)
+    if not out.json:
+        present.reproduce(result)
+    out.result(result)
+    return 0 if result["agrees"] else 1
 
 
 def ledger(options: argparse.Namespace, out: Output) -> int:

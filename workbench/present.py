@@ -24,7 +24,7 @@ from workbench.streams import until_closed
 from workbench.study import Study
 from workbench.wording import duration
 
-__all__ = ["check", "ledger", "run", "show"]
+__all__ = ["check", "ledger", "reproduce", "run", "show"]
 
 _WIDTH_WITHOUT_TERMINAL = 110
 _PARTS = ("compile", "train", "sample", "track", "other")
@@ -98,6 +98,26 @@ def _ladder(result: Result, axes: Sequence[Mapping[str, Any]]) -> str:
     rooms = result.get("rooms", [])
     searched = any(axis["name"] == "width" for axis in axes)
     return f", with room for {', '.join(map(str, rooms))} units" if rooms and searched else ""
+
+
+def reproduce(result: Result) -> None:
+    """The figures of the record and of the training again, and whether they agree."""
+    with _printing() as console:
+        grid = _grid()
+        what = "choice" if result["trial"] is None else f"trial {result['trial']}"
+        grid.add_row("trained again", f"{what} of {result['study']}")
+        scores = f"{_value(result['again'])}, recorded {_value(result['recorded'])}"
+        grid.add_row(f"{result['metric']} after the last epoch", scores)
+        for name, apart in result["largest"].items():
+            grid.add_row(f"largest difference, {name.replace('_', ' ')}", f"{apart:.3g}")
+        verdict = (
+            Text("the figures agree", style="bold green")
+            if result["agrees"]
+            else Text("the figures do not agree", style="bold red")
+        )
+        grid.add_row("", Text.assemble(verdict, f" within {result['tolerance']:g}"))
+        console.print(_panel(grid, f"reproduce {result['target']}"))
+        _list(console, "not as it was", result["warnings"])
 
 
 def ledger(result: Result) -> None:

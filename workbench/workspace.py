@@ -107,6 +107,7 @@ def _begin(
     begun = {
         "kind": "study",
         "id": study.id,
+        "file": str(study.path.absolute()),
         "data": dataset.fingerprint,
         "seal": asdict(sealed),
         "widths": list(widths(engine.mesh, trials)),
