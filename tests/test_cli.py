@@ -264,7 +264,7 @@ def test_a_check_a_show_and_a_ledger_for_people(
     ):
         assert said in out
     trial = {"trial": 3, "validation": 0.9, "epochs": 50, "params": {"width": 9}, "curve": [0.1, None, 0.9]}
-    workflow.show = lambda study, places: (
+    workflow.show = lambda study, places, sizes: (
         RESULT
         | {  # type: ignore[attr-defined]
             "top": [trial],

@@ -30,7 +30,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
         *("evaluate", "intervals", "optimism", "diagnosis", "landscape", "probes"),
     ),
     "search": (
-        *("space", "ladder", "trial", "loop", "select", "scheduler", "importances"),
+        *("space", "ladder", "trial", "loop", "select", "growth", "scheduler", "importances"),
         *("suggest", "suggest_*", "storage", "storage_*"),
     ),
     "records": (

@@ -40,6 +40,7 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     "--tracking-uri": {"metavar": "URI", "help": "an MLflow server or database ($MLFLOW_TRACKING_URI)"},
     "--storage": {"metavar": "URL", "help": "an Optuna database URL ($WORKBENCH_STORAGE)"},
     "--trials": {"metavar": "N", "help": "the study's total budget of trials, instead of [search] trials"},
+    "--sizes": {"metavar": "N", "help": "train the choice on N parts of the training rows: would more help?"},
     "--search-only": {"action": "store_true", "help": "stop before the test set"},
     "--verify": {"action": "store_true", "help": "say whether the chain of openings is whole"},
     "--port": {"metavar": "PORT", "default": "5000", "help": "port of the UI on 127.0.0.1 (5000)"},
@@ -59,7 +60,7 @@ COMMANDS: dict[str, Command] = {
     "confirm": Command("open the test set of a finished search", ("--trials", *_PLACES), ("study",)),
     "check": Command("validate and plan; train nothing", ("--trials", *_PLACES), ("study",)),
     "show": Command(
-        "best trials, importances, diagnosis; write the report", ("--trials", *_PLACES), ("study",)
+        "best trials, importances, diagnosis; write the report", ("--trials", "--sizes", *_PLACES), ("study",)
     ),
     "new": Command("write a starter study for a data file of your own", ("--target", "--output"), ("data",)),
     "predict": Command(

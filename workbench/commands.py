@@ -59,7 +59,10 @@ def show(options: argparse.Namespace, out: Output) -> int:
     study, places = _study(options), _places(options)
     from workbench import workflow
 
-    result = workflow.show(study, places)
+    sizes = (
+        0 if options.sizes is None else _whole("--sizes", options.sizes, 2, 12, "parts of the training rows")
+    )
+    result = workflow.show(study, places, sizes)
     if not out.json:
         present.show(result, study, places)
     out.result(result)
@@ -132,12 +135,15 @@ def _study(options: argparse.Namespace) -> Study:
     study = read_study(options.study)
     if getattr(options, "trials", None) is None:
         return study
-    text: str = options.trials
-    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= 1_000_000:
-        raise InputError(
-            f"--trials = {text}: must be a whole number from 1 to 1000000, the study's total budget"
-        )
-    return replace(study, search=replace(study.search, trials=int(text)))
+    trials = _whole("--trials", options.trials, 1, 1_000_000, "the study's total budget")
+    return replace(study, search=replace(study.search, trials=trials))
+
+
+def _whole(option: str, text: str, low: int, high: int, meaning: str) -> int:
+    """A whole number within limits. Raises InputError."""
+    if not text.isascii() or not text.isdigit() or not low <= int(text) <= high:
+        raise InputError(f"{option} = {text}: must be a whole number from {low} to {high}, {meaning}")
+    return int(text)
 
 
 def _places(options: argparse.Namespace) -> Places:

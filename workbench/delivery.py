@@ -6,17 +6,21 @@ Importances, diagnosis, figures, the report, and the files for MLflow.
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from workbench import plots, savedmodel
+import numpy as np
+
+from workbench import growth, plots, savedmodel
 from workbench import report as pages
 from workbench.data import Dataset
 from workbench.diagnosis import diagnose
 from workbench.importances import importances
 from workbench.pictures import pictures
 from workbench.places import Places
+from workbench.plots.facts import metric_words, score_direction
+from workbench.plots.sizes import size_curve
 from workbench.preparations import Preparations
 from workbench.space import variant
 from workbench.study import Study
@@ -46,6 +50,8 @@ def report(
     mattered = importances(outcome.axes, outcome.trials, outcome.direction)
     findings = _diagnosis(outcome)
     figures = plots.all_figures(outcome, mattered)
+    if sizes := growth.load(folder):
+        figures["size_curve"] = _size_curve(sizes, outcome)
     if dataset is not None and preparations is not None and outcome.selection is not None:
         fold = preparations.fold(variant(outcome.selection.settings))
         figures |= pictures(outcome, savedmodel.load(folder / "model"), dataset, fold)
@@ -64,6 +70,17 @@ def artifacts(written: Written, study: Study) -> dict[str, Path]:
         "report/report.md": written.markdown,
         f"study/{study.path.name}": written.html.parent / "study.toml",
     }
+
+
+def _size_curve(sizes: Sequence[growth.Size], outcome: Outcome) -> plots.Figure:
+    return size_curve(
+        np.array([size.rows for size in sizes]),
+        np.array([size.train for size in sizes]),
+        np.array([size.validation for size in sizes]),
+        metric=metric_words(outcome),
+        direction=score_direction(outcome),
+        note=f"mean of {growth.SEEDS} initializations; bands: 95 % intervals of it",
+    )
 
 
 def _diagnosis(outcome: Outcome) -> tuple[tuple[str, str], ...]:

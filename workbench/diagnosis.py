@@ -123,5 +123,5 @@ def _still_improving(seeds: Sequence[SeedRecord]) -> list[Finding]:
 def _neither(train: float, validation: float) -> Finding:
     return Finding(
         f"Neither high bias nor high variance: training loss {train:.3g}, validation {validation:.3g}.",
-        "What is left may be noise of the data; a learning curve over training-set size tells if rows help.",
+        "What is left may be noise of the data; workbench show STUDY --sizes 5 tells if rows help.",
     )

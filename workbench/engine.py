@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from workbench import population, scoring, train
+from workbench import population, scoring, train, words
 from workbench.errors import WorkbenchError
 from workbench.programs import Programs
 from workbench.recipe import Hyperparameters, Recipe
@@ -201,7 +201,7 @@ class Engine:
         """[N, *F] -> [N, K] of one model in evaluation mode; regression in the units of the data."""
         fold = self.fold(variant)
         out = self._programs.call("outputs", _outputs, (recipe,), (hyper, params, jnp.asarray(x)))
-        if recipe.loss in ("binary_cross_entropy", "cross_entropy", "perceptron"):
+        if words.METRICS[recipe.metric].task != "regression":
             return np.asarray(out)
         return np.asarray(out) * np.asarray(fold.scale) + np.asarray(fold.shift)
 

@@ -58,6 +58,11 @@ def show(result: Result, study: Study, places: Places) -> None:
             for name, share in sorted(importances.items(), key=lambda item: -item[1]):
                 table.add_row(name, f"{share:.2f}", Text("█" * round(30 * share), style="cyan"))
             console.print(table)
+        if result.get("sizes"):
+            table = _table("would more rows help?", "training rows", "train", "validation")
+            for size in result["sizes"]:
+                table.add_row(*map(_value, (size["rows"], size["train"][0], size["validation"][0])))
+            console.print(table)
         _list(console, "diagnosis", result.get("diagnosis", ()))
 
 

@@ -7,13 +7,18 @@ remembered when.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from workbench import outcomes, results
 from workbench.display import Watch, silent
 from workbench.errors import DataError, StoreError, StudyError
 from workbench.places import Places
 from workbench.study import Study
+
+if TYPE_CHECKING:
+    from workbench import growth
+    from workbench.preparations import Preparations
+    from workbench.types import Outcome
 
 __all__ = ["check", "confirm", "ledger", "run", "search", "show"]
 
@@ -73,10 +78,12 @@ def check(study: Study, places: Places) -> Result:
     return plan(study, places)
 
 
-def show(study: Study, places: Places) -> Result:
+def show(study: Study, places: Places, sizes: int = 0) -> Result:
     """The recorded result with best trials, importances and diagnosis; the report is written again.
 
-    Raises StudyError if nothing was recorded.
+    sizes  the choice is trained on so many parts of the training rows, for the report's learning curve
+
+    Raises StudyError if nothing was recorded, or nothing was chosen that could be trained.
     """
     outcome = outcomes.load(places.study(study.id))
     if outcome is None:
@@ -84,21 +91,28 @@ def show(study: Study, places: Places) -> Result:
             f"{study.path}: nothing is recorded of this study under {places.home}; run workbench run "
             f"{study.path} first, or name its --home"
         )
+    from workbench import growth
     from workbench.delivery import report
     from workbench.preparations import Preparations
     from workbench.workspace import development
 
-    remarks = []
+    folder, remarks = places.study(study.id), []
     try:
-        dataset, _ = development(study, places.study(study.id) / "journal")
-        written = report(outcome, study, places, dataset, Preparations(dataset))
+        dataset, _ = development(study, folder / "journal")
+        preparations = Preparations(dataset)
+        if sizes:
+            growth.save(_grown(outcome, study, places, preparations, sizes), folder)
+        written = report(outcome, study, places, dataset, preparations)
     except DataError as error:  # what was recorded can be shown without its data
+        if sizes:
+            raise
         remarks.append(f"the report is without pictures of the model: {error}")
         written = report(outcome, study, places, None, None)
     return results.result(outcome, written.html) | {
         "top": results.best_trials(outcome),
         "importances": dict(written.importances),
         "diagnosis": [f"{finding} {advice}" for finding, advice in written.diagnosis],
+        "sizes": [size._asdict() for size in growth.load(folder)],
         "notes": remarks,
     }
 
@@ -114,6 +128,23 @@ def ledger(places: Places, verify: bool = False) -> Result:
         "verified": not findings if verify else None,
         "problem": "; ".join(findings),
     }
+
+
+def _grown(
+    outcome: Outcome, study: Study, places: Places, preparations: Preparations, count: int
+) -> tuple[growth.Size, ...]:
+    from workbench import growth, space
+    from workbench.engine import configure
+
+    if outcome.selection is None:
+        raise StudyError(
+            f"{study.path}: nothing was chosen yet that --sizes could train; finish the search first"
+        )
+    configure(places.home / "cache" / "jax")
+    values = space.resolve(study.settings, outcome.selection.settings)
+    variant = space.variant(values)
+    fold, problem = preparations.fold(variant), preparations.problem(variant)
+    return growth.grow(values, fold, problem, outcome.metric, count=count, seed=study.seed)
 
 
 def _held(study: Study, places: Places, *, search_only: bool) -> results.Held | None:

@@ -24,7 +24,15 @@ __all__ = ["Report", "write"]
 _FOLDER = "figures"
 _PIXELS_PER_INCH = 96  # of CSS
 _SECTIONS = {
-    "curves": ("learning_curves", "cost_bowl", "filters", "network", "loss_surface", "activations"),
+    "curves": (
+        "learning_curves",
+        "size_curve",
+        "cost_bowl",
+        "filters",
+        "network",
+        "loss_surface",
+        "activations",
+    ),
     "search": ("search_history", "trial_curves", "parallel_coordinates", "slices", "importances"),
     "errors": ("decision_boundary", "fitted_curve", "confusion_matrix", "calibration", "residuals"),
 }

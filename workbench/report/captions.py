@@ -72,6 +72,15 @@ def _parallel_coordinates(outcome: Outcome) -> Caption:
     )
 
 
+def _size_curve(outcome: Outcome) -> Caption:
+    return Caption(
+        "The chosen configuration, trained on growing parts of the training rows. A gap that closes with "
+        "more rows is high variance, and more of them will help; two lines that meet at a poor score are "
+        "high bias, and they will not.",
+        f"Line chart of training and validation {metric_words(outcome)} against the number of training rows.",
+    )
+
+
 def _slices(outcome: Outcome) -> Caption:
     return Caption(
         "The same scores against one setting at a time. The best dots crowding at an end of an axis say that "
@@ -197,6 +206,7 @@ _CAPTIONS: dict[str, Callable[[Outcome], Caption]] = {
     "parallel_coordinates": _parallel_coordinates,
     "residuals": _residuals,
     "search_history": _search_history,
+    "size_curve": _size_curve,
     "slices": _slices,
     "trial_curves": _trial_curves,
 }
