@@ -35,7 +35,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
     ),
     "records": (
         *("tracking", "tracking_*", "ledger", "looks", "chain", "database", "provenance"),
-        *("spool", "outcomes", "savedmodel", "predictor", "confirmation"),
+        *("spool", "outcomes", "savedmodel", "exported", "predictor", "confirmation"),
         *("report", "report.*", "plots", "plots.*", "pictures", "sparkline"),
     ),
     "doors": (
@@ -66,7 +66,7 @@ BELOW = {
 # Where a heavy library may be imported at all, even inside a function.
 HOMES = {
     "argparse": ("cli", "commands"),
-    "jax": ("@maths", "@training", "predictor"),
+    "jax": ("@maths", "@training", "exported", "predictor"),
     "matplotlib": ("plots.*", "plots"),
     "mlflow": ("tracking", "tracking_*"),
     "optax": ("@maths",),

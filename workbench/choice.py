@@ -16,11 +16,12 @@ import numpy as np
 from workbench import words
 from workbench.errors import StoreError
 from workbench.evaluate import trivial_loss
+from workbench.exported import export
 from workbench.loop import Search
 from workbench.models import n_parameters
 from workbench.optimism import Gain, beats_default, optimism
 from workbench.outcomes import decode_selection, encode_selection
-from workbench.savedmodel import fingerprint, save
+from workbench.savedmodel import fingerprint, load, parameters, save
 from workbench.select import retrain
 from workbench.study import Study
 from workbench.types import Array, Selection, TrialRecord
@@ -62,6 +63,7 @@ def freeze(best: TrialRecord, study: Study, here: Workspace, search: Search, fol
         example=here.dataset.examples(5),
         about={"study": study.id, "trial": best.number, "metric": here.metric, "validation": best.value},
     )
+    export(load(folder), parameters(folder), folder / "program")
     return Selection(
         trial=best.number,
         params=best.params,

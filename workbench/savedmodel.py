@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from workbench.data.preprocess import Preprocessor
 
-__all__ = ["FORMAT", "Predictor", "fingerprint", "load", "save"]
+__all__ = ["FORMAT", "Predictor", "fingerprint", "load", "parameters", "save", "unflatten"]
 
 #: The layout of model.json; a reader refuses a newer one.
 FORMAT = 1
@@ -118,7 +118,7 @@ def load(folder: Path | str) -> Predictor:
     return Predictor(
         recipe=recipe,
         hyper=hyper,
-        params=_unflatten(groups["params"]),
+        params=unflatten(groups["params"]),
         preprocessor=Preprocessor.from_json(description["preprocessor"]),
         task=description["task"],
         classes=tuple(description["classes"]),
@@ -186,7 +186,15 @@ def _flatten(tree: Any, path: str = "") -> list[tuple[str, Any]]:
     return [leaf for key in sorted(tree) for leaf in _flatten(tree[key], f"{below}{key}")]
 
 
-def _unflatten(leaves: Mapping[str, Array]) -> Any:
+def parameters(folder: Path) -> dict[str, Array]:
+    """The arrays of a saved model by their paths."""
+    with np.load(folder / "parameters.npz", allow_pickle=False) as archive:
+        names = [name for name in archive.files if name.startswith("params/")]
+        return {name.removeprefix("params/"): archive[name] for name in names}
+
+
+def unflatten(leaves: Mapping[str, Any]) -> Any:
+    """The nested dicts of parameters from paths with slashes."""
     if set(leaves) == {""}:
         return leaves[""]
     tree: dict[str, Any] = {}
