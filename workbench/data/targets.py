@@ -107,7 +107,7 @@ def infer_task(column: pa.Array | Array, declared: Task | None, where: str) -> t
     if declared is not None or textual or not whole or len(different) > MOST_CLASSES:
         return task, ""
     other = "regression" if task == "classification" else "classification"
-    kind = f"{len(different)} different whole numbers in {len(values)} rows"
+    kind = f"{len(different)} different whole numbers among {len(values)}"
     return task, f"{where} holds {kind}, so the task is {task}; write task = {toml(other)} if that is wrong."
 
 
