@@ -27,7 +27,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
     "data": ("data", "data.*"),
     "training": (
         *("train", "scoring", "population", "programs", "costs", "widths", "engine", "checkpoints"),
-        *("evaluate", "intervals", "optimism", "diagnosis", "landscape", "probes"),
+        *("evaluate", "baselines", "intervals", "optimism", "diagnosis", "landscape", "probes"),
     ),
     "search": (
         *("space", "ladder", "trial", "loop", "select", "growth", "scheduler", "importances"),
@@ -39,7 +39,17 @@ LAYERS: dict[str, tuple[str, ...]] = {
         *("report", "report.*", "plots", "plots.*", "pictures", "sparkline"),
     ),
     "doors": (
-        *("study", "study_*", "workflow", "workspace", "preparations", "session", "choice", "records"),
+        *(
+            "study",
+            "study_*",
+            "workflow",
+            "workspace",
+            "preparations",
+            "session",
+            "choice",
+            "rivals",
+            "records",
+        ),
         *(
             "planning",
             "delivery",
@@ -50,7 +60,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
             "places",
             "interrupts",
         ),
-        *("cli", "commands", "present", "display", "viewer", "streams", "", "__main__"),
+        *("cli", "commands", "present", "present_parts", "display", "viewer", "streams", "", "__main__"),
     ),
 }
 BELOW = {
@@ -74,8 +84,8 @@ HOMES = {
     "pandas": ("@data", "predictor", "predictions", "savedmodel", "tracking_deliver", "tracking_model"),
     "pydantic": ("study", "study_*"),
     "pydantic_core": ("study_*",),
-    "rich": ("display", "present"),
-    "sklearn": ("@data",),
+    "rich": ("display", "present", "present_parts"),
+    "sklearn": ("@data", "baselines"),
     "torch": (),
 }
 LONGEST_FILE = 250

@@ -223,7 +223,7 @@ def test_search_confirm_and_more_trials(tmp_path: Path) -> None:
 
     confirmed = where.run(command="confirm")
     assert confirmed.status == 0, confirmed.err
-    assert "training" not in confirmed.err  # the choice was frozen by the search
+    assert "training trial" not in confirmed.err  # the choice was frozen by the search
     adds_up(confirmed.result)
     for key in ("study", "task", "trials", "best", "default", "optimism", "programs"):
         assert confirmed.result[key] == searched.result[key]

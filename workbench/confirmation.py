@@ -8,7 +8,8 @@ next call finishes the same look.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,11 +17,14 @@ import numpy as np
 
 from workbench import ledger, savedmodel
 from workbench.data import Dataset
-from workbench.data.seal import SealedTest, row_marks, unseal
-from workbench.evaluate import Evaluation, evaluate
+from workbench.data.seal import Rows, SealedTest, row_marks, unseal
+from workbench.evaluate import Evaluation, evaluate, statistic
 from workbench.files import replaced
+from workbench.intervals import Statistic, paired_bootstrap, widened
 from workbench.ledger import Ledger, Recorded
+from workbench.predictor import Predictor
 from workbench.types import Array, Opening, TestScore
+from workbench.words import METRICS
 
 __all__ = ["Confirmed", "confirm"]
 
@@ -45,11 +49,13 @@ def confirm(
     sealed: SealedTest,
     folder: Path,
     metric: str,
+    baselines: Mapping[str, Path],
     tell: Callable[[str], None],
 ) -> Confirmed:
     """The test score of a study: taken now if nobody has, else the recorded one.
 
     folder  of the study; the delivered model is in its folder `model`
+    baselines  models to compare with on the same rows, frozen before
     tell    hears of a further look at rows that were opened before
 
     Raises DataError if the test rows cannot be loaded or have changed since the seal was made, StoreError
@@ -76,7 +82,29 @@ def confirm(
         scored = evaluate(metric, outputs, rows.target, threshold=predictor.threshold, look=opening.look)
         with replaced(folder / KEPT) as file:
             np.savez(file, outputs=outputs, targets=rows.target)
-        return Confirmed(ledger.record(book, opening, _score(metric, scored, opening)), outputs, rows.target)
+        rated = statistic(metric, outputs, rows.target, predictor.threshold)
+        compared = {
+            name: _compare(rated, metric, savedmodel.load(place), rows, opening.look)
+            for name, place in baselines.items()
+        }
+        score = _score(metric, scored, opening)
+        recorded = ledger.record(book, opening, score, {"baselines": compared})
+        return Confirmed(recorded, outputs, rows.target)
+
+
+def _compare(
+    chosen: Statistic, metric: str, model: Predictor, rows: Rows, look: int
+) -> dict[str, float | None]:
+    """The baseline's score on the test rows, and by how much the choice is better, with its interval."""
+    outputs = model.estimates(np.asarray(model.preprocessor.transform(rows.x), np.float32))
+    rated = statistic(metric, outputs, rows.target, model.threshold)
+    n = len(outputs)
+    gain = paired_bootstrap(
+        chosen, rated, n, widened(0.95, look), maximize=METRICS[metric].direction == "maximize"
+    )
+    value = float(rated(np.ones((1, n), np.float32))[0])
+    figures = {"value": value, "gain": gain.difference, "low": gain.low, "high": gain.high}
+    return {name: figure if math.isfinite(figure) else None for name, figure in figures.items()}
 
 
 def _kept(path: Path) -> tuple[Array | None, Array | None]:

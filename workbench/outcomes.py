@@ -37,6 +37,7 @@ def save(outcome: Outcome, folder: Path) -> None:
     """Write both files, each replaced in one step."""
     document: dict[str, Any] = {name: getattr(outcome, name) for name in PLAIN}
     document |= {name: dict(getattr(outcome, name)) for name in MAPPINGS}
+    document["baselines"] = {name: dict(figures) for name, figures in outcome.baselines.items()}
     document["classes"] = list(outcome.classes)
     document["axes"] = {name: _encode_axis(axis) for name, axis in outcome.axes.items()}
     document["trials"] = [encode_trial(trial) for trial in outcome.trials]
@@ -64,6 +65,7 @@ def load(folder: Path) -> Outcome | None:
         test=None if document["test"] is None else TestScore(**document["test"]),
         outputs=outputs,
         targets=targets,
+        baselines=document.get("baselines", {}),
     )
 
 

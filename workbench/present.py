@@ -7,26 +7,20 @@ from __future__ import annotations
 
 import math
 import shlex
-import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rich import box
-from rich.console import Console, Group, RenderableType
 from rich.panel import Panel
-from rich.table import Table
 from rich.text import Text
 
 from workbench.places import Places
+from workbench.present_parts import bullets, figure, framed, interval, new_grid, new_table, printing
 from workbench.sparkline import spark
-from workbench.streams import until_closed
 from workbench.study import Study
 from workbench.wording import duration
 
 __all__ = ["check", "ledger", "reproduce", "run", "show"]
 
-_WIDTH_WITHOUT_TERMINAL = 110
 _PARTS = ("compile", "train", "sample", "track", "other")
 
 Result = Mapping[str, Any]
@@ -34,44 +28,44 @@ Result = Mapping[str, Any]
 
 def run(result: Result, study: Study, places: Places) -> None:
     """What came out of a run: the panel that it ends with."""
-    with _printing() as console:
+    with printing() as console:
         console.print(_summary(result, study, places))
 
 
 def show(result: Result, study: Study, places: Places) -> None:
     """The panel, the best trials, which settings mattered, and the diagnosis."""
-    with _printing() as console:
+    with printing() as console:
         console.print(_summary(result, study, places))
         top = result.get("top", [])
         if top:
-            table = _table("best trials", "trial", "validation", "by epoch", "epochs", "settings")
+            table = new_table("best trials", "trial", "validation", "by epoch", "epochs", "settings")
             for column in table.columns[:-1]:
                 column.no_wrap = True
             for trial in top:
                 curve = spark([math.nan if score is None else score for score in trial.get("curve", ())], 12)
                 epochs, settings = str(trial["epochs"]), _settings(trial["params"])
-                table.add_row(str(trial["trial"]), _value(trial["validation"]), curve, epochs, settings)
+                table.add_row(str(trial["trial"]), figure(trial["validation"]), curve, epochs, settings)
             console.print(table)
         importances: Mapping[str, float] = result.get("importances", {})
         if importances:
-            table = _table("what mattered", "setting", "share", "")
+            table = new_table("what mattered", "setting", "share", "")
             for name, share in sorted(importances.items(), key=lambda item: -item[1]):
                 table.add_row(name, f"{share:.2f}", Text("█" * round(30 * share), style="cyan"))
             console.print(table)
         if result.get("sizes"):
-            table = _table("would more rows help?", "training rows", "train", "validation")
+            table = new_table("would more rows help?", "training rows", "train", "validation")
             for size in result["sizes"]:
-                table.add_row(*map(_value, (size["rows"], size["train"][0], size["validation"][0])))
+                table.add_row(*map(figure, (size["rows"], size["train"][0], size["validation"][0])))
             console.print(table)
-        _list(console, "diagnosis", result.get("diagnosis", ()))
+        bullets(console, "diagnosis", result.get("diagnosis", ()))
 
 
 def check(result: Result, study: Study) -> None:
     """The plan: data, split, axes, programs, cost, and what was found to be doubtful."""
-    with _printing() as console:
-        plan = _grid()
+    with printing() as console:
+        plan = new_grid()
         for key, value in result.get("data", {}).items():
-            plan.add_row(str(key), _value(value))
+            plan.add_row(str(key), figure(value))
         plan.add_row(
             "split", ", ".join(f"{name} {rows:,}" for name, rows in result.get("splits", {}).items())
         )
@@ -88,14 +82,14 @@ def check(result: Result, study: Study) -> None:
         if costs:
             rate = f"{costs['rate'] / 1e9:.0f} GFLOP/s on each of {costs['devices']} devices"
             plan.add_row("reckoned with", f"{duration(costs['compile'])} to compile a program, {rate}")
-        console.print(_panel(plan, f"{result.get('study', study.id)} · {result.get('task', 'checked')}"))
+        console.print(framed(plan, f"{result.get('study', study.id)} · {result.get('task', 'checked')}"))
         if axes:
-            table = _table("axes", "setting", "values", "other programs")
+            table = new_table("axes", "setting", "values", "other programs")
             for axis in axes:
                 table.add_row(axis["name"], axis["values"], "yes" if axis["recompiles"] else "–")
             console.print(table)
-        _list(console, "findings", result.get("findings", ()))
-        _list(console, "notes", result.get("notes", study.notes))
+        bullets(console, "findings", result.get("findings", ()))
+        bullets(console, "notes", result.get("notes", study.notes))
 
 
 def _ladder(result: Result, axes: Sequence[Mapping[str, Any]]) -> str:
@@ -107,11 +101,11 @@ def _ladder(result: Result, axes: Sequence[Mapping[str, Any]]) -> str:
 
 def reproduce(result: Result) -> None:
     """The figures of the record and of the training again, and whether they agree."""
-    with _printing() as console:
-        grid = _grid()
+    with printing() as console:
+        grid = new_grid()
         what = "choice" if result["trial"] is None else f"trial {result['trial']}"
         grid.add_row("trained again", f"{what} of {result['study']}")
-        scores = f"{_value(result['again'])}, recorded {_value(result['recorded'])}"
+        scores = f"{figure(result['again'])}, recorded {figure(result['recorded'])}"
         grid.add_row(f"{result['metric']} after the last epoch", scores)
         for name, apart in result["largest"].items():
             grid.add_row(f"largest difference, {name.replace('_', ' ')}", f"{apart:.3g}")
@@ -121,26 +115,26 @@ def reproduce(result: Result) -> None:
             else Text("the figures do not agree", style="bold red")
         )
         grid.add_row("", Text.assemble(verdict, f" within {result['tolerance']:g}"))
-        console.print(_panel(grid, f"reproduce {result['target']}"))
-        _list(console, "not as it was", result["warnings"])
+        console.print(framed(grid, f"reproduce {result['target']}"))
+        bullets(console, "not as it was", result["warnings"])
 
 
 def ledger(result: Result) -> None:
     """Every opening of every test set, oldest first."""
-    with _printing() as console:
+    with printing() as console:
         openings = result.get("openings", [])
         if openings:
             columns = ("#", "when", "study", "test rows", "look", "score", "interval")
-            table = _table("openings of test sets", *columns)
+            table = new_table("openings of test sets", *columns)
             for row in openings:
                 table.add_row(
                     str(row.get("number", "")),
                     str(row.get("time", ""))[:19].replace("T", " "),
                     str(row.get("study", "")),
-                    _value(row.get("test_rows")),
+                    figure(row.get("test_rows")),
                     str(row.get("look", "")),
-                    f"{row.get('metric') or ''} {_value(row.get('value'))}".strip(),
-                    _interval(row),
+                    f"{row.get('metric') or ''} {figure(row.get('value'))}".strip(),
+                    interval(row),
                 )
             console.print(table)
         else:
@@ -152,21 +146,24 @@ def ledger(result: Result) -> None:
 
 
 def _summary(result: Result, study: Study, places: Places) -> Panel:
-    grid = _grid()
+    grid = new_grid()
     best, test, trials = result.get("best"), result.get("test"), result.get("trials", {})
     command = f"{shlex.quote(str(study.path))}{_home(places)}"
     if test:
-        score = Text.assemble((_value(test["value"]), "bold green"), f"   95 % interval {_interval(test)}")
+        score = Text.assemble((figure(test["value"]), "bold green"), f"   95 % interval {interval(test)}")
         grid.add_row(f"test {test['metric']}", score)
         look = "first look" if test["look"] == 1 else f"look {test['look']}, so a wider interval"
         grid.add_row("", f"{test['rows']:,} rows, {look}")
+        for name, figures in result.get("baselines", {}).items():
+            gain = f"{figure(figures['gain'])}   95 % interval {interval(figures)}"
+            grid.add_row(f"gain over {name}", f"{gain}; {name} has {figure(figures['value'])}")
     elif result["status"] == "searched":
         grid.add_row("test", f"still sealed; open it with: workbench confirm {command}")
     if best:
-        default = _value(result.get("default", {}).get("validation"))
-        grid.add_row(f"validation {best['metric']}", f"{_value(best['validation'])}   trial {best['trial']}")
+        default = figure(result.get("default", {}).get("validation"))
+        grid.add_row(f"validation {best['metric']}", f"{figure(best['validation'])}   trial {best['trial']}")
         grid.add_row("default", f"{default}   the file's default configuration")
-        grid.add_row("optimism", f"{_value(result.get('optimism'))}   what choosing the best adds by luck")
+        grid.add_row("optimism", f"{figure(result.get('optimism'))}   what choosing the best adds by luck")
         grid.add_row("chosen", _settings(best["params"]))
     ended = (f"{trials.get(state, 0)} {state}" for state in ("complete", "pruned", "failed"))
     grid.add_row("trials", f"{trials.get('total', 0)}: {', '.join(ended)}")
@@ -179,72 +176,15 @@ def _summary(result: Result, study: Study, places: Places) -> Panel:
     grid.add_row("MLflow", f"workbench ui{_home(places)}")
     if result["status"] == "interrupted":
         grid.add_row("interrupted", f"go on with: workbench run {command}")
-    return _panel(grid, f"{result['study']} · {result['status']}")
+    return framed(grid, f"{result['study']} · {result['status']}")
 
 
 def _settings(params: Mapping[str, Any]) -> str:
     """Such as `depth 2, learning_rate 0.003`."""
-    return ", ".join(f"{name} {_value(value)}" for name, value in params.items())
+    return ", ".join(f"{name} {figure(value)}" for name, value in params.items())
 
 
 def _home(places: Places) -> str:
     from workbench.places import resolve
 
     return "" if places.home == resolve().home else f" --home {shlex.quote(str(places.home))}"
-
-
-def _interval(score: Result) -> str:
-    low, high = score.get("low"), score.get("high")
-    return "–" if low is None or high is None else f"{_value(low)} to {_value(high)}"
-
-
-def _value(value: Any) -> str:
-    """Four digits for a number, a dash for nothing."""
-    if value is None or (isinstance(value, float) and math.isnan(value)):
-        return "–"
-    if isinstance(value, float):
-        return f"{value:,.1f}" if 1000 <= abs(value) < 1e9 else f"{value:.4g}"
-    if isinstance(value, int) and not isinstance(value, bool):
-        return f"{value:,}"
-    return ", ".join(map(_value, value)) if isinstance(value, (list, tuple)) else str(value)
-
-
-def _list(console: Console, title: str, lines: Iterable[Any]) -> None:
-    shown: list[RenderableType] = []
-    for line in lines:
-        bullet = _grid(width=1)
-        bullet.add_row("·", str(line))
-        shown.append(bullet)
-    if shown:
-        console.print(Text(title, style="bold"), Group(*shown))
-
-
-def _table(title: str, *columns: str) -> Table:
-    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
-    for column in columns:
-        table.add_column(column, overflow="fold")
-    return table
-
-
-def _grid(width: int | None = None) -> Table:
-    grid = Table.grid(padding=(0, 2))
-    grid.add_column(style="dim", no_wrap=True, width=width)
-    grid.add_column(overflow="fold")
-    return grid
-
-
-def _panel(content: RenderableType, title: str) -> Panel:
-    return Panel(content, title=Text(title, style="bold"), title_align="left", box=box.ROUNDED, expand=False)
-
-
-@contextmanager
-def _printing() -> Iterator[Console]:
-    """A console whose output is written at once, when all of it is there."""
-    console = Console(highlight=False, markup=False)
-    if not console.is_terminal:
-        console.width = _WIDTH_WITHOUT_TERMINAL
-    with console.capture() as capture:
-        yield console
-    with until_closed():
-        sys.stdout.write(capture.get())
-        sys.stdout.flush()

@@ -45,6 +45,7 @@ def result(outcome: Outcome, report: Path | None, status: str | None = None) -> 
         "default": {"validation": default},
         "optimism": None if outcome.selection is None else _finite(outcome.selection.optimism),
         "test": None if test is None else {name: _finite(value) for name, value in asdict(test).items()},
+        "baselines": {name: dict(figures) for name, figures in outcome.baselines.items()},
         "programs": outcome.programs,
         "seconds": {name: round(value, 3) for name, value in outcome.seconds.items()},
         "mlflow": dict(outcome.mlflow),

@@ -14,7 +14,7 @@ from typing import Any, Literal, NamedTuple, Self
 
 import numpy as np
 
-from workbench import ledger, outcomes, results, space, words
+from workbench import ledger, outcomes, results, rivals, space, words
 from workbench.checkpoints import Store
 from workbench.choice import freeze, recall, remember
 from workbench.confirmation import confirm
@@ -54,6 +54,7 @@ class Session:
         self._began = time.perf_counter()
         self._selection: Selection | None = None
         self._test: TestScore | None = None
+        self._baselines: dict[str, Any] = {}
         self._shown = _Shown(np.zeros((0, 1), np.float32), np.zeros(0, np.int32), "validation")
         self._ended: Status = "FAILED"
 
@@ -114,7 +115,14 @@ class Session:
         self._shown = _Shown(*as_rows(load(model).estimates(rows.x), np.asarray(rows.y)), "validation")
 
     def confirm(self) -> None:
-        """Open the test set, once; or learn what it showed when it was opened."""
+        """Open the test set, once; or learn what it showed when it was opened.
+
+        The baselines are frozen before, like the choice.
+        """
+        assert self._selection is not None
+        default, opened = self._search.trials[0].params, self._is_open()
+        stage = self.watch.stage
+        frozen = rivals.frozen(self._selection, self.study, self.here, default, opened=opened, stage=stage)
         self.watch.stage("opening the test set")
         confirmed = confirm(
             results.ledger_of(self.places),
@@ -123,9 +131,11 @@ class Session:
             sealed=self.here.sealed,
             folder=self.folder,
             metric=self.metric,
+            baselines=frozen,
             tell=self.watch.note,
         )
         self._test = confirmed.recorded.score
+        self._baselines = confirmed.recorded.extra.get("baselines", {})
         if confirmed.outputs is not None and confirmed.targets is not None:
             self._shown = _Shown(*as_rows(confirmed.outputs, confirmed.targets), "test")
 
@@ -236,4 +246,5 @@ class Session:
             mlflow=self.records.where(timeout=5.0),
             environment=environment(f"{devices.size} {devices.flat[0].platform} devices"),
             study_file=self.study.text,
+            baselines=self._baselines,
         )

@@ -107,6 +107,8 @@ def _metrics(outcome: Outcome) -> dict[str, float]:
         metrics[f"test_{test.metric}_low"] = test.low
         metrics[f"test_{test.metric}_high"] = test.high
         metrics["test_rows"] = test.rows
+    for name, figures in outcome.baselines.items():
+        metrics |= {f"test_{name}_{figure}": value for figure, value in figures.items() if value is not None}
     return {key: float(value) for key, value in metrics.items() if math.isfinite(value)}
 
 

@@ -239,3 +239,5 @@ class Outcome:
     mlflow: Mapping[str, str]  # tracking_uri, experiment, run_id
     environment: Mapping[str, str]  # python, jax, …, hardware, platform
     study_file: str  # its text
+    #: name -> value, gain, low, high: other models on the test rows, and how much better the choice is
+    baselines: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict)

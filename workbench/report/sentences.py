@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from workbench.plots.facts import (
     best_trial,
@@ -107,9 +107,31 @@ def comparison(outcome: Outcome) -> list[tuple[str, str, str]]:
                 f"{low} to {high}, {outcome.test.rows:,} rows, look {outcome.test.look}",
             )
         )
+        rows += [_beside(name, figures, metric) for name, figures in outcome.baselines.items()]
     else:
         rows.append((f"Test {metric}", "sealed", "no test row has been read"))
     return rows
+
+
+#: The baselines on the test rows, in words.
+_BASELINES = {
+    "default": "Default configuration, trained again",
+    "linear": "Linear model",
+    "trivial": "Class frequencies, or the mean",
+}
+
+
+def _beside(name: str, figures: Mapping[str, float | None], metric: str) -> tuple[str, str, str]:
+    """A baseline on the test rows, and whether the choice is better by more than noise."""
+    value, gained, low, high = (figures[key] for key in ("value", "gain", "low", "high"))
+    title = f"{_BASELINES.get(name, name)}, test {metric}"
+    if value is None or gained is None:
+        return title, "–", "has no score on these rows"
+    said = f"the choice is {'better' if gained >= 0 else 'worse'} by {_difference(abs(gained))}"
+    if low is None or high is None:
+        return title, number(value), said
+    noise = "no more than noise may do" if low <= 0 <= high else "more than noise"
+    return title, number(value), f"{said} (95 % interval {_difference(low)} to {_difference(high)}): {noise}"
 
 
 def gain(outcome: Outcome, interval: tuple[float, float] | None) -> str | None:
