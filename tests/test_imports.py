@@ -35,7 +35,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
     ),
     "records": (
         *("tracking", "tracking_*", "ledger", "looks", "chain", "database", "provenance"),
-        *("spool", "outcomes", "savedmodel", "exported", "predictor", "confirmation"),
+        *("spool", "outcomes", "savedmodel", "mistakes", "exported", "predictor", "confirmation"),
         *("report", "report.*", "plots", "plots.*", "pictures", "sparkline"),
     ),
     "doors": (
@@ -81,7 +81,15 @@ HOMES = {
     "mlflow": ("tracking", "tracking_*"),
     "optax": ("@maths",),
     "optuna": ("@search",),
-    "pandas": ("@data", "predictor", "predictions", "savedmodel", "tracking_deliver", "tracking_model"),
+    "pandas": (
+        "@data",
+        "mistakes",
+        "predictor",
+        "predictions",
+        "savedmodel",
+        "tracking_deliver",
+        "tracking_model",
+    ),
     "pydantic": ("study", "study_*"),
     "pydantic_core": ("study_*",),
     "rich": ("display", "present", "present_parts"),

@@ -8,11 +8,11 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from workbench import growth, plots, savedmodel
+from workbench import growth, mistakes, plots, savedmodel
 from workbench import report as pages
 from workbench.data import Dataset
 from workbench.diagnosis import diagnose
@@ -50,14 +50,24 @@ def report(
     mattered = importances(outcome.axes, outcome.trials, outcome.direction)
     findings = _diagnosis(outcome)
     figures = plots.all_figures(outcome, mattered)
+    wrong: dict[str, Any] = {}
     if sizes := growth.load(folder):
         figures["size_curve"] = _size_curve(sizes, outcome)
     if dataset is not None and preparations is not None and outcome.selection is not None:
-        fold = preparations.fold(variant(outcome.selection.settings))
-        figures |= pictures(outcome, savedmodel.load(folder / "model"), dataset, fold)
+        fold, model = (
+            preparations.fold(variant(outcome.selection.settings)),
+            savedmodel.load(folder / "model"),
+        )
+        figures |= pictures(outcome, model, dataset, fold)
+        wrong = {
+            "worst": mistakes.worst_rows(dataset, model, fold),
+            "slices": mistakes.slices(dataset, model, fold),
+        }
     command = f"workbench run {shlex.quote(str(study.path))}"
     gain = None if outcome.selection is None else outcome.selection.gain
-    written = pages.write(outcome, figures, mattered, findings, folder, command=command, gain_interval=gain)
+    written = pages.write(
+        outcome, figures, mattered, findings, folder, command=command, gain_interval=gain, **wrong
+    )
     paths = {name: folder / "figures" / f"{name}.png" for name in figures}
     return Written(written.html, written.markdown, paths, mattered, findings)
 

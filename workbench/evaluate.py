@@ -85,21 +85,28 @@ def statistic(metric: str, outputs: Array, targets: Array, threshold: float = 0.
 
 
 def trivial_loss(recipe: Recipe, fold: Fold) -> float:
-    """The validation loss of who knows only the class frequencies, or the mean, of the training rows."""
+    """The validation loss of who knows only the class frequencies, or the mean, of the training rows.
+
+    Where training weighs classes, so do the frequencies and the loss, which is held against training losses.
+    """
     rows = fold.validation
+    weight = np.asarray(rows.weight)
     if WORDS[recipe.metric].task == "regression":
         out = np.zeros(recipe.outputs, np.float32)
         y = (np.asarray(rows.y) - fold.shift) / fold.scale
     else:
-        codes = np.asarray(fold.train.y)
-        counts = np.bincount(codes[codes >= 0], minlength=max(2, recipe.outputs)).astype(np.float32)
-        logs = np.log(np.maximum(counts, 0.5) / counts.sum())
+        codes, classes, y = np.asarray(fold.train.y), max(2, recipe.outputs), np.asarray(rows.y)
+        each = np.broadcast_to(np.asarray(fold.train.weight)[(..., *[None] * (codes.ndim - 1))], codes.shape)
+        counts = np.bincount(codes[codes >= 0], minlength=classes)
+        weighed = np.bincount(codes[codes >= 0], weights=each[codes >= 0], minlength=classes)
+        logs = np.log(np.maximum(weighed, 0.5) / weighed.sum())
         out = logs if recipe.outputs > 1 else logs[1:] - logs[:1]
-        y = np.asarray(rows.y)
+        if codes.ndim == 1:
+            weight = weight * (weighed / np.maximum(counts, 1))[y].astype(np.float32)
     shape = (*y.shape[: 2 if recipe.each else 1], recipe.outputs)
     outputs = jnp.asarray(np.broadcast_to(out.astype(np.float32), shape))
-    each = per_target(recipe, outputs, jnp.asarray(y), jnp.asarray(rows.weight))
-    return float(batch_loss(LOSSES[recipe.loss], *each))
+    rated = per_target(recipe, outputs, jnp.asarray(y), jnp.asarray(weight))
+    return float(batch_loss(LOSSES[recipe.loss], *rated))
 
 
 def as_rows(outputs: Array, targets: Array) -> tuple[Array, Array]:

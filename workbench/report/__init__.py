@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from workbench.mistakes import Slice, Worst
 from workbench.plots import Figure, data_uri, save
 from workbench.report.captions import WIDE_FIGURES, caption
 from workbench.report.sentences import answer, comparison, gain, seeds, short_answer, warning
@@ -65,11 +66,14 @@ def write(
     *,
     command: str | None = None,
     gain_interval: tuple[float, float] | None = None,
+    worst: Sequence[Worst] = (),
+    slices: Sequence[Slice] = (),
 ) -> Report:
     """Write `report.html`, `report.md` and `figures/*.png` into `folder`, which is made.
 
     diagnosis      pairs of a finding and the advice that follows from it
     command        the exact command that ran the study; by default the one that runs the study's text
+    worst, slices  where the model is most wrong: see `mistakes`
     gain_interval  95 % interval of the chosen configuration's gain over the default, better is positive
     """
     pictures = _pictures(outcome, figures, importances or {}, folder)
@@ -92,7 +96,9 @@ def write(
         "seeds": seeds(outcome),
         "members": outcome.selection.settings.get("ensemble", 1) if outcome.selection else 1,
         "settings": settings_rows(outcome),
+        "slices": slices,
         "warning": warning(outcome),
+        "worst": worst,
     }
     report = Report(folder / "report.html", folder / "report.md")
     templates = _templates()
