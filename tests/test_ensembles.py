@@ -15,7 +15,7 @@ import workbench as wb
 from tests.end_to_end import TINY
 from tests.families import case, predicted
 from tests.problems import blobs, lane, line, mlp
-from workbench import outcomes, population, scoring, train, workflow
+from workbench import outcomes, population, scoring, training, workflow
 from workbench.data import load
 from workbench.models import MODELS, n_parameters, predict
 from workbench.models.ensemble import MEMBER_STREAM, average, member
@@ -27,7 +27,7 @@ KEY = jax.random.key(11)
 EPOCHS = 6
 
 
-start = jax.jit(train.start, static_argnames="recipe")
+start = jax.jit(training.start, static_argnames="recipe")
 
 
 def several(recipe: Recipe, members: int) -> Recipe:
@@ -36,8 +36,8 @@ def several(recipe: Recipe, members: int) -> Recipe:
 
 
 def trained(
-    recipe: Recipe, hyper: Hyperparameters, fold: Fold, lanes: train.Lane | None = None
-) -> tuple[train.Lane, train.Epoch]:
+    recipe: Recipe, hyper: Hyperparameters, fold: Fold, lanes: training.Lane | None = None
+) -> tuple[training.Lane, training.Epoch]:
     """One lane after some epochs, and its record [E]."""
     mesh = population.mesh_of_host()
     places = population.places([0], mesh.size, mesh.size)

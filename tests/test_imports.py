@@ -26,8 +26,17 @@ LAYERS: dict[str, tuple[str, ...]] = {
     ),
     "data": ("data", "data.*"),
     "training": (
-        *("train", "scoring", "population", "programs", "costs", "widths", "engine", "checkpoints"),
-        *("evaluate", "baselines", "intervals", "optimism", "diagnosis", "landscape", "probes"),
+        *("training", "scoring", "population", "programs", "costs", "widths", "engine", "checkpoints"),
+        *(
+            "evaluate",
+            "conclusions",
+            "baselines",
+            "intervals",
+            "optimism",
+            "diagnosis",
+            "landscape",
+            "probes",
+        ),
     ),
     "search": (
         *("space", "ladder", "trial", "loop", "select", "growth", "scheduler", "importances"),
@@ -48,6 +57,8 @@ LAYERS: dict[str, tuple[str, ...]] = {
             "session",
             "choice",
             "rivals",
+            "runs",
+            "laboratory",
             "records",
         ),
         *(

@@ -12,7 +12,7 @@ from sklearn.linear_model import LinearRegression, LogisticRegression, Perceptro
 
 from tests.families import case, loss_and_gradients, predicted, scattered, start
 from tests.problems import fold, lane
-from workbench import train
+from workbench import training
 from workbench.recipe import Recipe
 
 torch = pytest.importorskip("torch")
@@ -92,8 +92,8 @@ def test_one_step_of_a_small_net_by_hand():
     }
     hyper = lane(depth=1, width=2, learning_rate=0.1, l2=0.1, batch_size=1, epochs=1)
     data = jax.tree.map(jnp.asarray, fold(*(np.float32([x]), np.zeros(1, np.int32)) * 2))
-    before = train.start(recipe, hyper, jax.random.key(0))._replace(params=given)
-    after, seen = jax.jit(partial(train.epoch, recipe))(
+    before = training.start(recipe, hyper, jax.random.key(0))._replace(params=given)
+    after, seen = jax.jit(partial(training.epoch, recipe))(
         hyper, before, data, np.zeros((1, 1), np.int32), jnp.int32(0), None
     )
     np.testing.assert_allclose(seen.train_loss, -np.log(1.0 - error), rtol=1e-5)

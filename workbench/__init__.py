@@ -15,18 +15,24 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from workbench.conclusions import Verdict, verdict
     from workbench.losses import register as register_loss
     from workbench.models import Model
     from workbench.models import register as register_model
     from workbench.places import resolve
+    from workbench.plots.lecture import lines, strip
+    from workbench.runs import Runs, train
     from workbench.savedmodel import load as load_model
     from workbench.study import Study, read_study, vary
     from workbench.workflow import confirm, run, search
 
 __all__ = [
     "Model",
+    "Runs",
     "Study",
+    "Verdict",
     "confirm",
+    "lines",
     "load_model",
     "read_study",
     "register_loss",
@@ -34,13 +40,19 @@ __all__ = [
     "resolve",
     "run",
     "search",
+    "strip",
+    "train",
     "vary",
+    "verdict",
 ]
 
 _HOMES = {
     "Model": ("models", "Model"),
+    "Runs": ("runs", "Runs"),
     "Study": ("study", "Study"),
+    "Verdict": ("conclusions", "Verdict"),
     "confirm": ("workflow", "confirm"),
+    "lines": ("plots.lecture", "lines"),
     "load_model": ("savedmodel", "load"),
     "read_study": ("study", "read_study"),
     "register_loss": ("losses", "register"),
@@ -48,7 +60,10 @@ _HOMES = {
     "resolve": ("places", "resolve"),
     "run": ("workflow", "run"),
     "search": ("workflow", "search"),
+    "strip": ("plots.lecture", "strip"),
+    "train": ("runs", "train"),
     "vary": ("study", "vary"),
+    "verdict": ("conclusions", "verdict"),
 }
 
 

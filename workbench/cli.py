@@ -31,7 +31,7 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     "study": {"metavar": "STUDY", "help": "a study file, such as studies/digits-mlp.toml"},
     "target": {
         "metavar": "TARGET",
-        "help": "a study file (its choice), a study file and a trial (x.toml#36), or a run id of MLflow",
+        "help": "a study file (its choice), a trial (x.toml#36), an experiment (c08), or a run id of MLflow",
     },
     "data": {"metavar": "DATA", "help": "a file of rows: .csv, .tsv, .parquet or .npz"},
     "--target": {"metavar": "COLUMN", "help": "the column to predict"},
@@ -42,6 +42,8 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     "--trials": {"metavar": "N", "help": "the study's total budget of trials, instead of [search] trials"},
     "--sizes": {"metavar": "N", "help": "train the choice on N parts of the training rows: would more help?"},
     "--search-only": {"action": "store_true", "help": "stop before the test set"},
+    "name": {"metavar": "NAME|all", "help": "an experiment, such as c08, or all"},
+    "--write": {"action": "store_true", "help": "keep record and figure in experiments/"},
     "--verify": {"action": "store_true", "help": "say whether the chain of openings is whole"},
     "--port": {"metavar": "PORT", "default": "5000", "help": "port of the UI on 127.0.0.1 (5000)"},
     "--json": {"action": "store_true", "help": "print one JSON object, the rest on standard error"},
@@ -68,8 +70,11 @@ COMMANDS: dict[str, Command] = {
         ("--output", "--home", "--storage"),
         ("study", "data"),
     ),
+    "experiment": Command(
+        "put a claim to the test, or all of them", ("--write", "--home", "--tracking-uri"), ("name",)
+    ),
     "reproduce": Command(
-        "train a run or a trial again from its record and compare", ("--home", "--storage"), ("target",)
+        "train a run, a trial or an experiment again from its record and compare", _PLACES, ("target",)
     ),
     "ledger": Command("every opening of every test set", ("--verify", *_PLACES)),
     "ui": Command("the MLflow UI over the same store, on loopback", ("--port", "--home", "--tracking-uri")),

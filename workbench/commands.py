@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import shlex
 import sys
 from collections.abc import Iterator
@@ -18,7 +19,7 @@ from workbench.places import Places, resolve
 from workbench.streams import Output
 from workbench.study import Study, read_study
 
-__all__ = ["check", "confirm", "ledger", "new", "predict", "reproduce", "run", "show", "ui"]
+__all__ = ["check", "confirm", "experiment", "ledger", "new", "predict", "reproduce", "run", "show", "ui"]
 
 
 def run(options: argparse.Namespace, out: Output) -> int:
@@ -100,6 +101,8 @@ def predict(options: argparse.Namespace, out: Output) -> int:
 def reproduce(options: argparse.Namespace, out: Output) -> int:
     """Train a run or a trial again from its record; exit status 1 if the figures do not agree."""
     places = _places(options)
+    if re.fullmatch(r"[cC]\d\d(_\w+)?", options.target):
+        return _again(options.target, places, out)
     from workbench import reproduction
 
     with watching() as watch:
@@ -108,6 +111,46 @@ def reproduce(options: argparse.Namespace, out: Output) -> int:
         present.reproduce(result)
     out.result(result)
     return 0 if result["agrees"] else 1
+
+
+def experiment(options: argparse.Namespace, out: Output) -> int:
+    """Put a claim to the test, or all of them; a verdict against a claim is no failure."""
+    places = _places(options)
+    from workbench import laboratory
+    from workbench.engine import configure
+
+    wanted = laboratory.names() if options.name == "all" else [laboratory.find(options.name)]
+    configure(places.home / "cache" / "jax")
+    records = []
+    with watching() as watch:
+        for name in wanted:
+            record, picture = laboratory.run(name, places, watch.note)
+            records.append(record)
+            if options.write:
+                laboratory.write(record, picture)
+            if not out.json:
+                present.experiment(record, places)
+    out.result({"experiments": records})
+    return 0
+
+
+def _again(name: str, places: Places, out: Output) -> int:
+    """Run an experiment again and compare it with its record."""
+    from workbench import laboratory
+    from workbench.engine import configure
+
+    record = laboratory.recorded(name)
+    configure(places.home / "cache" / "jax")
+    with watching() as watch:
+        again, _ = laboratory.run(record["name"], places, watch.note, seeds=len(record["effects"]))
+    differences = laboratory.agree(record, again)
+    if not out.json:
+        present.experiment(again, places)
+        for difference in differences:
+            print(difference)
+        print(f"the figures {'do not ' if differences else ''}agree with the record")
+    out.result({"target": name, "agrees": not differences, "differences": differences, "again": again})
+    return 1 if differences else 0
 
 
 def ledger(options: argparse.Namespace, out: Output) -> int:

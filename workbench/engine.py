@@ -16,11 +16,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from workbench import population, scoring, train, words
+from workbench import population, scoring, training, words
 from workbench.errors import WorkbenchError
 from workbench.programs import Programs
 from workbench.recipe import Hyperparameters, Recipe
-from workbench.train import Lane
+from workbench.training import Lane
 from workbench.types import Curves, Fold
 
 __all__ = ["Engine", "Trained", "configure"]
@@ -28,9 +28,9 @@ __all__ = ["Engine", "Trained", "configure"]
 #: Blocks of validation rows that are remembered of each complete trial: enough for a jackknife.
 BLOCKS = 400
 STATUS: dict[int, Literal["running", "stopped", "diverged"]] = {
-    train.RUNNING: "running",
-    train.STOPPED: "stopped",
-    train.DIVERGED: "diverged",
+    training.RUNNING: "running",
+    training.STOPPED: "stopped",
+    training.DIVERGED: "diverged",
 }
 
 
@@ -56,6 +56,8 @@ def configure(cache: Path | None) -> None:
             jax.config.update("jax_num_cpu_devices", len(os.sched_getaffinity(0)))
     if cache is not None and "JAX_COMPILATION_CACHE_DIR" not in os.environ:
         jax.config.update("jax_compilation_cache_dir", str(cache))
+        # Else the folder's own name is part of every key, and a home that was moved would compile again.
+        jax.config.update("jax_persistent_cache_enable_xla_caches", "none")
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
         jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 
@@ -207,7 +209,7 @@ class Engine:
 
     def template(self, recipe: Recipe, hyper: Hyperparameters) -> Lane:
         """The shapes and types of a lane of this recipe."""
-        shapes: Lane = jax.eval_shape(lambda h: train.start(recipe, h, jax.random.key(0)), hyper)
+        shapes: Lane = jax.eval_shape(lambda h: training.start(recipe, h, jax.random.key(0)), hyper)
         return shapes
 
     def fold(self, variant: Hashable) -> Fold:
@@ -224,7 +226,7 @@ class Engine:
         return recipe, self.mesh, self._capacity, population.in_turn(self.mesh)
 
 
-def _trained(lane: Lane, record: train.Epoch, first: int) -> Trained:
+def _trained(lane: Lane, record: training.Epoch, first: int) -> Trained:
     count = max(0, int(lane.epochs) - first)  # a lane that had stopped before trained nothing
     score = float(lane.best_score)
     return Trained(

@@ -51,9 +51,11 @@ def errors(model: Predictor, fold: Fold, estimates: Array | None = None) -> Arra
     out = model.estimates(np.asarray(fold.validation.x)) if estimates is None else estimates
     y = np.asarray(fold.validation.y)
     if model.task == "regression":
-        return np.abs(out - y.astype(np.float64)).mean(axis=1)
+        residual: Array = np.abs(out - y.astype(np.float64)).mean(axis=1)
+        return residual
     share = probabilities(out)[np.arange(len(y)), y]
-    return -np.log(np.maximum(share, 1e-300))
+    surprise: Array = -np.log(np.maximum(share, 1e-300))
+    return surprise
 
 
 def worst_rows(dataset: Dataset, model: Predictor, fold: Fold) -> list[Worst]:

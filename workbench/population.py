@@ -17,9 +17,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from workbench import scoring, train
+from workbench import scoring, training
 from workbench.recipe import Hyperparameters, Recipe
-from workbench.train import Epoch, Lane
+from workbench.training import Epoch, Lane
 from workbench.types import Fold
 
 __all__ = [
@@ -86,7 +86,7 @@ def stack(lanes: Sequence[Any], places: Sequence[int | None]) -> Any:
 def rest(lanes: Lane, places: Sequence[int | None]) -> Lane:
     """Stacked lanes, of which those in empty places have nothing to do."""
     empty = np.array([place is None for place in places])
-    return lanes._replace(status=jnp.where(empty, jnp.int32(train.STOPPED), lanes.status))
+    return lanes._replace(status=jnp.where(empty, jnp.int32(training.STOPPED), lanes.status))
 
 
 def unstack(stacked: Any, places: Sequence[int | None]) -> list[Any]:
@@ -107,7 +107,7 @@ def shapes_of(mesh: Mesh, width: int, lane: Any) -> Any:
 @partial(jax.jit, static_argnames=("recipe", "mesh"))
 def start(recipe: Recipe, mesh: Mesh, hyper: Hyperparameters, key: jax.Array) -> Lane:
     """Lanes before their first epoch; `hyper` is stacked [P], `key` the study's."""
-    return _sharded(mesh, lambda h: jax.vmap(lambda one: train.start(recipe, one, key))(h), 1, 0)(hyper)
+    return _sharded(mesh, lambda h: jax.vmap(lambda one: training.start(recipe, one, key))(h), 1, 0)(hyper)
 
 
 @partial(jax.jit, static_argnames=("recipe", "mesh", "capacity", "turns"), donate_argnames=("lanes",))
@@ -145,7 +145,7 @@ def advance(
 
         def going(carry: tuple[jax.Array, Lane, Epoch]) -> jax.Array:
             i, lanes, _ = carry
-            return (i < count) & jnp.any(lanes.status == train.RUNNING)
+            return (i < count) & jnp.any(lanes.status == training.RUNNING)
 
         def one_epoch(carry: tuple[jax.Array, Lane, Epoch]) -> tuple[jax.Array, Lane, Epoch]:
             i, lanes, record = carry
@@ -154,7 +154,7 @@ def advance(
             order = _order(recipe, fold.train.x.shape[0], key_order)
             keys = jax.random.split(key_units, order.shape) if recipe.dropout else None
             lanes, seen = over_lanes(
-                lambda h, lane: train.epoch(recipe, h, lane, fold, order, number, keys), hyper, lanes
+                lambda h, lane: training.epoch(recipe, h, lane, fold, order, number, keys), hyper, lanes
             )
             record = jax.tree.map(lambda all_, new: all_.at[:, i].set(new), record, seen)
             return i + 1, lanes, record
@@ -208,7 +208,7 @@ def _in_turn(epoch: Any, hyper: Hyperparameters, lanes: Lane) -> tuple[Lane, Epo
     def one(pair: tuple[Hyperparameters, Lane]) -> tuple[Lane, Epoch]:
         h, lane = pair
         nothing = Epoch(*(jnp.float32(jnp.nan) for _ in Epoch._fields))
-        return jax.lax.cond(lane.status == train.RUNNING, lambda: epoch(h, lane), lambda: (lane, nothing))
+        return jax.lax.cond(lane.status == training.RUNNING, lambda: epoch(h, lane), lambda: (lane, nothing))
 
     after: tuple[Lane, Epoch] = jax.lax.map(one, (hyper, lanes))
     return after

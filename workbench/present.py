@@ -19,7 +19,7 @@ from workbench.sparkline import spark
 from workbench.study import Study
 from workbench.wording import duration
 
-__all__ = ["check", "ledger", "reproduce", "run", "show"]
+__all__ = ["check", "experiment", "ledger", "reproduce", "run", "show"]
 
 _PARTS = ("compile", "train", "sample", "track", "other")
 
@@ -97,6 +97,23 @@ def _ladder(result: Result, axes: Sequence[Mapping[str, Any]]) -> str:
     rooms = result.get("rooms", [])
     searched = any(axis["name"] == "width" for axis in axes)
     return f", with room for {', '.join(map(str, rooms))} units" if rooms and searched else ""
+
+
+def experiment(record: Result, places: Places) -> None:
+    """The verdict of an experiment."""
+    colors = {"supported": "bold green", "not supported": "bold red"}
+    with printing() as console:
+        grid = new_grid()
+        grid.add_row("verdict", Text(record["conclusion"], style=colors.get(record["conclusion"], "bold")))
+        seeds = f"{len(record['effects'])} seeds"
+        grid.add_row("effect", f"{figure(record['effect'])}   95 % interval {interval(record)}, {seeds}")
+        grid.add_row("", f"{record['unit']}; more than {figure(record['beyond'])} is asked for")
+        for fact, value in record["facts"].items():
+            grid.add_row(fact.replace("_", " "), figure(value))
+        grid.add_row("claim", record["claim"])
+        grid.add_row("seconds", f"{record['seconds']:.1f}")
+        grid.add_row("figure", str(places.home / "experiments" / f"{record['name']}.png"))
+        console.print(framed(grid, record["title"]))
 
 
 def reproduce(result: Result) -> None:

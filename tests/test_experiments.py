@@ -1,0 +1,171 @@
+"""Experiments: verdicts follow from intervals, turn where the claim is false, agree with their records."""
+
+from __future__ import annotations
+
+import importlib.util
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy import stats
+
+import workbench as wb
+from tests.end_to_end import workbench
+from tests.tracking_cases import look_at
+from workbench import laboratory
+from workbench.cli import main
+from workbench.errors import StudyError
+
+ROOT = Path(__file__).parents[1]
+FOLDER = ROOT / "experiments"
+NAMES = laboratory.names(FOLDER)
+
+
+def runner(name: str) -> Callable[..., wb.Verdict]:
+    path = FOLDER / f"{laboratory.find(name, FOLDER)}.py"
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    run: Callable[..., wb.Verdict] = module.run
+    return run
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_verdict_is_its_interval(seed: int) -> None:
+    effects = np.random.default_rng(seed).normal(0.2, 0.5, 20)
+    found = wb.verdict(effects, unit="x", beyond=0.1)
+    low, high = stats.t.interval(0.95, 19, effects.mean(), stats.sem(effects))
+    assert (found.low, found.high) == (pytest.approx(low), pytest.approx(high))
+    expected = "supported" if low > 0.1 else "not supported" if high < 0.1 else "inconclusive"
+    assert found.conclusion == expected
+
+
+def test_all_three_conclusions_and_bad_effects() -> None:
+    noise = 0.01 * np.random.default_rng(0).normal(size=20)
+    assert wb.verdict(1.0 + noise, unit="x").conclusion == "supported"
+    assert wb.verdict(-1.0 + noise, unit="x").conclusion == "not supported"
+    assert wb.verdict(noise - noise.mean(), unit="x").conclusion == "inconclusive"
+    for bad in ([1.0], [1.0, math.nan], [[1.0, 2.0]]):
+        with pytest.raises(ValueError, match="effects of the shape"):
+            wb.verdict(bad, unit="x")
+
+
+def test_seeds_are_lanes_and_pair_by_seed() -> None:
+    study = wb.vary(wb.read_study(ROOT / "studies" / "lesson-rings.toml"), epochs=3, width=4)
+    runs = wb.train(study, seeds=5)
+    assert runs.train_loss.shape == (5, 3)
+    assert len(runs.params) == len(runs.hyper) == 5
+    np.testing.assert_array_equal(wb.train(study, seeds=3).train_loss, runs.train_loss[:3])
+    with pytest.raises(StudyError, match="is an axis"):
+        wb.train(wb.vary(study, width={"low": 2, "high": 4}))
+
+
+# ── known answers ──
+
+
+def test_c01_reaches_the_line() -> None:
+    found = runner("c01")()
+    assert found.facts["w"] == pytest.approx(0.125, abs=1e-6)
+    assert found.facts["b"] == pytest.approx(17.5, abs=1e-4)
+    assert found.conclusion == "supported"
+
+
+def test_c28_agrees_to_ten_digits() -> None:
+    found = runner("c28")()
+    assert found.facts["largest"] < 1e-10
+    assert found.conclusion == "supported"
+
+
+# ── worlds in which the claim is false ──
+
+FALSE: dict[str, dict[str, Any]] = {
+    "c01": {"steps": 5},  # it did not walk far enough
+    "c05": {"activation": "relu"},  # the chain is not linear
+    "c07": {"widths": (1,), "family": "mlp"},  # one unit is a straight line, too
+    "c08": {"fast": "sigmoid", "slow": ("relu", "tanh")},
+    "c12": {"strengths": (0.0, 1e-12), "judged": 1e-12},  # no penalty to speak of
+    "c16": {"shuffled": False},  # there is something to learn
+    "c24": {"members": (5, 1)},
+    "c28": {"mistake": 1e-6},
+}
+QUICK = ("c01", "c07", "c28")
+
+
+@pytest.mark.parametrize("name", QUICK)
+def test_a_false_world_turns_the_verdict(name: str) -> None:
+    assert runner(name)(20, **FALSE[name]).conclusion != "supported"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [name for name in FALSE if name not in QUICK])
+def test_a_false_world_turns_the_verdict_of_long_ones(name: str) -> None:
+    assert runner(name)(10, **FALSE[name]).conclusion != "supported"
+
+
+# ── records ──
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_experiment_has_a_record_and_a_figure(name: str) -> None:
+    record = laboratory.recorded(name, FOLDER)
+    assert len(record["effects"]) >= 20
+    again = wb.verdict(record["effects"], unit=record["unit"], beyond=record["beyond"])
+    assert again.conclusion == record["conclusion"]
+    assert again.effect == pytest.approx(record["effect"])
+    assert record["seconds"] < 180
+    assert (FOLDER / "pictures" / f"{name}.png").stat().st_size < 80_000
+    lines = (FOLDER / f"{name}.py").read_text().splitlines()
+    assert 30 <= len(lines) <= 120
+
+
+def test_the_gallery_is_that_of_the_records() -> None:
+    assert (FOLDER / "README.md").read_text() == laboratory.gallery(FOLDER)
+
+
+def test_what_does_not_agree_is_said() -> None:
+    record = laboratory.recorded(NAMES[0], FOLDER)
+    assert laboratory.agree(record, record) == []
+    other = {**record, "effects": [record["effects"][0] + 1.0, *record["effects"][1:]]}
+    assert "the effect of seed 0" in laboratory.agree(record, other)[0]
+    assert "the verdict is" in laboratory.agree(record, {**record, "conclusion": "inconclusive"})[0]
+    assert "seeds" in laboratory.agree(record, {**record, "effects": record["effects"][:5]})[0]
+
+
+@pytest.mark.filterwarnings("ignore")  # of MLflow's own imports
+def test_the_command_logs_to_mlflow_and_reproduces(tmp_path: Path) -> None:
+    from mlflow import MlflowClient
+
+    home = str(tmp_path / "home")
+    ran = workbench("experiment", "c28", "--home", home)
+    assert ran.status == 0, ran.err
+    assert "supported" in ran.out
+    again = workbench("reproduce", "c28", "--home", home, "--json")
+    assert again.status == 0, again.err
+    assert again.result["agrees"]
+    look_at(f"sqlite:///{home}/mlflow.db")
+    client = MlflowClient()
+    experiment = client.get_experiment_by_name("experiment-c28_written_gradients_are_automatic_ones")
+    assert experiment is not None
+    runs = client.search_runs([experiment.experiment_id])
+    assert len(runs) == 2
+    assert runs[0].data.tags["verdict"] == "supported"
+    assert runs[0].data.metrics["effect"] == pytest.approx(again.result["again"]["effect"])
+    files = {file.path for file in client.list_artifacts(runs[0].info.run_id)}
+    assert files == {"record.json", "c28_written_gradients_are_automatic_ones.png"}
+
+
+@pytest.mark.parametrize("word", ["c99", "c28_written", "nonsense"])
+def test_an_experiment_that_is_not_there(
+    word: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.chdir(ROOT)
+    assert main(["experiment", word, "--home", str(tmp_path)]) == 2
+    assert "is no experiment of experiments" in capsys.readouterr().err
+    monkeypatch.chdir(tmp_path)
+    assert main(["experiment", "all"]) == 2
+    assert "is no folder here" in capsys.readouterr().err

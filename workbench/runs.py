@@ -1,0 +1,83 @@
+"""Training one configuration over many seeds at once, for experiments: the seeds are lanes of one program."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from workbench import data, population, space
+from workbench.data import Dataset
+from workbench.engine import Engine, configure
+from workbench.errors import StudyError
+from workbench.preparations import Preparations
+from workbench.recipe import Hyperparameters, Recipe
+from workbench.study import Study
+from workbench.study_checks import check_fit, metric_of
+from workbench.types import Array, DataSpec, Fold
+
+__all__ = ["Runs", "train"]
+
+
+class Runs(NamedTuple):
+    """What was trained, S seeds for E epochs. What a lane did not reach (it stopped, it diverged) is NaN."""
+
+    train_loss: Array  # [S, E], mean over an epoch's minibatches, without penalties
+    validation_loss: Array  # [S, E]
+    validation_score: Array  # [S, E], of the study's metric
+    params: tuple[Any, ...]  # of each seed, those that count: the best with early stopping, else the last
+    recipe: Recipe
+    hyper: tuple[Hyperparameters, ...]
+    fold: Fold  # the prepared rows
+
+
+def train(study: Study, *, seeds: int = 20) -> Runs:
+    """Train a study without axes from `seeds` initializations; minibatches are the same for all of them.
+
+    Two calls that differ in settings are therefore paired by seed. Nothing is recorded and no test row is
+    looked at. Raises StudyError if the study has axes, InputError for data that do not fit.
+    """
+    if study.axes:
+        raise StudyError(
+            f"{study.path}: {next(iter(study.axes))} is an axis, and train takes one configuration; fix it "
+            "by wb.vary, or search"
+        )
+    configure(None)
+    dataset, preparations = _prepared(study.data)
+    shape, rows = dataset.input_shape, len(dataset.train)
+    check_fit(study, dataset.task, len(dataset.classes), shape, train_rows=rows, of_steps=dataset.of_steps)
+    values, epochs = space.resolve(study.settings, {}), int(str(study.settings["epochs"]))
+    problem = preparations.problem(space.variant(values))
+    metric = metric_of(study, dataset.task)
+    program = space.program(study.settings, values, problem, metric, (int(values["width"]),))
+    hypers = [space.hyperparameters(program.recipe, values, problem, seed) for seed in range(seeds)]
+    engine = _engine(study.data, epochs, study.seed)
+    trained = engine.run(program.recipe, program.variant, seeds, hypers, None, first=0, last=epochs)
+    curves = np.full((3, seeds, epochs), np.nan)
+    for s, lane in enumerate(trained):
+        for c, curve in enumerate(lane.curves):
+            curves[c, s, : len(curve)] = curve
+    params = tuple(population.best_params(program.recipe, lane.lane) for lane in trained)
+    train_loss, validation_loss, score = curves
+    return Runs(
+        train_loss,
+        validation_loss,
+        score,
+        params,
+        program.recipe,
+        tuple(hypers),
+        preparations.fold(program.variant),
+    )
+
+
+@lru_cache(maxsize=16)
+def _prepared(spec: DataSpec) -> tuple[Dataset, Preparations]:
+    dataset, _ = data.load(spec)
+    return dataset, Preparations(dataset)
+
+
+@lru_cache(maxsize=16)
+def _engine(spec: DataSpec, epochs: int, seed: int) -> Engine:
+    """One engine for all configurations of the same rows and length, so that programs are shared."""
+    return Engine(_prepared(spec)[1].fold, capacity=epochs, seed=seed)
