@@ -140,7 +140,7 @@ def workbench(*words: str, python: tuple[str, ...] = (), timeout: float = 1500.0
 
 def environment() -> dict[str, str]:
     """What the process sees: nothing that names another place than the command line does."""
-    hidden = ("WORKBENCH_HOME", "WORKBENCH_STORAGE", "MLFLOW_TRACKING_URI")
+    hidden = ("WORKBENCH_HOME", "WORKBENCH_STORAGE", "MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI")
     return {name: value for name, value in os.environ.items() if name not in hidden}
 
 

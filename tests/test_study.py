@@ -72,8 +72,9 @@ def test_the_studies_that_ship_are_valid(file: Path) -> None:
     read = read_study(file)
     assert read.name == file.stem
     assert read.question
-    assert read.axes
-    assert read.notes == ()
+    lesson = file.stem.startswith("lesson-")  # fixed: an experiment varies one setting at a time itself
+    assert bool(read.axes) != lesson
+    assert [note for note in read.notes if not (lesson and "no key is an axis" in note)] == []
     assert read.id == f"{file.stem}-{read.fingerprint[:8]}"
 
 

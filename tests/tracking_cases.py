@@ -22,13 +22,14 @@ PARENT = Parent(
 def look_at(uri: str) -> None:
     """Point MLflow's own readers in this process at a store: runs and registered models alike.
 
-    MLflow writes the address into the environment too, where the workbench of a later test would find it.
+    MLflow writes the addresses into the environment too, where the programs of later tests would find them.
     """
     import mlflow
 
     mlflow.set_tracking_uri(uri)
     mlflow.set_registry_uri(uri)
-    os.environ.pop("MLFLOW_TRACKING_URI", None)
+    for variable in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"):
+        os.environ.pop(variable, None)
 
 
 def trial(number: int, epochs: int = 4, **changes: object) -> TrialRecord:

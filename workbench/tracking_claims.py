@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from workbench.errors import StoreError
-from workbench.tracking_client import connect, experiment
+from workbench.tracking_client import connect, find_experiment
 from workbench.tracking_process import ENVIRONMENT
 from workbench.urls import redact
 
@@ -24,7 +24,7 @@ def log(uri: str, record: Mapping[str, Any], figure: Path | None, artifacts: Pat
 
     store = connect(uri, artifacts.absolute().as_uri())
     try:
-        where = experiment(store, f"experiment-{record['name']}")
+        where = find_experiment(store, f"experiment-{record['name']}")
         tags = {
             "verdict": record["conclusion"], "claim": record["claim"], "source": record["source"],
             "mlflow.runName": record["conclusion"], "mlflow.note.content": _note(record),

@@ -30,7 +30,17 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
-__all__ = ["Server", "close", "connect", "end", "experiment", "open_parent", "reap", "set_params", "write"]
+__all__ = [
+    "Server",
+    "close",
+    "connect",
+    "end",
+    "find_experiment",
+    "open_parent",
+    "reap",
+    "set_params",
+    "write",
+]
 
 #: MLflow's limits for one request.
 MAX_METRICS, MAX_PARAMS, MAX_TAGS = 1_000, 100, 100
@@ -70,7 +80,7 @@ def open_parent(store: Server, parent: Parent, *, session: str | None) -> tuple[
     client, row = store.client, parent_row(parent, session=session)
     run = _find(client, parent.study)
     if run is None:
-        experiment = experiment(store, parent.experiment_name)
+        experiment = find_experiment(store, parent.experiment_name)
         made = client.create_run(experiment, start_time=row.start, tags=dict(row.tags), run_name=row.name)
         run_id = made.info.run_id
         _log(client, run_id, (), row.params)
@@ -156,7 +166,7 @@ def set_params(store: Server, run: str, params: Mapping[str, str]) -> None:
     _log(store.client, run, (), {key: value for key, value in params.items() if key not in there})
 
 
-def experiment(store: Server, name: str) -> str:
+def find_experiment(store: Server, name: str) -> str:
     """The experiment of this name, brought back if it was deleted; made if there is none."""
     from mlflow.exceptions import MlflowException
 
