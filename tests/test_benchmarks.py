@@ -93,6 +93,7 @@ def test_the_rows_are_the_loader_s_own(tmp_path: Path) -> None:
     assert np.bincount(rows.y_validation).min() > 30
 
 
+@pytest.mark.slow
 def test_study_in_miniature(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     """The command and scikit-learn's loop really run, in processes of their own."""
     study = importlib.import_module("experiments.benchmarks.study")

@@ -72,7 +72,7 @@ def test_interrupted_once(number: signal.Signals, finished: tuple[Place, Ran], t
 
 
 @pytest.mark.parametrize(
-    ("moment", "times"), [(after("ask"), 2), pytest.param(after("choice"), 1, marks=pytest.mark.slow)]
+    ("moment", "times"), [pytest.param(after("ask"), 2, marks=pytest.mark.slow), (after("choice"), 1)]
 )
 def test_interrupted_at_once(moment: Moment, times: int, finished: tuple[Place, Ran], tmp_path: Path) -> None:
     where = place(tmp_path)

@@ -81,6 +81,7 @@ def test_the_interval_is_students() -> None:
     )
 
 
+@pytest.mark.slow
 def test_a_user_asks_for_it(finished: tuple[Place, Ran], tmp_path: Path) -> None:
     where, _ = finished
     home = tmp_path / "home"

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import signal
 import time
 
 import pytest
 
-from workbench.interrupts import stop_requested
+from workbench.interrupts import heard, insist, stop_requested
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -47,3 +48,14 @@ def test_one_that_falls_into_the_garbage_collector_is_not_lost() -> None:
     with pytest.raises(KeyboardInterrupt):
         work()
     assert time.monotonic() - began < 5
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_one_that_a_library_swallows_is_raised_again(number: signal.Signals) -> None:
+    with heard():
+        insist()
+        with contextlib.suppress(BaseException):
+            signal.raise_signal(number)
+        with pytest.raises(KeyboardInterrupt):
+            insist()
+    insist()  # what was reported is forgotten

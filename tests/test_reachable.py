@@ -51,7 +51,7 @@ def _refused(url: str, words: str) -> None:
     began = time.perf_counter()
     with pytest.raises(StoreError, match=r"^storage '") as error:
         check_reachable(url, "storage", timeout=1.0)
-    assert time.perf_counter() - began < 5.0
+    assert time.perf_counter() - began < 30.0
     assert words in str(error.value)
     assert "\n" not in str(error.value)
     assert "s3cret" not in str(error.value)

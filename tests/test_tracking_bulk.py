@@ -377,14 +377,3 @@ def test_long_values_are_cut_and_times_fixed() -> None:
     assert len(row.params["note"]) == 6000
     again = child_row(PARENT, "p", finished(odd_trials(), at=9e9)[6], start=row.start)
     assert again == row
-
-
-def test_four_hundred_points_in_ten_milliseconds(uri: str, tmp_path: Path) -> None:
-    store = tracking_bulk.connect(uri, str(tmp_path))
-    assert store is not None
-    experiment, run, _ = tracking_bulk.open_parent(store, PARENT, session="one")
-    batches = [[trial(n, 133) for n in range(first, first + 32)] for first in range(0, 96, 32)]
-    start = time.process_time()
-    for batch in batches:
-        tracking_bulk.write(store, PARENT, experiment, run, batch)
-    assert (time.process_time() - start) / 96 < 0.010

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple, NoReturn
 
 from workbench.errors import InputError, WorkbenchError
+from workbench.interrupts import heard
 from workbench.streams import Output, output
 
 __all__ = ["COMMANDS", "Command", "main"]
@@ -86,7 +87,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     argv = sys.argv[1:] if argv is None else list(argv)
     with output(json="--json" in argv) as out:
         try:
-            return _run(_options(argv), out)
+            with heard():
+                return _run(_options(argv), out)
         except KeyboardInterrupt:
             return _fail(out, "workbench: interrupted; run the same command again to go on from here", 130)
         except WorkbenchError as error:

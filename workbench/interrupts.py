@@ -1,6 +1,8 @@
 """Ctrl-C and SIGTERM, as requests.
 
-Once asks for a stop at the next safe point, twice stops at once. Both leave a study that can be resumed.
+While a search trains, once asks for a stop at the next safe point and twice stops at once; elsewhere once
+stops at once. All of it leaves a study that can be resumed. A library may swallow the KeyboardInterrupt that
+stops (Python itself does in callbacks of the garbage collector), so it is remembered and raised again.
 """
 
 from __future__ import annotations
@@ -13,7 +15,31 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
-__all__ = ["stop_requested"]
+__all__ = ["heard", "insist", "stop_requested"]
+
+_stop = threading.Event()  # a KeyboardInterrupt was raised, and nobody has reported it yet
+
+
+@contextmanager
+def heard() -> Iterator[None]:
+    """Within, the first interrupt, SIGTERM included, raises KeyboardInterrupt; `insist` repeats it."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        del number, frame
+        _stop.set()
+        raise KeyboardInterrupt
+
+    with _handling(stop):
+        try:
+            yield
+        finally:
+            _stop.clear()
+
+
+def insist() -> None:
+    """Raise KeyboardInterrupt if one was raised before and did not arrive. For the seams between steps."""
+    if _stop.is_set():
+        raise KeyboardInterrupt
 
 
 @contextmanager
@@ -31,17 +57,24 @@ def stop_requested(tell: Callable[[str], None]) -> Iterator[Callable[[], bool]]:
         asked.set()
         tell("stopping after this rung; once more to stop at once")
 
-    if threading.current_thread() is not threading.main_thread():
+    with _handling(ask):
         yield asked.is_set
+
+
+@contextmanager
+def _handling(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    """Both signals go to the handler, in the main thread; in others nothing is changed."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
         return
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, handler) for number in (signal.SIGINT, signal.SIGTERM)}
     hook, sys.unraisablehook = sys.unraisablehook, _again(sys.unraisablehook)
     try:
-        yield asked.is_set
+        yield
     finally:
         sys.unraisablehook = hook
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for number, former in before.items():
+            signal.signal(number, former)
 
 
 def _again(hook: Callable[[Any], object]) -> Callable[[Any], None]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from workbench import outcomes, results
 from workbench.display import Watch, silent
 from workbench.errors import DataError, StoreError, StudyError
+from workbench.interrupts import insist
 from workbench.places import Places
 from workbench.study import Study
 
@@ -41,10 +42,15 @@ def run(study: Study, places: Places, *, search_only: bool = False, watch: Watch
         with Session(study, places, watch) as session:
             if not session.search():
                 return session.interrupted()
+            insist()
             session.choose()
             if not search_only:
+                insist()
                 session.confirm()
-            return session.finish()
+            insist()
+            result = session.finish()
+            insist()
+            return result
     except StoreError as error:
         if held is None:
             raise
