@@ -71,9 +71,8 @@ def test_interrupted_once(number: signal.Signals, finished: tuple[Place, Ran], t
     ends_as_if_nothing_had_happened(where, finished[0])
 
 
-@pytest.mark.parametrize(
-    ("moment", "times"), [pytest.param(after("ask"), 2, marks=pytest.mark.slow), (after("choice"), 1)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(("moment", "times"), [(after("ask"), 2), (after("choice"), 1)])
 def test_interrupted_at_once(moment: Moment, times: int, finished: tuple[Place, Ran], tmp_path: Path) -> None:
     where = place(tmp_path)
     process = start(where, "--json")

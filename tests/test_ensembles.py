@@ -54,9 +54,11 @@ def trained(
 @pytest.mark.parametrize(
     ("changes", "fold"),
     [
-        ({}, blobs()),
+        pytest.param({}, blobs(), marks=pytest.mark.slow),
         ({"dropout": False, "clip": True, "accumulate": True}, blobs()),
-        ({"outputs": 1, "inputs": (4,), "loss": "mse", "metric": "rmse"}, line()),
+        pytest.param(
+            {"outputs": 1, "inputs": (4,), "loss": "mse", "metric": "rmse"}, line(), marks=pytest.mark.slow
+        ),
     ],
     ids=["classes", "clipped, accumulated", "numbers"],
 )

@@ -81,6 +81,7 @@ def test_a_record_that_was_changed_does_not_agree(
     assert again(f"{where.file}#{other}", home, capsys)[0] == 0
 
 
+@pytest.mark.slow
 def test_other_rows_are_said_and_tell(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     where = place(tmp_path, TINY.replace('source = "wine"', 'source = "wine.csv"\ntarget = "target"'))
     table = load_wine(as_frame=True).frame

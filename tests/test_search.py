@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 
 from tests.problems import blobs
-from workbench import space
+from workbench import parts, space
 from workbench.checkpoints import Store
 from workbench.codec import decode_trial, encode_trial
 from workbench.engine import Engine
@@ -50,13 +51,15 @@ class Journal:
 def search(folder: Path, journal: Journal, trials: int = TRIALS, pruner: str = "asha") -> Search:
     data = blobs()
     axes = space.axes(SETTINGS)
+    engine = Engine(lambda variant: data, capacity=EPOCHS, seed=3)
     return Search(
         settings=SETTINGS,
         problems=lambda variant: Problem("classification", (5,), 3, 1, len(data.train.x)),
         metric="accuracy",
         rooms=(2, 8),
         scheduler=Scheduler(total=trials, epochs=EPOCHS, pruner=pruner, widths=(4,), maximize=True),
-        engine=Engine(lambda variant: data, capacity=EPOCHS, seed=3),
+        engine=engine,
+        train=partial(parts.train, engine),
         suggest=Suggester(axes, sampler="tpe", seed=3, direction="maximize").suggest,
         commit=journal.commit,
         store=Store(folder),

@@ -182,6 +182,7 @@ def copied(tmp_path_factory: pytest.TempPathFactory) -> Copied:
     return study, places, wb.run(study, places)
 
 
+@pytest.mark.slow
 def test_a_study_learns_to_copy(copied: Copied) -> None:
     """Knowing nothing reaches 1/4."""
     study, places, result = copied
@@ -195,6 +196,7 @@ def test_a_study_learns_to_copy(copied: Copied) -> None:
 
 
 @pytest.mark.filterwarnings("ignore")  # of MLflow
+@pytest.mark.slow
 def test_predictions_of_steps(copied: Copied) -> None:
     study, places, _ = copied
     model = wb.load_model(places.study(study.id) / "model")

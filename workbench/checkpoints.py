@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Iterable, Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,21 @@ import numpy as np
 
 from workbench.files import replaced
 
-__all__ = ["Store"]
+__all__ = ["Store", "flat", "shaped"]
+
+
+def flat(lane: Any) -> list[np.ndarray]:
+    """The arrays of a lane; none of None."""
+    return [np.asarray(leaf) for leaf in jax.tree.leaves(lane)]
+
+
+def shaped(like: Any, arrays: Iterable[np.ndarray]) -> Any | None:
+    """A lane like `like` from as many arrays; None if they are of other shapes or types."""
+    shapes, structure = jax.tree.flatten(like)
+    leaves = list(islice(arrays, len(shapes)))
+    if [(leaf.shape, leaf.dtype) for leaf in leaves] != [(leaf.shape, leaf.dtype) for leaf in shapes]:
+        return None
+    return jax.tree.unflatten(structure, leaves)
 
 
 class Store:
@@ -31,7 +46,7 @@ class Store:
         """Save lanes, pytrees of NumPy arrays, by trial number."""
         for number, lane in lanes.items():
             with replaced(self._path(number), durable=False) as file:
-                np.savez(file, *jax.tree.leaves(lane))
+                np.savez(file, *flat(lane))
 
     def get(self, number: int, like: Any, epochs: int) -> Any | None:
         """The lane of a trial after `epochs`, shaped like `like`; None if there is none that is whole."""
@@ -40,11 +55,8 @@ class Store:
                 leaves = [archive[name] for name in archive.files]
         except (FileNotFoundError, zipfile.BadZipFile, ValueError, EOFError):
             return None
-        shapes, structure = jax.tree.flatten(like)
-        if [(leaf.shape, leaf.dtype) for leaf in leaves] != [(leaf.shape, leaf.dtype) for leaf in shapes]:
-            return None
-        lane = jax.tree.unflatten(structure, leaves)
-        return lane if int(lane.epochs) == epochs else None
+        lane = shaped(like, leaves)
+        return lane if lane is not None and int(lane.epochs) == epochs else None
 
     def drop(self, numbers: Iterable[int]) -> None:
         """Forget trials that have ended."""

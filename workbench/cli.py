@@ -62,6 +62,7 @@ COMMANDS: dict[str, Command] = {
     ),
     "confirm": Command("open the test set of a finished search", ("--trials", *_PLACES), ("study",)),
     "check": Command("validate and plan; train nothing", ("--trials", *_PLACES), ("study",)),
+    "worker": Command("help with a study that another process runs", ("--home", "--storage"), ("study",)),
     "show": Command(
         "best trials, importances, diagnosis; write the report", ("--trials", "--sizes", *_PLACES), ("study",)
     ),

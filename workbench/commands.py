@@ -19,7 +19,19 @@ from workbench.places import Places, resolve
 from workbench.streams import Output
 from workbench.study import Study, read_study
 
-__all__ = ["check", "confirm", "experiment", "ledger", "new", "predict", "reproduce", "run", "show", "ui"]
+__all__ = [
+    "check",
+    "confirm",
+    "experiment",
+    "ledger",
+    "new",
+    "predict",
+    "reproduce",
+    "run",
+    "show",
+    "ui",
+    "worker",
+]
 
 
 def run(options: argparse.Namespace, out: Output) -> int:
@@ -53,6 +65,19 @@ def check(options: argparse.Namespace, out: Output) -> int:
         present.check(result, study)
     out.result(result)
     return 0
+
+
+def worker(options: argparse.Namespace, out: Output) -> int:
+    """Help with a study that another process runs, until its search has ended."""
+    study, places = _study(options), _places(options)
+    from workbench import worker
+
+    with _named(study), watching() as watch:
+        result = worker.work(study, places, watch)
+    if not out.json:
+        print(f"{result['lanes']:,} lanes in {result['parts']:,} parts, {result['seconds']:.1f} s of work")
+    out.result(result)
+    return 130 if result["status"] == "interrupted" else 0
 
 
 def show(options: argparse.Namespace, out: Output) -> int:

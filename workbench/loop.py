@@ -26,7 +26,8 @@ from workbench.codec import (
     encode_number,
     encode_trial,
 )
-from workbench.engine import Engine, Trained
+from workbench.engine import Engine
+from workbench.parts import Brought, Member, Part, Train
 from workbench.scheduler import Ask, Judged, LaneReport, Launch, Scheduler
 from workbench.space import Problem, Variant
 from workbench.trial import Trial, advance, finish, told
@@ -62,6 +63,8 @@ class Search:
     settings   of the study; its axes are searched
     problems   what a variant of the data is to a program
     rooms      for hidden units: see `ladder`
+    engine     hears early which programs will be wanted
+    train      trains a part, here or with the help of others
     suggest    (history, count) -> parameters of new trials, a pure function
     commit     makes events durable, all of them or none, before anything else hears of them
     recorded   the events of earlier runs
@@ -76,6 +79,7 @@ class Search:
         rooms: Sequence[int],
         scheduler: Scheduler,
         engine: Engine,
+        train: Train,
         suggest: Callable[[Sequence[Known], int], list[dict[str, Value]]],
         commit: Callable[[list[Event]], None],
         store: Store,
@@ -86,7 +90,7 @@ class Search:
         self.blocks: dict[int, np.ndarray] = {}  # of complete trials, [G] each: see population.pseudo_values
         self._settings, self._problems, self._metric, self._rooms = settings, problems, metric, rooms
         self._axes = space.axes(settings)
-        self._scheduler, self._engine, self._suggest = scheduler, engine, suggest
+        self._scheduler, self._engine, self._train, self._suggest = scheduler, engine, train, suggest
         self._commit, self._store, self._recorded = commit, store, recorded
         self._alive: dict[int, Trial] = {}
         self._history: dict[int, Known] = {}
@@ -135,16 +139,21 @@ class Search:
     def _launch(self, launch: Launch) -> Round:
         began = time.perf_counter()
         trials = [self._alive[number] for number in launch.trials]
-        trained = self._train(launch, trials)
+        brought = self._train(self._part(launch, trials))
         share, ended = (time.perf_counter() - began) / len(trials), time.time()
-        reports = [_report(lane.status, lane.score, lane.curves) for lane in trained]
+        reports = [_report(lane.status, lane.score, lane.curves) for lane in brought]
         judged = self._scheduler.judge(launch, reports)
-        for trial, lane in zip(trials, trained, strict=True):
+        for trial, lane in zip(trials, brought, strict=True):
             advance(trial, launch.last, lane.curves, lane.score, lane.best_epoch, share)
             trial.lane = lane.lane
         finished = self._judged(judged, reports, ended)
+        blocks = {
+            trial.number: lane.block
+            for trial, lane in zip(trials, brought, strict=True)
+            if lane.block is not None
+        }
+        self.blocks |= blocks
         going = [trial for trial, verdict in zip(trials, judged, strict=True) if verdict.state is None]
-        blocks = self._blocks(launch, trials, trained, judged)
         self._store.put({trial.number: trial.lane for trial in going})
         event = {
             "kind": "launch",
@@ -153,51 +162,26 @@ class Search:
             "seconds": share,
             "finished": ended,
             "blocks": {str(number): encode_array(values) for number, values in blocks.items()},
-            "reports": [
-                {
-                    "status": lane.status,
-                    "score": encode_number(lane.score),
-                    "best_epoch": lane.best_epoch,
-                    "curves": encode_curves(lane.curves),
-                }
-                for lane in trained
-            ],
+            "reports": [_written(lane) for lane in brought],
         }
         self._commit([*(encode_trial(record) for record in finished), event])
         self._store.drop(record.number for record in finished)
         return Round(tuple(finished), launch.rung + 1, launch.last, replayed=False)
 
-    def _train(self, launch: Launch, trials: Sequence[Trial]) -> list[Trained]:
-        program, width = trials[0].program, self._scheduler.width(launch)
-        hypers = [trial.hyper for trial in trials]
-        lanes = None
-        if launch.rung > 0:
-            lanes = [trial.lane or self._recover(trial, launch.first, width) for trial in trials]
-        return self._engine.run(
-            program.recipe, program.variant, width, hypers, lanes, first=launch.first, last=launch.last
+    def _part(self, launch: Launch, trials: Sequence[Trial]) -> Part:
+        final = launch.rung == len(self._scheduler.rungs) - 1
+        members = tuple(
+            Member(trial.number, trial.params, trial.program, trial.hyper, self._lane(trial, launch.first))
+            for trial in trials
         )
+        return Part(members, self._scheduler.width(launch), launch.first, launch.last, final)
 
-    def _recover(self, trial: Trial, epochs: int, width: int) -> Any:
-        """The lane as it was after `epochs`: from its checkpoint, or trained again, which gives the same."""
-        recipe, variant = trial.program.recipe, trial.program.variant
-        saved = self._store.get(trial.number, self._engine.template(recipe, trial.hyper), epochs)
-        if saved is not None:
-            return saved
-        return self._engine.run(recipe, variant, width, [trial.hyper], None, first=0, last=epochs)[0].lane
-
-    def _blocks(
-        self, launch: Launch, trials: Sequence[Trial], trained: Sequence[Trained], judged: Sequence[Judged]
-    ) -> dict[int, np.ndarray]:
-        """The block scores of the trials that this launch completes."""
-        done = [i for i, verdict in enumerate(judged) if verdict.state == "complete"]
-        if not done:
-            return {}
-        program, width = trials[0].program, self._scheduler.width(launch)
-        hypers, lanes = [trials[i].hyper for i in done], [trained[i].lane for i in done]
-        values = self._engine.pseudo_values(program.recipe, program.variant, width, hypers, lanes)
-        blocks = {trials[i].number: values[row] for row, i in enumerate(done)}
-        self.blocks |= blocks
-        return blocks
+    def _lane(self, trial: Trial, epochs: int) -> Any:
+        """The lane as it was after `epochs`, from its checkpoint if need be; None for a new or a lost one."""
+        if epochs == 0 or trial.lane is not None:
+            return trial.lane
+        template = self._engine.template(trial.program.recipe, trial.hyper)
+        return self._store.get(trial.number, template, epochs)
 
     def _judged(
         self, judged: Sequence[Judged], reports: Sequence[LaneReport], ended: float
@@ -242,3 +226,12 @@ def _report(
 ) -> LaneReport:
     losses = curves.validation_loss
     return LaneReport(status, score, float(losses[-1]) if len(losses) else math.inf)
+
+
+def _written(lane: Brought) -> dict[str, Any]:
+    return {
+        "status": lane.status,
+        "score": encode_number(lane.score),
+        "best_epoch": lane.best_epoch,
+        "curves": encode_curves(lane.curves),
+    }

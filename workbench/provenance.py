@@ -8,9 +8,11 @@ import platform
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-__all__ = ["environment", "user"]
+__all__ = ["environment", "user", "versions"]
 
 PACKAGES = ("workbench", "jax", "jaxlib", "numpy", "optax", "optuna", "mlflow", "pandas", "scikit-learn")
+#: Of these a trial's figures depend on the version.
+NUMERIC = ("workbench", "jax", "jaxlib", "numpy", "optax")
 
 
 def environment(devices: str) -> dict[str, str]:
@@ -21,6 +23,11 @@ def environment(devices: str) -> dict[str, str]:
         "platform": platform.platform(),
         "hardware": f"{_processor()}, {len(os.sched_getaffinity(0))} cores; trained on {devices}",
     }
+
+
+def versions() -> dict[str, str]:
+    """Of the packages that decide how a trial comes out."""
+    return {package: _version(package) for package in NUMERIC}
 
 
 def user() -> str:

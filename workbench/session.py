@@ -15,25 +15,23 @@ from typing import Any, Literal, NamedTuple, Self
 import numpy as np
 
 from workbench import ledger, outcomes, results, rivals, space, words
-from workbench.checkpoints import Store
 from workbench.choice import freeze, recall, remember
 from workbench.confirmation import confirm
+from workbench.crew import crew_of
 from workbench.delivery import artifacts, report
 from workbench.display import Watch
 from workbench.evaluate import as_rows
 from workbench.interrupts import stop_requested
-from workbench.loop import Round, Search
+from workbench.loop import Round
 from workbench.places import Places
 from workbench.provenance import environment
 from workbench.records import Records
 from workbench.savedmodel import load
-from workbench.scheduler import Scheduler
 from workbench.select import choose
 from workbench.study import Study
-from workbench.suggest import Suggester
 from workbench.tracking import Status
 from workbench.types import Array, Outcome, Selection, TestScore
-from workbench.workspace import enter
+from workbench.workspace import enter, search_of
 
 __all__ = ["Session"]
 
@@ -65,7 +63,8 @@ class Session:
         self.folder, self.journal, self.metric = self.here.folder, self.here.journal, self.here.metric
         self.direction = words.METRICS[self.metric].direction
         self._earlier = list(self.journal.of_kind("session"))
-        self._search = self._prepare_search()
+        self._crew = crew_of(study, self.places, self.here, note)
+        self._search = search_of(study, self.here, self._crew.train)
         data = self.here.dataset.fingerprint
         self.records = Records(study, self.places, metric=self.metric, data=data, note=note)
         return self
@@ -82,7 +81,7 @@ class Session:
         watch, began, replayed = self.watch, time.perf_counter(), 0
         watch.plan(self.study.search.trials, self.here.epochs)
         watch.stage("searching")
-        with stop_requested(watch.note) as stopping:
+        with stop_requested(watch.note) as stopping, self._crew:
             for step in self._search.rounds():
                 if step.finished:
                     self.records.trials(step.finished)
@@ -91,6 +90,7 @@ class Session:
                 if stopping() and not step.replayed:
                     self._ended = "KILLED"
                     return False
+            self._crew.finished()
         return True
 
     def choose(self) -> None:
@@ -159,31 +159,6 @@ class Session:
         return results.result(self._outcome(), None, status="interrupted")
 
     # ── what the steps stand on ──
-
-    def _prepare_search(self) -> Search:
-        study, here = self.study, self.here
-        suggester = Suggester(
-            study.axes, sampler=study.search.sampler, seed=study.seed, direction=self.direction
-        )
-        scheduler = Scheduler(
-            total=study.search.trials,
-            epochs=here.epochs,
-            pruner=study.search.pruner,
-            widths=here.widths,
-            maximize=self.direction == "maximize",
-        )
-        return Search(
-            settings=study.settings,
-            problems=here.preparations.problem,
-            metric=self.metric,
-            rooms=here.rooms,
-            scheduler=scheduler,
-            engine=here.engine,
-            suggest=suggester.suggest,
-            commit=self.journal.append,
-            store=Store(self.folder / "checkpoints"),
-            recorded=list(self.journal.records),
-        )
 
     def _is_open(self) -> bool:
         looks = ledger.openings(results.ledger_of(self.places))

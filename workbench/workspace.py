@@ -11,23 +11,27 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from workbench import data
+from workbench import data, words
+from workbench.checkpoints import Store
 from workbench.costs import costs_of
 from workbench.data import Dataset, SealedTest
 from workbench.engine import Engine, configure
 from workbench.errors import DataError
 from workbench.files import write_text
 from workbench.ladder import rooms
+from workbench.loop import Search
+from workbench.parts import Train
 from workbench.places import Places, prepare
 from workbench.preparations import Preparations
-from workbench.scheduler import expected_epochs
+from workbench.scheduler import Scheduler, expected_epochs
 from workbench.spool import Spool
 from workbench.spool import read as read_journal
 from workbench.study import Study
 from workbench.study_checks import check_fit, metric_of
+from workbench.suggest import Suggester
 from workbench.widths import widths
 
-__all__ = ["Workspace", "development", "enter"]
+__all__ = ["Workspace", "development", "enter", "search_of"]
 
 
 class Workspace(NamedTuple):
@@ -88,6 +92,32 @@ def development(study: Study, journal: Path) -> tuple[Dataset, SealedTest]:
             "back, or give the study a new name"
         )
     return dataset, sealed
+
+
+def search_of(study: Study, here: Workspace, train: Train) -> Search:
+    """The search of a study, at the point to which its journal brings it."""
+    direction = words.METRICS[here.metric].direction
+    return Search(
+        settings=study.settings,
+        problems=here.preparations.problem,
+        metric=here.metric,
+        rooms=here.rooms,
+        scheduler=Scheduler(
+            total=study.search.trials,
+            epochs=here.epochs,
+            pruner=study.search.pruner,
+            widths=here.widths,
+            maximize=direction == "maximize",
+        ),
+        engine=here.engine,
+        train=train,
+        suggest=Suggester(
+            study.axes, sampler=study.search.sampler, seed=study.seed, direction=direction
+        ).suggest,
+        commit=here.journal.append,
+        store=Store(here.folder / "checkpoints"),
+        recorded=list(here.journal.records),
+    )
 
 
 def _begin(

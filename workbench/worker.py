@@ -1,0 +1,168 @@
+"""A process that helps with a search that another one leads: takes parts, trains them, delivers them.
+
+It decides nothing, writes no journal, and never loads a test row; killing it at any moment loses nothing.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any
+
+from workbench import data, parts, space
+from workbench.crew import Heartbeat
+from workbench.data import SealedTest
+from workbench.display import Watch
+from workbench.engine import Engine, configure
+from workbench.errors import DataError, StoreError, StudyError
+from workbench.interrupts import stop_requested
+from workbench.leases import Claim, Leases
+from workbench.places import Places, local_store, prepare
+from workbench.preparations import Preparations
+from workbench.provenance import versions
+from workbench.recipe import Hyperparameters
+from workbench.space import Program
+from workbench.study import Study
+from workbench.study_checks import metric_of
+from workbench.types import Value
+
+__all__ = ["work"]
+
+#: Seconds between two looks for work: soon after some, seldom after none.
+_POLL_SECONDS = (0.02, 0.5)
+
+
+def work(study: Study, places: Places, watch: Watch) -> dict[str, Any]:
+    """Help until the search has ended; what was done, as `worker --json` prints it.
+
+    Waits while nobody leads the study. Raises StudyError, DataError or StoreError where this process could
+    not train what the leader means: another study file, other rows, other versions.
+    """
+    prepare(replace(places, tracking_uri=local_store(places.home)))  # it has nothing to tell MLflow
+    configure(places.home / "cache" / "jax")
+    leases = Leases(places.storage, study.id)
+    with stop_requested(watch.note) as stopping:
+        try:
+            return _Worker(study, leases, watch).run(stopping)
+        finally:
+            leases.close()
+
+
+class _Worker:
+    def __init__(self, study: Study, leases: Leases, watch: Watch) -> None:
+        self._study, self._leases, self._watch = study, leases, watch
+        self._parts = self._lanes = 0
+        self._seconds = 0.0
+        self._stage = ""
+        self._trainer: _Trainer | None = None
+        self._terms: Mapping[str, Any] = {}
+
+    def run(self, stopping: Callable[[], bool]) -> dict[str, Any]:
+        """Look for work and do it, until the search has ended or a stop is asked for."""
+        heart: Heartbeat | None = None
+        pause, ended = _POLL_SECONDS[0], False
+        try:
+            while not (ended or stopping()):
+                try:
+                    terms, session, ended = self._leases.fleet()
+                    found = False
+                    if terms is not None:
+                        self._meet(terms)
+                        if heart is None:
+                            self._leases.join()
+                            heart = Heartbeat(self._leases.join)
+                        found = self._once(session)
+                    elif not ended:
+                        self._say(f"waiting for workbench run {self._study.path}")
+                except StoreError as error:
+                    if heart is None:
+                        raise
+                    self._say(f"{error}; trying again")
+                    found = False
+                pause = _POLL_SECONDS[0] if found else min(2 * pause, _POLL_SECONDS[1])
+                if not (found or ended):
+                    time.sleep(pause)
+        finally:
+            if heart is not None:
+                heart.close()
+                with suppress(StoreError):  # the lease runs out by itself
+                    self._leases.leave()
+        return {
+            "study": self._study.id,
+            "status": "done" if ended else "interrupted",
+            "parts": self._parts,
+            "lanes": self._lanes,
+            "seconds": round(self._seconds, 3),
+        }
+
+    def _once(self, session: str) -> bool:
+        """Train a part, if there is one."""
+        claim = self._leases.claim(session)
+        if claim is None:
+            return False
+        assert self._trainer is not None
+        self._say("at work")
+        began = time.perf_counter()
+        content, lanes = self._trainer.train(claim)
+        self._seconds += time.perf_counter() - began
+        if self._leases.deliver(claim, content):
+            self._parts, self._lanes = self._parts + 1, self._lanes + lanes
+        return True
+
+    def _meet(self, terms: Mapping[str, Any]) -> None:
+        """Make ready for what the leader trains."""
+        if terms == self._terms:
+            return
+        if terms["study"] != self._study.fingerprint:
+            raise StudyError(
+                f"{self._study.path}: is not the study that is being run under this name and seed; give "
+                "worker and run the same file"
+            )
+        for package, version in terms["versions"].items():
+            if versions()[package] != version:
+                raise StudyError(
+                    f"{self._study.path}: is run with {package} {version}, here is {versions()[package]}; "
+                    "results could differ, install the same versions"
+                )
+        self._say(f"loading {self._study.data.source}")
+        self._trainer = _Trainer(self._study, terms)
+        self._terms = terms
+
+    def _say(self, stage: str) -> None:
+        if stage != self._stage:
+            self._watch.stage(stage)
+        self._stage = stage
+
+
+class _Trainer:
+    """Trains parts under the leader's terms."""
+
+    def __init__(self, study: Study, terms: Mapping[str, Any]) -> None:
+        dataset, _ = data.load(study.data, SealedTest(**terms["seal"]))
+        if dataset.fingerprint != terms["data"]:
+            raise DataError(
+                f"{study.data.source}: has other rows than those that the study is run on; give this process "
+                "a copy of the same file"
+            )
+        self._study, self._rooms = study, terms["rooms"]
+        self._preparations = Preparations(dataset)
+        self._metric = metric_of(study, dataset.task)
+        self._engine = Engine(
+            self._preparations.fold, capacity=int(str(study.settings["epochs"])), seed=study.seed
+        )
+
+    def train(self, claim: Claim) -> tuple[bytes, int]:
+        """What a part has brought, as bytes, and of how many lanes."""
+        part = parts.unpack(claim.request, self._setting, self._template)
+        return parts.pack_brought(parts.train(self._engine, part)), len(part.members)
+
+    def _setting(self, number: int, params: Mapping[str, Value]) -> tuple[Program, Hyperparameters]:
+        values = space.resolve(self._study.settings, params)
+        problem = self._preparations.problem(space.variant(values))
+        program = space.program(self._study.settings, values, problem, self._metric, self._rooms)
+        return program, space.hyperparameters(program.recipe, values, problem, number)
+
+    def _template(self, program: Program, hyper: Hyperparameters) -> Any:
+        return self._engine.template(program.recipe, hyper)
