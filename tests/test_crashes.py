@@ -124,7 +124,7 @@ def ends_as_if_nothing_had_happened(where: Place, undisturbed: Place) -> None:
     assert where.run().out == ran.out
 
 
-def running(where: Place) -> list[str]:
+def running(where: Place, storage: str = "") -> list[str]:
     """What MLflow and Optuna say is still under way."""
     import mlflow
     import optuna
@@ -132,7 +132,7 @@ def running(where: Place) -> list[str]:
     client = mlflow.MlflowClient(f"sqlite:///{where.home}/mlflow.db")
     experiments = [experiment.experiment_id for experiment in client.search_experiments()]
     runs = [run.info.run_name for run in client.search_runs(experiments, "attributes.status = 'RUNNING'")]
-    storage = f"sqlite:///{where.home}/workbench.db"
+    storage = storage or f"sqlite:///{where.home}/workbench.db"
     trials = [
         trial.number
         for name in optuna.get_all_study_names(storage)
@@ -142,7 +142,7 @@ def running(where: Place) -> list[str]:
     return runs + [f"trial {number}" for number in trials]
 
 
-def consistent(where: Place) -> tuple[int, int]:
+def consistent(where: Place, storage: str = "") -> tuple[int, int]:
     """How many trials MLflow and Optuna have; each must be the one in the journal."""
     import mlflow
     import optuna
@@ -159,7 +159,7 @@ def consistent(where: Place) -> tuple[int, int]:
         trial = trials[int(run.data.tags["trial"])]
         assert run.data.tags["state"] == trial.state
         assert run.data.metrics.get("validation_accuracy") == trial.value
-    storage = f"sqlite:///{where.home}/workbench.db"
+    storage = storage or f"sqlite:///{where.home}/workbench.db"
     study = optuna.load_study(study_name=where.outcome.study, storage=storage)
     for theirs in study.trials:
         assert theirs.state.name.lower() == trials[theirs.number].state

@@ -82,6 +82,7 @@ class Crew:
     def __enter__(self) -> Self:
         try:
             self._leases.lead(self._home, self._terms)
+            self._count()
         except LedError:
             raise
         except StoreError as trouble:

@@ -58,6 +58,7 @@ class Leases:
             url = f"{url.partition('?')[0].removesuffix('.db')}-work.db"
         self._url, self.study = url, study
         self.me = uuid.uuid4().hex
+        self._made = False  # the tables are there
         with self._sentences():
             pragmas = ["auto_vacuum = FULL", "journal_mode = WAL", "synchronous = NORMAL"]
             self._engine = sql.engine(url, busy=_BUSY_SECONDS, pragmas=pragmas, kept=not sqlite)
@@ -128,10 +129,8 @@ class Leases:
     # ── who works ──
 
     def fleet(self) -> tuple[dict[str, Any] | None, str, bool]:
-        """(terms, session, done) of the study; terms are None while nobody leads it."""
+        """(terms, session, done) of the study; terms are None while nobody leads it. `join` comes first."""
         with self._reading() as connection:
-            if not sa.inspect(connection).has_table(fleets.name):
-                return None, "", False
             row = connection.execute(sa.select(fleets).where(fleets.c.study == self.study)).first()
             if row is None:
                 return None, "", False
@@ -139,8 +138,11 @@ class Leases:
             return json.loads(row.terms) if led else None, row.session, bool(row.done)
 
     def join(self) -> None:
-        """Be counted as a worker, and renew what this process holds."""
+        """Be counted as a worker, also while nobody leads, and renew what this process holds."""
         with self._writing() as connection:
+            if not self._made:
+                create(connection)
+                self._made = True
             now = now_of(connection)
             seen = connection.execute(workers.update().where(workers.c.id == self.me).values(seen=now))
             if not seen.rowcount:

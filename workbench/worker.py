@@ -61,34 +61,28 @@ class _Worker:
 
     def run(self, stopping: Callable[[], bool]) -> dict[str, Any]:
         """Look for work and do it, until the search has ended or a stop is asked for."""
-        heart: Heartbeat | None = None
+        self._leases.join()
+        heart = Heartbeat(self._leases.join)
         pause, ended = _POLL_SECONDS[0], False
         try:
             while not (ended or stopping()):
+                found = False
                 try:
                     terms, session, ended = self._leases.fleet()
-                    found = False
                     if terms is not None:
                         self._meet(terms)
-                        if heart is None:
-                            self._leases.join()
-                            heart = Heartbeat(self._leases.join)
                         found = self._once(session)
                     elif not ended:
                         self._say(f"waiting for workbench run {self._study.path}")
-                except StoreError as error:
-                    if heart is None:
-                        raise
+                except StoreError as error:  # the database is away; the leader goes on without
                     self._say(f"{error}; trying again")
-                    found = False
                 pause = _POLL_SECONDS[0] if found else min(2 * pause, _POLL_SECONDS[1])
                 if not (found or ended):
                     time.sleep(pause)
         finally:
-            if heart is not None:
-                heart.close()
-                with suppress(StoreError):  # the lease runs out by itself
-                    self._leases.leave()
+            heart.close()
+            with suppress(StoreError):  # the lease runs out by itself
+                self._leases.leave()
         return {
             "study": self._study.id,
             "status": "done" if ended else "interrupted",

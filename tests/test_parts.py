@@ -1,0 +1,124 @@
+"""Parts of launches: cut without loss, the same in bytes and back, trained as the launch would be."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.problems import blobs
+from tests.test_search import EPOCHS, SETTINGS
+from workbench import parts, space
+from workbench.engine import Engine
+from workbench.parts import Brought, Member, Part
+from workbench.space import Problem, Program
+
+DATA = blobs()
+PROBLEM = Problem("classification", (5,), 3, 1, len(DATA.train.x))
+
+
+def setting(number: int, params: Any) -> tuple[Program, Any]:
+    values = space.resolve(SETTINGS, params)
+    program = space.program(SETTINGS, values, PROBLEM, "accuracy", (8,))
+    return program, space.hyperparameters(program.recipe, values, PROBLEM, number)
+
+
+def member(number: int, lane: Any = None) -> Member:
+    params = {
+        "depth": 1 + number % 2, "width": 2 + number % 6, "activation": ("relu", "tanh")[number % 2],
+        "optimizer": "adam", "learning_rate": 1e24 if number == 3 else 0.01 * (1 + number), "l2": 1e-6,
+        "dropout": 0.1, "batch_size": 32,
+    }  # fmt: skip
+    program, hyper = setting(number, params)
+    return Member(number, params, program, hyper, lane)
+
+
+@pytest.fixture(scope="module")
+def engine() -> Engine:
+    return Engine(lambda variant: DATA, capacity=EPOCHS, seed=3)
+
+
+@pytest.fixture(scope="module")
+def first(engine: Engine) -> tuple[Part, list[Brought]]:
+    part = Part(tuple(member(number) for number in range(7)), 8, 0, 4, final=False)
+    return part, parts.train(engine, part)
+
+
+def same(one: list[Brought], other: list[Brought]) -> None:
+    assert [b[:3] for b in one] == [b[:3] for b in other]
+    for a, b in zip(one, other, strict=True):
+        leaves = jax.tree.leaves((a.curves, a.lane, a.block))
+        others = jax.tree.leaves((b.curves, b.lane, b.block))
+        for mine, theirs in zip(leaves, others, strict=True):
+            np.testing.assert_array_equal(mine, theirs)
+            assert np.asarray(mine).dtype == np.asarray(theirs).dtype
+
+
+def template(engine: Engine, program: Program, hyper: Any) -> Any:
+    return engine.template(program.recipe, hyper)
+
+
+def test_bytes_and_back(engine: Engine, first: tuple[Part, list[Brought]]) -> None:
+    part, brought = first
+    assert {one.status for one in brought} == {"running", "diverged"}
+    shape = partial(template, engine)
+    same(parts.unpack_brought(parts.pack_brought(brought), part, shape), brought)
+    onward = part._replace(
+        members=tuple(
+            m._replace(lane=b.lane)
+            for m, b in zip(part.members, brought, strict=True)
+            if b.status == "running"
+        ),
+        first=4,
+        last=8,
+    )
+    again = parts.unpack(parts.pack(onward), setting, shape)
+    assert again[1:] == onward[1:]
+    for mine, theirs in zip(again.members, onward.members, strict=True):
+        assert (mine.number, mine.params, mine.program) == (theirs.number, theirs.params, theirs.program)
+        for a, b in zip(
+            jax.tree.leaves((mine.hyper, mine.lane)),
+            jax.tree.leaves((theirs.hyper, theirs.lane)),
+            strict=True,
+        ):
+            np.testing.assert_array_equal(a, b)
+
+
+def test_pieces_bring_what_the_whole_brings(engine: Engine, first: tuple[Part, list[Brought]]) -> None:
+    part, brought = first
+    for share in parts.cut(part, 3):
+        piece = part._replace(members=tuple(part.members[i] for i in share))
+        same(parts.train(engine, piece), [brought[i] for i in share])
+
+
+def test_a_lost_lane_is_trained_again_and_is_the_same(
+    engine: Engine, first: tuple[Part, list[Brought]]
+) -> None:
+    part, brought = first
+    alive = [(m, b) for m, b in zip(part.members, brought, strict=True) if b.status == "running"]
+    kept = part._replace(
+        members=tuple(m._replace(lane=b.lane) for m, b in alive), first=4, last=EPOCHS, final=True
+    )
+    lost = kept._replace(
+        members=tuple(m._replace(lane=None) if i % 2 else m for i, m in enumerate(kept.members))
+    )
+    ends = parts.train(engine, kept)
+    same(parts.train(engine, lost), ends)
+    assert all(one.lane is None and one.block is not None for one in ends)
+
+
+@settings(deadline=None, max_examples=50)
+@given(count=st.integers(1, 40), pieces=st.integers(1, 50))
+def test_a_cut_loses_nobody(count: int, pieces: int) -> None:
+    one = member(0)
+    part = Part((one,) * count, 64, 0, 1, final=False)
+    shares = parts.cut(part, pieces)
+    assert sorted(i for share in shares for i in share) == list(range(count))
+    assert len(shares) == min(pieces, count)
+    sizes = [len(share) for share in shares]
+    assert max(sizes) - min(sizes) <= 1
