@@ -33,6 +33,15 @@ def test_the_registry_has_the_words():
     assert list(ACTIVATIONS) == words.ACTIVATIONS == list(ORACLES)
 
 
+@pytest.mark.parametrize(("layer", "means"), [(0, "tanh"), (1, "softmax"), (2, "relu"), (7, "relu")])
+def test_one_for_each_layer(layer, means):
+    """The last one named is that of all layers after it, and lanes may differ in what they name."""
+    z, names = jnp.asarray(Z), ("tanh-softmax-relu", "sigmoid")
+    pick = jax.jit(lambda index: activate(names, index, z, layer=layer))
+    np.testing.assert_allclose(pick(jnp.int32(0)), ACTIVATIONS[means](z), rtol=1e-6)
+    np.testing.assert_allclose(pick(jnp.int32(1)), ACTIVATIONS["sigmoid"](z), rtol=1e-6)
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_values(name):
     np.testing.assert_allclose(

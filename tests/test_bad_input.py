@@ -133,6 +133,8 @@ ONE_LINE = [
         "activation = { choices = ['relu', 'rleu'] }",
         ("activation", '"rleu"', 'did you mean "relu"?'),
     ),
+    Bad("model", "activation = 'tanh-rleu'", ("activation", '"tanh-rleu"', 'did you mean "relu"?')),
+    Bad("model", "activation = 'tanh-'", ("activation", '"tanh-"', '"relu", "tanh"')),
     Bad("model", "activation = { low = 1, high = 2 }", ("activation", "choices")),
     Bad("model", "activation = ['relu', 'tanh']", ("activation", 'choices = ["relu", "tanh"]')),
     Bad("training", "epochs = { low = 1, high = 9 }", ("[training] epochs", "cannot be searched")),

@@ -68,7 +68,7 @@ def scattered_within(recipe, hyper, seed):
 
 def test_every_activation():
     """Nets of one to three layers and of two widths with every activation, as lanes of one padded program."""
-    names = tuple(ACTIVATIONS)
+    names = (*ACTIVATIONS, "tanh-relu-sigmoid", "softmax-linear")
     recipe = Recipe("mlp", (4,), 3, "cross_entropy", "accuracy", 3, 6, names)
     hypers = [
         lane(activation=i, depth=depth, width=width, label_smoothing=0.1)

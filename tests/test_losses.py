@@ -147,7 +147,7 @@ LARGEST = float(np.float32(1e30))
 LOGITS = st.floats(-LARGEST, LARGEST, width=32)
 
 
-@pytest.mark.parametrize("name", [name for name in LOSSES if name not in REGRESSION or name == "huber"])
+@pytest.mark.parametrize("name", LOSSES)
 @given(data=st.data())
 @settings(max_examples=200, deadline=None)
 def test_any_logits_up_to_1e30_have_finite_values_and_gradients(name, data):
@@ -166,6 +166,22 @@ def test_any_logits_up_to_1e30_have_finite_values_and_gradients(name, data):
     assert np.min(each) >= 0.0
     if name in ("binary_cross_entropy", "cross_entropy"):
         assert np.max(np.abs(slopes)) <= 1.0 + 1e-6
+
+
+@pytest.mark.parametrize("name", ["sum_squared_error", "mse", "half_mse"])
+def test_a_squared_error_saturates_and_its_slope_stays(name):
+    """Up to 1e17 it is the square, with its second derivative; from there on value and slope are constant."""
+    zero, half = jnp.zeros(1), 0.5 if name == "half_mse" else 1.0
+    value = jax.jit(lambda e: LOSSES[name].function(e[None], zero, jnp.float32(0.0)))
+    for e in (3.0, -2e5, 9e16):
+        assert float(value(jnp.float32(e))) == pytest.approx(half * e * e, rel=1e-6)
+        assert float(jax.grad(value)(jnp.float32(e))) == pytest.approx(2 * half * e, rel=1e-6)
+        assert float(jax.hessian(value)(jnp.float32(e))) == pytest.approx(2 * half, rel=1e-6)
+    for e in (2e17, -1e30, 3e38):
+        assert float(value(jnp.float32(e))) == pytest.approx(half * 1e34, rel=1e-6)
+        assert float(jax.grad(value)(jnp.float32(e))) == pytest.approx(2 * half * np.sign(e) * 1e17, rel=1e-6)
+    for broken in (np.inf, -np.inf, np.nan):
+        assert not np.isfinite(value(jnp.float32(broken)))
 
 
 @partial(jax.jit, static_argnums=0)

@@ -128,15 +128,18 @@ def assert_equal_to_torch(it, forward):
     )
 
 
-def test_multilayer_perceptron_is_torchs():
+@pytest.mark.parametrize("activation", ["tanh", "tanh-gelu-sigmoid"])
+def test_multilayer_perceptron_is_torchs(activation):
     linear, names = torch.nn.functional.linear, ["hidden_00", "hidden_01", "hidden_02"]
+    each = [torch.tanh, torch.nn.functional.gelu, torch.sigmoid] if "-" in activation else [torch.tanh] * 3
+    g = dict(zip(names, each, strict=True))
 
     def forward(p, h):
         for name in names:
-            h = torch.tanh(linear(h, p[name]["weight"], p[name]["bias"]))
+            h = g[name](linear(h, p[name]["weight"], p[name]["bias"]))
         return linear(h, p["out"]["weight"], p["out"]["bias"])
 
-    assert_equal_to_torch(case("mlp", depth=3), forward)
+    assert_equal_to_torch(case("mlp", depth=3, activation=activation), forward)
 
 
 @pytest.mark.parametrize(

@@ -56,6 +56,17 @@ def test_traced_axes_share_a_program() -> None:
         assert program({**params, name: value}) == program(params), name
 
 
+def test_the_activation_of_each_layer_is_a_choice_like_any_other() -> None:
+    axis = Choice(("relu", "tanh-relu", "sigmoid"))
+    params = {**space.default(space.axes(SETTINGS)), "activation": "tanh-relu"}
+    recipe = program(params, activation=axis).recipe
+    assert recipe == program({**params, "activation": "relu"}, activation=axis).recipe
+    values = space.resolve({**SETTINGS, "activation": axis}, params)
+    hyper = space.hyperparameters(recipe, values, PROBLEM, 7)
+    assert recipe.activations[hyper.activation] == "tanh-relu"
+    assert recipe.initializers[hyper.initializer] == "glorot_uniform"  # tanh comes first
+
+
 def test_a_trial_trains_in_the_narrowest_room_that_holds_it() -> None:
     params = space.default(space.axes(SETTINGS))
     rooms = {n: program({**params, "width": n}).recipe.width for n in range(2, 9)}

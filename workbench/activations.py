@@ -17,7 +17,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-__all__ = ["ACTIVATIONS", "activate"]
+from workbench import words
+
+__all__ = ["ACTIVATIONS", "activate", "at_layer"]
 
 Activation = Callable[[jax.Array], jax.Array]
 
@@ -28,19 +30,31 @@ LOWEST = float(np.finfo(np.float32).min)
 
 
 def activate(
-    names: tuple[str, ...], index: jax.Array, z: jax.Array, *, active: jax.Array | None = None
+    names: tuple[str, ...],
+    index: jax.Array,
+    z: jax.Array,
+    *,
+    layer: int = 0,
+    active: jax.Array | None = None,
 ) -> jax.Array:
     """g(z) for the activation `names[index]`; z [..., H] float32 of any rank, of the same shape out.
 
-    names    keys of ACTIVATIONS; with one name it is called directly and `index` is not looked at
+    names    keys of ACTIVATIONS, or several of them joined, one for each hidden layer; with one name it is
+             called directly and `index` is not looked at
     index    int32 scalar, may be traced; every named function is computed, which is what mapped lanes
              would make of a branch anyway, and costs little beside a product
+    layer    which hidden layer z belongs to, from 0; what joined names mean depends on it
     active   bool [H], or None for all: units in use; the others come out as zero, and softmax normalizes
              over the units in use alone
     """
-    branches = [_apply(name, z, active) for name in names]
+    branches = [_apply(name, z, active) for name in at_layer(names, layer)]
     a = branches[0] if len(branches) == 1 else jax.lax.select_n(jnp.asarray(index, jnp.int32), *branches)
     return a if active is None else jnp.where(jnp.broadcast_to(active, a.shape), a, 0.0)
+
+
+def at_layer(names: tuple[str, ...], layer: int) -> tuple[str, ...]:
+    """What each of the names means in hidden layer `layer`, from 0."""
+    return tuple(words.of_layer(name, layer) for name in names)
 
 
 def _apply(name: str, z: jax.Array, active: jax.Array | None) -> jax.Array:

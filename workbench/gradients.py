@@ -23,7 +23,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.flatten_util import ravel_pytree
 
-from workbench.activations import LEAK, activate
+from workbench import words
+from workbench.activations import LEAK, activate, at_layer
 from workbench.errors import InputError
 from workbench.losses import LOSSES
 from workbench.models import MODELS
@@ -141,7 +142,9 @@ def _passes(
     """The layers' names, the activities a^0 … z^L and the errors δ^1 … δ^L, padding included."""
     if recipe.family != "mlp":
         raise InputError(f"family {recipe.family!r}: backpropagation is written out for the family mlp alone")
-    unknown = [name for name in recipe.activations if name not in DERIVATIVES]
+    unknown = [
+        name for names in recipe.activations for name in words.by_layer(names) if name not in DERIVATIVES
+    ]
     if unknown or recipe.loss not in OUTPUT_ERRORS:
         raise InputError(
             f"the derivative of {unknown[0] if unknown else recipe.loss!r} is not written out; "
@@ -152,9 +155,9 @@ def _passes(
     in_use = [jnp.asarray(layer == 0) | (layer < jnp.asarray(hyper.depth)) for layer in range(recipe.depth)]
 
     activities, sums = [x.ravel()], []
-    for name, used in zip(names, in_use, strict=False):
+    for layer, (name, used) in enumerate(zip(names, in_use, strict=False)):
         z = params[name]["weight"] @ activities[-1] + params[name]["bias"]
-        a = activate(recipe.activations, hyper.activation, z, active=active)
+        a = activate(recipe.activations, hyper.activation, z, layer=layer, active=active)
         sums.append(z)
         activities.append(a if len(sums) == 1 else jnp.where(used, a, activities[-1]))
     outputs = params[names[-1]]["weight"] @ activities[-1] + params[names[-1]]["bias"]
@@ -162,21 +165,22 @@ def _passes(
     smoothing = jnp.asarray(hyper.label_smoothing).astype(outputs.dtype)
     errors = [OUTPUT_ERRORS[recipe.loss](outputs, y, smoothing)]
     back = params[names[-1]]["weight"].T @ errors[0]
-    for name, used, z in zip(names[-2::-1], in_use[::-1], sums[::-1], strict=True):
-        error = jnp.where(used, _through(recipe, hyper, z, back, active), 0.0)
+    for layer in reversed(range(len(sums))):
+        name, used = names[layer], in_use[layer]
+        error = jnp.where(used, _through(recipe, hyper, layer, sums[layer], back, active), 0.0)
         back = jnp.where(used, params[name]["weight"].T @ error, back) if name != names[0] else back
         errors.insert(0, error)
     return names, [*activities, outputs], errors
 
 
 def _through(
-    recipe: Recipe, hyper: Hyperparameters, z: jax.Array, back: jax.Array, active: jax.Array
+    recipe: Recipe, hyper: Hyperparameters, layer: int, z: jax.Array, back: jax.Array, active: jax.Array
 ) -> jax.Array:
     """The error back ∘ g'(z) of the lane's activation; softmax, which couples units, has a matrix for g'."""
     back = jnp.where(active, back, 0.0)
     branches = [
         _through_softmax(z, back, active) if name == "softmax" else back * DERIVATIVES[name](z)
-        for name in recipe.activations
+        for name in at_layer(recipe.activations, layer)
     ]
     chosen = (
         branches[0]

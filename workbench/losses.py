@@ -9,9 +9,10 @@
     perceptron            max(0, -t z), t = ±1                                 averaged                [L5]
 
 With one output and m rows the first three are Σ, 1/m Σ and 1/(2m) Σ of the articles; several outputs are
-averaged, as scikit-learn and PyTorch do. The cross entropies take logits: sigmoid and softmax are part of
-them by log-sum-exp, so their value and gradient are finite at every finite logit. Label smoothing ε moves the
-target to q_k = (1 - ε) [k = y] + ε/K, with K = 2 in the binary case.
+averaged, as scikit-learn and PyTorch do. A squared error saturates at 1e34, where float32 would end. The
+cross entropies take logits: sigmoid and softmax are part of them by log-sum-exp, so their value and
+gradient are finite at every finite logit. Label smoothing ε moves the target to q_k = (1 - ε) [k = y] +
+ε/K, with K = 2 in the binary case.
 
 Source: *Regression to neural networks* (mse, log loss, softmax), *Neural networks, really understood* (sum of
 squared errors), *Understanding neural networks* (half_mse), *Perceptron to MLP* (perceptron); Huber 1964;
@@ -35,6 +36,8 @@ __all__ = ["LOSSES", "Loss", "batch_loss", "register"]
 #: Where the cross entropy of one example saturates: logits of ±3e38 lie further apart than float32 reaches.
 #: Half the largest number, so that a weighted mean of such values is finite too.
 CEILING = float(np.finfo(np.float32).max) / 2
+#: The error from which on a squared one saturates; the squares of 30,000 rows still have a sum in float32.
+FARTHEST = 1e17
 
 TASKS = ("regression", "classification", "binary")
 
@@ -96,12 +99,19 @@ def register(
 
 def _sum_squared_error(outputs: jax.Array, y: jax.Array, smoothing: jax.Array) -> jax.Array:
     del smoothing
-    return jnp.sum(jnp.square(outputs - y))
+    return jnp.sum(_square(outputs - y))
 
 
 def _mse(outputs: jax.Array, y: jax.Array, smoothing: jax.Array) -> jax.Array:
     del smoothing
-    return jnp.mean(jnp.square(outputs - y))
+    return jnp.mean(_square(outputs - y))
+
+
+def _square(error: jax.Array) -> jax.Array:
+    """e², whose value and slope saturate where |e| reaches FARTHEST; the slope does not vanish there."""
+    near = jnp.clip(error, -FARTHEST, FARTHEST)
+    beyond = error - near
+    return jnp.square(near) + 2.0 * jax.lax.stop_gradient(near) * (beyond - jax.lax.stop_gradient(beyond))
 
 
 def _half_mse(outputs: jax.Array, y: jax.Array, smoothing: jax.Array) -> jax.Array:

@@ -186,10 +186,10 @@ def _activations(outcome: Outcome, predictor: Predictor) -> Figure | None:
     axis, family = outcome.axes.get("activation"), words.FAMILIES[predictor.recipe.family]
     if not isinstance(axis, Choice) or len(axis.choices) < 2 or "activation" not in family.shaped_by:
         return None
-    names = [str(name) for name in axis.choices]
-    chosen = predictor.recipe.activations[int(predictor.hyper.activation)]
+    names = list(dict.fromkeys(name for choice in axis.choices for name in words.by_layer(str(choice))))
+    chosen = words.by_layer(predictor.recipe.activations[int(predictor.hyper.activation)])
     z = np.linspace(-4.0, 4.0, 401)
-    return activation_functions(z, probes.activation_samples(names, z), chosen=(chosen,))
+    return activation_functions(z, probes.activation_samples(names, z), chosen=chosen)
 
 
 def _numbers(dataset: Dataset) -> tuple[tuple[str, ...], Array]:

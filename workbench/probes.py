@@ -100,7 +100,8 @@ def two_passes(recipe: Recipe, hyper: Hyperparameters, params: Any, x: Array, y:
         outputs = jnp.asarray(weight @ x.ravel() + bias)
         error = jax.grad(LOSSES[recipe.loss].function)(outputs, jnp.asarray(y), jnp.float32(0.0))
         return Blame((x.ravel(), np.asarray(outputs)), (weight,), (np.asarray(error),))
-    written = set(recipe.activations) <= set(gradients.DERIVATIVES)
+    named = {name for names in recipe.activations for name in words.by_layer(names)}
+    written = named <= set(gradients.DERIVATIVES)
     if recipe.family != "mlp" or not written or recipe.loss not in gradients.OUTPUT_ERRORS:
         return None
     return gradients.blame(recipe, hyper._replace(label_smoothing=np.float32(0.0)), params, x, y)

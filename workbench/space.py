@@ -17,7 +17,7 @@ import numpy as np
 
 from workbench.recipe import Hyperparameters, Recipe
 from workbench.types import Axis, Choice, Range, Settings, Task, Value
-from workbench.words import FAMILIES, Family
+from workbench.words import FAMILIES, Family, of_layer
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
@@ -231,7 +231,7 @@ def _loss(name: str, family: str, task: Task, *, binary: bool) -> str:
 def _initializer(name: str, activation: str) -> str:
     if name != "auto":
         return name
-    return "he_normal" if activation in RECTIFIERS else "glorot_uniform"
+    return "he_normal" if of_layer(activation, 0) in RECTIFIERS else "glorot_uniform"
 
 
 def _initializers(shaped: Settings) -> tuple[str, ...]:

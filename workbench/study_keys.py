@@ -33,12 +33,16 @@ def schema(kind: Any, source: Any, handler: Any) -> core_schema.CoreSchema:
 
 @dataclass(frozen=True)
 class Word:
-    """One of the known words, or an axis over them. `known` is looked at when a value is read, not before."""
+    """One of the known words, or an axis over them. `known` is looked at when a value is read, not before.
+
+    joined  what may stand between several of them
+    """
 
     known: Collection[str]
     extra: tuple[str, ...] = ()
     axis: bool = True
     flat: str | None = None
+    joined: str = ""
 
     __get_pydantic_core_schema__ = schema
 
@@ -64,6 +68,8 @@ class Word:
         words = (*self.extra, *self.known)
         if isinstance(value, str) and value in words:
             return value
+        if isinstance(value, str) and self.joined and self.joined in value:
+            return self.joined.join(self._word(part) for part in value.split(self.joined))
         close = nearest(value, words) if isinstance(value, str) else None
         raise ValueError(
             f"is not known; did you mean {toml(close)}?" if close else f"must be {self.expected}"

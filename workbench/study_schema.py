@@ -85,7 +85,7 @@ class ModelTable(Table):
     family: Annotated[Setting, Word(words.FAMILIES)] = "mlp"
     depth: Annotated[Setting, Number(1, 64, integer=True)] = 2
     width: Annotated[Setting, Number(1, 8192, integer=True)] = 64
-    activation: Annotated[Setting, Word(words.ACTIVATIONS)] = "relu"
+    activation: Annotated[Setting, Word(words.ACTIVATIONS, joined=words.JOIN)] = "relu"
     initializer: Annotated[Setting, Word(words.INITIALIZERS)] = "auto"
     init_scale: Annotated[Setting, Number(0.0, above=True)] = 0.05
     blocks: Annotated[Setting, Number(1, 16, integer=True)] = 2

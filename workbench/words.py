@@ -12,6 +12,7 @@ __all__ = [
     "ACTIVATIONS",
     "FAMILIES",
     "INITIALIZERS",
+    "JOIN",
     "LOSSES",
     "METRICS",
     "OPTIMIZERS",
@@ -24,6 +25,8 @@ __all__ = [
     "SCHEDULES",
     "Family",
     "Metric",
+    "by_layer",
+    "of_layer",
 ]
 
 
@@ -62,6 +65,9 @@ FAMILIES: dict[str, Family] = {
     "rnn": Family(_BOTH, 2, (*_UNITS, "output"), hidden=True),
     "lstm": Family(_BOTH, 2, (*_UNITS, "output"), hidden=True),
 }
+#: Stands between the activations of the hidden layers.
+JOIN = "-"
+#: Of one hidden layer; several, joined by JOIN, are one for each: see `by_layer`.
 ACTIVATIONS = ["relu", "tanh", "sigmoid", "linear", "leaky_relu", "gelu", "silu", "softmax", "step"]
 INITIALIZERS = [
     "auto",  # he_normal before rectifiers, glorot_uniform before the rest
@@ -102,3 +108,14 @@ OUTPUTS = ["last", "each"]  # of a recurrent network: after the last step, or af
 SCALES = ["none", "standardize", "minmax", "quantile"]
 SAMPLERS = ["tpe", "random", "qmc", "gp", "cmaes", "grid"]
 PRUNERS = ["none", "asha", "hyperband", "median"]
+
+
+def by_layer(activation: str) -> tuple[str, ...]:
+    """The activations that a setting names: one for all hidden layers, or one for each from the first on."""
+    return tuple(activation.split(JOIN))
+
+
+def of_layer(activation: str, layer: int) -> str:
+    """The activation of hidden layer `layer`, from 0; the last one named is that of all layers after it."""
+    names = by_layer(activation)
+    return names[min(layer, len(names) - 1)]

@@ -65,8 +65,11 @@ def apply(
         layer = params[f"conv_{block:02d}"]
         weight = layer["weight"].reshape(layer["weight"].shape[0], -1)
         z = _patches(h, k, str(recipe.option("padding"))) @ weight.T + layer["bias"][None, None]
-        h = _pool(activate(recipe.activations, hyper.activation, z), str(recipe.option("pooling")))
-    a = hidden(recipe, hyper, affine(params["dense"], h.ravel()), in_use(recipe, hyper), key=key)
+        h = _pool(
+            activate(recipe.activations, hyper.activation, z, layer=block), str(recipe.option("pooling"))
+        )
+    z, last = affine(params["dense"], h.ravel()), int(recipe.option("blocks"))
+    a = hidden(recipe, hyper, z, in_use(recipe, hyper), key=key, layer=last)
     return affine(params["out"], a)
 
 

@@ -72,11 +72,11 @@ def hidden(
     active: jax.Array,
     *,
     key: jax.Array | None,
-    stream: int = 0,
+    layer: int = 0,
 ) -> jax.Array:
-    """g(z) of the lane's activation over the units in use, some of them dropped if there is a key."""
-    a = activate(recipe.activations, hyper.activation, z, active=active)
-    return a if key is None or not recipe.dropout else drop(a, hyper.dropout, key=key, stream=stream)
+    """g(z) of the lane's activation in `layer` over the units in use, some dropped if there is a key."""
+    a = activate(recipe.activations, hyper.activation, z, layer=layer, active=active)
+    return a if key is None or not recipe.dropout else drop(a, hyper.dropout, key=key, stream=layer)
 
 
 def layers(

@@ -38,7 +38,7 @@ def apply(
 
     def step(layer: int, h: jax.Array) -> jax.Array:
         z = affine(params[_name(layer)], h)
-        return hidden(recipe, hyper, z, active, key=key, stream=layer)
+        return hidden(recipe, hyper, z, active, key=key, layer=layer)
 
     h = layers(hyper.depth, recipe.depth, step, step(0, x.ravel()), first=1)
     return affine(params["out"], h)

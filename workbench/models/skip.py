@@ -70,7 +70,7 @@ def _model(block: _Block) -> Model:
         h = jnp.where(active, affine(params["embed"], x.ravel()), 0.0)
 
         def step(layer: int, h: jax.Array) -> jax.Array:
-            units = partial(hidden, recipe, hyper, active=active, key=key, stream=layer)
+            units = partial(hidden, recipe, hyper, active=active, key=key, layer=layer)
             return block.apply(params[_name(layer)], h, units)
 
         return affine(params["out"], layers(hyper.depth, recipe.depth, step, h))
