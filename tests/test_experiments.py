@@ -15,7 +15,7 @@ from scipy import stats
 import workbench as wb
 from tests.end_to_end import workbench
 from tests.tracking_cases import look_at
-from workbench import laboratory
+from workbench import agreement, laboratory
 from workbench.cli import main
 from workbench.errors import StudyError
 
@@ -127,13 +127,50 @@ def test_the_gallery_is_that_of_the_records() -> None:
     assert (FOLDER / "README.md").read_text() == laboratory.gallery(FOLDER)
 
 
+def with_effects(record: dict[str, Any], effects: list[float]) -> dict[str, Any]:
+    """The record that a run with these effects leaves."""
+    found = wb.verdict(effects, unit=record["unit"], beyond=record["beyond"])
+    figures = {name: getattr(found, name) for name in ("conclusion", "effect", "low", "high")}
+    return {**record, **figures, "effects": effects}
+
+
+def elsewhere(record: dict[str, Any]) -> dict[str, Any]:
+    """The record as another processor would leave it."""
+    return {**record, "environment": {**record["environment"], "hardware": "Another, 8 cores; trained on it"}}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_records_agree_with_themselves(name: str) -> None:
+    record = laboratory.recorded(name, FOLDER)
+    assert agreement.consistent(record) == []
+    assert agreement.differences(record, record) == []
+    assert agreement.differences(record, elsewhere(record)) == []
+
+
 def test_what_does_not_agree_is_said() -> None:
-    record = laboratory.recorded(NAMES[0], FOLDER)
-    assert laboratory.agree(record, record) == []
-    other = {**record, "effects": [record["effects"][0] + 1.0, *record["effects"][1:]]}
-    assert "the effect of seed 0" in laboratory.agree(record, other)[0]
-    assert "the verdict is" in laboratory.agree(record, {**record, "conclusion": "inconclusive"})[0]
-    assert "seeds" in laboratory.agree(record, {**record, "effects": record["effects"][:5]})[0]
+    record = laboratory.recorded("c08", FOLDER)
+    effects = record["effects"]
+    moved = with_effects(record, [effects[0] + 0.01, *effects[1:]])
+    assert agreement.differences(record, moved) == [
+        f"the effect of seed 0 is {effects[0] + 0.01:.6g} and was {effects[0]:.6g}"
+    ]
+    assert agreement.differences(record, elsewhere(moved)) == []  # rounding grows; the average is what counts
+    far = with_effects(record, [effect + 0.2 for effect in effects])
+    (said,) = agreement.differences(record, elsewhere(far))
+    assert "outside the recorded interval" in said
+    turned = with_effects(record, [-effect for effect in effects])
+    assert "the verdict is supported and was not supported" in agreement.differences(record, turned)[0]
+    assert "there are 5 seeds" in agreement.differences(record, with_effects(record, effects[:5]))[-1]
+
+
+@pytest.mark.parametrize("key", ["conclusion", "effect", "low", "high", "effects", "beyond"])
+def test_a_record_that_was_tampered_with_is_found_out(key: str) -> None:
+    record = laboratory.recorded("c08", FOLDER)
+    forged = {"conclusion": "supported", "effects": [-0.3, *record["effects"][1:]], "beyond": -1.0}
+    tampered = {**record, key: forged.get(key, 0.01)}
+    assert agreement.consistent(tampered) != []
+    assert agreement.differences(tampered, elsewhere(record)) != []
+    assert agreement.consistent({**record, "effects": []}) != []
 
 
 @pytest.mark.filterwarnings("ignore")  # of MLflow's own imports

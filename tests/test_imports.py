@@ -71,6 +71,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
             "rivals",
             "runs",
             "laboratory",
+            "agreement",
             "records",
         ),
         *(
