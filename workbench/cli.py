@@ -53,6 +53,8 @@ _OPTIONS: dict[str, dict[str, Any]] = {
 _SHORT = {"--output": "-o"}
 _PLACES = ("--home", "--tracking-uri", "--storage")
 _ALWAYS = ("--json", "--debug")
+#: Characters of a sentence about a mistake.
+_LONGEST = 800
 
 COMMANDS: dict[str, Command] = {
     "run": Command(
@@ -205,4 +207,6 @@ def _value_of(option: str, argv: Sequence[str]) -> str | None:
 
 
 def _one_line(text: str) -> str:
-    return " ".join(text.split())
+    """One line; one that quotes half a file is cut where neither the file nor the remedy stands."""
+    line = " ".join(text.split())
+    return line if len(line) <= _LONGEST else f"{line[: _LONGEST // 2]} … {line[-_LONGEST // 3 :]}"

@@ -17,6 +17,7 @@ from workbench.places import Places
 from workbench.present_parts import bullets, figure, framed, interval, new_grid, new_table, printing
 from workbench.sparkline import spark
 from workbench.study import Study
+from workbench.urls import is_server, redact
 from workbench.wording import duration
 
 __all__ = ["check", "experiment", "ledger", "reproduce", "run", "show"]
@@ -190,7 +191,8 @@ def _summary(result: Result, study: Study, places: Places) -> Panel:
     grid.add_row("programs", f"{result.get('programs', 0)} compiled")
     if result.get("report"):
         grid.add_row("report", str(result["report"]))
-    grid.add_row("MLflow", f"workbench ui{_home(places)}")
+    server = redact(places.tracking_uri) if is_server(places.tracking_uri) else ""
+    grid.add_row("MLflow", server or f"workbench ui{_home(places)}")
     if result["status"] == "interrupted":
         grid.add_row("interrupted", f"go on with: workbench run {command}")
     return framed(grid, f"{result['study']} · {result['status']}")

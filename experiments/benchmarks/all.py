@@ -1,8 +1,8 @@
 """Every benchmark in turn, each by its own command; one that fails does not keep the others from running.
 
-python -m experiments.benchmarks.all medians of three, peers extrapolated from ten trials python -m
-experiments.benchmarks.all --quick one run of each, smaller budgets: minutes python -m
-experiments.benchmarks.all --full the peers run their whole studies: hours
+python -m experiments.benchmarks.all            medians of three, peers extrapolated from ten trials
+python -m experiments.benchmarks.all --quick    one run of each, smaller budgets: minutes
+python -m experiments.benchmarks.all --full     the peers run their whole studies: hours
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ QUICK = {
     "asha": ["--repeats", "1", "--seeds", "1"],
     "growth": ["--repeats", "1", "--trials", "2500"],
     "housing": ["--repeats", "1"],
+    "workers": ["--repeats", "1", "--trials", "60"],
     "gpu": ["--repeats", "1"],
 }
 
