@@ -55,7 +55,14 @@ axes = st.one_of(
         st.sampled_from(["low", "high", "choices", "log", "patience", "train", "x y"]), plain, max_size=3
     ),
 )
+mild = st.sampled_from(
+    [0.01, 0.3, 1, 2, 8, True, {"low": 0.01, "high": 0.2}, {"choices": [1, 2]}, *WORDS[:9]]
+)
 values = st.one_of(plain, axes, st.lists(plain, max_size=4), st.lists(axes, max_size=2))
+
+
+#: How often something is wrong with the bytes.
+seldom = st.integers(0, 999).map(lambda n: n % 10 - 7 if n % 10 > 7 else 0)
 
 
 @st.composite
@@ -64,19 +71,20 @@ def study_files(draw: st.DrawFn) -> bytes:
     tables: dict[str, dict[str, str]] = {"": {"name": '"fuzz"'}, "data": {"source": '"wine"'}}
     tables["training"] = {"epochs": "2"}
     tables["search"] = {"trials": "2"}
-    for _ in range(draw(st.integers(1, 3))):
-        section, key = draw(
-            st.sampled_from(KEYS) | st.tuples(st.sampled_from(WORDS[:6]), st.sampled_from(WORDS[:6]))
-        )
+    random = Random(draw(st.integers(0, 2**32)))
+    for _ in range(random.choice([1, 1, 2, 3])):
+        section, key = random.choice(KEYS)
+        if random.random() < 0.05:
+            section, key = random.choice(WORDS), random.choice(WORDS)
         if (section, key) in {("data", "source"), ("search", "trials")}:
             continue  # a source is a matter of files, and many trials one of time
-        tables.setdefault(section, {})[key] = toml(draw(values))
+        tables.setdefault(section, {})[key] = toml(draw(mild if random.random() < 0.6 else values))
     lines = []
     for section, keys in tables.items():
         lines += [f"[{section}]"] if section else []
         lines += [f"{key} = {value}" for key, value in keys.items() if key]
     text = bytearray("\n".join(lines).encode())
-    for _ in range(draw(st.sampled_from([0, 0, 0, 1, 2]))):
+    for _ in range(draw(seldom)):
         where = draw(st.integers(0, len(text)))
         junk = draw(
             st.binary(max_size=4) | st.sampled_from([b"\n", b"[", b'"', b"=", b"#", b"\xff", b"{", b"'''"])
@@ -85,38 +93,23 @@ def study_files(draw: st.DrawFn) -> bytes:
     return bytes(text)
 
 
-CELLS = [
-    "",
-    " ",
-    "0",
-    "1",
-    "-1",
-    "1e9",
-    "nan",
-    "inf",
-    "a",
-    "b",
-    "2024-01-02",
-    "1,5",
-    '"',
-    "é",
-    "\x00",
-    "1e999",
-    "True",
-]
+CELLS = ["", " ", "0", "1", "-1", "1e9", "nan", "inf", "a", "b"]
+CELLS += ["2024-01-02", "1,5", '"', "é", "\x00", "1e999", "True"]
 
 
 @st.composite
 def data_files(draw: st.DrawFn) -> bytes:
     """A table of numbers, with cells, separators, rows or bytes that are not as they should be."""
-    rows = draw(st.integers(0, 60))
-    odd = draw(st.sampled_from([0.0, 0.0, 0.05, 0.5]))
-    columns = draw(
-        st.sampled_from([["a", "b", "y"], ["y"], ["a", "a", "y"], ["a", "", "y"], ["y", "é", "x" * 300]])
-    )
-    classes = draw(st.sampled_from([1, 2, 3, 50]))
-    separator = draw(st.sampled_from([",", ",", ",", ";", "\t", "|"]))
     random = Random(draw(st.integers(0, 2**32)))
+    rows = random.choice([0, 1, 7, 30, 60, 60, 60, 60, 60, 60])
+    odd = random.choice([0.0, 0.0, 0.01, 0.05, 0.5])
+    columns = ["a", "b", "y"]
+    if random.random() < 0.2:
+        columns = random.choice(
+            [["y"], ["a", "a", "y"], ["a", "", "y"], ["y", "é", "x" * 300], ["a", "y", "b"]]
+        )
+    classes = random.choice([1, 2, 3, 3, 3, 50])
+    separator = random.choice(",,,,,;\t|")
     lines = [separator.join(columns)]
     for _ in range(rows):
         cells = [f"{random.gauss(0, 1):.3f}" for _ in columns[:-1]] + [str(random.randrange(classes))]
@@ -124,11 +117,11 @@ def data_files(draw: st.DrawFn) -> bytes:
         if random.random() < odd / 4:
             cells = cells[:-1] if random.random() < 0.5 else [*cells, "1"]
         lines.append(separator.join(cells))
-    text = bytearray(draw(st.sampled_from(["\n", "\r\n"])).join(lines).encode())
-    for _ in range(draw(st.sampled_from([0, 0, 0, 1, 3]))):
+    text = bytearray(random.choice(["\n", "\r\n"]).join(lines).encode())
+    for _ in range(draw(seldom)):
         where = draw(st.integers(0, len(text)))
         text[where : where + draw(st.integers(0, 3))] = draw(st.binary(max_size=3))
-    prefix = draw(st.sampled_from([b"", b"", b"", b"\xef\xbb\xbf", b"\xff\xfe", b"PK\x03\x04", b"PAR1"]))
+    prefix = random.choice([b""] * 12 + [b"\xef\xbb\xbf", b"\xff\xfe", b"PK\x03\x04", b"PAR1"])
     return prefix + bytes(text)
 
 
@@ -187,7 +180,7 @@ def test_any_study_file(number: int, tmp_path: Path) -> None:
         told.append(checked(file))
 
     one()
-    assert set(told) == {0, 2}
+    assert 0.05 < sum(status == 0 for status in told) / len(told) < 0.95
 
 
 @pytest.mark.parametrize("number", TIERS)
@@ -203,5 +196,5 @@ def test_any_data_file(number: int, tmp_path: Path) -> None:
         told.append(checked(file))
 
     one()
-    assert set(told) == {0, 2}
+    assert 0.05 < sum(status == 0 for status in told) / len(told) < 0.95
     assert {path.name for path in tmp_path.iterdir()} == {"d.csv", "study.toml"}
