@@ -22,13 +22,8 @@ def run(seeds: int = 20, fast: str = "relu", slow: tuple[str, ...] = ("tanh", "s
     study = wb.vary(wb.read_study(STUDY), depth=6)
     losses, needed = {}, {}
     for activation in (fast, *slow):
-        by_rate = [
-            wb.train(wb.vary(study, activation=activation, learning_rate=rate), seeds=seeds).train_loss
-            for rate in RATES
-        ]
-        epochs = [_epochs(loss) for loss in by_rate]
-        best = int(np.argmin([np.median(one) + one.mean() / 1e3 for one in epochs]))
-        losses[activation], needed[activation] = by_rate[best], epochs[best]
+        runs = wb.tuned(wb.vary(study, activation=activation), RATES, seeds=seeds, by=_epochs)
+        losses[activation], needed[activation] = runs.train_loss, _epochs(runs)
     lead = np.min([np.log2(needed[other] / needed[fast]) for other in slow], axis=0)
     figure = wb.lines(
         1 + np.arange(losses[fast].shape[1]), losses, title="Six layers, each at its own best learning rate",
@@ -38,7 +33,8 @@ def run(seeds: int = 20, fast: str = "relu", slow: tuple[str, ...] = ("tanh", "s
     return wb.verdict(lead, unit="smaller lead of ReLU, in doublings of epochs", figure=figure, **facts)
 
 
-def _epochs(loss: np.ndarray) -> np.ndarray:
+def _epochs(runs: wb.Runs) -> np.ndarray:
     """The first epoch at or below LOSS, [S]; one more than there are for never."""
-    reached = loss <= LOSS
-    return np.where(reached.any(axis=1), 1 + reached.argmax(axis=1), 1 + loss.shape[1]).astype(float)
+    reached = runs.train_loss <= LOSS
+    never = 1 + reached.shape[1]
+    return np.where(reached.any(axis=1), 1 + reached.argmax(axis=1), never).astype(float)

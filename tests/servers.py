@@ -11,11 +11,21 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-__all__ = ["LEFT_OPEN", "PASSWORD", "database", "free_port", "postgres", "wait"]
+__all__ = [
+    "LEFT_OPEN",
+    "PASSWORD",
+    "Postgres",
+    "database",
+    "free_port",
+    "own_postgres",
+    "postgres",
+    "wait",
+]
 
 #: Of the server's only user; must stand in no error and in no record.
 PASSWORD = "s3cret-word"
@@ -23,18 +33,12 @@ PASSWORD = "s3cret-word"
 LEFT_OPEN = pytest.mark.filterwarnings("ignore:<psycopg.Connection:ResourceWarning")
 
 
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[str]:
-    """A server with a password: its address without a database. Skips where programs or driver lack."""
-    pytest.importorskip("psycopg", reason="psycopg is not installed: pip install 'workbench[postgres]'")
-    found = [shutil.which("initdb"), *map(str, sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb")))]
-    initdb = next((path for path in found if path), None)
-    if initdb is None:
-        pytest.skip("no PostgreSQL server programs (initdb) on this machine")
-    user = "postgres" if os.geteuid() == 0 else None  # it refuses to run as root
-    # Not below pytest's folder, which is nobody else's to enter.
-    with tempfile.TemporaryDirectory(prefix="postgres-", ignore_cleanup_errors=True) as made:
-        folder, port = Path(made), free_port()
+class Postgres:
+    """A server with a password in a folder of its own, that can be stopped and started again."""
+
+    def __init__(self, folder: Path, programs: Path, user: str | None) -> None:
+        self._folder, self._programs, self._user, self._port = folder, programs, user, free_port()
+        self._server: subprocess.Popen[bytes] | None = None
         password = folder / "password"
         password.write_text(PASSWORD)
         if user is not None:
@@ -43,21 +47,54 @@ def postgres() -> Iterator[str]:
                     shutil.chown(path, user)
             except LookupError:
                 pytest.skip(f"running as root, and there is no user {user} to run the server as")
-        programs, data = Path(initdb).resolve().parent, folder / "data"
         options = ["-U", "me", "-A", "scram-sha-256", f"--pwfile={password}", "--no-sync"]
-        made_by = [programs / "initdb", "-D", data, *options]
+        made_by = [programs / "initdb", "-D", folder / "data", *options]
         subprocess.run(made_by, user=user, cwd="/", check=True, capture_output=True)
-        listen = ["-h", "127.0.0.1", "-p", str(port), "-k", folder, "-F"]
-        server = subprocess.Popen(
-            [programs / "postgres", "-D", data, *listen], user=user, cwd="/", stderr=subprocess.DEVNULL
-        )
+
+    @property
+    def url(self) -> str:
+        """The address without a database."""
+        return f"postgresql://me:{PASSWORD}@127.0.0.1:{self._port}"
+
+    def start(self) -> None:
+        listen = ["-h", "127.0.0.1", "-p", str(self._port), "-k", self._folder, "-F"]
+        command = [self._programs / "postgres", "-D", self._folder / "data", *listen]
+        self._server = subprocess.Popen(command, user=self._user, cwd="/", stderr=subprocess.DEVNULL)
+        ready = [self._programs / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(self._port)]
+        wait(lambda: subprocess.run(ready, check=False).returncode == 0)
+
+    def stop(self) -> None:
+        """End it at once, whoever is still connected."""
+        if self._server is not None:
+            self._server.send_signal(signal.SIGINT)
+            self._server.wait(timeout=30)
+            self._server = None
+
+
+@contextmanager
+def own_postgres() -> Iterator[Postgres]:
+    """A server that runs, gone after the block. Skips where programs or driver lack."""
+    pytest.importorskip("psycopg", reason="psycopg is not installed: pip install 'workbench[postgres]'")
+    found = [shutil.which("initdb"), *map(str, sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb")))]
+    initdb = next((path for path in found if path), None)
+    if initdb is None:
+        pytest.skip("no PostgreSQL server programs (initdb) on this machine")
+    user = "postgres" if os.geteuid() == 0 else None  # it refuses to run as root
+    # Not below pytest's folder, which is nobody else's to enter.
+    with tempfile.TemporaryDirectory(prefix="postgres-", ignore_cleanup_errors=True) as made:
+        server = Postgres(Path(made), Path(initdb).resolve().parent, user)
+        server.start()
         try:
-            ready = [programs / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(port)]
-            wait(lambda: subprocess.run(ready, check=False).returncode == 0)
-            yield f"postgresql://me:{PASSWORD}@127.0.0.1:{port}"
+            yield server
         finally:
-            server.send_signal(signal.SIGINT)  # ends it at once, whoever is still connected
-            server.wait(timeout=30)
+            server.stop()
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[str]:
+    """The address, without a database, of a server for the whole session."""
+    with own_postgres() as server:
+        yield server.url
 
 
 @pytest.fixture

@@ -405,17 +405,24 @@ def test_home_that_cannot_be_written(tmp_path: Path, capsys: pytest.CaptureFixtu
         refused(["run", str(tmp_path / "x.toml"), "--home", where], (where, "--home"), tmp_path, capsys)
 
 
-@pytest.mark.parametrize("option", ["--tracking-uri", "--storage"])
-def test_server_that_does_not_answer(option: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("command", "option", "address"),
+    [
+        (["run"], "--storage", "postgresql://me:secret@127.0.0.1:{port}/optuna"),
+        (["experiment", "c28"], "--tracking-uri", "http://me:secret@127.0.0.1:{port}"),
+    ],
+)
+def test_server_that_does_not_answer(
+    command: list[str], option: str, address: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if option == "--storage":
+        pytest.importorskip("psycopg")
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]  # bound and not listening: refused at once
-        url = f"http://me:secret@127.0.0.1:{port}"
-        if option == "--storage":
-            pytest.importorskip("psycopg")
-            url = f"postgresql://me:secret@127.0.0.1:{port}/optuna"
         (tmp_path / "x.toml").write_text(study_text())
-        argv = ["run", str(tmp_path / "x.toml"), "--home", str(tmp_path / "home"), option, url]
+        study = [str(tmp_path / "x.toml")] if command == ["run"] else []
+        argv = [*command, *study, "--home", str(tmp_path / "home"), option, address.format(port=port)]
         sentence = refused(argv, (f"127.0.0.1:{port}",), tmp_path, capsys)
     assert "secret" not in sentence
 

@@ -124,12 +124,12 @@ def ends_as_if_nothing_had_happened(where: Place, undisturbed: Place) -> None:
     assert where.run().out == ran.out
 
 
-def running(where: Place, storage: str = "") -> list[str]:
+def running(where: Place, storage: str = "", tracking: str = "") -> list[str]:
     """What MLflow and Optuna say is still under way."""
     import mlflow
     import optuna
 
-    client = mlflow.MlflowClient(f"sqlite:///{where.home}/mlflow.db")
+    client = mlflow.MlflowClient(tracking or f"sqlite:///{where.home}/mlflow.db")
     experiments = [experiment.experiment_id for experiment in client.search_experiments()]
     runs = [run.info.run_name for run in client.search_runs(experiments, "attributes.status = 'RUNNING'")]
     storage = storage or f"sqlite:///{where.home}/workbench.db"
@@ -142,13 +142,13 @@ def running(where: Place, storage: str = "") -> list[str]:
     return runs + [f"trial {number}" for number in trials]
 
 
-def consistent(where: Place, storage: str = "") -> tuple[int, int]:
+def consistent(where: Place, storage: str = "", tracking: str = "") -> tuple[int, int]:
     """How many trials MLflow and Optuna have; each must be the one in the journal."""
     import mlflow
     import optuna
 
     trials = {trial.number: trial for trial in where.outcome.trials}
-    client = mlflow.MlflowClient(f"sqlite:///{where.home}/mlflow.db")
+    client = mlflow.MlflowClient(tracking or f"sqlite:///{where.home}/mlflow.db")
     experiment = client.get_experiment_by_name("small").experiment_id
     children = [
         run

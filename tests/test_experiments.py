@@ -75,6 +75,28 @@ def test_c01_reaches_the_line() -> None:
     assert found.conclusion == "supported"
 
 
+def test_c02_finds_the_limit() -> None:
+    assert runner("c02")().facts["threshold"] == pytest.approx(1.0, rel=0.05)
+
+
+def test_c03_is_the_most_likely_line() -> None:
+    """Against scikit-learn; the experiment asks scipy."""
+    from sklearn.linear_model import LogisticRegression
+
+    price, bought = np.array([[30.0], [40.0], [55.0], [70.0], [130.0]]), [1, 1, 0, 1, 0]
+    solver = LogisticRegression(C=np.inf, solver="newton-cholesky", tol=1e-12, max_iter=1_000)
+    solver.fit(price, bought)
+    found = runner("c03")()
+    assert found.facts["w"] == pytest.approx(solver.coef_[0, 0], rel=1e-4)
+    assert found.facts["b"] == pytest.approx(solver.intercept_[0], rel=1e-4)
+
+
+def test_c06_is_the_solver_s_answer() -> None:
+    found = runner("c06")()
+    assert found.facts["largest_difference"] < 1e-4
+    assert found.conclusion == "supported"
+
+
 def test_c28_agrees_to_ten_digits() -> None:
     found = runner("c28")()
     assert found.facts["largest"] < 1e-10
@@ -85,15 +107,31 @@ def test_c28_agrees_to_ten_digits() -> None:
 
 FALSE: dict[str, dict[str, Any]] = {
     "c01": {"steps": 5},  # it did not walk far enough
+    "c02": {"curvature": 2.0},  # the limit would be elsewhere
+    "c03": {"steps": 5},
+    "c04": {"judged": 0.0},  # nothing lies far away
     "c05": {"activation": "relu"},  # the chain is not linear
+    "c06": {"activation": "another"},
     "c07": {"widths": (1,), "family": "mlp"},  # one unit is a straight line, too
     "c08": {"fast": "sigmoid", "slow": ("relu", "tanh")},
+    "c11": {"fused": False},
     "c12": {"strengths": (0.0, 1e-12), "judged": 1e-12},  # no penalty to speak of
+    "c13": {"patience": 0},  # nothing stops
+    "c14": {"flexible": 1, "stiff": 12},
+    "c15": {"cured": 1},  # no features are added
     "c16": {"shuffled": False},  # there is something to learn
+    "c20": {"praised": "sgd", "other": "adagrad"},
     "c24": {"members": (5, 1)},
+    "c26": {"scaled": "none"},
+    "c27": {"passes": 6},  # a gradient that is taken six times
     "c28": {"mistake": 1e-6},
+    "c29": {"upstream": 1},  # the activity of another neuron
+    "c33": {"learning_rate": 1e-6},  # nothing was learned
+    "c34": {"trials": 1},  # nothing to choose from
+    "c35": {"peeks": False},
+    "c36": {"activation": "linear"},
 }
-QUICK = ("c01", "c07", "c28")
+QUICK = ("c01", "c02", "c03", "c06", "c07", "c11", "c14", "c15", "c28", "c29", "c35")
 
 
 @pytest.mark.parametrize("name", QUICK)
@@ -160,6 +198,9 @@ def test_what_does_not_agree_is_said() -> None:
     assert "outside the recorded interval" in said
     turned = with_effects(record, [-effect for effect in effects])
     assert "the verdict is supported and was not supported" in agreement.differences(record, turned)[0]
+    timed = {**record, "timed": True}
+    assert agreement.differences(timed, far) == []
+    assert agreement.differences(timed, turned) != []
     assert "there are 5 seeds" in agreement.differences(record, with_effects(record, effects[:5]))[-1]
 
 

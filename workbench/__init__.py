@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from workbench.models import register as register_model
     from workbench.places import resolve
     from workbench.plots.lecture import lines, strip
-    from workbench.runs import Runs, train
+    from workbench.runs import Runs, train, tuned
     from workbench.savedmodel import load as load_model
     from workbench.study import Study, read_study, vary
     from workbench.workflow import confirm, run, search
@@ -42,6 +42,7 @@ __all__ = [
     "search",
     "strip",
     "train",
+    "tuned",
     "vary",
     "verdict",
 ]
@@ -62,6 +63,7 @@ _HOMES = {
     "search": ("workflow", "search"),
     "strip": ("plots.lecture", "strip"),
     "train": ("runs", "train"),
+    "tuned": ("runs", "tuned"),
     "vary": ("study", "vary"),
     "verdict": ("conclusions", "verdict"),
 }

@@ -3,6 +3,7 @@
 On the processor and the versions of the record, every seed's effect has to come out again, up to TOLERANCE of
 the interval. Another processor or version rounds differently, which training magnifies until single seeds
 differ; there the verdict has to be the same and the average of the effects to lie in the recorded interval.
+Of effects that are times, only the verdict is compared.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Any
 from workbench.conclusions import verdict
 from workbench.provenance import NUMERIC
 
-__all__ = ["TOLERANCE", "consistent", "differences", "same_arithmetic"]
+__all__ = ["TOLERANCE", "compared", "consistent", "differences"]
 
 #: Relative difference up to which two figures of the same arithmetic agree.
 TOLERANCE = 1e-3
@@ -36,9 +37,12 @@ def consistent(record: Mapping[str, Any]) -> list[str]:
     return said
 
 
-def same_arithmetic(record: Mapping[str, Any], again: Mapping[str, Any]) -> bool:
-    """Whether both were computed on one kind of processor with the same versions."""
-    return _arithmetic(record["environment"]) == _arithmetic(again["environment"])
+def compared(record: Mapping[str, Any], again: Mapping[str, Any]) -> str:
+    """What of the two has to agree: every seed, the averages, or the verdict alone."""
+    if record.get("timed", False):
+        return "verdict"
+    same = _arithmetic(record["environment"]) == _arithmetic(again["environment"])
+    return "seeds" if same else "averages"
 
 
 def differences(record: Mapping[str, Any], again: Mapping[str, Any]) -> list[str]:
@@ -49,14 +53,14 @@ def differences(record: Mapping[str, Any], again: Mapping[str, Any]) -> list[str
     was, now = record["effects"], again["effects"]
     if len(was) != len(now):
         return [*found, f"there are {len(now)} seeds and were {len(was)}"]
-    slack = TOLERANCE * max(abs(record["high"] - record["low"]), 1e-12)
-    if same_arithmetic(record, again):
+    slack, what = TOLERANCE * max(abs(record["high"] - record["low"]), 1e-12), compared(record, again)
+    if what == "seeds":
         return found + [
             f"the effect of seed {seed} is {b:.6g} and was {a:.6g}"
             for seed, (a, b) in enumerate(zip(was, now, strict=True))
             if not abs(a - b) <= max(slack, TOLERANCE * abs(a))
         ]
-    if not record["low"] - slack <= again["effect"] <= record["high"] + slack:
+    if what == "averages" and not record["low"] - slack <= again["effect"] <= record["high"] + slack:
         interval = f"{record['low']:.6g} to {record['high']:.6g}"
         found.append(f"the average effect is {again['effect']:.6g}, outside the recorded interval {interval}")
     return found

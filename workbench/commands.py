@@ -168,16 +168,17 @@ def _again(name: str, places: Places, out: Output) -> int:
     configure(places.home / "cache" / "jax")
     with watching() as watch:
         again, _ = laboratory.run(record["name"], places, watch.note, seeds=len(record["effects"]))
-        same = agreement.same_arithmetic(record, again)
-        if not same:
+        compared = agreement.compared(record, again)
+        if compared == "averages":
             watch.note("recorded on another processor or with other versions: the averages are compared")
+        if compared == "verdict":
+            watch.note("what is measured are times: the verdict is compared")
     differences = agreement.differences(record, again)
     if not out.json:
         present.experiment(again, places)
         for difference in differences:
             print(difference)
         print(f"the figures {'do not ' if differences else ''}agree with the record")
-    compared = "seeds" if same else "averages"
     result = {"target": name, "agrees": not differences, "compared": compared, "differences": differences}
     out.result({**result, "again": again})
     return 1 if differences else 0

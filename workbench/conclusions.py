@@ -34,10 +34,17 @@ class Verdict:
     unit: str  # what the effect is, in words
     figure: Any = None  # matplotlib Figure
     facts: Mapping[str, float] = field(default_factory=dict)  # other figures worth keeping
+    timed: bool = False  # effects are ratios of seconds, which no two runs have in common
 
 
 def verdict(
-    effects: ArrayLike, *, unit: str, beyond: float = 0.0, figure: Any = None, **facts: float
+    effects: ArrayLike,
+    *,
+    unit: str,
+    beyond: float = 0.0,
+    figure: Any = None,
+    timed: bool = False,
+    **facts: float,
 ) -> Verdict:
     """Conclude from the effect of each seed, [S], positive where it speaks for the claim.
 
@@ -56,5 +63,5 @@ def verdict(
         conclusion = "not supported"
     return Verdict(
         conclusion, found.mean, found.low, found.high, tuple(map(float, values)), beyond, unit, figure,
-        {name: float(value) for name, value in facts.items()},
+        {name: float(value) for name, value in facts.items()}, timed,
     )  # fmt: skip

@@ -5,13 +5,14 @@
         ├── StudyError          a study file or an option
         ├── DataError           a data file, or data that do not fit the study
         └── StoreError          a home directory, database or server that cannot be used
+            └── AwayError       a server that does not answer and may come back
 
 The text of an error is one sentence: where (file, key), the value, what was expected, what to do.
 """
 
 from __future__ import annotations
 
-__all__ = ["DataError", "InputError", "StoreError", "StudyError", "WorkbenchError"]
+__all__ = ["AwayError", "DataError", "InputError", "StoreError", "StudyError", "WorkbenchError"]
 
 
 class WorkbenchError(Exception):
@@ -36,3 +37,7 @@ class DataError(InputError):
 
 class StoreError(InputError):
     """A home directory, database or server that cannot be used."""
+
+
+class AwayError(StoreError):
+    """A server that does not answer and may come back."""

@@ -62,6 +62,7 @@ def run(
     """
     module = _load(folder / f"{find(name, folder)}.py")
     title, parts = _described(module)
+    prepare(places)
     note(title)
     began = time.perf_counter()
     verdict: Verdict = module.run(seeds)
@@ -78,11 +79,11 @@ def run(
         "beyond": verdict.beyond,
         "effects": list(verdict.effects),
         "facts": dict(verdict.facts),
+        "timed": verdict.timed,
         "seconds": round(seconds, 1),
         "environment": environment("the devices of this machine"),
     }
     picture = None if verdict.figure is None else plots.png(verdict.figure)
-    prepare(places)
     kept = places.home / "experiments" / f"{record['name']}.png"
     if picture is not None:
         kept.parent.mkdir(parents=True, exist_ok=True)

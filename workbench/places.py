@@ -13,11 +13,11 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from workbench.errors import StoreError
+from workbench.errors import AwayError, StoreError
 from workbench.reachable import DATABASES, check_reachable
 from workbench.urls import kind, redact
 
@@ -69,13 +69,21 @@ def local_store(home: Path, name: str = "mlflow") -> str:
     return f"sqlite:///{home.absolute() / name}.db"
 
 
-def prepare(places: Places) -> None:
-    """See that servers answer and the home can be written to, creating it. Raises StoreError."""
+def prepare(places: Places, note: Callable[[str], None] | None = None) -> None:
+    """See that servers answer and the home can be written to, creating it. Raises StoreError.
+
+    With `note`, a tracking server that is down is told and stops nothing: records wait here for its return.
+    """
     stores = {"tracking URI": places.tracking_uri, "storage": places.storage}
     own = {local_store(places.home, name) for name in ("mlflow", "workbench")}
     for what, url in stores.items():
         if url not in own or places.home.is_dir():
-            check_reachable(url, what)
+            try:
+                check_reachable(url, what)
+            except AwayError as away:
+                if note is None:
+                    raise
+                note(f"{away}; the study goes on, and its records are kept here until then")
     try:
         places.home.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=places.home):

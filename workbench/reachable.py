@@ -9,7 +9,7 @@ from http.client import HTTPException
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from workbench.errors import StoreError
+from workbench.errors import AwayError, StoreError
 from workbench.urls import is_server, kind, reason, redact
 
 __all__ = ["DATABASES", "check_reachable"]
@@ -23,7 +23,7 @@ def check_reachable(url: str, what: str = "tracking URI", timeout: float = 3.0) 
 
     what  the name of the address in the sentence
 
-    Raises StoreError, one sentence without the password.
+    Raises StoreError, one sentence without the password; AwayError where a server may only be down.
     """
     where = f"{what} {redact(url)!r}"
     if is_server(url):
@@ -52,13 +52,15 @@ def _check_server(url: str, where: str, timeout: float) -> None:
     except urllib.error.HTTPError as error:
         if error.code in {401, 403}:  # it asks who is there, and MLflow's client brings the credentials
             return
+        if error.code >= 500:
+            raise AwayError(f"{where}: answers {error.code} {error.reason}; see to the server") from None
         raise StoreError(
             f"{where}: answers {error.code} {error.reason} to /health, as no MLflow server does; "
             "correct the address"
         ) from None
     except (OSError, ValueError, HTTPException) as error:
         why = getattr(error, "reason", error)
-        raise StoreError(
+        raise AwayError(
             f"{where}: does not answer ({why}); start the server or correct the address"
         ) from None
 

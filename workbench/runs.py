@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -13,11 +14,11 @@ from workbench.engine import Engine, configure
 from workbench.errors import StudyError
 from workbench.preparations import Preparations
 from workbench.recipe import Hyperparameters, Recipe
-from workbench.study import Study
+from workbench.study import Study, vary
 from workbench.study_checks import check_fit, metric_of
 from workbench.types import Array, DataSpec, Fold
 
-__all__ = ["Runs", "train"]
+__all__ = ["Runs", "train", "tuned"]
 
 
 class Runs(NamedTuple):
@@ -69,6 +70,29 @@ def train(study: Study, *, seeds: int = 20) -> Runs:
         tuple(hypers),
         preparations.fold(program.variant),
     )
+
+
+def _last_train_loss(runs: Runs) -> Array:
+    """What the last epoch left, [S]; infinite for a lane that did not reach it."""
+    last: Array = np.nan_to_num(runs.train_loss[:, -1], nan=np.inf)
+    return last
+
+
+def tuned(
+    study: Study,
+    rates: Sequence[float],
+    *,
+    seeds: int = 20,
+    by: Callable[[Runs], Array] = _last_train_loss,
+) -> Runs:
+    """The runs at the learning rate that suits the study best: what is compared is then not a rate.
+
+    by  what is to be small, [S]; the median over seeds decides, and the mean between equal medians
+
+    Raises what `train` raises.
+    """
+    found = [train(vary(study, learning_rate=rate), seeds=seeds) for rate in rates]
+    return min(found, key=lambda runs: (float(np.median(by(runs))), float(np.mean(by(runs)))))
 
 
 @lru_cache(maxsize=16)

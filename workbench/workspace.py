@@ -53,7 +53,7 @@ def enter(study: Study, places: Places, note: Callable[[str], None]) -> Workspac
     """Open everything. Raises InputError: DataError, StudyError or StoreError."""
     folder = places.study(study.id)
     dataset, sealed = development(study, folder / "journal")
-    prepare(places)
+    prepare(places, note)
     journal = Spool(folder / "journal")
     try:
         write_text(folder / "study.toml", study.text)
