@@ -19,14 +19,15 @@ ACTIVATIONS = {"sigmoid": jax.nn.sigmoid, "tanh": jnp.tanh, "relu": jax.nn.relu}
 
 
 def run(seeds: int = 20, more: str = "sigmoid", less: str = "tanh", depth: int = DEPTH) -> wb.Verdict:
-    keys = jax.random.split(jax.random.key(0), seeds)
-    norms = {
-        name: np.array(jax.vmap(lambda key, f=name: _norms(key, f, depth))(keys))  # [S, layers]
-        for name in dict.fromkeys((more, less, "relu"))
-    }
-    lost = {name: np.log10(norm[:, -1] / np.maximum(norm[:, 0], 1e-35)) for name, norm in norms.items()}
+    with jax.enable_x64(True):  # float32 ends before sigmoid's gradients do
+        keys = jax.random.split(jax.random.key(0), seeds)
+        norms = {
+            name: np.array(jax.vmap(lambda key, f=name: _norms(key, f, depth))(keys))  # [S, layers]
+            for name in dict.fromkeys((more, less, "relu"))
+        }
+    lost = {name: np.log10(norm[:, -1] / norm[:, 0]) for name, norm in norms.items()}
     figure = wb.lines(
-        1 + np.arange(depth), {name: np.maximum(norm, 1e-25) for name, norm in norms.items()}, log_y=True,
+        1 + np.arange(depth), norms, log_y=True,
         title="What arrives of the error, layer by layer", x_label="layer, from the input",
         y_label="norm of the gradient of the layer's weights",
     )  # fmt: skip

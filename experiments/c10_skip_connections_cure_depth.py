@@ -4,7 +4,7 @@ Claim    Residual and highway nets of many layers learn where plain ones of the 
                                                                                                [catalogue C10]
 Source   Regression to neural networks; He et al. 2015 (arXiv:1512.03385); Srivastava et al. 2015
          (arXiv:1505.00387).
-Judged   on the training loss of 16 sigmoid layers after 15 epochs, each family at the best of four learning
+Judged   on the training loss of 16 sigmoid layers after 10 epochs, each family at the best of four learning
          rates (by the median over seeds): orders of magnitude that the worse of the two is ahead of the
          plain net, over 20 seeds.
 """
@@ -16,7 +16,7 @@ import numpy as np
 import workbench as wb
 
 STUDY = Path(__file__).parents[1] / "studies" / "lesson-digits.toml"
-RATES, DEPTHS = (0.003, 0.01, 0.03, 0.1), (2, 4, 8, 16)
+RATES, DEPTHS = (0.003, 0.01, 0.03, 0.1), (2, 5, 16)
 
 
 def run(
@@ -26,7 +26,7 @@ def run(
     depths: tuple[int, ...] = DEPTHS,
 ) -> wb.Verdict:
     study = wb.vary(
-        wb.read_study(STUDY), name="lesson-skip", activation="sigmoid", epochs=15, optimizer="momentum"
+        wb.read_study(STUDY), name="lesson-skip", activation="sigmoid", epochs=10, optimizer="momentum"
     )
     loss = {
         family: [_last(wb.vary(study, family=family, depth=d), seeds) for d in depths]
@@ -38,7 +38,7 @@ def run(
         depths, {family: np.stack(by_depth, axis=1) for family, by_depth in loss.items()},
         log_x=True, log_y=True,
         title="With a way around each layer, depth does no harm", x_label="hidden layers",
-        y_label="training loss after 15 epochs", level=(np.log(10.0), "by chance"),
+        y_label="training loss after 10 epochs", level=(np.log(10.0), "by chance"),
     )  # fmt: skip
     facts = {f"loss_{family}": np.median(values) for family, values in deepest.items()}
     return wb.verdict(
@@ -47,5 +47,5 @@ def run(
 
 
 def _last(study: wb.Study, seeds: int) -> np.ndarray:
-    """The loss of each seed after the last epoch, [S]; a lane that diverged is at chance."""
-    return np.nan_to_num(wb.tuned(study, RATES, seeds=seeds).train_loss[:, -1], nan=np.log(10.0))
+    """The loss of each seed after the last epoch, [S]; a lane that diverges is at chance."""
+    return np.fmin(wb.tuned(study, RATES, seeds=seeds).train_loss[:, -1], np.log(10.0))

@@ -7,35 +7,18 @@ Judged   on texts as bags of words: the training loss of softmax regression afte
          at the best of seven learning rates (by the median over seeds), in doublings over 20 seeds.
 """
 
-import tempfile
 from pathlib import Path
 
 import numpy as np
 
 import workbench as wb
 
+STUDY = Path(__file__).parents[1] / "studies" / "lesson-words.toml"
 RATES = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
-STUDY = """
-name = "lesson-words"
-[data]
-source = "bag_of_words"
-scale  = "none"
-[model]
-family = "mlp"
-depth  = 1
-width  = 16
-[optimizer]
-name = "sgd"
-[training]
-epochs     = 10
-batch_size = 32
-"""
 
 
 def run(seeds: int = 20, praised: str = "adagrad", other: str = "sgd") -> wb.Verdict:
-    with tempfile.TemporaryDirectory() as folder:
-        (Path(folder) / "study.toml").write_text(STUDY)
-        study = wb.read_study(Path(folder) / "study.toml")
+    study = wb.read_study(STUDY)
     loss = {
         name: wb.tuned(wb.vary(study, optimizer=name), RATES, seeds=seeds).train_loss
         for name in (other, praised)

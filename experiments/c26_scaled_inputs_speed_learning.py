@@ -21,7 +21,8 @@ RATES, LOSS, EPOCHS = (1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 0.1, 1.0, 3.0), 0.3, 
 def run(seeds: int = 20, scaled: str = "minmax", raw: str = "none") -> wb.Verdict:
     study = wb.vary(
         wb.read_study(STUDY), name="lesson-scales", family="softmax", optimizer="sgd", schedule="constant",
-        l2=0.0, epochs=EPOCHS, batch_size=32, patience=0, learning_rate=0.1,
+        l2=0.0, epochs=EPOCHS, batch_size=32, patience=0, label_smoothing=0.0,
+        learning_rate=0.1,
     )  # fmt: skip
     runs = {
         name: wb.tuned(wb.vary(study, scale=scale), RATES, seeds=seeds, by=_epochs)

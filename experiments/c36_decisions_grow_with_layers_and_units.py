@@ -11,7 +11,7 @@ import numpy as np
 
 import workbench as wb
 
-INPUTS, LINES, POINTS, REACH = 10, 10, 20_000, 10.0
+INPUTS, LINES, POINTS, REACH = 10, 10, 5_000, 10.0
 DEPTHS, WIDTHS = (1, 2, 3, 4), (8, 16, 32)
 
 

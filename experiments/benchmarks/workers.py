@@ -3,7 +3,8 @@
 The same study, programs compiled beforehand, by the process that leads and by it with 1, 3 and 7 workers;
 then, with nothing to train, as many processes as fetch and hand in parts as fast as they can. The first
 tells what these cores give; the second, where the table would hold up more cores than there are here.
---storage names a PostgreSQL database, which is emptied of nothing and added to; without it SQLite is used.
+--storage names a PostgreSQL database, to which things are added; without it SQLite is used. --repeats 0
+leaves the searches out.
 
 No goal: on one machine the cores are busy with one process, so more of them share what there is.
 """
@@ -57,7 +58,7 @@ def main() -> None:
     before = machine()
     results = {
         "storage": kind(chosen.storage or "sqlite://"),
-        "search": _searches(chosen),
+        "search": _searches(chosen) if chosen.repeats else "left out",
         "table": {str(n): _table(n, chosen) for n in PROCESSES},
     }
     write(f"workers-{results['storage']}", results, before, chosen.results)
