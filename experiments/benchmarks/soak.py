@@ -76,11 +76,10 @@ def _run(study: Path, at: Path) -> list[tuple[float, float, float]]:
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     with subprocess.Popen(command, cwd=ROOT, **quiet) as process:
         while process.poll() is None:
-            children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
-            pids = [process.pid, *map(int, children.read_text().split())] if children.exists() else []
-            if pids:
-                own, *others = [_resident(pid) for pid in pids]
-                looks.append((time.time(), own, max(others, default=0.0)))
+            threads = Path(f"/proc/{process.pid}/task").glob("*/children")  # each has those it started
+            pids = [process.pid, *(int(pid) for path in threads for pid in _text(path).split())]
+            own, *others = [_resident(pid) for pid in pids]
+            looks.append((time.time(), own, max(others, default=0.0)))
             time.sleep(0.5)
     if process.returncode:
         raise RuntimeError(f"{' '.join(command)} ended with status {process.returncode}")
@@ -89,11 +88,16 @@ def _run(study: Path, at: Path) -> list[tuple[float, float, float]]:
 
 def _resident(pid: int) -> float:
     """Megabytes; 0 for a process that is gone."""
-    try:
-        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    except (FileNotFoundError, ProcessLookupError):
-        return 0.0
+    lines = _text(Path(f"/proc/{pid}/status")).splitlines()
     return next((int(line.split()[1]) / 1024 for line in lines if line.startswith("VmRSS")), 0.0)
+
+
+def _text(path: Path) -> str:
+    """What a file of /proc says; nothing for a process that is gone."""
+    try:
+        return path.read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
 
 
 def _growth(looks: np.ndarray, ended: np.ndarray) -> dict[str, float]:
