@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import threading
 import time
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
 
 from tests.servers import free_port
-from workbench.errors import StoreError
+from workbench.errors import AwayError, StoreError
 from workbench.reachable import check_reachable
 
 
@@ -20,7 +22,7 @@ from workbench.reachable import check_reachable
         ("databricks", "sqlite:///FILE"),
         ("http://", "names no host"),
         ("http://me:s3cret@127.0.0.1:{port}", "does not answer"),
-        ("http://127.0.0.1:x", "does not answer"),
+        ("http://127.0.0.1:x", "is no address"),
         ("http://no-such-host.invalid", "does not answer"),
         ("postgresql+nodriver://me:s3cret@h/d", "not a database address"),
         ("mysql+pymysql://me:s3cret@h/d", "its driver is missing (pymysql)"),
@@ -45,6 +47,31 @@ def test_a_store_that_can_be_made_is_reachable(tmp_path: Path) -> None:
     check_reachable(f"sqlite:///{tmp_path}/empty.db")
     check_reachable(f"sqlite:///{tmp_path}/new/home/mlflow.db")
     assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [(500, AwayError), (503, AwayError), (404, StoreError), (401, None), (200, None)],
+)
+def test_a_server_that_answers_errors_may_come_back(code: int, kind: type[StoreError] | None) -> None:
+    class Answers(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(code)
+            self.end_headers()
+
+        def log_message(self, *unused: object) -> None: ...
+
+    with HTTPServer(("127.0.0.1", 0), Answers) as server:
+        thread = threading.Thread(target=server.handle_request)
+        thread.start()
+        url = f"http://127.0.0.1:{server.server_port}"
+        if kind is None:
+            check_reachable(url)
+        else:
+            with pytest.raises(StoreError, match=f"answers {code}") as error:
+                check_reachable(url)
+            assert type(error.value) is kind
+        thread.join()
 
 
 def _refused(url: str, words: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 import urllib.error
 import urllib.request
-from http.client import HTTPException
+from http.client import HTTPException, InvalidURL
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -50,6 +50,7 @@ def _check_server(url: str, where: str, timeout: float) -> None:
         with urllib.request.urlopen(health, timeout=timeout) as answer:
             answer.read(64)
     except urllib.error.HTTPError as error:
+        error.close()
         if error.code in {401, 403}:  # it asks who is there, and MLflow's client brings the credentials
             return
         if error.code >= 500:
@@ -58,7 +59,9 @@ def _check_server(url: str, where: str, timeout: float) -> None:
             f"{where}: answers {error.code} {error.reason} to /health, as no MLflow server does; "
             "correct the address"
         ) from None
-    except (OSError, ValueError, HTTPException) as error:
+    except (ValueError, InvalidURL) as error:
+        raise StoreError(f"{where}: is no address ({error}); write http://HOST:PORT") from None
+    except (OSError, HTTPException) as error:
         why = getattr(error, "reason", error)
         raise AwayError(
             f"{where}: does not answer ({why}); start the server or correct the address"
