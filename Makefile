@@ -14,10 +14,10 @@ study: .venv/ready
 
 # Two workers, a file to each: most of the time goes to compiling.
 test: .venv/ready
-	$(BIN)/pytest -n 2 --dist loadfile $(ARGS)
+	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-all: .venv/ready
-	$(BIN)/pytest -n 2 --dist loadfile -m "" $(ARGS)
+	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder -m "" $(ARGS)
 
 ui: .venv/ready
 	$(BIN)/workbench ui

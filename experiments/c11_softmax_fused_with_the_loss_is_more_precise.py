@@ -52,7 +52,8 @@ def _error(f: object, seed: int, scale: float) -> float:
     y = draw.integers(CLASSES, size=ROWS)
     wide = z.astype(np.float64) - z.max(axis=1, keepdims=True)
     truth = np.log(np.exp(wide).sum(axis=1)) - wide[np.arange(ROWS), y]
-    error = np.abs(np.asarray(f(jnp.asarray(z), jnp.asarray(y))) / truth - 1.0)  # type: ignore[operator]
+    with np.errstate(divide="ignore", invalid="ignore"):  # a loss of 0 or of infinity is an error of 1
+        error = np.abs(np.asarray(f(jnp.asarray(z), jnp.asarray(y))) / truth - 1.0)  # type: ignore[operator]
     return float(np.mean(np.where(np.isfinite(error), np.minimum(error, 1.0), 1.0)))
 
 

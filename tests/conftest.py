@@ -22,6 +22,26 @@ os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(Path(__file__).parents[1]
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
 
 
+#: Long files of few tests: `make test` gives files out in this order, and none of these may be the last.
+LONG = (
+    "readme",
+    "compose",
+    "faults",
+    "crashes",
+    "workers",
+    "workflow",
+    "python",
+    "experiments",
+    "reproduction",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The long files first."""
+    rank = {f"test_{name}.py": k for k, name in enumerate(LONG)}
+    items.sort(key=lambda item: rank.get(item.path.name, len(rank)))
+
+
 @pytest.fixture(scope="session")
 def data_folder() -> Path:
     """The folder of real data sets named by WORKBENCH_DATA; tests that need it are skipped without."""

@@ -54,7 +54,8 @@ def test_killed_at_a_random_moment(seed: int, finished: tuple[Place, Ran], tmp_p
     ends_as_if_nothing_had_happened(where, finished[0])
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_interrupted_once(number: signal.Signals, finished: tuple[Place, Ran], tmp_path: Path) -> None:
     where = place(tmp_path)
     process = start(where)

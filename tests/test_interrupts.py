@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import signal
+import threading
 import time
 
 import pytest
@@ -33,7 +34,7 @@ def test_the_first_asks_and_the_second_stops(number: signal.Signals) -> None:
 def test_one_that_falls_into_the_garbage_collector_is_not_lost() -> None:
     def strike(phase: str, info: dict[str, int]) -> None:
         del info
-        if phase == "start":
+        if phase == "start" and threading.current_thread() is threading.main_thread():
             gc.callbacks.remove(strike)
             signal.raise_signal(signal.SIGINT)
 

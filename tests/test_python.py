@@ -54,6 +54,7 @@ def test_search_confirm_and_run(tiny: wb.Study, tmp_path: Path) -> None:
     np.testing.assert_allclose(told.iloc[:, 1:].sum(axis=1), 1.0, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_model_and_a_loss_of_ones_own(tmp_path: Path, registries: None) -> None:
     def init(recipe: Any, hyper: Any, *, key: jax.Array) -> Any:
         return {

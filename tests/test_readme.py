@@ -37,6 +37,7 @@ def run(command: list[str], folder: Path) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 def test_the_blocks_run_in_order(folder: Path) -> None:
     ran = 0
     for language, text in blocks():

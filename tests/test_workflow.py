@@ -252,6 +252,7 @@ def test_search_confirm_and_more_trials(tmp_path: Path) -> None:
     assert more.result["best"] == confirmed.result["best"]
 
 
+@pytest.mark.slow
 def test_another_study_on_the_same_rows_is_a_second_look(tmp_path: Path) -> None:
     where = place(tmp_path, TINY)
     first = where.run()
