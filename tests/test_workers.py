@@ -111,7 +111,7 @@ def test_a_worker_that_could_not_train_the_same_is_refused(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(10))
+@pytest.mark.parametrize("seed", range(6))
 def test_three_workers_on_postgres_are_killed_at_random(
     seed: int, finished: tuple[Place, Ran], tmp_path: Path, database: str
 ) -> None:
