@@ -17,7 +17,7 @@ from tests.end_to_end import workbench
 from tests.tracking_cases import look_at
 from workbench import agreement, laboratory
 from workbench.cli import main
-from workbench.errors import StudyError
+from workbench.errors import StoreError, StudyError
 
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "experiments"
@@ -235,6 +235,13 @@ def test_the_command_logs_to_mlflow_and_reproduces(tmp_path: Path) -> None:
     assert runs[0].data.metrics["effect"] == pytest.approx(again.result["again"]["effect"])
     files = {file.path for file in client.list_artifacts(runs[0].info.run_id)}
     assert files == {"record.json", "c28_written_gradients_are_automatic_ones.png"}
+
+
+def test_a_record_that_cannot_be_kept_is_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "records").write_text("no folder")
+    record = laboratory.recorded("c28", FOLDER)
+    with pytest.raises(StoreError, match=r"the record of c28_.* cannot be written there"):
+        laboratory.write(record, None, tmp_path)
 
 
 @pytest.mark.parametrize("word", ["c99", "c28_written", "nonsense"])

@@ -19,7 +19,7 @@ from typing import Any
 
 from workbench import plots, tracking_claims
 from workbench.conclusions import Verdict
-from workbench.errors import InputError
+from workbench.errors import InputError, StoreError
 from workbench.files import replaced, write_text
 from workbench.places import Places, prepare
 from workbench.provenance import environment
@@ -95,14 +95,20 @@ def run(
 
 
 def write(record: Mapping[str, Any], picture: bytes | None, folder: Path = FOLDER) -> None:
-    """Keep a record and its figure beside the experiments, and draw the gallery again."""
-    for part in ("records", "pictures"):
-        (folder / part).mkdir(exist_ok=True)
-    write_text(folder / "records" / f"{record['name']}.json", json.dumps(record, indent=1) + "\n")
-    if picture is not None:
-        with replaced(folder / "pictures" / f"{record['name']}.png") as file:
-            file.write(picture)
-    write_text(folder / "README.md", gallery(folder))
+    """Keep a record and its figure beside the experiments, and draw the gallery again. Raises StoreError."""
+    try:
+        for part in ("records", "pictures"):
+            (folder / part).mkdir(exist_ok=True)
+        write_text(folder / "records" / f"{record['name']}.json", json.dumps(record, indent=1) + "\n")
+        if picture is not None:
+            with replaced(folder / "pictures" / f"{record['name']}.png") as file:
+                file.write(picture)
+        write_text(folder / "README.md", gallery(folder))
+    except OSError as error:
+        raise StoreError(
+            f"{folder}: the record of {record['name']} cannot be written there ({error.strerror}); leave out "
+            "--write, or run it where the folder is yours"
+        ) from error
 
 
 def recorded(name: str, folder: Path = FOLDER) -> dict[str, Any]:
