@@ -87,6 +87,7 @@ def own_postgres() -> Iterator[Postgres]:
         try:
             yield server
         finally:
+            gc.collect()  # what was left open is warned of here, not in a later test
             server.stop()
 
 

@@ -13,7 +13,7 @@ from workbench import outcomes, results
 from workbench.display import Watch, silent
 from workbench.errors import DataError, StoreError, StudyError
 from workbench.interrupts import insist
-from workbench.places import Places
+from workbench.places import Places, prepare
 from workbench.study import Study
 
 if TYPE_CHECKING:
@@ -39,6 +39,8 @@ def run(study: Study, places: Places, *, search_only: bool = False, watch: Watch
     from workbench.session import Session
 
     try:
+        if held is not None:
+            prepare(places)  # what is left to do is to tell the stores, so they must be there
         with Session(study, places, watch) as session:
             if not session.search():
                 return session.interrupted()
