@@ -200,33 +200,17 @@ def test_wrong_password_is_a_sentence(postgres: str) -> None:
     assert "wr0ng" not in str(error.value)
 
 
-def test_a_thousand_trials_do_not_slow_the_trainer(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """1,000 trials of 400 points; meanwhile this process computes, and notices next to nothing."""
-    trials = [trial(number, 133) for number in range(1000)]
-
-    def work() -> float:
-        begun, total = time.perf_counter(), 0
-        for i in range(3_000_000):
-            total += i * i
-        return time.perf_counter() - begun
-
-    alone = min(work() for _ in range(3))
+def test_a_thousand_trials_arrive(tmp_path: Path) -> None:
+    """1,000 trials of 400 points; how long it takes is measured by the benchmark `overhead`."""
     tracker = Tracker.open(f"sqlite:///{tmp_path}/mlflow.db", PARENT, artifacts=tmp_path)
-    start, beside = time.monotonic(), []
     for first in range(0, 1000, 50):
-        tracker.trials(trials[first : first + 50])
-        beside.append(work())
-    assert not tracker.close(timeout=120).any
-    seconds = time.monotonic() - start
-    with capsys.disabled():
-        print(
-            f"\n1,000 trials of 400 points: {seconds:.1f} s; trainer alone {alone:.3f} s, "
-            f"beside {sorted(beside)[10]:.3f} s"
-        )
-    assert seconds < 60
-    assert sorted(beside)[10] < 1.5 * alone
+        tracker.trials(trial(number, 133) for number in range(first, first + 50))
+    assert not tracker.close(timeout=240).any
+    c = client(f"sqlite:///{tmp_path}/mlflow.db")
+    found = c.search_runs([tracker.where()["experiment_id"]], max_results=2_000)
+    assert len(found) == 1_001
+    (last,) = [run for run in found if run.info.run_name == "trial-0999"]
+    assert len(c.get_metric_history(last.info.run_id, "train_loss")) == 133
 
 
 def test_writers_meet_their_own_study_only(tmp_path: Path) -> None:
