@@ -22,8 +22,10 @@ def run(seeds: int = 20, fast: str = "relu", slow: tuple[str, ...] = ("tanh", "s
     study = wb.vary(wb.read_study(STUDY), depth=6)
     losses, needed = {}, {}
     for activation in (fast, *slow):
-        runs = wb.tuned(wb.vary(study, activation=activation), RATES, seeds=seeds, by=_epochs)
-        losses[activation], needed[activation] = runs.train_loss, _epochs(runs)
+        runs = wb.tuned(
+            wb.vary(study, activation=activation), RATES, seeds=seeds, by=lambda runs: runs.epochs_to(LOSS)
+        )
+        losses[activation], needed[activation] = runs.train_loss, runs.epochs_to(LOSS)
     lead = np.min([np.log2(needed[other] / needed[fast]) for other in slow], axis=0)
     figure = wb.lines(
         1 + np.arange(losses[fast].shape[1]), losses, title="Six layers, each at its own best learning rate",
@@ -31,10 +33,3 @@ def run(seeds: int = 20, fast: str = "relu", slow: tuple[str, ...] = ("tanh", "s
     )  # fmt: skip
     facts = {f"epochs_{name}": np.median(epochs) for name, epochs in needed.items()}
     return wb.verdict(lead, unit="smaller lead of ReLU, in doublings of epochs", figure=figure, **facts)
-
-
-def _epochs(runs: wb.Runs) -> np.ndarray:
-    """The first epoch at or below LOSS, [S]; one more than there are for never."""
-    reached = runs.train_loss <= LOSS
-    never = 1 + reached.shape[1]
-    return np.where(reached.any(axis=1), 1 + reached.argmax(axis=1), never).astype(float)

@@ -25,7 +25,7 @@ def run(seeds: int = 20, scaled: str = "minmax", raw: str = "none") -> wb.Verdic
         learning_rate=0.1,
     )  # fmt: skip
     runs = {
-        name: wb.tuned(wb.vary(study, scale=scale), RATES, seeds=seeds, by=_epochs)
+        name: wb.tuned(wb.vary(study, scale=scale), RATES, seeds=seeds, by=lambda runs: runs.epochs_to(LOSS))
         for name, scale in {"raw": raw, "scaled": scaled}.items()
     }
     figure = wb.lines(
@@ -35,17 +35,11 @@ def run(seeds: int = 20, scaled: str = "minmax", raw: str = "none") -> wb.Verdic
     )  # fmt: skip
     condition = {name: np.linalg.cond(np.cov(rows.T)) for name, rows in _features().items()}
     return wb.verdict(
-        np.log2(_epochs(runs["raw"]) / _epochs(runs["scaled"])), figure=figure,
-        unit="doublings of epochs that scaling saves", epochs_raw=np.median(_epochs(runs["raw"])),
-        epochs_scaled=np.median(_epochs(runs["scaled"])), condition_raw=condition["raw"],
+        np.log2(runs["raw"].epochs_to(LOSS) / runs["scaled"].epochs_to(LOSS)), figure=figure,
+        unit="doublings of epochs that scaling saves", epochs_raw=np.median(runs["raw"].epochs_to(LOSS)),
+        epochs_scaled=np.median(runs["scaled"].epochs_to(LOSS)), condition_raw=condition["raw"],
         condition_scaled=condition["scaled"],
     )  # fmt: skip
-
-
-def _epochs(runs: wb.Runs) -> np.ndarray:
-    """The first epoch at or below LOSS, [S]; one more than there are for never."""
-    reached = runs.train_loss <= LOSS
-    return np.where(reached.any(axis=1), 1 + reached.argmax(axis=1), 1 + reached.shape[1]).astype(float)
 
 
 def _features() -> dict[str, np.ndarray]:

@@ -31,6 +31,7 @@ LONG = (
     "workers",
     "workflow",
     "python",
+    "real_data",
     "experiments",
     "reproduction",
 )

@@ -7,6 +7,8 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -136,6 +138,23 @@ def workbench(*words: str, python: tuple[str, ...] = (), timeout: float = 1500.0
         env=environment(),
     )
     return Ran(done.returncode, done.stdout, done.stderr, time.monotonic() - began)
+
+
+@contextmanager
+def process(*words: str) -> Iterator[subprocess.Popen[str]]:
+    """The program beside the test; killed at the end if it still runs."""
+    started = subprocess.Popen(
+        [sys.executable, "-m", "workbench", *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment(),
+    )
+    try:
+        yield started
+    finally:
+        started.kill()
+        started.communicate()
 
 
 def environment() -> dict[str, str]:

@@ -15,11 +15,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.end_to_end import Place, Ran, place, scores, workbench
-from tests.servers import LEFT_OPEN, PASSWORD, own_postgres, wait
+from tests.end_to_end import Place, Ran, place, process, scores, workbench
+from tests.servers import LEFT_OPEN, PASSWORD, Server, own_postgres, wait
 from tests.test_crashes import Moment, after, consistent, ends_as_if_nothing_had_happened, running
-from tests.test_tracking_servers import Server, client
-from tests.test_workers import process
+from tests.test_tracking_servers import client
 from workbench import spool
 
 pytestmark = [pytest.mark.slow, LEFT_OPEN, pytest.mark.filterwarnings("ignore")]  # of the libraries that read
@@ -32,7 +31,6 @@ SENTENCE = (
     "disk is full",
     "disk full",
     "cannot be written",
-    "cannot be written to",
 )
 
 

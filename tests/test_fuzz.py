@@ -20,10 +20,12 @@ from hypothesis import strategies as st
 
 from tests.test_bad_input import study_text
 from workbench.cli import main
-from workbench.study_schema import keys_of
+from workbench.study_schema import SETTINGS, keys_of
 
 TOP = keys_of(())
 KEYS = [("", key) for key in TOP] + [(section, key) for section in TOP for key in keys_of((section,))]
+#: Values that are right, so that a file may be wrong elsewhere, or nowhere.
+DEFAULTS = {where.path: where.default for where in SETTINGS.values()}
 WORDS = [
     "adam",
     "relu",
@@ -61,8 +63,8 @@ mild = st.sampled_from(
 values = st.one_of(plain, axes, st.lists(plain, max_size=4), st.lists(axes, max_size=2))
 
 
-#: How often something is wrong with the bytes.
-seldom = st.integers(0, 999).map(lambda n: n % 10 - 7 if n % 10 > 7 else 0)
+#: How often something is wrong with the bytes: in two files of ten.
+SELDOM = [0] * 8 + [1, 2]
 
 
 @st.composite
@@ -78,13 +80,16 @@ def study_files(draw: st.DrawFn) -> bytes:
             section, key = random.choice(WORDS), random.choice(WORDS)
         if (section, key) in {("data", "source"), ("search", "trials")}:
             continue  # a source is a matter of files, and many trials one of time
-        tables.setdefault(section, {})[key] = toml(draw(mild if random.random() < 0.6 else values))
+        value = draw(mild if random.random() < 0.6 else values)
+        if random.random() < 0.4:
+            value = DEFAULTS.get((section, key), value)
+        tables.setdefault(section, {})[key] = toml(value)
     lines = []
     for section, keys in tables.items():
         lines += [f"[{section}]"] if section else []
         lines += [f"{key} = {value}" for key, value in keys.items() if key]
     text = bytearray("\n".join(lines).encode())
-    for _ in range(draw(seldom)):
+    for _ in range(random.choice(SELDOM)):
         where = draw(st.integers(0, len(text)))
         junk = draw(
             st.binary(max_size=4) | st.sampled_from([b"\n", b"[", b'"', b"=", b"#", b"\xff", b"{", b"'''"])
@@ -118,7 +123,7 @@ def data_files(draw: st.DrawFn) -> bytes:
             cells = cells[:-1] if random.random() < 0.5 else [*cells, "1"]
         lines.append(separator.join(cells))
     text = bytearray(random.choice(["\n", "\r\n"]).join(lines).encode())
-    for _ in range(draw(seldom)):
+    for _ in range(random.choice(SELDOM)):
         where = draw(st.integers(0, len(text)))
         text[where : where + draw(st.integers(0, 3))] = draw(st.binary(max_size=3))
     prefix = random.choice([b""] * 12 + [b"\xef\xbb\xbf", b"\xff\xfe", b"PK\x03\x04", b"PAR1"])

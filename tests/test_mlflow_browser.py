@@ -11,10 +11,9 @@ from typing import NamedTuple
 
 import pytest
 
-from tests.end_to_end import Place, Ran
+from tests.end_to_end import Place, Ran, process
 from tests.servers import free_port
 from tests.test_report_browser import BROWSER, QUIET
-from tests.test_workers import process
 
 pytestmark = [
     pytest.mark.slow,

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
 import sys
 import time
-import urllib.request
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +13,7 @@ import pandas as pd
 import pytest
 
 from tests import outcomes, stand_ins
-from tests.servers import LEFT_OPEN, PASSWORD, free_port, wait
+from tests.servers import LEFT_OPEN, PASSWORD, Server, wait
 from tests.tracking_cases import PARENT, look_at, odd_trials, trial
 from workbench import savedmodel, tracking_bulk, tracking_client
 from workbench.errors import StoreError
@@ -32,43 +28,6 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy is deprecated"),
     pytest.mark.filterwarnings("ignore:.*Any type hint is inferred as AnyType"),
 ]
-
-
-class Server:
-    """An MLflow server over a store in `folder`, that can be killed and started again on the same port."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.port = free_port()
-        self.uri = f"http://127.0.0.1:{self.port}"
-        self.process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        command = [sys.executable, "-m", "mlflow", "server", "--host=127.0.0.1", f"--port={self.port}"]
-        command += ["--workers=1", f"--backend-store-uri=sqlite:///{self.folder}/server.db"]
-        command += [f"--artifacts-destination={self.folder / 'files'}"]
-        environment = os.environ | {
-            "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
-            "MLFLOW_DISABLE_TELEMETRY": "true",
-        }
-        self.process = subprocess.Popen(
-            command, env=environment, cwd=self.folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )  # fmt: skip
-        wait(self.answers, 90)
-
-    def answers(self) -> bool:
-        try:
-            with urllib.request.urlopen(f"{self.uri}/health", timeout=1):
-                return True
-        except OSError:
-            return False
-
-    def kill(self) -> None:
-        if self.process is not None:
-            os.killpg(self.process.pid, signal.SIGKILL)
-            self.process.wait()
-            self.process = None
 
 
 @pytest.fixture

@@ -7,16 +7,13 @@ import os
 import random
 import signal
 import subprocess
-import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.end_to_end import Place, Ran, environment, place, scores, workbench
+from tests.end_to_end import Place, Ran, place, process, scores, workbench
 from tests.servers import wait
 from tests.test_crashes import consistent, running
 from workbench.cli import main
@@ -24,23 +21,6 @@ from workbench.cli import main
 pytestmark = pytest.mark.filterwarnings("ignore")  # of the libraries that read
 
 WORKERS = 3
-
-
-@contextmanager
-def process(*words: str) -> Iterator[subprocess.Popen[str]]:
-    """The program beside the test; killed at the end if it still runs."""
-    started = subprocess.Popen(
-        [sys.executable, "-m", "workbench", *words],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=environment(),
-    )
-    try:
-        yield started
-    finally:
-        started.kill()
-        started.communicate()
 
 
 def ended(worker: subprocess.Popen[str]) -> dict[str, Any]:

@@ -32,6 +32,13 @@ class Runs(NamedTuple):
     hyper: tuple[Hyperparameters, ...]
     fold: Fold  # the prepared rows
 
+    def epochs_to(self, loss: float) -> Array:
+        """The first epoch with a training loss of `loss` or less, [S]; one more than there are for never."""
+        reached = self.train_loss <= loss
+        never = 1 + reached.shape[1]
+        first: Array = np.where(reached.any(axis=1), 1 + reached.argmax(axis=1), never).astype(float)
+        return first
+
 
 def train(study: Study, *, seeds: int = 20) -> Runs:
     """Train a study without axes from `seeds` initializations; minibatches are the same for all of them.

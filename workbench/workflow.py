@@ -13,7 +13,8 @@ from workbench import outcomes, results
 from workbench.display import Watch, silent
 from workbench.errors import DataError, StoreError, StudyError
 from workbench.interrupts import insist
-from workbench.places import Places, prepare
+from workbench.places import Places
+from workbench.reachable import check_reachable
 from workbench.study import Study
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def run(study: Study, places: Places, *, search_only: bool = False, watch: Watch
 
     try:
         if held is not None:
-            prepare(places)  # what is left to do is to tell the stores, so they must be there
+            check_reachable(places.tracking_uri)  # what is left to do is to tell MLflow
         with Session(study, places, watch) as session:
             if not session.search():
                 return session.interrupted()

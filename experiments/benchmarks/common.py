@@ -37,6 +37,7 @@ __all__ = [
     "python",
     "say",
     "spread",
+    "surroundings",
     "toml",
     "workbench",
     "write",
@@ -81,8 +82,6 @@ def fresh(command: Sequence[str | Path], **environ: str) -> Run:
 
     Raises RuntimeError with its last words if it fails.
     """
-    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
-    kept = {name: value for name, value in os.environ.items() if name not in LEADING}
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         began = time.perf_counter()
         process = subprocess.Popen(
@@ -90,7 +89,7 @@ def fresh(command: Sequence[str | Path], **environ: str) -> Run:
             stdout=out,
             stderr=err,
             cwd=ROOT,
-            env={**kept, "PYTHONPATH": path, **environ},
+            env={**surroundings(), **environ},
         )
         _, status, used = os.wait4(process.pid, 0)
         wall = time.perf_counter() - began
@@ -104,6 +103,13 @@ def fresh(command: Sequence[str | Path], **environ: str) -> Run:
         raise RuntimeError(f"{words} ended with status {process.returncode}:\n{texts[1][-2000:]}")
     last = texts[0].splitlines()[-1] if texts[0] else "null"
     return Run(wall, used.ru_utime + used.ru_stime, json.loads(last))
+
+
+def surroundings() -> dict[str, str]:
+    """The environment of a process that is measured: this one's, without what would lead it elsewhere."""
+    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+    kept = {name: value for name, value in os.environ.items() if name not in LEADING}
+    return {**kept, "PYTHONPATH": path}
 
 
 def python(module: str, *arguments: str | Path, **environ: str) -> Run:

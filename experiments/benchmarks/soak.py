@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments.benchmarks.common import ROOT, home, machine, options, say, write
+from experiments.benchmarks.common import ROOT, home, machine, options, say, surroundings, write
 from experiments.benchmarks.digits import study_file
 from workbench import outcomes
 
@@ -73,7 +73,7 @@ def _run(study: Path, at: Path) -> list[tuple[float, float, float]]:
         str(at),
     ]
     looks = []
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "env": surroundings()}
     with subprocess.Popen(command, cwd=ROOT, **quiet) as process:
         while process.poll() is None:
             threads = Path(f"/proc/{process.pid}/task").glob("*/children")  # each has those it started

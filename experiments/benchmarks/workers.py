@@ -28,6 +28,7 @@ from experiments.benchmarks.common import (
     options,
     say,
     spread,
+    surroundings,
     workbench,
     write,
 )
@@ -67,8 +68,7 @@ def main() -> None:
 def _searches(chosen: Any) -> dict[str, Any]:
     found: dict[str, list[dict[str, float]]] = {str(n): [] for n in PROCESSES}
     with home() as cache:
-        name = f"workers-{os.getpid()}"
-        study = study_file(cache, trials=chosen.trials, epochs=chosen.epochs, name=name)
+        study = study_file(cache, trials=chosen.trials, epochs=chosen.epochs)
         workbench(study, cache / "home")  # compiles
         for turn in range(chosen.repeats):
             for n in PROCESSES:
@@ -87,7 +87,13 @@ def _search(study: Path, processes: int, cache: Path, chosen: Any) -> dict[str, 
         shutil.copytree(cache, folder / "cache")
         words = ["--home", str(folder), *(["--storage", chosen.storage] if chosen.storage else [])]
         worker = [sys.executable, "-m", "workbench", "worker", str(study), *words, "--json"]
-        quiet = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL, "cwd": ROOT, "text": True}
+        quiet = {
+            "stdout": subprocess.PIPE,
+            "stderr": subprocess.DEVNULL,
+            "cwd": ROOT,
+            "text": True,
+            "env": surroundings(),
+        }
         crew = [subprocess.Popen(worker, **quiet) for _ in range(processes - 1)]
         try:
             if crew:
