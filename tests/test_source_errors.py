@@ -42,6 +42,12 @@ BAD: list[tuple[str, Mapping[str, str | bytes], dict[str, Any], str]] = [
         r"not UTF-8 text \(byte 0xe9 in line 2\)",
     ),
     (
+        "ragged latin-1",  # the row that is at fault is no text either
+        {"a.csv": HEAD.encode() + b"1,2,3\n" * 9_000 + b"4,\xe1\n"},
+        {"source": "a.csv"},
+        r"not UTF-8 text \(byte 0xe1 in line 9002\)",
+    ),
+    (
         "late latin-1",
         {"a.csv": HEAD.encode() + b"1,2,2\n" * 9 + b"\xff,2,2\n"},
         {"source": "a.csv"},

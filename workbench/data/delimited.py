@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import csv
 import itertools
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -72,16 +74,11 @@ def _delimiter(path: Path, header: str) -> str:
 
 
 def _body(path: Path, name: str, delimiter: str, names: list[str], skip: int) -> pa.Table:
-    ragged: list[Any] = []
-
-    def remember(row: Any) -> str:
-        ragged.append(row)
-        return "error"
-
-    def attempt(*, threads: bool) -> pa.Table:
+    def attempt(remember: Callable[[Any], str] | None = None) -> pa.Table:
         return pacsv.read_csv(
             path,
-            read_options=pacsv.ReadOptions(column_names=names, skip_rows=skip, use_threads=threads),
+            # only a single thread counts the rows
+            read_options=pacsv.ReadOptions(column_names=names, skip_rows=skip, use_threads=remember is None),
             parse_options=pacsv.ParseOptions(
                 delimiter=delimiter, newlines_in_values=True, invalid_row_handler=remember
             ),
@@ -91,25 +88,37 @@ def _body(path: Path, name: str, delimiter: str, names: list[str], skip: int) ->
         )
 
     try:
-        return attempt(threads=True)
+        return attempt()
     except pa.ArrowInvalid as error:
         reason = str(error)
-    if "UTF8" in reason:
-        raise _not_utf8(path, name)
     if "Empty CSV" in reason:
         raise DataError(f"{name}: holds no rows below the column names; [data] needs rows")
+    if "UTF8" in reason or not _is_utf8(path):  # Arrow cannot hand over a row that is no text
+        raise _not_utf8(path, name)
+    ragged: list[Any] = []
+
+    def remember(row: Any) -> str:
+        ragged.append(row)
+        return "error"
+
+    with suppress(pa.ArrowInvalid):
+        attempt(remember)
     if not ragged:
         raise DataError(f"{name}: cannot be read as a table ({reason.splitlines()[0]}); mend the file")
-    ragged.clear()
-    try:
-        attempt(threads=False)  # only a single thread counts the rows
-    except pa.ArrowInvalid:
-        row = ragged[0]
+    row = ragged[0]
     where = f"row {row.number - skip}" if row.number is not None else "a row"
     raise DataError(
         f"{name}: {where} below the column names has {row.actual_columns} cells, but there are "
         f"{row.expected_columns} columns ({toml(row.text[:60])}); mend that row"
     )
+
+
+def _is_utf8(path: Path) -> bool:
+    try:
+        path.read_bytes().decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _not_utf8(path: Path, name: str) -> DataError:
