@@ -18,7 +18,7 @@ PACKAGE = Path(workbench.__file__).parent
 
 # Every module stands in one layer; imports point to its own layer or to one that its line names.
 LAYERS: dict[str, tuple[str, ...]] = {
-    "words": ("errors", "types", "words", "wording", "recipe", "codec", "ranking"),
+    "words": ("errors", "types", "words", "wording", "recipe", "codec", "ranking", "divisions", "units"),
     "ground": ("files", "urls", "sql", "reachable"),
     "maths": (
         *("activations", "initializers", "losses", "metrics", "regularizers", "schedules", "optimizers"),
@@ -39,7 +39,19 @@ LAYERS: dict[str, tuple[str, ...]] = {
         ),
     ),
     "search": (
-        *("space", "ladder", "trial", "parts", "loop", "select", "growth", "scheduler", "importances"),
+        *(
+            "space",
+            "ladder",
+            "trial",
+            "parts",
+            "folds",
+            "loop",
+            "select",
+            "growth",
+            "scheduler",
+            "stopping",
+            "importances",
+        ),
         *("suggest", "suggest_*", "storage", "storage_*"),
     ),
     "records": (
@@ -68,6 +80,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
             "crew",
             "worker",
             "choice",
+            "finals",
             "rivals",
             "runs",
             "laboratory",

@@ -13,19 +13,21 @@ from hypothesis import strategies as st
 
 from tests.problems import blobs
 from tests.test_search import EPOCHS, SETTINGS
-from workbench import parts, space
+from workbench import parts
+from workbench.divisions import OWN
 from workbench.engine import Engine
 from workbench.parts import Brought, Member, Part
 from workbench.space import Problem, Program
+from workbench.trial import lane_of
 
 DATA = blobs()
 PROBLEM = Problem("classification", (5,), 3, 1, len(DATA.train.x))
 
 
-def setting(number: int, params: Any) -> tuple[Program, Any]:
-    values = space.resolve(SETTINGS, params)
-    program = space.program(SETTINGS, values, PROBLEM, "accuracy", (8,))
-    return program, space.hyperparameters(program.recipe, values, PROBLEM, number)
+def setting(number: int, params: Any, division: int = OWN) -> tuple[Program, Any]:
+    return lane_of(
+        SETTINGS, params, lambda variant: PROBLEM, "accuracy", (8,), seed=number, division=division
+    )
 
 
 def member(number: int, lane: Any = None) -> Member:

@@ -95,7 +95,7 @@ def test_the_answer_stands_in_both_pages(tmp_path: Path) -> None:
         assert "sha256:5d1c9c6f0b1f7a7d" in text
         assert "Not a first look" not in text
     assert outcome.study_file in markdown
-    for part in ("compiled programs", "time, compile", "jax", "2 CPU cores", "stratified", "trial 0"):
+    for part in ("compiled programs", "time, compile", "jax", "2 CPU cores", "within each class", "trial 0"):
         assert part in page.words
 
 

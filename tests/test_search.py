@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,13 @@ from tests.problems import blobs
 from workbench import parts, space
 from workbench.checkpoints import Store
 from workbench.codec import decode_trial, encode_trial
+from workbench.divisions import OWN
 from workbench.engine import Engine
 from workbench.loop import Search
 from workbench.scheduler import Scheduler
 from workbench.space import Problem
 from workbench.suggest import Suggester
+from workbench.trial import lane_of
 from workbench.types import Choice, Range, Settings, TrialRecord
 
 EPOCHS, TRIALS = 20, 30
@@ -48,19 +51,29 @@ class Journal:
         self.events += events
 
 
-def search(folder: Path, journal: Journal, trials: int = TRIALS, pruner: str = "asha") -> Search:
+def search(
+    folder: Path,
+    journal: Journal,
+    trials: int = TRIALS,
+    pruner: str = "asha",
+    divisions: Callable[[int], tuple[int, ...]] = lambda number: (OWN,),
+    enough: Callable[..., str | None] = lambda trials, blocks: None,
+) -> Search:
     data = blobs()
+    problem = Problem("classification", (5,), 3, 1, len(data.train.x))
     axes = space.axes(SETTINGS)
     engine = Engine(lambda variant: data, capacity=EPOCHS, seed=3)
     return Search(
         settings=SETTINGS,
-        problems=lambda variant: Problem("classification", (5,), 3, 1, len(data.train.x)),
-        metric="accuracy",
-        rooms=(2, 8),
+        lane=lambda params, seed, division: lane_of(
+            SETTINGS, params, lambda variant: problem, "accuracy", (2, 8), seed=seed, division=division
+        ),
+        divisions=divisions,
         scheduler=Scheduler(total=trials, epochs=EPOCHS, pruner=pruner, widths=(4,), maximize=True),
         engine=engine,
         train=partial(parts.train, engine),
         suggest=Suggester(axes, sampler="tpe", seed=3, direction="maximize").suggest,
+        enough=enough,
         commit=journal.commit,
         store=Store(folder),
         recorded=list(journal.events),

@@ -31,14 +31,17 @@ def ended(worker: subprocess.Popen[str]) -> dict[str, Any]:
 
 
 def test_a_worker_trains_and_the_search_is_the_same(finished: tuple[Place, Ran], tmp_path: Path) -> None:
-    where = place(tmp_path)
-    words = [str(where.file), "--home", str(where.home), "--json"]
-    with process("worker", *words) as worker:
-        wait(lambda: (where.home / "workbench-work.db").exists())
-        ran = where.run("--search-only")
-        assert ran.status == 0, ran.err
-        told = ended(worker)
-    assert told["status"] == "done"
+    for attempt in range(3):  # on a busy machine a worker may come too late for a search of two seconds
+        where = place(tmp_path / str(attempt))
+        words = [str(where.file), "--home", str(where.home), "--json"]
+        with process("worker", *words) as worker:
+            wait(lambda home=where.home: (home / "workbench-work.db").exists())
+            ran = where.run("--search-only")
+            assert ran.status == 0, ran.err
+            told = ended(worker)
+        assert told["status"] == "done"
+        if told["parts"]:
+            break
     assert told["lanes"] >= told["parts"] > 0
     assert "1 worker beside this process" in ran.err
     confirmed = where.run()

@@ -15,6 +15,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression, Ridge
 
 from workbench.types import Fold
+from workbench.units import to_training
 
 __all__ = ["linear", "trivial"]
 
@@ -39,7 +40,7 @@ def linear(fold: Fold, outputs: int, classes: int) -> Params:
     step = -(-len(fold.train.y) // MOST_ROWS)
     x, y = np.asarray(fold.train.x, np.float64)[::step], np.asarray(fold.train.y)[::step]
     if not classes:
-        ridge = Ridge().fit(x, (y.astype(np.float64) - fold.shift) / fold.scale)
+        ridge = Ridge().fit(x, to_training(y.astype(np.float64), fold))
         return _affine(ridge.coef_, ridge.intercept_, outputs)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # as good as 200 iterations make it

@@ -43,20 +43,21 @@ class Store:
         folder.mkdir(parents=True, exist_ok=True)
 
     def put(self, lanes: Mapping[int, Any]) -> None:
-        """Save lanes, pytrees of NumPy arrays, by trial number."""
+        """Save the lanes of trials, tuples of pytrees of NumPy arrays, by number."""
         for number, lane in lanes.items():
             with replaced(self._path(number), durable=False) as file:
                 np.savez(file, *flat(lane))
 
-    def get(self, number: int, like: Any, epochs: int) -> Any | None:
-        """The lane of a trial after `epochs`, shaped like `like`; None if there is none that is whole."""
+    def get(self, number: int, like: tuple[Any, ...], epochs: int) -> tuple[Any, ...] | None:
+        """The lanes of a trial after `epochs`, shaped like `like`; None if they are not there and whole."""
         try:
             with self._path(number).open("rb") as file, np.load(file, allow_pickle=False) as archive:
                 leaves = [archive[name] for name in archive.files]
         except (FileNotFoundError, zipfile.BadZipFile, ValueError, EOFError):
             return None
-        lane = shaped(like, leaves)
-        return lane if lane is not None and int(lane.epochs) == epochs else None
+        lanes = shaped(like, leaves)
+        found = lanes is not None and max(int(lane.epochs) for lane in lanes) == epochs
+        return lanes if found else None
 
     def drop(self, numbers: Iterable[int]) -> None:
         """Forget trials that have ended."""

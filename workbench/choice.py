@@ -17,12 +17,12 @@ from workbench import words
 from workbench.errors import StoreError
 from workbench.evaluate import trivial_loss
 from workbench.exported import export
+from workbench.finals import keep, refitted, retrained
 from workbench.loop import Search
 from workbench.models import n_parameters
-from workbench.optimism import Gain, beats_default, optimism
+from workbench.optimism import Gain, beats_default, optimism, unpaired
 from workbench.outcomes import decode_selection, encode_selection
-from workbench.savedmodel import fingerprint, load, parameters, save
-from workbench.select import retrain
+from workbench.savedmodel import JUDGED, fingerprint, load, parameters
 from workbench.study import Study
 from workbench.types import Array, Selection, TrialRecord
 from workbench.workspace import Workspace
@@ -33,37 +33,22 @@ __all__ = ["freeze", "recall", "remember"]
 def freeze(best: TrialRecord, study: Study, here: Workspace, search: Search, folder: Path) -> Selection:
     """Retrain the best trial, save its model in `folder`, and say what its validation score is worth.
 
+    A model that is refitted has seen the validation rows: the one that they judged is kept beside it.
+
     Raises WorkbenchError if it diverges when it is trained again.
     """
-    again = retrain(
-        here.engine,
-        study.settings,
-        here.preparations.problem,
-        here.metric,
-        best.params,
-        rooms=here.rooms,
-        width=here.widths[-1],
-        seeds=study.search.seeds,
-    )
-    recipe, variant = again.program.recipe, again.program.variant
-    fold = here.preparations.fold(variant)
-    luck, gain = _worth(search.blocks, best, maximize=words.METRICS[here.metric].direction == "maximize")
-    default = search.trials[0].value
-    save(
-        folder,
-        recipe=recipe,
-        hyper=again.hyper,
-        params=again.params,
-        preprocessor=here.preparations.preprocessor(variant),
-        task=here.dataset.task,
-        classes=here.dataset.classes,
-        threshold=float(again.hyper.threshold),
-        shift=np.asarray(fold.shift),
-        scale=np.asarray(fold.scale),
-        example=here.dataset.examples(5),
-        about={"study": study.id, "trial": best.number, "metric": here.metric, "validation": best.value},
-    )
+    again = retrained(study, here, best.params, seeds=study.search.seeds)
+    model, refit = refitted(study, here, again)
+    threshold = float(again.model.hyper.threshold)
+    if refit is not None:
+        keep(folder.parent / JUDGED, here, again.model, threshold=threshold)
+    about = {"study": study.id, "trial": best.number, "metric": here.metric, "validation": best.value}
+    keep(folder, here, model, threshold=threshold, example=here.dataset.examples(5), about=about)
     export(load(folder), parameters(folder), folder / "program")
+    recipe, variant = again.model.program.recipe, again.model.program.variant
+    maximize, paired = words.METRICS[here.metric].direction == "maximize", not study.data.holdouts
+    luck, gain = _worth(search.blocks, best, maximize=maximize, paired=paired)
+    default = search.trials[0].value
     return Selection(
         trial=best.number,
         params=best.params,
@@ -75,7 +60,8 @@ def freeze(best: TrialRecord, study: Study, here: Workspace, search: Search, fol
         seeds=again.seeds,
         parameters=n_parameters(recipe, again.values),
         gain=None if gain is None else (gain.low, gain.high),
-        trivial_loss=trivial_loss(recipe, fold),
+        trivial_loss=trivial_loss(recipe, here.preparations.fold(variant)),
+        refit=refit,
     )
 
 
@@ -104,12 +90,18 @@ def recall(events: Iterable[Mapping[str, Any]], folder: Path, n_trials: int | No
     return decode_selection(made[-1]["selection"]) if whole else None
 
 
-def _worth(blocks: Mapping[int, Array], best: TrialRecord, *, maximize: bool) -> tuple[float, Gain | None]:
+def _worth(
+    blocks: Mapping[int, Array], best: TrialRecord, *, maximize: bool, paired: bool
+) -> tuple[float, Gain | None]:
     """The optimism of the best score; its gain over the default configuration, if that one has a score."""
     numbers = sorted(blocks)
-    scores = np.stack([blocks[number] for number in numbers])
-    winner = numbers.index(best.number)
+    winner, default = numbers.index(best.number), 0 if 0 in blocks else None
+    each = [blocks[number] for number in numbers]
+    if not paired:
+        luck, gain = unpaired(each, maximize=maximize, winner=winner, default=default)
+        return luck.estimate, gain
+    scores = np.stack(each)
     luck = optimism(scores, maximize=maximize, winner=winner)
-    if 0 not in blocks:
+    if default is None:
         return luck.estimate, None
-    return luck.estimate, beats_default(scores, maximize=maximize, default=numbers.index(0), winner=winner)
+    return luck.estimate, beats_default(scores, maximize=maximize, default=default, winner=winner)

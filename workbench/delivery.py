@@ -54,10 +54,8 @@ def report(
     if sizes := growth.load(folder):
         figures["size_curve"] = _size_curve(sizes, outcome)
     if dataset is not None and preparations is not None and outcome.selection is not None:
-        fold, model = (
-            preparations.fold(variant(outcome.selection.settings)),
-            savedmodel.load(folder / "model"),
-        )
+        fold = preparations.fold(variant(outcome.selection.settings))
+        model = savedmodel.load(savedmodel.judged(folder))
         figures |= pictures(outcome, model, dataset, fold)
         wrong = {
             "worst": mistakes.worst_rows(dataset, model, fold),

@@ -22,6 +22,7 @@ from workbench.programs import Programs
 from workbench.recipe import Hyperparameters, Recipe
 from workbench.training import Lane
 from workbench.types import Curves, Fold
+from workbench.units import to_data
 
 __all__ = ["Engine", "Trained", "configure"]
 
@@ -205,7 +206,7 @@ class Engine:
         out = self._programs.call("outputs", _outputs, (recipe,), (hyper, params, jnp.asarray(x)))
         if words.METRICS[recipe.metric].task != "regression":
             return np.asarray(out)
-        return np.asarray(out) * np.asarray(fold.scale) + np.asarray(fold.shift)
+        return np.asarray(to_data(out, fold, jnp))
 
     def template(self, recipe: Recipe, hyper: Hyperparameters) -> Lane:
         """The shapes and types of a lane of this recipe."""

@@ -18,6 +18,7 @@ from workbench.models.recurrent import steps_as_rows
 from workbench.recipe import Recipe
 from workbench.scoring import per_target
 from workbench.types import Array, Fold
+from workbench.units import to_training
 from workbench.words import METRICS as WORDS
 
 __all__ = ["Evaluation", "as_rows", "evaluate", "statistic", "trivial_loss"]
@@ -93,7 +94,7 @@ def trivial_loss(recipe: Recipe, fold: Fold) -> float:
     weight = np.asarray(rows.weight)
     if WORDS[recipe.metric].task == "regression":
         out = np.zeros(recipe.outputs, np.float32)
-        y = (np.asarray(rows.y) - fold.shift) / fold.scale
+        y = to_training(np.asarray(rows.y), fold)
     else:
         codes, classes, y = np.asarray(fold.train.y), max(2, recipe.outputs), np.asarray(rows.y)
         each = np.broadcast_to(np.asarray(fold.train.weight)[(..., *[None] * (codes.ndim - 1))], codes.shape)

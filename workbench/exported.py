@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ import numpy as np
 from workbench.files import replaced, write_text
 from workbench.predictor import Predictor
 from workbench.savedmodel import unflatten
+from workbench.units import to_data
 
 __all__ = ["PLATFORMS", "export"]
 
@@ -42,8 +44,11 @@ def export(model: Predictor, parameters: Mapping[str, np.ndarray], folder: Path)
         params = unflatten(arrays)
         outputs = jax.vmap(lambda row: predict(model.recipe, model.hyper, params, row))(x)
         if model.task == "regression":
-            scale, shift = (jnp.asarray(part, jnp.float32)[None] for part in (model.scale, model.shift))
-            return outputs * scale + shift
+            single = replace(
+                model, shift=model.shift.astype(np.float32), scale=model.scale.astype(np.float32)
+            )
+            predicted: jax.Array = to_data(outputs, single, jnp)
+            return predicted
         if outputs.shape[-1] == 1:
             outputs = jnp.concatenate([jnp.zeros_like(outputs), outputs], axis=-1)
         return jax.nn.softmax(outputs, axis=-1)

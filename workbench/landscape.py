@@ -20,6 +20,7 @@ from workbench.losses import LOSSES, Loss, batch_loss
 from workbench.models import MODELS
 from workbench.recipe import Hyperparameters, Recipe
 from workbench.types import Array, Examples, Fold
+from workbench.units import to_training
 
 __all__ = ["Surface", "affine_surface", "affordable_rows", "direction", "evenly", "fit_affine", "surface"]
 
@@ -134,7 +135,7 @@ def evenly(fold: Fold, n: int, *, regression: bool) -> Examples:
     index = np.arange(total) if total <= n else np.linspace(0, total - 1, n).astype(np.int64)
     y = np.asarray(fold.train.y)[index]
     if regression:
-        y = ((y - np.asarray(fold.shift)) / np.asarray(fold.scale)).astype(np.float32)
+        y = to_training(y, fold).astype(np.float32)
     return Examples(np.asarray(fold.train.x)[index], y, np.ones(len(index), np.float32))
 
 

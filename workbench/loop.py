@@ -11,27 +11,21 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from workbench import space
 from workbench.checkpoints import Store
-from workbench.codec import (
-    decode_array,
-    decode_curves,
-    decode_number,
-    encode_array,
-    encode_curves,
-    encode_number,
-    encode_trial,
-)
+from workbench.codec import decode_array, encode_array, encode_trial
 from workbench.engine import Engine
-from workbench.parts import Brought, Member, Part, Train
+from workbench.folds import Merged, decode, encode, merged
+from workbench.parts import Member, Part, Train
+from workbench.recipe import Hyperparameters
 from workbench.scheduler import Ask, Judged, LaneReport, Launch, Scheduler
-from workbench.space import Problem, Variant
+from workbench.space import Program
 from workbench.trial import Trial, advance, finish, told
-from workbench.types import Curves, Settings, TrialRecord, Value
+from workbench.types import Settings, TrialRecord, Value
 
 __all__ = ["Event", "Known", "Round", "Search"]
 
@@ -61,11 +55,12 @@ class Search:
     """A search in progress.
 
     settings   of the study; its axes are searched
-    problems   what a variant of the data is to a program
-    rooms      for hidden units: see `ladder`
+    lane       (params, seed, division) -> what a lane trains in, and with: see `trial.lane_of`
+    divisions  of the rows that a trial, by number, trains on
     engine     hears early which programs will be wanted
     train      trains a part, here or with the help of others
     suggest    (history, count) -> parameters of new trials, a pure function
+    enough     why it may end before its budget, given what has finished and its blocks; None: it goes on
     commit     makes events durable, all of them or none, before anything else hears of them
     recorded   the events of earlier runs
     """
@@ -74,13 +69,13 @@ class Search:
         self,
         *,
         settings: Settings,
-        problems: Callable[[Variant], Problem],
-        metric: str,
-        rooms: Sequence[int],
+        lane: Callable[[Mapping[str, Value], int, int], tuple[Program, Hyperparameters]],
+        divisions: Callable[[int], tuple[int, ...]],
         scheduler: Scheduler,
         engine: Engine,
         train: Train,
         suggest: Callable[[Sequence[Known], int], list[dict[str, Value]]],
+        enough: Callable[[Iterable[TrialRecord], Mapping[int, np.ndarray]], str | None],
         commit: Callable[[list[Event]], None],
         store: Store,
         recorded: Iterable[Event] = (),
@@ -88,10 +83,10 @@ class Search:
         self.seconds = {"sample": 0.0}
         self.trials: dict[int, TrialRecord] = {}
         self.blocks: dict[int, np.ndarray] = {}  # of complete trials, [G] each: see population.pseudo_values
-        self._settings, self._problems, self._metric, self._rooms = settings, problems, metric, rooms
-        self._axes = space.axes(settings)
+        self._axes, self._lane, self._divisions = space.axes(settings), lane, divisions
         self._scheduler, self._engine, self._train, self._suggest = scheduler, engine, train, suggest
-        self._commit, self._store, self._recorded = commit, store, recorded
+        self._enough, self._commit, self._store, self._recorded = enough, commit, store, recorded
+        self.stopped = ""  # why the search has ended before its budget
         self._alive: dict[int, Trial] = {}
         self._history: dict[int, Known] = {}
 
@@ -109,6 +104,10 @@ class Search:
 
     def _ask(self, count: int) -> None:
         began = time.perf_counter()
+        if reason := self._enough(self.trials.values(), self.blocks):
+            self._commit([{"kind": "stop", "reason": reason}])
+            self._stop(reason)
+            return
         first = len(self._history)
         drawn: list[dict[str, Value]] = self._suggest(list(self._history.values()), count)
         if first == 0:
@@ -121,31 +120,34 @@ class Search:
         self._commit([event])
         self._asked(event)
         for trial in list(self._alive.values())[-len(drawn) :]:
-            program, width = trial.program, self._scheduler.widths[0]
-            self._engine.foresee(program.recipe, program.variant, width, trial.hyper)
+            program, width = trial.programs[0], self._scheduler.widths[0]
+            self._engine.foresee(program.recipe, program.variant, width, trial.hypers[0])
 
     def _asked(self, event: Event) -> None:
         for number, params in enumerate(event["params"], start=event["first"]):
-            values = space.resolve(self._settings, params)
-            problem = self._problems(space.variant(values))
-            program = space.program(self._settings, values, problem, self._metric, self._rooms)
-            hyper = space.hyperparameters(program.recipe, values, problem, number)
-            self._alive[number] = Trial(number, params, values, program, hyper)
+            lanes = [self._lane(params, number, division) for division in self._divisions(number)]
+            programs, hypers = zip(*lanes, strict=True)
+            self._alive[number] = Trial(number, params, programs, hypers)
             self._history[number] = Known(number, params, "running", None, {})
-            self._scheduler.add([(number, program)])
+            self._scheduler.add([(number, programs[0])])
+
+    def _stop(self, reason: str) -> None:
+        """Ask for no more trials; those that are alive go on."""
+        self.stopped = reason
+        self._scheduler.close()
 
     # ── training ──
 
     def _launch(self, launch: Launch) -> Round:
         began = time.perf_counter()
         trials = [self._alive[number] for number in launch.trials]
-        brought = self._train(self._part(launch, trials))
+        brought = self._trained(launch, trials)
         share, ended = (time.perf_counter() - began) / len(trials), time.time()
-        reports = [_report(lane.status, lane.score, lane.curves) for lane in brought]
+        reports = [_report(lane) for lane in brought]
         judged = self._scheduler.judge(launch, reports)
         for trial, lane in zip(trials, brought, strict=True):
             advance(trial, launch.last, lane.curves, lane.score, lane.best_epoch, share)
-            trial.lane = lane.lane
+            trial.lanes = lane.lanes
         finished = self._judged(judged, reports, ended)
         blocks = {
             trial.number: lane.block
@@ -154,7 +156,7 @@ class Search:
         }
         self.blocks |= blocks
         going = [trial for trial, verdict in zip(trials, judged, strict=True) if verdict.state is None]
-        self._store.put({trial.number: trial.lane for trial in going})
+        self._store.put({trial.number: trial.lanes for trial in going})
         event = {
             "kind": "launch",
             "rung": launch.rung,
@@ -162,25 +164,32 @@ class Search:
             "seconds": share,
             "finished": ended,
             "blocks": {str(number): encode_array(values) for number, values in blocks.items()},
-            "reports": [_written(lane) for lane in brought],
+            "reports": [encode(lane) for lane in brought],
         }
         self._commit([*(encode_trial(record) for record in finished), event])
         self._store.drop(record.number for record in finished)
         return Round(tuple(finished), launch.rung + 1, launch.last, replayed=False)
 
-    def _part(self, launch: Launch, trials: Sequence[Trial]) -> Part:
-        final = launch.rung == len(self._scheduler.rungs) - 1
-        members = tuple(
-            Member(trial.number, trial.params, trial.program, trial.hyper, self._lane(trial, launch.first))
-            for trial in trials
-        )
-        return Part(members, self._scheduler.width(launch), launch.first, launch.last, final)
+    def _trained(self, launch: Launch, trials: Sequence[Trial]) -> list[Merged]:
+        """What the launch makes of each trial; folds are trained one after the other, all trials together."""
+        before = [self._lanes(trial, launch.first) for trial in trials]
+        parts = []
+        for k in range(len(trials[0].programs)):
+            members = tuple(
+                Member(trial.number, trial.params, trial.programs[k], trial.hypers[k], lanes and lanes[k])
+                for trial, lanes in zip(trials, before, strict=True)
+            )
+            final, keep = launch.rung == len(self._scheduler.rungs) - 1, len(trials[0].programs) > 1
+            width = self._scheduler.width(launch)
+            parts.append(self._train(Part(members, width, launch.first, launch.last, final, keep)))
+        return [merged(folds) for folds in zip(*parts, strict=True)]
 
-    def _lane(self, trial: Trial, epochs: int) -> Any:
-        """The lane as it was after `epochs`, from its checkpoint if need be; None for a new or a lost one."""
-        if epochs == 0 or trial.lane is not None:
-            return trial.lane
-        template = self._engine.template(trial.program.recipe, trial.hyper)
+    def _lanes(self, trial: Trial, epochs: int) -> Any:
+        """The lanes as they were after `epochs`, from a checkpoint if need be; None for new or lost ones."""
+        if epochs == 0 or trial.lanes is not None:
+            return trial.lanes
+        pairs = zip(trial.programs, trial.hypers, strict=True)
+        template = tuple(self._engine.template(program.recipe, hyper) for program, hyper in pairs)
         return self._store.get(trial.number, template, epochs)
 
     def _judged(
@@ -205,33 +214,21 @@ class Search:
     def _replay(self, event: Event) -> Iterator[Round]:
         if event["kind"] == "ask":
             self._asked(event)
+        elif event["kind"] == "stop":
+            self._stop(event["reason"])
         elif event["kind"] == "launch":
             trials = [self._alive[number] for number in event["trials"]]
-            launch = self._scheduler.take(trials[0].program, event["rung"], event["trials"])
-            curves = [decode_curves(lane["curves"]) for lane in event["reports"]]
-            reports = [
-                _report(lane["status"], decode_number(lane["score"]), seen)
-                for lane, seen in zip(event["reports"], curves, strict=True)
-            ]
+            launch = self._scheduler.take(trials[0].programs[0], event["rung"], event["trials"])
+            lanes = [decode(document) for document in event["reports"]]
+            reports = [_report(lane) for lane in lanes]
             judged = self._scheduler.judge(launch, reports)
-            for trial, report, lane, seen in zip(trials, reports, event["reports"], curves, strict=True):
-                advance(trial, launch.last, seen, report.score, lane["best_epoch"], event["seconds"])
+            for trial, lane in zip(trials, lanes, strict=True):
+                advance(trial, launch.last, lane.curves, lane.score, lane.best_epoch, event["seconds"])
             finished = self._judged(judged, reports, event.get("finished", 0.0))
             self.blocks |= {int(number): decode_array(text) for number, text in event["blocks"].items()}
             yield Round(tuple(finished), launch.rung + 1, launch.last, replayed=True)
 
 
-def _report(
-    status: Literal["running", "stopped", "diverged"], score: float | None, curves: Curves
-) -> LaneReport:
-    losses = curves.validation_loss
-    return LaneReport(status, score, float(losses[-1]) if len(losses) else math.inf)
-
-
-def _written(lane: Brought) -> dict[str, Any]:
-    return {
-        "status": lane.status,
-        "score": encode_number(lane.score),
-        "best_epoch": lane.best_epoch,
-        "curves": encode_curves(lane.curves),
-    }
+def _report(lane: Merged) -> LaneReport:
+    losses = lane.curves.validation_loss
+    return LaneReport(lane.status, lane.score, float(losses[-1]) if len(losses) else math.inf)

@@ -22,7 +22,7 @@ eighth); only rows that the search never saw measure that.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -30,7 +30,7 @@ from scipy import special
 
 from workbench.types import Array
 
-__all__ = ["Gain", "Optimism", "beats_default", "optimism", "optimism_of_scores", "row_scores"]
+__all__ = ["Gain", "Optimism", "beats_default", "optimism", "optimism_of_scores", "row_scores", "unpaired"]
 
 #: How often the choice is made again, and the most blocks of rows that a jackknife leaves out.
 _SPLITS, _BLOCKS = 300, 400
@@ -141,6 +141,29 @@ def beats_default(
     variance = float(difference.var(ddof=1)) / difference.size + luck.error**2
     half = float(special.ndtri(0.5 + confidence / 2)) * math.sqrt(variance)
     return Gain(gain, gain - half, gain + half, beats=gain - half > 0)
+
+
+def unpaired(
+    scores: Sequence[Array], *, maximize: bool, winner: int, default: int | None = None
+) -> tuple[Optimism, Gain | None]:
+    """Optimism and gain where trials were validated on different rows.
+
+    scores   of T trials, each [N] of its own rows, as in `optimism`
+    default  which trial is the default configuration; None: it has no score
+
+    The optimism is that of independent errors, the most that it can be where hold-outs overlap; the error of
+    the difference is that of two scores of different rows.
+    """
+    values = np.array([each.mean() for each in scores])
+    errors = np.array([each.std(ddof=1) / math.sqrt(len(each)) for each in scores])
+    luck = optimism_of_scores(values, errors, maximize=maximize)
+    if default is None:
+        return luck, None
+    if winner == default:
+        return luck, Gain(0.0, 0.0, 0.0, beats=False)
+    gain = (1 if maximize else -1) * float(values[winner] - values[default]) - luck.estimate
+    half = float(special.ndtri(0.975)) * math.hypot(errors[winner], errors[default], luck.error)
+    return luck, Gain(gain, gain - half, gain + half, beats=gain - half > 0)
 
 
 def row_scores(statistic: Callable[[Array], Array], n: int, *, seed: int = 0) -> Array:

@@ -38,6 +38,7 @@ def save(outcome: Outcome, folder: Path) -> None:
     document: dict[str, Any] = {name: getattr(outcome, name) for name in PLAIN}
     document |= {name: dict(getattr(outcome, name)) for name in MAPPINGS}
     document["baselines"] = {name: dict(figures) for name, figures in outcome.baselines.items()}
+    document["stopped"] = outcome.stopped
     document["classes"] = list(outcome.classes)
     document["axes"] = {name: _encode_axis(axis) for name, axis in outcome.axes.items()}
     document["trials"] = [encode_trial(trial) for trial in outcome.trials]
@@ -66,6 +67,7 @@ def load(folder: Path) -> Outcome | None:
         outputs=outputs,
         targets=targets,
         baselines=document.get("baselines", {}),
+        stopped=document.get("stopped", ""),
     )
 
 
@@ -75,32 +77,22 @@ def encode_selection(selection: Selection) -> dict[str, Any]:
     document |= {"params": dict(selection.params), "settings": _finite(selection.settings)}
     document |= {name: encode_number(document[name]) for name in NUMBERS}
     document["gain"] = None if selection.gain is None else [encode_number(end) for end in selection.gain]
-    document["seeds"] = [
-        {
-            "seed": seed.seed,
-            "validation": encode_number(seed.validation),
-            "best_epoch": seed.best_epoch,
-            "curves": encode_curves(seed.curves),
-        }
-        for seed in selection.seeds
-    ]
+    document["seeds"] = [_encode_seed(seed) for seed in selection.seeds]
+    document["refit"] = None if selection.refit is None else _encode_seed(selection.refit)
     return document
 
 
 def decode_selection(document: Mapping[str, Any]) -> Selection:
     """The inverse of `encode_selection`."""
-    seeds = tuple(
-        SeedRecord(
-            seed["seed"], _required(seed["validation"]), seed["best_epoch"], decode_curves(seed["curves"])
-        )
-        for seed in document["seeds"]
-    )
+    seeds = tuple(_decode_seed(seed) for seed in document["seeds"])
+    refit = document.get("refit") and _decode_seed(document["refit"])
     numbers = {name: _required(document[name]) for name in NUMBERS}
     gain = document["gain"] and tuple(_required(end) for end in document["gain"])
     settings = {
         name: float(value) if value in WORDS else value for name, value in document["settings"].items()
     }
-    return Selection(**{**document, **numbers, "settings": settings, "seeds": seeds, "gain": gain})
+    parts = {"settings": settings, "seeds": seeds, "gain": gain, "refit": refit}
+    return Selection(**{**document, **numbers, **parts})
 
 
 #: What `encode_number` makes of numbers that JSON cannot say.
@@ -111,6 +103,20 @@ def _finite(settings: Mapping[str, Any]) -> dict[str, Any]:
     return {
         name: encode_number(value) if isinstance(value, float) else value for name, value in settings.items()
     }
+
+
+def _encode_seed(seed: SeedRecord) -> dict[str, Any]:
+    return {
+        "seed": seed.seed,
+        "validation": encode_number(seed.validation),
+        "best_epoch": seed.best_epoch,
+        "curves": encode_curves(seed.curves),
+    }
+
+
+def _decode_seed(document: Mapping[str, Any]) -> SeedRecord:
+    score, curves = _required(document["validation"]), decode_curves(document["curves"])
+    return SeedRecord(document["seed"], score, document["best_epoch"], curves)
 
 
 def _required(value: float | str | None) -> float:

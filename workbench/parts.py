@@ -37,7 +37,7 @@ __all__ = [
 
 
 class Member(NamedTuple):
-    """A trial in a part."""
+    """A lane of a trial, in a part."""
 
     number: int
     params: Mapping[str, Value]
@@ -54,6 +54,7 @@ class Part(NamedTuple):
     first: int
     last: int
     final: bool  # no lane goes on after this
+    keep: bool = False  # lanes that stop are wanted as well: other folds of their trials may go on
 
 
 class Brought(NamedTuple):
@@ -76,6 +77,7 @@ def train(engine: Engine, part: Part) -> list[Brought]:
     recipe, variant, hypers = program.recipe, program.variant, [member.hyper for member in part.members]
     lanes = None if part.first == 0 else _lanes(engine, part)
     trained = engine.run(recipe, variant, width, hypers, lanes, first=part.first, last=part.last)
+    wanted = ("running", "stopped") if part.keep else ("running",)
     ended = [
         i
         for i, lane in enumerate(trained)
@@ -93,7 +95,7 @@ def train(engine: Engine, part: Part) -> list[Brought]:
             lane.score,
             lane.best_epoch,
             lane.curves,
-            lane.lane if lane.status == "running" and not part.final else None,
+            lane.lane if lane.status in wanted and not part.final else None,
             blocks.get(i),
         )
         for i, lane in enumerate(trained)
@@ -113,6 +115,8 @@ def pack(part: Part) -> bytes:
         "first": part.first,
         "last": part.last,
         "final": part.final,
+        "keep": part.keep,
+        "division": part.members[0].program.variant.division,
         "trials": [[member.number, dict(member.params)] for member in part.members],
         "lanes": [member.lane is not None for member in part.members],
     }
@@ -121,21 +125,21 @@ def pack(part: Part) -> bytes:
 
 def unpack(
     content: bytes,
-    setting: Callable[[int, Mapping[str, Value]], tuple[Program, Hyperparameters]],
+    setting: Callable[[int, Mapping[str, Value], int], tuple[Program, Hyperparameters]],
     template: Callable[[Program, Hyperparameters], Lane],
 ) -> Part:
     """The inverse of `pack`.
 
-    setting   (number, parameters) -> program and hyperparameters of a trial
+    setting   (number, parameters, division) -> program and hyperparameters of a lane
     template  shapes of a lane
     """
     head, arrays = _opened(content)
     members = []
     for (number, params), there in zip(head["trials"], head["lanes"], strict=True):
-        program, hyper = setting(number, params)
+        program, hyper = setting(number, params, head["division"])
         lane = _shaped(template(program, hyper), arrays) if there else None
         members.append(Member(number, params, program, hyper, lane))
-    return Part(tuple(members), head["width"], head["first"], head["last"], head["final"])
+    return Part(tuple(members), *(head[name] for name in ("width", "first", "last", "final", "keep")))
 
 
 def pack_brought(brought: Sequence[Brought]) -> bytes:

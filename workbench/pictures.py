@@ -23,6 +23,7 @@ from workbench.plots.style import number
 from workbench.predictor import Predictor, decisions, probabilities
 from workbench.recipe import Recipe
 from workbench.types import Array, Choice, Fold, Outcome
+from workbench.units import to_training
 
 __all__ = ["image_shape", "is_small", "pictures"]
 
@@ -136,7 +137,7 @@ def _network(predictor: Predictor, dataset: Dataset, fold: Fold) -> Figure | Non
     recipe, hyper, params, rows = predictor.recipe, predictor.hyper, predictor.params, fold.validation
     y = np.asarray(rows.y)
     if predictor.task == "regression":
-        y = ((y - np.asarray(fold.shift)) / np.asarray(fold.scale)).astype(np.float32)
+        y = to_training(y, fold).astype(np.float32)
     row = int(np.argmax(probes.losses_of(recipe, hyper, params, np.asarray(rows.x), y)))
     passes = probes.two_passes(recipe, hyper, params, np.asarray(rows.x)[row], y[row])
     if passes is None:

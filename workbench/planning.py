@@ -28,15 +28,18 @@ DRAWN = 256
 def plan(study: Study, places: Places) -> dict[str, Any]:
     """The plan as `check --json` prints it. Raises InputError for what `run` would refuse."""
     dataset, sealed = data.load(study.data)
-    rows = len(dataset.train)
+    preparations, rows = Preparations(dataset), len(dataset.train)
     classes, shape = len(dataset.classes), dataset.input_shape
-    check_fit(study, dataset.task, classes, shape, train_rows=rows, of_steps=dataset.of_steps)
+    check_fit(
+        study, dataset.task, classes, shape, train_rows=preparations.train_rows, of_steps=dataset.of_steps
+    )
     metric = metric_of(study, dataset.task)
     axes = space.axes(study.settings)
     configure(places.home / "cache" / "jax")
-    costs, problem = costs_of(mesh_of_host()), Preparations(dataset).problem
+    costs, problem = costs_of(mesh_of_host()), preparations.problem
     epochs = int(str(study.settings["epochs"]))
-    lane_epochs = study.search.trials * expected_epochs(epochs, study.search.pruner)
+    folds = max(1, study.data.folds)
+    lane_epochs = study.search.trials * folds * expected_epochs(epochs, study.search.pruner)
     ladder = rooms(study.settings, problem, metric, lane_epochs=lane_epochs, costs=costs)
 
     def program(params: Mapping[str, Value]) -> Program:

@@ -11,6 +11,7 @@ import numpy as np
 
 from workbench.recipe import Hyperparameters, Recipe
 from workbench.types import Array, Task
+from workbench.units import AS_IT_IS, Transform, to_data
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,6 +40,7 @@ class Predictor:
     shift: Array  # [K]
     scale: Array  # [K]
     columns: tuple[str, ...]  # of the table that `predict` gives
+    transform: Transform = AS_IT_IS  # of the targets of a regression
 
     def predict(self, rows: pd.DataFrame | Array | Sequence[Mapping[str, Any]]) -> pd.DataFrame:
         """Predictions for raw rows, one row each, under the index of `rows` if it is a table.
@@ -92,7 +94,7 @@ class Predictor:
         """
         estimates = self.outputs(x)
         if self.task == "regression":
-            estimates = estimates.astype(np.float64) * self.scale + self.shift
+            estimates = to_data(estimates.astype(np.float64), self)
         return estimates
 
     def outputs(self, x: Array) -> Array:

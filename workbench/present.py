@@ -183,8 +183,14 @@ def _summary(result: Result, study: Study, places: Places) -> Panel:
         grid.add_row("default", f"{default}   the file's default configuration")
         grid.add_row("optimism", f"{figure(result.get('optimism'))}   what choosing the best adds by luck")
         grid.add_row("chosen", _settings(best["params"]))
+    if result.get("refit"):
+        grid.add_row(
+            "refitted", "on {rows:,} training and validation rows, {epochs} epochs".format(**result["refit"])
+        )
     ended = (f"{trials.get(state, 0)} {state}" for state in ("complete", "pruned", "failed"))
     grid.add_row("trials", f"{trials.get('total', 0)}: {', '.join(ended)}")
+    if result.get("stopped"):
+        grid.add_row("", f"ended before the budget: {result['stopped']}")
     seconds = result.get("seconds", {})
     parts = ", ".join(f"{part} {seconds[part]:.1f}" for part in _PARTS if seconds.get(part) is not None)
     grid.add_row("seconds", f"{seconds.get('total', 0):.1f}: {parts}")

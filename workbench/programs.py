@@ -61,4 +61,4 @@ def _compile(kind: str, function: Any, static: tuple[Any, ...], dynamic: tuple[A
 
 def _key(kind: str, static: tuple[Any, ...], dynamic: tuple[Any, ...]) -> tuple[Any, ...]:
     shapes = tuple((np.shape(leaf), jnp.result_type(leaf)) for leaf in jax.tree.leaves(dynamic))
-    return (kind, static, shapes)
+    return (kind, static, jax.tree.structure(dynamic), shapes)

@@ -21,17 +21,20 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from workbench import data, outcomes, space, spool
+from workbench import data, outcomes, spool
 from workbench.data import Dataset, SealedTest
+from workbench.divisions import of_trial
 from workbench.engine import Engine, configure
 from workbench.errors import InputError, StudyError
+from workbench.folds import mean_curves
 from workbench.places import Places
 from workbench.preparations import Preparations
 from workbench.provenance import environment
-from workbench.select import retrain
+from workbench.select import refit, retrain
 from workbench.study import Study, read_study
 from workbench.study_checks import metric_of
 from workbench.tracking_rows import child_id, parent_id
+from workbench.trial import lane_of
 from workbench.types import Curves, Outcome, TrialRecord
 
 __all__ = ["TOLERANCE", "Recorded", "reproduce", "resolve"]
@@ -146,15 +149,19 @@ def _trial(
     """The curves of a trial, as recorded and again."""
     epochs, preparations = int(str(study.settings["epochs"])), Preparations(dataset)
     engine = Engine(preparations.fold, capacity=epochs, seed=study.seed)
-    values = space.resolve(study.settings, record.params)
-    problem = preparations.problem(space.variant(values))
-    program = space.program(study.settings, values, problem, metric_of(study, dataset.task), begun["rooms"])
-    hyper = space.hyperparameters(program.recipe, values, problem, record.number)
+    metric = metric_of(study, dataset.task)
     last = record.epochs if record.reason == "pruned" else epochs
-    again = engine.run(
-        program.recipe, program.variant, begun["widths"][0], [hyper], None, first=0, last=last
-    )[0]
-    return [(record.curves, again.curves)]
+    curves = []
+    for division in of_trial(study.data, record.number):
+        program, hyper = lane_of(
+            study.settings, record.params, preparations.problem, metric, begun["rooms"],
+            seed=record.number, division=division,
+        )  # fmt: skip
+        again = engine.run(
+            program.recipe, program.variant, begun["widths"][0], [hyper], None, first=0, last=last
+        )[0]
+        curves.append(again.curves)
+    return [(record.curves, mean_curves(curves))]
 
 
 def _choice(
@@ -165,12 +172,16 @@ def _choice(
         raise StudyError(f"{study.path}: the study has chosen no model; run workbench run {study.path} first")
     preparations = Preparations(dataset)
     engine = Engine(preparations.fold, capacity=int(str(study.settings["epochs"])), seed=study.seed)
+    chosen, metric = outcome.selection, metric_of(study, dataset.task)
+    space_of = {"rooms": begun["rooms"], "width": begun["widths"][-1]}
     again = retrain(
-        engine, study.settings, preparations.problem, metric_of(study, dataset.task),
-        outcome.selection.params, rooms=begun["rooms"], width=begun["widths"][-1],
-        seeds=len(outcome.selection.seeds),
+        engine, study.settings, preparations.problem, metric, chosen.params,
+        seeds=len(chosen.seeds), **space_of,
     )  # fmt: skip
-    pairs = zip(outcome.selection.seeds, again.seeds, strict=True)
+    pairs = list(zip(chosen.seeds, again.seeds, strict=True))
+    if chosen.refit is not None:
+        _, refitted = refit(engine, study.settings, preparations.problem, metric, again, **space_of)
+        pairs.append((chosen.refit, refitted))
     return [(recorded.curves, seed.curves) for recorded, seed in pairs]
 
 

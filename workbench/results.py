@@ -24,6 +24,7 @@ class Held(NamedTuple):
     result: dict[str, Any]
     budget: int  # trials that were asked for; a grid may have had fewer
     settled: bool  # whether MLflow and the Optuna storage have everything
+    stopped: bool = False  # whether its rule ended the search before the budget
 
 
 def result(outcome: Outcome, report: Path | None, status: str | None = None) -> dict[str, Any]:
@@ -41,8 +42,10 @@ def result(outcome: Outcome, report: Path | None, status: str | None = None) -> 
             "pruned": states.count("pruned"),
             "failed": states.count("failed"),
         },
+        "stopped": outcome.stopped or None,
         "best": best,
         "default": {"validation": default},
+        "refit": _refit(outcome),
         "optimism": None if outcome.selection is None else _finite(outcome.selection.optimism),
         "test": None if test is None else {name: _finite(value) for name, value in asdict(test).items()},
         "baselines": {name: dict(figures) for name, figures in outcome.baselines.items()},
@@ -99,6 +102,14 @@ def load(folder: Path) -> Held | None:
     """What `save` kept in a study's folder, None if there is nothing."""
     path = folder / "result.json"
     return Held(**json.loads(path.read_text(encoding="utf-8"))) if path.exists() else None
+
+
+def _refit(outcome: Outcome) -> dict[str, int] | None:
+    """How the delivered model was trained on training and validation rows together, if it was."""
+    if outcome.selection is None or outcome.selection.refit is None:
+        return None
+    rows = int(outcome.data["train"]) + int(outcome.data["validation"])
+    return {"rows": rows, "epochs": outcome.selection.refit.best_epoch}
 
 
 def _best(outcome: Outcome) -> tuple[dict[str, Any] | None, float | None]:

@@ -18,11 +18,13 @@ from typing import Any
 import numpy as np
 
 from workbench import baselines
+from workbench.divisions import ALL_ROWS, OWN
 from workbench.errors import StoreError, WorkbenchError
+from workbench.finals import keep, refitted, retrained
 from workbench.recipe import Recipe
-from workbench.savedmodel import fingerprint, load, save
-from workbench.select import Retrained, retrain
-from workbench.space import variant
+from workbench.savedmodel import fingerprint, load
+from workbench.select import Delivered
+from workbench.space import Program, variant
 from workbench.study import Study
 from workbench.types import Fold, Selection, Value
 from workbench.workspace import Workspace
@@ -65,25 +67,22 @@ def _freeze(
     chosen = load(here.folder / "model")
     again = None if selection.trial == 0 else _default(study, here, default)
     if again is not None:
-        recipe, of = again.program.recipe, again.program.variant
-        made["default"] = _save(folder / "default", here, of, recipe, again.hyper, again.params)
-    of_choice = variant(selection.settings)
+        made["default"] = keep(folder / "default", here, again, threshold=float(again.hyper.threshold))
+    of_choice = variant(selection.settings, ALL_ROWS if study.refit else OWN)
     fold, classes = here.preparations.fold(of_choice), len(here.dataset.classes)
     affine = _affine(chosen.recipe, here.dataset.task, classes)
     fits = {"linear": baselines.linear, "trivial": baselines.trivial}
     for name, fit in fits.items():
         if not chosen.recipe.each and (name == "trivial" or len(affine.inputs) == 1):
             params = fit(_host(fold), affine.outputs, classes)
-            made[name] = _save(folder / name, here, of_choice, affine, chosen.hyper, params)
+            model = Delivered(Program(affine, of_choice), chosen.hyper, params)
+            made[name] = keep(folder / name, here, model, threshold=0.5)
     return made
 
 
-def _default(study: Study, here: Workspace, params: Mapping[str, Value]) -> Retrained | None:
+def _default(study: Study, here: Workspace, params: Mapping[str, Value]) -> Delivered | None:
     try:
-        return retrain(
-            here.engine, study.settings, here.preparations.problem, here.metric, params,
-            rooms=here.rooms, width=here.widths[-1], seeds=1,
-        )  # fmt: skip
+        return refitted(study, here, retrained(study, here, params, seeds=1))[0]
     except WorkbenchError:
         return None
 
@@ -99,22 +98,6 @@ def _recall(events: Iterable[Mapping[str, Any]], model: Path, folder: Path) -> d
     except StoreError:
         return None
     return found if whole else None
-
-
-def _save(folder: Path, here: Workspace, of: Any, recipe: Recipe, hyper: Any, params: Any) -> Path:
-    fold = here.preparations.fold(of)
-    return save(
-        folder,
-        recipe=recipe,
-        hyper=hyper,
-        params=params,
-        preprocessor=here.preparations.preprocessor(of),
-        task=here.dataset.task,
-        classes=here.dataset.classes,
-        threshold=float(hyper.threshold) if folder.name == "default" else 0.5,
-        shift=np.asarray(fold.shift),
-        scale=np.asarray(fold.scale),
-    )
 
 
 def _affine(recipe: Recipe, task: str, classes: int) -> Recipe:

@@ -21,16 +21,29 @@ from workbench.files import write_text
 from workbench.predictor import Predictor
 from workbench.recipe import Hyperparameters, Recipe
 from workbench.types import Array, Task
+from workbench.units import AS_IT_IS, Transform
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from workbench.data.preprocess import Preprocessor
 
-__all__ = ["FORMAT", "Predictor", "fingerprint", "load", "parameters", "save", "unflatten"]
+__all__ = [
+    "FORMAT",
+    "JUDGED",
+    "Predictor",
+    "fingerprint",
+    "judged",
+    "load",
+    "parameters",
+    "save",
+    "unflatten",
+]
 
-#: The layout of model.json; a reader refuses a newer one.
-FORMAT = 1
+#: The layout of model.json; a reader refuses a newer one. Without a transform of the target it is still 1.
+FORMAT = 2
+#: Beside the folder `model` of a study: the model that validation rows judged, if `model` has seen them.
+JUDGED = "judged"
 #: Raw rows kept as MLflow's input example.
 EXAMPLES = 5
 
@@ -47,6 +60,7 @@ def save(
     threshold: float = 0.5,
     shift: Array | None = None,
     scale: Array | None = None,
+    transform: Transform = AS_IT_IS,
     targets: Sequence[str] = (),
     example: pd.DataFrame | Array | None = None,
     about: Mapping[str, Any] | None = None,
@@ -54,7 +68,8 @@ def save(
     """Write the model into `folder`, the description last, so that a folder with model.json is whole.
 
     hyper      scalars of one lane; params  its parameters, without the lane axis
-    shift, scale  [K], regression only: outputs * scale + shift is in the units of the data
+    shift, scale  [K], regression only: outputs * scale + shift is in the units of the data, before
+    transform  of the targets is undone
     targets    names of the K columns a regression predicts, when there are several
     example    raw rows; the first few are kept as MLflow's input example and decide its signature
     about      anything worth keeping with the model (study, trial, score); plain data
@@ -65,9 +80,11 @@ def save(
     arrays |= {f"hyper/{name}": np.asarray(value) for name, value in hyper._asdict().items()}
     arrays["shift"] = np.zeros(recipe.outputs, np.float32) if shift is None else np.asarray(shift)
     arrays["scale"] = np.ones(recipe.outputs, np.float32) if scale is None else np.asarray(scale)
+    arrays["knots"] = np.asarray(transform.knots)
     description = {
-        "format": FORMAT,
+        "format": FORMAT if transform.kind != "none" else 1,
         "task": task,
+        "target_transform": transform.kind,
         "recipe": asdict(recipe),
         "classes": [_label(label) for label in classes],
         "threshold": threshold,
@@ -126,7 +143,13 @@ def load(folder: Path | str) -> Predictor:
         shift=arrays["shift"],
         scale=arrays["scale"],
         columns=tuple(description["columns"]),
+        transform=Transform(description.get("target_transform", "none"), arrays.get("knots", AS_IT_IS.knots)),
     )
+
+
+def judged(folder: Path) -> Path:
+    """Of the models in a study's folder, the one that has not seen the validation rows."""
+    return folder / JUDGED if (folder / JUDGED).exists() else folder / "model"
 
 
 def fingerprint(folder: Path) -> str:

@@ -18,6 +18,7 @@ from workbench.models import MODELS, predict
 from workbench.models.recurrent import steps_as_rows
 from workbench.recipe import Hyperparameters, Recipe
 from workbench.types import Examples, Fold
+from workbench.units import Transform, to_data, to_training
 from workbench.words import METRICS as METRIC_WORDS
 
 __all__ = ["batch_outputs", "outputs", "per_target", "scorer", "targets", "validate"]
@@ -26,6 +27,8 @@ __all__ = ["batch_outputs", "outputs", "per_target", "scorer", "targets", "valid
 VALIDATION_CHUNK = 2048
 
 Params = Any
+
+jax.tree_util.register_dataclass(Transform, data_fields=["knots"], meta_fields=["kind"])
 
 
 def outputs(recipe: Recipe, hyper: Hyperparameters, params: Params, x: jax.Array) -> jax.Array:
@@ -75,7 +78,7 @@ def per_target(
 def targets(recipe: Recipe, fold: Fold, examples: Examples) -> jax.Array:
     """What the loss sees: class codes, or standardized numbers."""
     if METRIC_WORDS[recipe.metric].task == "regression":
-        return (examples.y - _along(fold.shift, examples.y)) / _along(fold.scale, examples.y)
+        return to_training(examples.y, fold, jnp)
     return examples.y
 
 
@@ -96,10 +99,5 @@ def _score(
     """The metric of outputs: in the units of the data, or of the logits of all classes."""
     out, y, weight = per_target(recipe, out, y, weight)
     if METRIC_WORDS[recipe.metric].task == "regression":
-        return score(recipe.metric, out * fold.scale[None] + fold.shift[None], y, weight)
+        return score(recipe.metric, to_data(out, fold, jnp), y, weight)
     return score(recipe.metric, class_logits(out), y, weight, hyper.threshold)
-
-
-def _along(values: jax.Array, other: jax.Array) -> jax.Array:
-    """[K] with the rank of `other`, whose last axis is K."""
-    return values.reshape((1,) * (other.ndim - 1) + values.shape)

@@ -9,7 +9,10 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
+import numpy as np
+
 from workbench import space
+from workbench.divisions import ALL_ROWS
 from workbench.engine import Engine
 from workbench.errors import WorkbenchError
 from workbench.models import n_parameters
@@ -17,22 +20,28 @@ from workbench.population import best_params
 from workbench.ranking import ranked
 from workbench.recipe import Hyperparameters
 from workbench.space import Problem, Program, Variant
-from workbench.types import SeedRecord, Settings, TrialRecord, Value
+from workbench.types import Curves, SeedRecord, Settings, TrialRecord, Value
 from workbench.widths import width_for_one
 
-__all__ = ["Retrained", "choose", "retrain"]
+__all__ = ["Delivered", "Retrained", "choose", "refit", "retrain"]
 
 #: Seeds of retrained models begin here, far from the numbers of trials.
 FIRST_SEED = 1_000_000
+
+
+class Delivered(NamedTuple):
+    """A trained model."""
+
+    program: Program
+    hyper: Hyperparameters
+    params: Any
 
 
 class Retrained(NamedTuple):
     """The chosen configuration after training it again."""
 
     values: Mapping[str, Value]  # every setting, resolved
-    program: Program
-    hyper: Hyperparameters  # of the model that is delivered, the first seed's
-    params: Any
+    model: Delivered  # the first seed's
     seeds: tuple[SeedRecord, ...]
 
 
@@ -89,8 +98,44 @@ def retrain(
                     f"the chosen configuration diverged at epoch {trained.epochs} when it was trained again; "
                     "lower the upper end of learning_rate, or set clip"
                 )
-            delivered = (hyper, best_params(program.recipe, trained.lane))
+            delivered = Delivered(program, hyper, best_params(program.recipe, trained.lane))
         score = math.nan if failed or trained.score is None else trained.score
         records.append(SeedRecord(seed, score, trained.best_epoch, trained.curves))
     assert delivered is not None
-    return Retrained(values, program, *delivered, seeds=tuple(records))
+    return Retrained(values, delivered, tuple(records))
+
+
+def refit(
+    engine: Engine,
+    settings: Settings,
+    problems: Callable[[Variant], Problem],
+    metric: str,
+    again: Retrained,
+    *,
+    rooms: Sequence[int],
+    width: int,
+) -> tuple[Delivered, SeedRecord]:
+    """Train the retrained configuration once more on training and validation rows together.
+
+    From the first seed, for as many epochs as counted when validation rows could still say when to stop; its
+    schedule stays as long as it was. There are no rows left to validate on: its record holds the training
+    loss alone.
+
+    Raises WorkbenchError if it diverges.
+    """
+    values, first = again.values, again.seeds[0]
+    problem = problems(space.variant(values, ALL_ROWS))
+    program = space.program({**settings, "patience": 0}, values, problem, metric, rooms, ALL_ROWS)
+    hyper = space.hyperparameters(program.recipe, {**values, "patience": 0}, problem, first.seed)
+    trained = engine.run(
+        program.recipe, program.variant, width, [hyper], None, first=0, last=first.best_epoch, seed=first.seed
+    )[0]
+    if trained.status == "diverged":
+        raise WorkbenchError(
+            f"the chosen configuration diverged at epoch {trained.epochs} when it was trained on all "
+            "development rows; lower the upper end of learning_rate, set clip, or drop refit"
+        )
+    losses = trained.curves.train_loss
+    nothing = np.full_like(losses, np.nan)
+    record = SeedRecord(first.seed, math.nan, first.best_epoch, Curves(losses, nothing, nothing))
+    return Delivered(program, hyper, best_params(program.recipe, trained.lane)), record

@@ -26,7 +26,7 @@ from workbench.loop import Round
 from workbench.places import Places
 from workbench.provenance import environment
 from workbench.records import Records
-from workbench.savedmodel import load
+from workbench.savedmodel import judged, load
 from workbench.select import choose
 from workbench.study import Study
 from workbench.tracking import Status
@@ -91,6 +91,9 @@ class Session:
                     self._ended = "KILLED"
                     return False
             self._crew.finished()
+        if self._search.stopped:
+            done, total = len(self._search.trials), self.study.search.trials
+            watch.note(f"the search ends after {done} of {total} trials: {self._search.stopped}")
         return True
 
     def choose(self) -> None:
@@ -112,7 +115,9 @@ class Session:
             self.journal.append([remember(kept, len(trials), model)])
         rows = self.here.preparations.fold(space.variant(kept.settings)).validation
         self._selection = kept
-        self._shown = _Shown(*as_rows(load(model).estimates(rows.x), np.asarray(rows.y)), "validation")
+        self._shown = _Shown(
+            *as_rows(load(judged(self.folder)).estimates(rows.x), np.asarray(rows.y)), "validation"
+        )
 
     def confirm(self) -> None:
         """Open the test set, once; or learn what it showed when it was opened.
@@ -151,7 +156,8 @@ class Session:
         outcome = replace(outcome, seconds=self._clock(), mlflow=self.records.where())
         outcomes.save(outcome, self.folder)
         document = results.result(outcome, written.html)
-        results.save(results.Held(document, self.study.search.trials, settled), self.folder)
+        held = results.Held(document, self.study.search.trials, settled, bool(outcome.stopped))
+        results.save(held, self.folder)
         return document
 
     def interrupted(self) -> dict[str, Any]:
@@ -222,4 +228,5 @@ class Session:
             environment=environment(f"{devices.size} {devices.flat[0].platform} devices"),
             study_file=self.study.text,
             baselines=self._baselines,
+            stopped=self._search.stopped,
         )

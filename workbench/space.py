@@ -11,10 +11,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple, cast
+from typing import TYPE_CHECKING, Literal, NamedTuple, cast
 
 import numpy as np
 
+from workbench.divisions import OWN
 from workbench.recipe import Hyperparameters, Recipe
 from workbench.types import Axis, Choice, Range, Settings, Task, Value
 from workbench.words import FAMILIES, Family, of_layer
@@ -57,7 +58,9 @@ class Variant(NamedTuple):
 
     scale: str
     degree: int
-    class_weight: str
+    class_weight: Literal["none", "balanced"]
+    target_transform: str = "none"
+    division: int = OWN
 
 
 @dataclass(frozen=True)
@@ -105,18 +108,22 @@ def resolve(settings: Settings, params: Mapping[str, Value]) -> dict[str, Value]
     return {name: params.get(name, cast("Value", value)) for name, value in settings.items()}
 
 
-def variant(values: Mapping[str, Value]) -> Variant:
+def variant(values: Mapping[str, Value], division: int = OWN) -> Variant:
     """The preparation of the data that a trial with these values trains on."""
-    return Variant(str(values["scale"]), int(values["degree"]), str(values["class_weight"]))
+    weight: Literal["none", "balanced"] = "balanced" if values["class_weight"] == "balanced" else "none"
+    transform = str(values.get("target_transform", "none"))
+    return Variant(str(values["scale"]), int(values["degree"]), weight, transform, division)
 
 
 def program(
-    settings: Settings, values: Mapping[str, Value], problem: Problem, metric: str, rooms: Sequence[int]
-) -> Program:
+    settings: Settings, values: Mapping[str, Value], problem: Problem, metric: str, rooms: Sequence[int],
+    division: int = OWN,
+) -> Program:  # fmt: skip
     """The program in which a trial with these values trains, given what the whole study may select.
 
-    problem  of the trial's variant of the data
-    rooms    for hidden units, ascending: see `ladder`
+    problem   of the trial's variant of the data
+    rooms     for hidden units, ascending: see `ladder`
+    division  of the development rows
     """
     family = str(values["family"])
     word = FAMILIES[family]
@@ -142,7 +149,7 @@ def program(
         keep_best=_largest(settings["patience"]) > 0,
         options=_options(values, word, problem),
     )
-    return Program(recipe, variant(values))
+    return Program(recipe, variant(values, division))
 
 
 def hyperparameters(

@@ -37,8 +37,14 @@ _BESIDE: Mapping[str, Any] = {
     "sampler": SearchTable,
     "pruner": SearchTable,
     "seeds": SearchTable,
+    "stop": SearchTable,
     "metric": SelectTable,
+    "refit": SelectTable,
 }
+
+
+#: How long a search goes on; a study may be given more of it and stay the same.
+_BUDGET = ("trials", "stop")
 
 
 @dataclass(frozen=True)
@@ -54,10 +60,11 @@ class Study:
     metric: str | None  # None: accuracy for classes, rmse for numbers
     path: Path
     text: str
+    refit: bool = False  # train the choice once more, on training and validation rows
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 of the meaning: not of the question, comments, order of keys or number of trials.
+        """SHA-256 of the meaning: not of the question, comments, order of keys or budget.
 
         What stands at its default leaves no trace, so a study keeps its fingerprint when new keys come up.
         """
@@ -71,8 +78,8 @@ class Study:
             "settings": {
                 key: toml(value) for key, value in self.settings.items() if value != SETTINGS[key].default
             },
-            "search": {key: value for key, value in asdict(self.search).items() if key != "trials"},
-        }
+            "search": {key: value for key, value in asdict(self.search).items() if key not in _BUDGET},
+        } | ({"refit": True} if self.refit else {})
         return hashlib.sha256(json.dumps(meaning, sort_keys=True).encode()).hexdigest()
 
     @property
@@ -110,6 +117,7 @@ def read_study(path: str | Path) -> Study:
         metric=file.select.metric,
         path=path,
         text=text,
+        refit=file.select.refit,
     )
     check_file(study)
     return study
@@ -118,9 +126,9 @@ def read_study(path: str | Path) -> Study:
 def vary(study: Study, /, **changes: Any) -> Study:
     """The study with some settings replaced: `vary(study, family="mlp", depth={"low": 1, "high": 3})`.
 
-    Keys are flat settings, or name, question, seed, metric, trials, sampler, pruner, seeds. Values are what a
-    study file may hold, or Range and Choice. A changed study has another id and the text that says what it
-    is. Raises StudyError.
+    Keys are flat settings, or name, question, seed, metric, refit, trials, sampler, pruner, seeds, stop.
+    Values are what a study file may hold, or Range and Choice. A changed study has another id and the text
+    that says what it is. Raises StudyError.
     """
     read: dict[str, Any] = {}
     for key, value in changes.items():

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from workbench import words
 from workbench.errors import StudyError
+from workbench.study_data_checks import check_data
 from workbench.study_errors import label
 from workbench.study_offence import listed, numbers, offence, shown, values
 from workbench.study_schema import SETTINGS
@@ -40,8 +41,7 @@ def metric_of(study: Study, task: Task) -> str:
 
 def check_file(study: Study) -> None:
     """Raises StudyError if keys of the file contradict each other."""
-    _check_split(study)
-    _check_columns(study)
+    check_data(study)
     if study.data.task and study.metric:
         metric = words.METRICS[study.metric]
         if (metric.task == "regression") != (study.data.task == "regression"):
@@ -118,6 +118,11 @@ def check_fit(
                 raise StudyError(
                     f"{shown(study, key)} is for classes, but {study.data.source} has {what}; drop the key"
                 )
+    elif study.settings["target_transform"] != "none":
+        raise StudyError(
+            f"{shown(study, 'target_transform')} is for numbers, but {study.data.source} has {what}; "
+            "drop the key"
+        )
     if n_classes != 2 and study.settings["threshold"] != 0.5:
         raise StudyError(
             f"{shown(study, 'threshold')} is for two classes, but {study.data.source} has {what}; "
@@ -200,37 +205,6 @@ def _check_steps(study: Study, of_steps: bool) -> None:
             f"{offence(study, 'class_weight', 'balanced')} weighs rows by their class, but {source} has a "
             'target for every step of a sequence; write class_weight = "none"'
         )
-
-
-def _check_split(study: Study) -> None:
-    split, place = study.data.split, f"{study.path}: [data] split = {toml(study.data.split._asdict())}"
-    total = math.fsum(split)
-    if abs(total - 1.0) > 1e-6:
-        raise StudyError(f"{place} sums to {total:.6g}; the fractions must sum to 1")
-    archive = study.data.source.endswith(".npz")  # may hold official test rows of its own
-    if study.data.test is None and split.test == 0.0 and not archive:
-        raise StudyError(
-            f'{place} leaves no test rows; give test a share, or name an official file: test = "..."'
-        )
-    if study.data.test is not None and split.test > 0.0:
-        raise StudyError(
-            f"{place} takes test rows beside the official file {toml(study.data.test)}; write test = 0 and "
-            "let train and validation sum to 1"
-        )
-
-
-def _check_columns(study: Study) -> None:
-    data, file = study.data, study.path
-    for key in ("features", "drop", "categorical"):
-        if data.target is not None and data.target in (getattr(data, key) or ()):
-            raise StudyError(f"{file}: [data] {key} names the target {toml(data.target)}; drop it from {key}")
-    for column in data.features or ():
-        if column in data.drop:
-            raise StudyError(f"{file}: [data] features and drop both name {toml(column)}; drop it from one")
-    for key in ("group", "time"):
-        column = getattr(data, key)
-        if column is not None and column == data.target:
-            raise StudyError(f"{file}: [data] {key} = {toml(column)} is the target; name another column")
 
 
 def _fits(kind: str, task: Task, n_classes: int) -> bool:

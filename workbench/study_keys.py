@@ -20,7 +20,7 @@ from pydantic_core import core_schema
 from workbench.types import Axis, Choice, Value
 from workbench.wording import nearest, toml
 
-__all__ = ["RANGE_KEYS", "Names", "Text", "Word", "choices", "closed", "list_hint", "schema"]
+__all__ = ["RANGE_KEYS", "Flag", "Names", "Text", "Word", "choices", "closed", "list_hint", "schema"]
 
 #: The parts of a range.
 RANGE_KEYS = ("low", "high", "log", "step")
@@ -108,6 +108,19 @@ class Names:
         if twice:
             raise ValueError(f"names {toml(twice[0])} twice; drop one")
         return tuple(value)
+
+
+@dataclass(frozen=True)
+class Flag:
+    """Yes or no."""
+
+    __get_pydantic_core_schema__ = schema
+
+    def read(self, value: Any) -> bool:
+        """The truth value. Raises ValueError."""
+        if not isinstance(value, bool):
+            raise ValueError("must be true or false, without quotes")
+        return value
 
 
 def closed(table: Mapping[str, Any], known: Collection[str]) -> None:

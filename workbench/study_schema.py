@@ -14,7 +14,7 @@ from typing import Annotated, Any, NamedTuple
 from pydantic import BaseModel, ConfigDict, Field
 
 from workbench import words
-from workbench.study_keys import Names, Text, Word
+from workbench.study_keys import Flag, Names, Text, Word
 from workbench.study_numbers import Number
 from workbench.types import Axis, Value
 
@@ -75,8 +75,11 @@ class DataTable(Table):
         str | None, Text(r"[\s\S]*\S[\s\S]*", "the path of the official test file, in quotes")
     ] = None
     split: SplitTable | None = None
+    folds: Annotated[int, Number(2, 100, integer=True, axis=False)] = 0
+    holdouts: Annotated[int, Number(2, 100, integer=True, axis=False)] = 0
     scale: Annotated[Setting, Word(words.SCALES)] = "standardize"
     degree: Annotated[Setting, Number(1, 10, integer=True)] = 1
+    target_transform: Annotated[Setting, Word(words.TARGET_TRANSFORMS)] = "none"
 
 
 class ModelTable(Table):
@@ -143,13 +146,19 @@ class SearchTable(Table):
     sampler: Annotated[str, Word(words.SAMPLERS, axis=False)] = "tpe"
     pruner: Annotated[str, Word(words.PRUNERS, axis=False)] = "asha"
     seeds: Annotated[int, Number(1, 1000, integer=True, axis=False)] = 3
+    stop: Annotated[str, Word(("none", "noise"), axis=False)] = "none"
 
 
 class SelectTable(Table):
-    """`[select]`: the score that decides, and from which probability on the second of two classes is said."""
+    """`[select]`: the score that decides, and what becomes of the choice.
+
+    threshold  the probability from which on the second of two classes is said
+    refit      whether the choice is trained once more, on training and validation rows, before its test
+    """
 
     metric: Annotated[Any, Word(words.METRICS, axis=False)] = None
     threshold: Annotated[Setting, Number(0.0, 1.0, above=True, below=True)] = 0.5
+    refit: Annotated[bool, Flag()] = False
 
 
 class StudyFile(Table):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from workbench.study_schema import SETTINGS
@@ -14,12 +15,15 @@ if TYPE_CHECKING:
 
 __all__ = ["dump", "written"]
 
+#: Of the data: what no key says, what comes first, and what comes last.
+_APART = ("folder", "seed", "source", "split")
+
 
 def dump(study: Study) -> str:
     """TOML that reads back as the same study. Settings at their defaults are left out."""
     plain = DataSpec(source="")
     data: dict[str, Any] = {"source": study.data.source}
-    for key in ("target", "features", "drop", "task", "categorical", "group", "time", "test"):
+    for key in (field.name for field in fields(DataSpec) if field.name not in _APART):
         value = getattr(study.data, key)
         if value != getattr(plain, key):
             data[key] = value
@@ -37,8 +41,12 @@ def dump(study: Study) -> str:
         stopping.setdefault("patience", study.settings["patience"])
     search = study.search
     tables["search"] = {key: getattr(search, key) for key in ("trials", "sampler", "pruner", "seeds")}
+    if search.stop != "none":
+        tables["search"]["stop"] = search.stop
     if study.metric is not None:
-        tables["select"] = {"metric": study.metric}
+        tables.setdefault("select", {})["metric"] = study.metric
+    if study.refit:
+        tables.setdefault("select", {})["refit"] = True
     lines = [f"name = {toml(study.name)}", f"question = {toml(study.question)}", f"seed = {study.seed}"]
     for section, table in tables.items():
         lines += ["", f"[{section}]", *(f"{key} = {toml(value)}" for key, value in table.items())]

@@ -1,20 +1,25 @@
-"""A trial between its ask and its end: what its launches have brought, and the record that it becomes."""
+"""A trial between its ask and its end: what its launches have brought, and the record that it becomes.
+
+It has a lane for each division of the rows that it trains on: one, or as many as folds.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
+from workbench import space
+from workbench.divisions import OWN
 from workbench.recipe import Hyperparameters
 from workbench.scheduler import Judged, LaneReport
-from workbench.space import Program
-from workbench.types import Curves, TrialRecord, Value
+from workbench.space import Problem, Program, Variant
+from workbench.types import Curves, Settings, TrialRecord, Value
 
-__all__ = ["Trial", "advance", "finish", "told"]
+__all__ = ["Trial", "advance", "finish", "lane_of", "told"]
 
 #: Part of a score by which a lower loss is better in the eyes of the sampler; less than a row in a million.
 TRIFLE = 1e-7
@@ -26,14 +31,34 @@ class Trial:
 
     number: int
     params: Mapping[str, Value]
-    values: Mapping[str, Value]
-    program: Program
-    hyper: Hyperparameters
+    programs: tuple[Program, ...]  # of its lanes
+    hypers: tuple[Hyperparameters, ...]
     curves: list[Curves] = field(default_factory=list)
     rungs: dict[int, float] = field(default_factory=dict)
     seconds: float = 0.0
     best_epoch: int = 0
-    lane: Any = None  # None before its first launch, or when it must be fetched from a checkpoint
+    lanes: Any = None  # None before its first launch, or when they must be fetched from a checkpoint
+
+
+def lane_of(
+    settings: Settings,
+    params: Mapping[str, Value],
+    problems: Callable[[Variant], Problem],
+    metric: str,
+    rooms: Sequence[int],
+    *,
+    seed: int,
+    division: int = OWN,
+) -> tuple[Program, Hyperparameters]:
+    """What a lane trains in, and with: a configuration on one division of the rows, from one seed.
+
+    problems  what a variant of the data is to a program
+    rooms     for hidden units: see `ladder`
+    """
+    values = space.resolve(settings, params)
+    problem = problems(space.variant(values, division))
+    program = space.program(settings, values, problem, metric, rooms, division)
+    return program, space.hyperparameters(program.recipe, values, problem, seed)
 
 
 def advance(
@@ -74,8 +99,8 @@ def finish(trial: Trial, verdict: Judged, score: float | None, at: float) -> Tri
         epochs=len(curves.train_loss),
         best_epoch=trial.best_epoch,
         curves=curves,
-        seed=int(trial.hyper.seed),
-        recipe=trial.program.id,
+        seed=int(trial.hypers[0].seed),
+        recipe=trial.programs[0].id,
         seconds=trial.seconds,
         rungs=dict(trial.rungs),
         finished=at,

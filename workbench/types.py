@@ -1,7 +1,6 @@
 """The values that pass between the layers. Frozen when made; nothing here computes.
 
-Letters, the same in every file: P lanes, S seeds, E epochs, N rows, B batch, T time steps,
-F features (*F any input shape), K outputs.
+P lanes, S seeds, E epochs, N rows, B batch, T time steps, F features (*F any input shape), K outputs.
 """
 
 from __future__ import annotations
@@ -12,6 +11,8 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
+
+from workbench.units import AS_IT_IS, Transform
 
 __all__ = [
     "Array",
@@ -92,6 +93,8 @@ class DataSpec:
     time: str | None = None
     test: str | None = None  # official test file
     split: Split = field(default_factory=Split)
+    folds: int = 0  # every trial trains on so many divisions of the development rows; 0: on the split's own
+    holdouts: int = 0  # trials take turns at so many divisions; 0: all train on the split's own
     seed: int = 0
 
 
@@ -103,6 +106,7 @@ class SearchSpec:
     sampler: str = "tpe"
     pruner: str = "asha"
     seeds: int = 3
+    stop: str = "none"  # noise: before the budget, when a further gain would be within noise
 
 
 # ── what is trained on ──────────────────────────────────────────────────────────────────────────
@@ -124,7 +128,7 @@ class Examples(NamedTuple):
 class Fold(NamedTuple):
     """What one training program sees; never a test row.
 
-    Regression models are trained on (y - shift) / scale; scores are in the units of the data.
+    Regression models are trained on (transform(y) - shift) / scale; scores are in the units of the data.
     shift, scale    [K] float32; zeros and ones for classes
     """
 
@@ -132,6 +136,7 @@ class Fold(NamedTuple):
     validation: Examples
     shift: Any
     scale: Any
+    transform: Transform = AS_IT_IS
 
 
 # ── what came out ───────────────────────────────────────────────────────────────────────────────
@@ -204,6 +209,7 @@ class Selection:
     parameters: int  # numbers in the model
     gain: tuple[float, float] | None = None  # 95 % interval of the gain over the default, optimism taken off
     trivial_loss: float = float("nan")  # validation loss of the class frequencies, or of the mean
+    refit: SeedRecord | None = None  # the delivered model, if it was trained on validation rows as well
 
 
 @dataclass(frozen=True)
@@ -239,5 +245,6 @@ class Outcome:
     mlflow: Mapping[str, str]  # tracking_uri, experiment, run_id
     environment: Mapping[str, str]  # python, jax, …, hardware, platform
     study_file: str  # its text
+    stopped: str = ""  # why the search ended before its budget
     #: name -> value, gain, low, high: other models on the test rows, and how much better the choice is
     baselines: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict)

@@ -23,6 +23,7 @@ __all__ = [
     "SAMPLERS",
     "SCALES",
     "SCHEDULES",
+    "TARGET_TRANSFORMS",
     "Family",
     "Metric",
     "by_layer",
@@ -106,6 +107,7 @@ POOLINGS = ["max", "mean", "none"]
 PADDINGS = ["same", "valid"]
 OUTPUTS = ["last", "each"]  # of a recurrent network: after the last step, or after each
 SCALES = ["none", "standardize", "minmax", "quantile"]
+TARGET_TRANSFORMS = ["none", "log", "quantile"]
 SAMPLERS = ["tpe", "random", "qmc", "gp", "cmaes", "grid"]
 PRUNERS = ["none", "asha", "hyperband", "median"]
 

@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
-from workbench import data, parts, space
+from workbench import data, parts
 from workbench.crew import Heartbeat
 from workbench.data import SealedTest
 from workbench.display import Watch
@@ -26,6 +26,7 @@ from workbench.recipe import Hyperparameters
 from workbench.space import Program
 from workbench.study import Study
 from workbench.study_checks import metric_of
+from workbench.trial import lane_of
 from workbench.types import Value
 
 __all__ = ["work"]
@@ -152,11 +153,13 @@ class _Trainer:
         part = parts.unpack(claim.request, self._setting, self._template)
         return parts.pack_brought(parts.train(self._engine, part)), len(part.members)
 
-    def _setting(self, number: int, params: Mapping[str, Value]) -> tuple[Program, Hyperparameters]:
-        values = space.resolve(self._study.settings, params)
-        problem = self._preparations.problem(space.variant(values))
-        program = space.program(self._study.settings, values, problem, self._metric, self._rooms)
-        return program, space.hyperparameters(program.recipe, values, problem, number)
+    def _setting(
+        self, number: int, params: Mapping[str, Value], division: int
+    ) -> tuple[Program, Hyperparameters]:
+        return lane_of(
+            self._study.settings, params, self._preparations.problem, self._metric, self._rooms,
+            seed=number, division=division,
+        )  # fmt: skip
 
     def _template(self, program: Program, hyper: Hyperparameters) -> Any:
         return self._engine.template(program.recipe, hyper)

@@ -162,4 +162,6 @@ def _held(study: Study, places: Places, *, search_only: bool) -> results.Held | 
     wanted = ("searched", "confirmed") if search_only else ("confirmed",)
     if held is None or held.budget < study.search.trials or held.result["status"] not in wanted:
         return None
+    if held.stopped and study.search.stop == "none":  # the rule that ended it was taken back
+        return None
     return held

@@ -15,6 +15,7 @@ from workbench import data, words
 from workbench.checkpoints import Store
 from workbench.costs import costs_of
 from workbench.data import Dataset, SealedTest
+from workbench.divisions import of_trial
 from workbench.engine import Engine, configure
 from workbench.errors import DataError
 from workbench.files import write_text
@@ -26,9 +27,11 @@ from workbench.preparations import Preparations
 from workbench.scheduler import Scheduler, expected_epochs
 from workbench.spool import Spool
 from workbench.spool import read as read_journal
+from workbench.stopping import enough, progress
 from workbench.study import Study
 from workbench.study_checks import check_fit, metric_of
 from workbench.suggest import Suggester
+from workbench.trial import lane_of
 from workbench.widths import widths
 
 __all__ = ["Workspace", "development", "enter", "search_of"]
@@ -84,7 +87,7 @@ def development(study: Study, journal: Path) -> tuple[Dataset, SealedTest]:
     """The data, checked against the study and against what its journal says of them. Writes nothing."""
     known = next((record for record in read_journal(journal) if record["kind"] == "study"), None)
     dataset, sealed = data.load(study.data, None if known is None else SealedTest(**known["seal"]))
-    classes, shape, rows = len(dataset.classes), dataset.input_shape, len(dataset.train)
+    classes, shape, rows = len(dataset.classes), dataset.input_shape, Preparations(dataset).train_rows
     check_fit(study, dataset.task, classes, shape, train_rows=rows, of_steps=dataset.of_steps)
     if known is not None and known["data"] != dataset.fingerprint:
         raise DataError(
@@ -97,11 +100,19 @@ def development(study: Study, journal: Path) -> tuple[Dataset, SealedTest]:
 def search_of(study: Study, here: Workspace, train: Train) -> Search:
     """The search of a study, at the point to which its journal brings it."""
     direction = words.METRICS[here.metric].direction
+    rule, paired = study.search.stop == "noise", not study.data.holdouts
     return Search(
         settings=study.settings,
-        problems=here.preparations.problem,
-        metric=here.metric,
-        rooms=here.rooms,
+        lane=lambda params, seed, division: lane_of(
+            study.settings,
+            params,
+            here.preparations.problem,
+            here.metric,
+            here.rooms,
+            seed=seed,
+            division=division,
+        ),
+        divisions=lambda number: of_trial(study.data, number),
         scheduler=Scheduler(
             total=study.search.trials,
             epochs=here.epochs,
@@ -114,9 +125,12 @@ def search_of(study: Study, here: Workspace, train: Train) -> Search:
         suggest=Suggester(
             study.axes, sampler=study.search.sampler, seed=study.seed, direction=direction
         ).suggest,
+        enough=lambda trials, blocks: (
+            enough(progress(trials, blocks, direction, paired=paired)) if rule else None
+        ),
         commit=here.journal.append,
         store=Store(here.folder / "checkpoints"),
-        recorded=list(here.journal.records),
+        recorded=[event for event in here.journal.records if rule or event["kind"] != "stop"],
     )
 
 
@@ -131,7 +145,7 @@ def _begin(
         study.settings,
         preparations.problem,
         metric_of(study, dataset.task),
-        lane_epochs=trials * expected_epochs(epochs, study.search.pruner),
+        lane_epochs=trials * max(1, study.data.folds) * expected_epochs(epochs, study.search.pruner),
         costs=costs_of(engine.mesh),
     )
     begun = {
@@ -140,7 +154,7 @@ def _begin(
         "file": str(study.path.absolute()),
         "data": dataset.fingerprint,
         "seal": asdict(sealed),
-        "widths": list(widths(engine.mesh, trials)),
+        "widths": list(widths(engine.mesh, -(-trials // max(1, study.data.holdouts)))),
         "rooms": list(ladder),
     }
     journal.append([begun])

@@ -14,7 +14,7 @@ from workbench.data.builtin import BUILTIN
 from workbench.data.dataset import Dataset
 from workbench.data.loading import load, prepare
 from workbench.data.preprocess import Preprocessor
-from workbench.data.resampling import cross_validation, reshuffled
+from workbench.data.resampling import cross_validation, divisions, reshuffled
 from workbench.data.seal import Rows, SealedTest, row_marks, unseal
 from workbench.data.sources import read_rows
 from workbench.data.splits import split_rows
@@ -28,6 +28,7 @@ __all__ = [
     "Rows",
     "SealedTest",
     "cross_validation",
+    "divisions",
     "load",
     "prepare",
     "read_rows",

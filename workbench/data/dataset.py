@@ -71,6 +71,15 @@ class Dataset:
         """The first n raw training rows."""
         return self.pick(self.train[:n])
 
+    def _divided(self) -> str:
+        """By what rule the split was made."""
+        spec = self.spec
+        if spec.time:
+            return f"in the order of {spec.time}"
+        groups = f", rows of one {spec.group} together" if spec.group else ""
+        classes = " within each class" if self.task == "classification" and not self.of_steps else ""
+        return f"at random{classes}{groups}, seed {spec.seed}"
+
     def summary(self) -> Mapping[str, str | int | float]:
         """Figures for people: sizes, kinds of columns, blanks, and the target, of development rows."""
         sizes = {"train": len(self.train), "validation": len(self.validation), "test": self.test_rows}
@@ -80,7 +89,12 @@ class Dataset:
             "target": self.target_name,
             "rows": sum(sizes.values()),
             **sizes,
+            "divided": self._divided(),
         }
+        if self.spec.folds:
+            found["validated on"] = f"{self.spec.folds} folds of the development rows"
+        if self.spec.holdouts:
+            found["validated on"] = f"{self.spec.holdouts} hold-outs of the development rows, in turn"
         if isinstance(self.rows, pd.DataFrame):
             found["columns"] = len(self.columns)
             for kind in ("numeric", "boolean", "date", "category"):

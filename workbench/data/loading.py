@@ -25,6 +25,7 @@ from workbench.data.tables import Column, conform, infer
 from workbench.data.targets import classes_of, encode_rows, target_column
 from workbench.errors import DataError
 from workbench.types import Array, DataSpec, Examples, Fold
+from workbench.units import AS_IT_IS, Transform, fit_transform, transformed
 from workbench.wording import toml
 
 __all__ = ["load", "prepare"]
@@ -55,38 +56,62 @@ def prepare(
     degree: int = 1,
     class_weight: Literal["none", "balanced"] = "none",
     rare: int | None = None,
+    target_transform: str = "none",
+    room: tuple[int, int] = (0, 0),
 ) -> tuple[Fold, Preprocessor]:
     """Arrays for training, and the preprocessor they went through, fitted on training rows.
 
     class_weight   "balanced" weighs a training row by N / (classes * rows of its class), so that weights sum
                    to N and all classes count alike; validation rows weigh one. Not for targets of steps
     rare, degree   see `preprocess.fit`
+    room           training and validation rows to fill up to, by rows of weight zero
 
-    Regression is shifted and scaled by mean and standard deviation of training targets. Raises DataError.
+    Regression is transformed, then shifted and scaled by mean and standard deviation of training targets: see
+    `units`. Raises DataError, also if the logarithm of a negative target is asked for.
     """
     train, validation = dataset.pick(dataset.train), dataset.pick(dataset.validation)
     fitted = preprocess.fit(train, dataset.columns, scale, degree=degree, rare=rare, where=dataset.name)
     y = dataset.target[dataset.train]
     weight = np.ones(len(y), np.float32)
-    shift, factor = np.zeros(1, np.float32), np.ones(1, np.float32)
+    shift, factor, transform = np.zeros(1, np.float32), np.ones(1, np.float32), AS_IT_IS
     if dataset.task == "classification":
         shift, factor = np.zeros(len(dataset.classes), np.float32), np.ones(len(dataset.classes), np.float32)
         if class_weight == "balanced":
             counts = np.bincount(y, minlength=len(dataset.classes))
             weight = (len(y) / (np.count_nonzero(counts) * counts[y])).astype(np.float32)
     else:
-        wide = known(y).astype(np.float64)
+        transform = _transform(dataset, target_transform)
+        wide = transformed(known(y).astype(np.float64), transform)
         shift = wide.mean(axis=0).astype(np.float32)
         deviation = wide.std(axis=0).astype(np.float32)
         factor = np.where(deviation > 0, deviation, np.float32(1))
     ones = np.ones(len(dataset.validation), np.float32)
     fold = Fold(
-        train=Examples(fitted.transform(train), y, weight),
-        validation=Examples(fitted.transform(validation), dataset.target[dataset.validation], ones),
+        train=_filled(Examples(fitted.transform(train), y, weight), room[0]),
+        validation=_filled(
+            Examples(fitted.transform(validation), dataset.target[dataset.validation], ones), room[1]
+        ),
         shift=shift,
         scale=factor,
+        transform=transform,
     )
     return fold, fitted
+
+
+def _transform(dataset: Dataset, kind: str) -> Transform:
+    """Fitted on training targets; that the logarithm exists is asked of all development targets."""
+    if kind == "log" and (known(dataset.target) < 0).any():
+        raise DataError(
+            f'{dataset.name}: [data] target_transform = "log" needs targets of at least 0, but '
+            f'{dataset.target_name} is {known(dataset.target).min():g} in some row; write "quantile"'
+        )
+    return fit_transform(kind, known(dataset.target[dataset.train]))
+
+
+def _filled(examples: Examples, room: int) -> Examples:
+    """At least so many rows: those that are added weigh nothing."""
+    more = max(0, room - len(examples.x))
+    return Examples(*(np.pad(each, [(0, more)] + [(0, 0)] * (each.ndim - 1)) for each in examples))
 
 
 def _development(source: Source, division: Division, spec: DataSpec) -> Dataset:

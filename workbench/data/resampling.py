@@ -2,6 +2,11 @@
 
 Test rows are not among development rows, so they stay where they are, and so does their seal. What the study
 says of classes, `group` and `time` holds here as in the first division.
+
+With `[data] folds` every trial of a study trains on all folds and is judged by the mean of their scores. With
+`[data] holdouts` trials take turns at different hold-outs, so that no peculiarity of one decides the search
+(Nagler, Schneider, Bischl and Feurer 2024, "Reshuffling resampling splits can improve generalization of
+hyperparameter optimization").
 """
 
 from __future__ import annotations
@@ -18,7 +23,18 @@ from workbench.errors import DataError
 from workbench.types import Array, Split
 from workbench.wording import toml
 
-__all__ = ["cross_validation", "reshuffled"]
+__all__ = ["cross_validation", "divisions", "reshuffled"]
+
+
+def divisions(dataset: Dataset) -> tuple[Dataset, ...]:
+    """What trials train on beside the split's own division: the study's folds, or its hold-outs; often none.
+
+    Raises DataError if rows, classes or groups do not suffice, or hold-outs are asked for and `time` divides.
+    """
+    spec = dataset.spec
+    if spec.folds:
+        return cross_validation(dataset, spec.folds, spec.seed)
+    return tuple(reshuffled(dataset, spec.seed + number) for number in range(spec.holdouts))
 
 
 def cross_validation(dataset: Dataset, k: int, seed: int) -> tuple[Dataset, ...]:

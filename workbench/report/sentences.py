@@ -25,6 +25,7 @@ __all__ = [
     "seeds",
     "selection_rule",
     "short_answer",
+    "validation",
     "warning",
 ]
 
@@ -74,7 +75,9 @@ def warning(outcome: Outcome) -> str | None:
 def comparison(outcome: Outcome) -> list[tuple[str, str, str]]:
     """What was compared with what: name, figure, remark."""
     metric, selection = metric_words(outcome), outcome.selection
-    rows = [("Trials", f"{len(outcome.trials):,}", tally(outcome.trials))]
+    ended = f"; ended before the budget: {outcome.stopped}" if outcome.stopped else ""
+    rows = [("Trials", f"{len(outcome.trials):,}", tally(outcome.trials) + ended)]
+    validated = f", mean of {folds}" if "folds" in (folds := validation(outcome)) else ""
     found = best_trial(outcome)
     if selection is not None:
         rows.append(
@@ -82,10 +85,13 @@ def comparison(outcome: Outcome) -> list[tuple[str, str, str]]:
                 f"Best validation {metric}",
                 number(selection.validation),
                 f"trial {selection.trial}, the {'highest' if outcome.direction == 'maximize' else 'lowest'} "
-                f"of {selection.considered:,} compared",
+                f"of {selection.considered:,} compared{validated}",
             )
         )
-        rows.append(("Default configuration", number(selection.default), "trial 0, the same validation rows"))
+        same = f"trial 0, validated on {validation(outcome)}" if validation(outcome) else ""
+        rows.append(
+            ("Default configuration", number(selection.default), same or "trial 0, the same validation rows")
+        )
         rows.append(
             (
                 "Optimism",
@@ -98,6 +104,11 @@ def comparison(outcome: Outcome) -> list[tuple[str, str, str]]:
     spread = seeds(outcome)
     if spread:
         rows.append(("Over seeds", spread, "the chosen configuration trained again, validation rows"))
+    if selection is not None and selection.refit is not None:
+        together = sum(int(outcome.data.get(part, 0)) for part in ("train", "validation"))
+        epochs = selection.refit.best_epoch
+        remark = f"training and validation rows for {epochs} epochs: the model that is delivered and tested"
+        rows.append(("Refitted on", f"{together:,} rows", remark))
     if outcome.test is not None:
         value, low, high = _rounded(outcome.test)
         rows.append(
@@ -167,10 +178,16 @@ def seeds(outcome: Outcome) -> str | None:
 def selection_rule(outcome: Outcome) -> str:
     """How the configuration was chosen."""
     return (
-        f"best validation {metric_words(outcome)} ({score_direction(outcome)}) among "
+        f"best validation {metric_words(outcome)} ({score_direction(outcome)}"
+        f"{', on ' + validation(outcome) if validation(outcome) else ''}) among "
         f"{len(complete_trials(outcome)):,} complete trials, among equals the lower validation loss; pruned "
         "and diverged ones cannot be chosen"
     )
+
+
+def validation(outcome: Outcome) -> str:
+    """On which rows trials were validated, if not on the split's own."""
+    return str(outcome.data.get("validated on", ""))
 
 
 def percent(share: float) -> str:

@@ -18,6 +18,7 @@ from workbench.wording import duration
 __all__ = ["Check", "Setting", "best_trials", "checklist", "data_rows", "environment_rows", "settings_rows"]
 
 _NOT_RECORDED = "not recorded"
+_PARTS = ("train", "validation", "test")
 
 
 class Setting(NamedTuple):
@@ -80,9 +81,7 @@ def environment_rows(outcome: Outcome) -> list[tuple[str, str]]:
 def checklist(outcome: Outcome, command: str) -> list[Check]:
     """The reproducibility checklist, filled in from the record; what it lacks is said to be missing."""
     selection, test, data = outcome.selection, outcome.test, outcome.data
-    splits = ", ".join(
-        f"{axis_words(key)} {number(value)}" for key, value in data.items() if key.endswith("rows")
-    )
+    splits = ", ".join(f"{number(data[part])} {part}" for part in _PARTS if part in data)
     space = "; ".join(f"{axis_words(name)}: {_axis(axis)}" for name, axis in outcome.axes.items())
     seeds = ", ".join(str(seed.seed) for seed in selection.seeds) if selection else ""
     versions = ", ".join(
@@ -93,8 +92,8 @@ def checklist(outcome: Outcome, command: str) -> list[Check]:
     )
     answers = {
         "Which data, and how can they be recognized?": _both(data.get("name"), data.get("fingerprint")),
-        "How many rows, and how were they split?": _both(splits, data.get("split")),
-        "How were they prepared?": _both(data.get("preprocessing"), data.get("scale")),
+        "How many rows, and how were they split?": _both(splits, data.get("divided")),
+        "How were they prepared?": _preparation(outcome),
         "Which settings were searched, in which ranges?": space or "none: every setting is fixed",
         "How many trials, and how did they end?": tally(outcome.trials),
         "By which rule was the configuration chosen?": selection_rule(outcome),
@@ -116,6 +115,16 @@ def checklist(outcome: Outcome, command: str) -> list[Check]:
         "With which command?": command,
     }
     return [Check(question, given or _NOT_RECORDED, bool(given)) for question, given in answers.items()]
+
+
+def _preparation(outcome: Outcome) -> str:
+    """What the rows of the chosen model went through, fitted on its training rows."""
+    if outcome.selection is None:
+        return ""
+    settings = outcome.selection.settings
+    scale, degree = settings.get("scale"), settings.get("degree", 1)
+    said = "numbers as they are" if scale == "none" else f"numbers scaled: {scale}, fitted on training rows"
+    return said + (f"; monomials up to degree {degree}" if degree != 1 else "")
 
 
 def _axis(axis: Axis) -> str:
