@@ -7,6 +7,7 @@ seed of a study decides how they are divided.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from functools import partial
 from http.client import HTTPException
@@ -24,6 +25,8 @@ __all__ = ["BUILTIN", "built_in", "openml"]
 
 #: Steps of a drawn sequence are limited, so that a slip of the hand does not fill the memory.
 MOST_STEPS = 1000
+#: How the loader's remarks begin that are of no interest once the set is here.
+_TRIED_AGAIN = ("A network error occurred", "Invalid cache", "Downloaded file could have")
 
 
 def _digits() -> Source:
@@ -180,7 +183,10 @@ def built_in(name: str) -> Source | None:
 
 
 def openml(source: str) -> Source:
-    """What `openml:NAME` or `openml:NAME@VERSION` names. Raises DataError if it cannot be fetched."""
+    """What `openml:NAME` or `openml:NAME@VERSION` names. Raises DataError if it cannot be fetched.
+
+    What the loader remarks of the set (several active versions, known problems) becomes a note.
+    """
     from sklearn.datasets import fetch_openml
 
     name, _, version = source.removeprefix("openml:").partition("@")
@@ -189,8 +195,10 @@ def openml(source: str) -> Source:
             f"[data] source = {toml(source)} names no set; write openml:NAME or openml:NAME@VERSION"
         )
     try:
-        bunch = fetch_openml(name=name, version=int(version) if version else "active", as_frame=True)
-    except (OSError, HTTPException, ValueError) as error:
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
+            bunch = fetch_openml(name=name, version=int(version) if version else "active", as_frame=True)
+    except (OSError, HTTPException, ValueError, LookupError) as error:  # LookupError: an answer lacks a part
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise DataError(
             f"[data] source = {toml(source)} cannot be fetched from OpenML ({reason}); "
@@ -205,4 +213,7 @@ def openml(source: str) -> Source:
         for column in frame.columns
     }
     table = pa.Table.from_pandas(pd.DataFrame(plain), preserve_index=False)
-    return Source(source, plain_table(table, source), target=targets[0] if len(targets) == 1 else None)
+    remarks = (" ".join(str(one.message).split()) for one in said)
+    notes = tuple(remark for remark in remarks if not remark.startswith(_TRIED_AGAIN))
+    target = targets[0] if len(targets) == 1 else None
+    return Source(source, plain_table(table, source), target=target, notes=notes)
