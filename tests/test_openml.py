@@ -109,10 +109,17 @@ class OpenML:
     def _description(self) -> dict[str, str]:
         checksum = self.checksum or hashlib.md5(self.file, usedforsecurity=False).hexdigest()
         return {
-            **{"id": "77", "name": "churn", "version": "2", "format": "ARFF", "status": "active"},
-            **{"description": "Who leaves?", "warning": "drawn, not collected"},
-            **{"default_target_attribute": "left", "row_id_attribute": "customer"},
-            **{"url": f"{self.address}/data/v1/download/5/churn.arff", "file_id": "5"},
+            "id": "77",
+            "name": "churn",
+            "version": "2",
+            "format": "ARFF",
+            "status": "active",
+            "description": "Who leaves?",
+            "warning": "drawn, not collected",
+            "default_target_attribute": "left",
+            "row_id_attribute": "customer",
+            "url": f"{self.address}/data/v1/download/5/churn.arff",
+            "file_id": "5",
             "md5_checksum": checksum,
         }
 
