@@ -116,7 +116,8 @@ def test_rows_that_fill_up_a_fold_change_nothing() -> None:
     preparations, study = Preparations(dataset), _whole_batch()
     sizes = {len(part.train) for part in data.divisions(dataset)}
     assert len(sizes) > 1, "the folds are unequal"
-    rooms = {preparations.fold(Variant("standardize", 1, "none", k)).train.x.shape for k in range(1, 6)}
+    plain = Variant("standardize", 1, "none")
+    rooms = {preparations.fold(plain._replace(division=k)).train.x.shape for k in range(1, 6)}
     assert len(rooms) == 1, "but all are of one shape"
     for k, part in enumerate(data.divisions(dataset), 1):
         curves = []
@@ -192,7 +193,7 @@ def test_the_refitted_model_has_seen_every_development_row(ran: Callable[..., Ru
     study, places, outcome, result = ran(refit="true")
     folder = places.study(study.id)
     dataset, _ = development(study, folder / "journal")
-    everything = Preparations(dataset).preprocessor(Variant("standardize", 1, "none", ALL_ROWS))
+    everything = Preparations(dataset).preprocessor(Variant("standardize", 1, "none", division=ALL_ROWS))
     trained = Preparations(dataset).preprocessor(Variant("standardize", 1, "none"))
     delivered, judged = savedmodel.load(folder / "model"), savedmodel.load(folder / "judged")
     assert delivered.preprocessor.to_json() == everything.to_json()

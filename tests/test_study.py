@@ -25,6 +25,7 @@ SMALL = 'name = "small"\n[data]\nsource = "wine"\n'
 DEFAULTS = """
 scale = "standardize"
 degree = 1
+target_transform = "none"
 family = "mlp"
 depth = 2
 width = 64

@@ -22,11 +22,12 @@ from workbench import data
 from workbench.data import Dataset, roles
 from workbench.data.giveaways import giveaways
 from workbench.data.sources import read
+from workbench.data.steps import known
 from workbench.data.tables import free_text
 from workbench.errors import DataError, InputError, StudyError
 from workbench.files import write_text
 from workbench.study import read_study
-from workbench.types import DataSpec
+from workbench.types import Array, DataSpec
 from workbench.wording import nearest, toml
 
 __all__ = ["new"]
@@ -158,6 +159,7 @@ def _facts(dataset: Dataset) -> dict[str, Any]:
         "metric": metric,
         "uneven": uneven,
         "skewed": _skewed(dataset),
+        "straightened": _straightened(dataset),
         "kinds": _kinds(dataset),
         "patience": max(5, size.epochs // 5),
     }
@@ -169,6 +171,9 @@ def _said(facts: Mapping[str, Any]) -> list[str]:
     said = [f"{dataset.target_name} is predicted: {dataset.task}, judged by {facts['metric']}"]
     if facts["kinds"]:
         said.append(f"columns: {facts['kinds']}")
+    if facts["straightened"]:
+        tried = f"as it is and by {facts['straightened']}"
+        said.append(f"{dataset.target_name} has a long tail: the search tries it {tried}")
     if spec.group:
         said.append(f"rows of the same {spec.group} stay together in the split")
     if spec.time:
@@ -184,14 +189,24 @@ def _kinds(dataset: Dataset) -> str:
 
 def _skewed(dataset: Dataset) -> bool:
     """Whether numbers among the columns have a long tail, which ranks them better than a straight scale."""
-    for column in dataset.columns:
-        if column.kind == "numeric":
-            values = np.asarray(dataset.rows[column.name], np.float64)
-            values = values[np.isfinite(values)]
-            deviation = values.std() if len(values) else 0.0
-            if deviation > 0 and abs(np.mean(((values - values.mean()) / deviation) ** 3)) > SKEWED:
-                return True
-    return False
+    columns = (column.name for column in dataset.columns if column.kind == "numeric")
+    return any(_long_tail(np.asarray(dataset.rows[name], np.float64)) for name in columns)
+
+
+def _straightened(dataset: Dataset) -> str | None:
+    """What would straighten a target with a long tail; None for one that has none."""
+    if dataset.task != "regression":
+        return None
+    targets = known(dataset.target).astype(np.float64)
+    if not any(_long_tail(column) for column in targets.T):
+        return None
+    return "log" if targets.min() >= 0 else "quantile"
+
+
+def _long_tail(values: Array) -> bool:
+    values = values[np.isfinite(values)]
+    deviation = values.std() if len(values) else 0.0
+    return bool(deviation > 0 and abs(np.mean(((values - values.mean()) / deviation) ** 3)) > SKEWED)
 
 
 def _slug(stem: str) -> str:

@@ -16,8 +16,9 @@ from workbench.wording import nearest, toml
 
 __all__ = ["classes_of", "encode", "encode_rows", "infer_task", "target_column", "target_name"]
 
-#: Whole numbers are classes if there are at most so many different ones, with so many rows each on average.
-MOST_CLASSES, ROWS_PER_CLASS = 20, 10
+#: Whole numbers are classes if there are at most so many different ones, with so many rows each on average,
+#: and the rarest of three or more with so many: counts, such as goals of a match, have a tail.
+MOST_CLASSES, ROWS_PER_CLASS, ROWS_OF_RAREST = 20, 10, 5
 
 
 def target_name(source: Source, spec: DataSpec) -> str:
@@ -70,10 +71,9 @@ def infer_task(column: pa.Array | Array, declared: Task | None, where: str) -> t
     """The task and, where it was inferred from numbers, a remark that says so.
 
     Text and truth values are classes. So are whole numbers if there are at most 20 different ones with 10
-    rows each on
-    average. All else is regression, several columns of numbers too. Raises DataError if numbers are wanted
-    and text is
-    there, or if the target is always the same.
+    rows each on average, and 5 at least if there are more than two. All else is regression, several columns
+    of numbers too. Raises DataError if numbers are wanted and text is there, or if the target is always the
+    same.
     """
     if isinstance(column, np.ndarray):
         if declared == "classification":
@@ -93,9 +93,10 @@ def infer_task(column: pa.Array | Array, declared: Task | None, where: str) -> t
             'task = "regression" needs numbers; mend them or write task = "classification"'
         )
     if declared is None:
-        different = np.unique(values) if not textual else np.zeros(0)
+        different, counts = np.unique(np.zeros(0) if textual else values, return_counts=True)
         whole = bool((different == np.trunc(different)).all())
         few = len(different) <= min(MOST_CLASSES, len(values) / ROWS_PER_CLASS)
+        few = few and (len(different) <= 2 or counts.min() >= ROWS_OF_RAREST)
         task: Task = "classification" if textual or (whole and few) else "regression"
     else:
         task = declared
