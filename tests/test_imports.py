@@ -31,6 +31,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
             "evaluate",
             "conclusions",
             "baselines",
+            "bootstrap",
             "intervals",
             "optimism",
             "diagnosis",

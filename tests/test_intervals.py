@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
+from workbench.bootstrap import bootstrap
 from workbench.intervals import (
     bca_interval,
     paired_bootstrap,
@@ -162,6 +163,25 @@ def test_many_rows_use_groups() -> None:
     assert interval == pytest.approx((values.mean() - half, values.mean() + half), abs=half / 5)
     assert len(set(calls)) == 1  # one shape, one compilation
     assert sum(rows for rows, _ in calls) < 2200
+
+
+def test_many_rows_are_drawn_independently() -> None:
+    values = np.random.default_rng(8).exponential(size=12_000)
+    seen: list[Array] = []
+
+    def kept(weights: Array) -> Array:
+        seen.append(weights.copy())
+        return mean(values)(weights)
+
+    score, draws = bootstrap(kept, 12_000, 700, seed=0)
+    assert score == pytest.approx(values.mean())
+    counts = np.concatenate(seen[1:])
+    assert counts.mean() == pytest.approx(1.0, abs=1e-3)
+    assert counts.var() == pytest.approx(1.0, abs=5e-3)
+    assert np.abs(np.corrcoef(counts[:50, :20].T) - np.eye(20)).max() < 0.7
+    assert draws.std() == pytest.approx(values.std() / math.sqrt(12_000), rel=0.1)
+    few, _ = bootstrap(mean(values[:9_999]), 9_999, 10, seed=0)
+    assert few == pytest.approx(values[:9_999].mean())
 
 
 def test_the_same_seed_gives_the_same_interval() -> None:

@@ -38,7 +38,7 @@ def trivial(fold: Fold, outputs: int, classes: int) -> Params:
 def linear(fold: Fold, outputs: int, classes: int) -> Params:
     """Weight [K, F], bias [K] of scikit-learn's linear model; targets of a regression are standardized."""
     step = -(-len(fold.train.y) // MOST_ROWS)
-    x, y = np.asarray(fold.train.x, np.float64)[::step], np.asarray(fold.train.y)[::step]
+    x, y = np.asarray(fold.train.x[::step], np.float64), np.asarray(fold.train.y[::step])
     if not classes:
         ridge = Ridge().fit(x, to_training(y.astype(np.float64), fold))
         return _affine(ridge.coef_, ridge.intercept_, outputs)

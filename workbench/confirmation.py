@@ -16,11 +16,12 @@ from typing import NamedTuple
 import numpy as np
 
 from workbench import ledger, savedmodel
+from workbench.bootstrap import Statistic
 from workbench.data import Dataset
 from workbench.data.seal import Rows, SealedTest, row_marks, unseal
 from workbench.evaluate import Evaluation, evaluate, statistic
 from workbench.files import replaced
-from workbench.intervals import Statistic, paired_bootstrap, widened
+from workbench.intervals import paired_bootstrap, widened
 from workbench.ledger import Ledger, Recorded
 from workbench.predictor import Predictor
 from workbench.types import Array, Opening, TestScore

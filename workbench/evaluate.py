@@ -11,7 +11,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from workbench.intervals import Statistic, bca_interval, proportion_interval, widened
+from workbench.bootstrap import Statistic
+from workbench.intervals import bca_interval, proportion_interval, widened
 from workbench.losses import LOSSES, batch_loss
 from workbench.metrics import class_logits, score
 from workbench.models.recurrent import steps_as_rows

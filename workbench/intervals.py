@@ -1,7 +1,6 @@
 """Intervals for scores: Wilson for proportions, the BCa bootstrap for the rest, and paired differences.
 
-A statistic here is a function of row weights, `statistic(weights [R, N]) -> [R]`: weight 2 is a row that was
-drawn twice. One vectorized call scores a chunk of resamples, and all chunks have one shape (one compilation).
+A statistic here is a function of row weights, `statistic(weights [R, N]) -> [R]`: see `bootstrap`.
 
 Sources: Wilson 1927, "Probable inference"; Efron 1987, "Better bootstrap confidence intervals"
 (bias-corrected and accelerated); Hesterberg 2015, arXiv:1411.5279 (the bootstrap is too narrow in small
@@ -11,19 +10,18 @@ samples, and by how much).
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
 from scipy import special, stats
 
+from workbench.bootstrap import Statistic, bootstrap, influence
 from workbench.types import Array
 
 __all__ = [
     "Comparison",
     "Interval",
     "Spread",
-    "Statistic",
     "bca_interval",
     "paired_bootstrap",
     "proportion_interval",
@@ -32,15 +30,8 @@ __all__ = [
     "widened",
 ]
 
-#: Weights float32 [R, N] of the rows -> scores [R].
-Statistic = Callable[[Array], Array]
-
 #: Resamples that should lie outside each end of an interval, and the most that are drawn for it.
 _TAIL_DRAWS, _MOST_DRAWS = 100, 40_000
-#: Weights made at a time: 16 MB.
-_CHUNK = 2**22
-#: Jackknife groups; more would make the acceleration no better (its error is 0.65 / groups).
-_GROUPS = 400
 
 
 class Interval(NamedTuple):
@@ -118,7 +109,7 @@ def bca_interval(
     A statistic that is itself undefined has the interval (NaN, NaN); one that is undefined on most resamples
     is known to lie within its bounds, no more.
     """
-    score, draws = _bootstrap(statistic, n, _enough(confidence, resamples), seed)
+    score, draws = bootstrap(statistic, n, _enough(confidence, resamples), seed)
     if not math.isfinite(score):
         return Interval(math.nan, math.nan)
     finite = draws[np.isfinite(draws)]
@@ -126,7 +117,7 @@ def bca_interval(
         return Interval(*bounds) if bounds else Interval(-math.inf, math.inf)
     if np.ptp(finite) <= 1e-7 * max(1.0, abs(score)):
         return _degenerate(score, effective or n, confidence, bounds)
-    return _bca(score, finite, _influence(statistic, n, seed), n, confidence, expand)
+    return _bca(score, finite, influence(statistic, n, seed), n, confidence, expand)
 
 
 def paired_bootstrap(
@@ -148,7 +139,7 @@ def paired_bootstrap(
     def difference(weights: Array) -> Array:
         return np.asarray(sign * np.subtract(statistic_a(weights), statistic_b(weights), dtype=float))
 
-    score, draws = _bootstrap(difference, n, _enough(confidence, resamples), seed)
+    score, draws = bootstrap(difference, n, _enough(confidence, resamples), seed)
     finite = draws[np.isfinite(draws)]
     if not math.isfinite(score) or finite.size < draws.size / 2:
         return Comparison(score, math.nan, math.nan, math.nan)
@@ -157,13 +148,13 @@ def paired_bootstrap(
     probability = float(np.mean((worse < 0) + 0.5 * (worse == 0)))
     if np.ptp(finite) <= 1e-7 * max(1.0, abs(score)):
         return Comparison(score, score, score, probability)
-    interval = _bca(score, finite, _influence(difference, n, seed), n, confidence, expand=True)
+    interval = _bca(score, finite, influence(difference, n, seed), n, confidence, expand=True)
     return Comparison(score, interval.low, interval.high, probability)
 
 
 def standard_error(statistic: Statistic, n: int, *, seed: int = 0, resamples: int = 400) -> float:
     """The bootstrap's standard error of a statistic of n rows; what `optimism_of_scores` asks for."""
-    _, draws = _bootstrap(statistic, n, resamples, seed)
+    _, draws = bootstrap(statistic, n, resamples, seed)
     return float(np.std(draws[np.isfinite(draws)], ddof=1))
 
 
@@ -180,36 +171,6 @@ def seed_spread(scores: Array, confidence: float = 0.95) -> Spread:
 
 def _enough(confidence: float, resamples: int | None) -> int:
     return resamples or min(_MOST_DRAWS, math.ceil(2 * _TAIL_DRAWS / (1 - confidence)))
-
-
-def _bootstrap(statistic: Statistic, n: int, resamples: int, seed: int) -> tuple[float, Array]:
-    if n < 2:
-        raise ValueError(f"an interval needs at least 2 rows, not {n}")
-    rng = np.random.default_rng(seed)
-
-    def chunks() -> Iterator[Array]:
-        size = _rows_of_chunk(n)
-        yield np.ones((size, n), np.float32)
-        for _ in range(0, resamples, size):
-            drawn = rng.integers(0, n, (size, n)) + n * np.arange(size)[:, None]
-            yield np.bincount(drawn.ravel(), minlength=size * n).reshape(size, n).astype(np.float32)
-
-    first, *rest = (np.asarray(statistic(chunk), float) for chunk in chunks())
-    return float(first[0]), np.concatenate(rest)[:resamples]
-
-
-# What leaving out one row, or one of many random groups of rows, does to the statistic: [groups], mean zero.
-def _influence(statistic: Statistic, n: int, seed: int) -> Array:
-    groups = min(n, _GROUPS)
-    group = np.random.default_rng(seed).permutation(n) % groups
-    size = _rows_of_chunk(n)
-    values = []
-    for start in range(0, groups, size):
-        left_out = np.arange(start, start + size)[:, None] == group[None, :]
-        values.append(np.asarray(statistic((~left_out).astype(np.float32)), float))
-    left = np.concatenate(values)[:groups]
-    left = left[np.isfinite(left)]
-    return np.asarray(left.mean() - left if left.size else np.zeros(2))
 
 
 def _bca(score: float, draws: Array, influence: Array, n: int, confidence: float, expand: bool) -> Interval:
@@ -242,7 +203,3 @@ def _degenerate(score: float, rows: int, confidence: float, bounds: tuple[float,
         return Interval(score, score)
     low, high = proportion_interval(round(share) * rows, rows, confidence)
     return Interval(lowest + low * scale, lowest + high * scale)
-
-
-def _rows_of_chunk(n: int) -> int:
-    return int(np.clip(_CHUNK // n, 1, 1024))

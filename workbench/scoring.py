@@ -32,17 +32,22 @@ jax.tree_util.register_dataclass(Transform, data_fields=["knots"], meta_fields=[
 
 
 def outputs(recipe: Recipe, hyper: Hyperparameters, params: Params, x: jax.Array) -> jax.Array:
-    """[N, *F] -> [N, K] in evaluation mode, in chunks of rows so that memory stays bounded."""
+    """[N, *F] -> [N, K] in evaluation mode, in chunks of rows so that memory stays bounded.
+
+    The rows are not copied: the last chunk reaches back into the one before it.
+    """
     n = x.shape[0]
     if n <= VALIDATION_CHUNK:
         return _predictions(recipe, hyper, params, x)
-    chunks = -(-n // VALIDATION_CHUNK)
-    padded = jnp.pad(x, [(0, chunks * VALIDATION_CHUNK - n)] + [(0, 0)] * (x.ndim - 1))
-    out = jax.lax.map(
-        lambda part: _predictions(recipe, hyper, params, part),
-        padded.reshape(chunks, VALIDATION_CHUNK, *x.shape[1:]),
-    )
-    return out.reshape(chunks * VALIDATION_CHUNK, *out.shape[2:])[:n]
+    *starts, last = range(0, n, VALIDATION_CHUNK)
+
+    def chunk(start: jax.Array) -> jax.Array:
+        part = jax.lax.dynamic_slice_in_dim(x, start, VALIDATION_CHUNK)
+        return _predictions(recipe, hyper, params, part)
+
+    out = jax.lax.map(chunk, jnp.asarray([*starts, n - VALIDATION_CHUNK], jnp.int32))
+    whole = out[:-1].reshape(len(starts) * VALIDATION_CHUNK, *out.shape[2:])
+    return jnp.concatenate([whole, out[-1, last - n :]])
 
 
 def scorer(

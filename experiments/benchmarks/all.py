@@ -20,6 +20,7 @@ QUICK = {
     "study": ["--repeats", "1", "--trials", "3"],
     "step": ["--repeats", "1", "--lanes", "1,8,32"],
     "overhead": ["--repeats", "1"],
+    "children": ["--repeats", "1"],
     "cold": ["--repeats", "1"],
     "asha": ["--repeats", "1", "--seeds", "1"],
     "growth": ["--repeats", "1", "--trials", "2500"],

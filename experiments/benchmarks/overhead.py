@@ -35,7 +35,7 @@ from experiments.benchmarks.common import (
 )
 from experiments.benchmarks.digits import study_file
 
-__all__ = ["main"]
+__all__ = ["finished_trial", "main", "parent"]
 
 GOAL_SHARE, GOAL_SECONDS = 0.15, 60.0
 CURVES = 3
@@ -90,18 +90,14 @@ def main() -> None:
 
 def _log(records: int, epochs: int) -> dict[str, Any]:
     """Hand over trials as a search would; seconds until all are written, and of the longest call."""
-    from workbench.tracking import Parent, Tracker
+    from workbench.tracking import Tracker
 
-    parent = Parent(
-        study="benchmark", name="benchmark", metric="accuracy", direction="maximize", question="", seed=0,
-        params={"epochs": epochs}, tags={},
-    )  # fmt: skip
-    trials = [_trial(number, epochs) for number in range(records)]
+    trials = [finished_trial(number, epochs) for number in range(records)]
     with tempfile.TemporaryDirectory(prefix="benchmark-") as folder:
         os.chdir(folder)
         began = time.perf_counter()
         tracker = Tracker.open(
-            f"sqlite:///{Path(folder) / 'mlflow.db'}", parent, artifacts=Path(folder) / "artifacts"
+            f"sqlite:///{Path(folder) / 'mlflow.db'}", parent(epochs), artifacts=Path(folder) / "artifacts"
         )
         longest = 0.0
         for first in range(0, records, 32):
@@ -116,7 +112,17 @@ def _log(records: int, epochs: int) -> dict[str, Any]:
     return {"seconds": seconds, "longest_call": longest}
 
 
-def _trial(number: int, epochs: int) -> Any:
+def parent(epochs: int) -> Any:
+    """The parent run of trials that nobody trained."""
+    from workbench.tracking import Parent
+
+    return Parent(
+        study="benchmark", name="benchmark", metric="accuracy", direction="maximize", question="", seed=0,
+        params={"epochs": epochs}, tags={},
+    )  # fmt: skip
+
+
+def finished_trial(number: int, epochs: int) -> Any:
     """A finished trial with eight parameters."""
     from dataclasses import fields
 
