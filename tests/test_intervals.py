@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
+from workbench import bootstrap as resampled
 from workbench.bootstrap import bootstrap
 from workbench.intervals import (
     bca_interval,
@@ -266,6 +267,14 @@ def test_bca_covers_in_few_studies(metric: str) -> None:
 @pytest.mark.parametrize("metric", sorted(METRICS))
 def test_bca_covers(metric: str, rows: int) -> None:
     assert 0.93 <= _coverage(metric, 1000, rows, 800) <= 0.97
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("metric", sorted(METRICS))
+def test_bca_covers_with_independent_counts(metric: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What many rows have, where it would matter more: among 400 the total varies by a twentieth."""
+    monkeypatch.setattr(resampled, "_MANY", 100)
+    assert 0.93 <= _coverage(metric, 1000, 400, 800) <= 0.97
 
 
 # ── comparisons, seeds, looks ───────────────────────────────────────────────────────────────────

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from workbench.optimism import beats_default, optimism, optimism_of_scores, row_scores
+from workbench.optimism import beats_default, optimism, optimism_of_scores, row_scores, unpaired
 
 Array = np.ndarray
 Search = Callable[[np.random.Generator, int, int], tuple[Array, Array]]
@@ -71,6 +71,27 @@ def test_unbiased_within_the_stated_error(name: str, trials: int) -> None:
 @pytest.mark.parametrize("name", sorted(SEARCHES))
 def test_unbiased_within_the_stated_error_in_many_studies(name: str, trials: int) -> None:
     _unbiased(SEARCHES[name], trials, studies=1000 if trials < 1000 else 100)
+
+
+@pytest.mark.parametrize("trials", [10, 100])
+def test_trials_of_different_rows(trials: int) -> None:
+    """Hold-outs in turn: errors are independent, and equally good trials differ by them alone."""
+    luck, found, gains = [], [], []
+    for study in range(150):
+        rng = np.random.default_rng(study)
+        scores = [(rng.random(240) < 0.8).astype(float) for _ in range(trials)]
+        winner = int(np.argmax([each.mean() for each in scores]))
+        luck.append(scores[winner].mean() - 0.8)
+        estimate, gain = unpaired(scores, maximize=True, winner=winner, default=0)
+        found.append(estimate.estimate)
+        assert gain is not None
+        gains.append(gain)
+    assert np.mean(found) == pytest.approx(np.mean(luck), rel=0.2)
+    assert np.mean([gain.low <= 0.0 <= gain.high for gain in gains]) > 0.93
+    assert unpaired(scores, maximize=True, winner=winner)[1] is None
+    worse = unpaired([-each for each in scores], maximize=False, winner=winner, default=0)
+    assert worse[0].estimate == pytest.approx(found[-1])
+    assert worse[1] == gains[-1]
 
 
 def test_equal_independent_trials_against_the_closed_form() -> None:
