@@ -91,6 +91,24 @@ def test_bytes_and_back(engine: Engine, first: tuple[Part, list[Brought]]) -> No
             np.testing.assert_array_equal(a, b)
 
 
+def test_a_fold_keeps_its_division_and_its_stopped_lanes(engine: Engine) -> None:
+    members = []
+    for number in (0, 1):
+        plain = member(number)
+        program, hyper = setting(number, {**plain.params, "learning_rate": 1e-9}, division=2)
+        members.append(plain._replace(program=program, hyper=hyper))
+    part = Part(tuple(members), 8, 0, 8, final=False, keep=True)
+    again = parts.unpack(parts.pack(part), setting, partial(template, engine))
+    assert again[1:] == part[1:]
+    assert [one.program for one in again.members] == [one.program for one in part.members]
+    assert {one.program.variant.division for one in again.members} == {2}
+    brought = parts.train(engine, part)
+    assert {one.status for one in brought} == {"stopped"}, "nothing is learned at such a rate"
+    assert all(one.lane is not None and one.block is not None for one in brought)
+    same(parts.unpack_brought(parts.pack_brought(brought), part, partial(template, engine)), brought)
+    assert all(one.lane is None for one in parts.train(engine, part._replace(keep=False)))
+
+
 def test_pieces_bring_what_the_whole_brings(engine: Engine, first: tuple[Part, list[Brought]]) -> None:
     part, brought = first
     for share in parts.cut(part, 3):

@@ -37,6 +37,11 @@ SETTINGS: Settings = {
 }  # fmt: skip
 
 
+def two_folds(number: int) -> tuple[int, ...]:
+    """The folds of every trial."""
+    return 1, 2
+
+
 class Journal:
     """A commit log in memory that may fail on purpose."""
 
@@ -62,7 +67,7 @@ def search(
     data = blobs()
     problem = Problem("classification", (5,), 3, 1, len(data.train.x))
     axes = space.axes(SETTINGS)
-    engine = Engine(lambda variant: data, capacity=EPOCHS, seed=3)
+    engine = Engine(lambda variant: blobs(seed=variant.division), capacity=EPOCHS, seed=3)
     return Search(
         settings=SETTINGS,
         lane=lambda params, seed, division: lane_of(
@@ -167,6 +172,41 @@ def test_without_checkpoints_lanes_are_trained_again_to_the_same_end(
     for file in tmp_path.iterdir():
         file.write_bytes(file.read_bytes()[:-7])
     assert comparable(finish(tmp_path, Journal(broken.events))) == comparable(whole)
+
+
+@pytest.fixture(scope="module")
+def folded(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[int, TrialRecord], Journal, Search]:
+    """Every trial on two folds."""
+    journal = Journal()
+    running = search(tmp_path_factory.mktemp("folded"), journal, trials=12, divisions=two_folds)
+    for _ in running.rounds():
+        pass
+    return running.trials, journal, running
+
+
+def test_folds_are_lanes_of_the_same_programs(folded: Any, undisturbed: Any) -> None:
+    trials, _, running = folded
+    assert running._engine.programs == undisturbed[0]._engine.programs
+    assert sorted(trials) == list(range(12))
+    complete = [trial for trial in trials.values() if trial.state == "complete"]
+    assert set(running.blocks) == {trial.number for trial in complete}
+    for trial in complete:
+        assert len(running.blocks[trial.number]) == 2 * 30, "validation rows of both folds"
+        assert np.mean(running.blocks[trial.number]) == pytest.approx(trial.value, abs=1e-4)
+
+
+@pytest.mark.parametrize("torn", [False, True])
+@pytest.mark.parametrize("room", [1, 4, 7])
+def test_folds_that_were_interrupted_end_the_same(tmp_path: Path, folded: Any, room: int, torn: bool) -> None:
+    whole, journal, _ = folded
+    broken = Journal(room=room)
+    with pytest.raises(KeyboardInterrupt):
+        finish(tmp_path, broken, trials=12, divisions=two_folds)
+    for file in tmp_path.iterdir() if torn else ():
+        file.write_bytes(file.read_bytes()[:-7])
+    resumed = Journal(broken.events)
+    assert comparable(finish(tmp_path, resumed, trials=12, divisions=two_folds)) == comparable(whole)
+    assert [event["kind"] for event in resumed.events] == [event["kind"] for event in journal.events]
 
 
 def test_a_replay_trains_nothing(tmp_path: Path, undisturbed: Any) -> None:
