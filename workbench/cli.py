@@ -15,9 +15,9 @@ from typing import Any, NamedTuple, NoReturn
 
 from workbench.errors import InputError, WorkbenchError
 from workbench.interrupts import heard
-from workbench.streams import Output, output
+from workbench.streams import Output, output, until_closed
 
-__all__ = ["COMMANDS", "Command", "main"]
+__all__ = ["COMMANDS", "Command", "command", "main"]
 
 
 class Command(NamedTuple):
@@ -83,6 +83,18 @@ COMMANDS: dict[str, Command] = {
     "ledger": Command("every opening of every test set", ("--verify", *_PLACES)),
     "ui": Command("the MLflow UI over the same store, on loopback", ("--port", "--home", "--tracking-uri")),
 }
+
+
+def command() -> NoReturn:
+    """What the program `workbench` is: one command, and out at once.
+
+    Whatever must be closed is closed by then. Taking jax apart takes another second or two, for nothing.
+    """
+    status = main()
+    with until_closed():
+        sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
