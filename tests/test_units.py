@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -165,6 +166,22 @@ def test_scores_and_predictions_are_in_the_units_of_the_data(prices: Path) -> No
     x = model.preprocessor.transform(rows).astype(np.float32)
     out = np.asarray(program.call(savedmodel.parameters(folder), x))
     np.testing.assert_allclose(out[:, 0], predicted, rtol=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["none", "log", "quantile"])
+def test_targets_that_validate_move_no_transform(prices: Path, kind: str) -> None:
+    dataset, _ = data.load(DataSpec("prices.csv", folder=prices, target="price"))
+    moved, taught = (dataset.target.copy() for _ in range(2))
+    moved[dataset.validation] += 1e4
+    taught[dataset.train[:30]] *= 3.0
+    before, after, other = (
+        data.prepare(replace(dataset, target=y), target_transform=kind)[0]
+        for y in (dataset.target, moved, taught)
+    )
+    for name in ("shift", "scale"):
+        np.testing.assert_array_equal(getattr(before, name), getattr(after, name))
+        assert (getattr(before, name) != getattr(other, name)).any()
+    np.testing.assert_array_equal(before.transform.knots, after.transform.knots)
 
 
 def test_an_older_reader_would_refuse_a_transform(prices: Path, monkeypatch: pytest.MonkeyPatch) -> None:
