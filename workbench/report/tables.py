@@ -118,13 +118,16 @@ def checklist(outcome: Outcome, command: str) -> list[Check]:
 
 
 def _preparation(outcome: Outcome) -> str:
-    """What the rows of the chosen model went through, fitted on its training rows."""
+    """What the rows and targets of the chosen model went through."""
     if outcome.selection is None:
         return ""
     settings = outcome.selection.settings
     scale, degree = settings.get("scale"), settings.get("degree", 1)
-    said = "numbers as they are" if scale == "none" else f"numbers scaled: {scale}, fitted on training rows"
-    return said + (f"; monomials up to degree {degree}" if degree != 1 else "")
+    transform = settings.get("target_transform", "none")
+    said = ["numbers as they are" if scale == "none" else f"numbers scaled: {scale}"]
+    said += [f"monomials up to degree {degree}"] if degree != 1 else []
+    said += [f"target transformed: {transform}"] if transform != "none" else []
+    return f"{'; '.join(said)}; fitted on the rows that it was trained on"
 
 
 def _axis(axis: Axis) -> str:
