@@ -34,6 +34,7 @@ MOMENTS: dict[str, Moment] = {
 }
 
 
+@pytest.mark.slow
 def test_killed_three_times(finished: tuple[Place, Ran], tmp_path: Path) -> None:
     where = place(tmp_path)
     for moment in MOMENTS.values():

@@ -92,6 +92,7 @@ def test_a_model_and_a_loss_of_ones_own(tmp_path: Path, registries: None) -> Non
     assert chosen.recipe.family == result["best"]["params"]["family"]
 
 
+@pytest.mark.slow
 def test_varied_studies_are_other_studies_at_the_same_rows(tiny: wb.Study, tmp_path: Path) -> None:
     places = wb.resolve(str(tmp_path / "home"))
     varied = wb.vary(tiny, learning_rate=0.01, trials=1, epochs=2)

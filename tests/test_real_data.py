@@ -33,6 +33,7 @@ def beside(name: str, data_folder: Path, folder: Path) -> Path:
     return Path(shutil.copy(STUDIES / f"{name}.toml", folder))
 
 
+@pytest.mark.slow
 def test_housing_in_small(data_folder: Path, tmp_path: Path) -> None:
     study = wb.vary(wb.read_study(beside("housing", data_folder, tmp_path)), **SMALL)
     places = wb.resolve(str(tmp_path / "home"))
@@ -52,6 +53,7 @@ def test_housing_in_small(data_folder: Path, tmp_path: Path) -> None:
     assert told.corr(rows.loc[blank.index, "median_house_value"]) > 0.6
 
 
+@pytest.mark.slow
 def test_adult_in_small(data_folder: Path, tmp_path: Path) -> None:
     study = wb.vary(wb.read_study(beside("adult", data_folder, tmp_path)), **SMALL)
     places = wb.resolve(str(tmp_path / "home"))
