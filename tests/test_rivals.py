@@ -18,6 +18,7 @@ from workbench.places import resolve
 from workbench.results import ledger_of
 from workbench.study import read_study
 from workbench.types import Fold
+from workbench.units import fit_transform, to_data, transformed
 
 
 def said(params: dict[str, Any], x: np.ndarray) -> np.ndarray:
@@ -48,7 +49,22 @@ def test_the_linear_model_of_numbers_and_the_mean() -> None:
     expected = Ridge().fit(fold.train.x.astype(float), y).predict(fold.validation.x.astype(float))
     ours = said(baselines.linear(fold, 1, 0), fold.validation.x)
     np.testing.assert_allclose(ours[:, 0], expected.ravel(), atol=1e-5)
-    assert not said(baselines.trivial(fold, 1, 0), fold.validation.x).any()
+    np.testing.assert_allclose(said(baselines.trivial(fold, 1, 0), fold.validation.x), 0.0, atol=1e-6)
+
+
+def test_the_mean_is_that_of_the_data_also_under_a_transform() -> None:
+    y = np.random.default_rng(0).lognormal(size=(200, 1)).astype(np.float32)
+    plain = line(rows=300)
+    for kind in ("none", "log", "quantile"):
+        transform = fit_transform(kind, y)
+        straight = transformed(y, transform)
+        fold = plain._replace(
+            train=plain.train._replace(y=y), shift=straight.mean(axis=0), scale=straight.std(axis=0),
+            transform=transform,
+        )  # fmt: skip
+        mean = to_data(said(baselines.trivial(fold, 1, 0), fold.validation.x), fold)
+        np.testing.assert_allclose(mean, y.mean(), rtol=0.02)
+        assert abs(mean[0, 0] - y.mean()) < abs(np.median(y) - y.mean()) / 10
 
 
 def test_frequencies_are_the_best_that_a_constant_can_say() -> None:

@@ -26,10 +26,11 @@ Params = dict[str, Any]
 
 
 def trivial(fold: Fold, outputs: int, classes: int) -> Params:
-    """Zero weights; the bias is the log-frequencies of the training rows, or zero, the standardized mean."""
+    """Zero weights; the bias is the log-frequencies of the training rows, or their mean, standardized."""
     weight = np.zeros((outputs, int(np.prod(fold.train.x.shape[1:]))), np.float32)
     if not classes:
-        return {"weight": weight, "bias": np.zeros(outputs, np.float32)}
+        mean = np.asarray(fold.train.y, np.float64).mean(axis=0)
+        return {"weight": weight, "bias": to_training(mean, fold).astype(np.float32)}
     counts = np.maximum(np.bincount(np.asarray(fold.train.y), minlength=classes), 0.5)
     logs = np.log(counts / counts.sum()).astype(np.float32)
     return {"weight": weight, "bias": logs if outputs > 1 else logs[1:] - logs[:1]}

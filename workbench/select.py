@@ -127,8 +127,10 @@ def refit(
     problem = problems(space.variant(values, ALL_ROWS))
     program = space.program({**settings, "patience": 0}, values, problem, metric, rooms, ALL_ROWS)
     hyper = space.hyperparameters(program.recipe, {**values, "patience": 0}, problem, first.seed)
+    epochs, parameters = first.best_epoch, n_parameters(program.recipe, values)
+    width = width_for_one(engine.mesh, width, program.recipe, parameters, problem.rows * epochs)
     trained = engine.run(
-        program.recipe, program.variant, width, [hyper], None, first=0, last=first.best_epoch, seed=first.seed
+        program.recipe, program.variant, width, [hyper], None, first=0, last=epochs, seed=first.seed
     )[0]
     if trained.status == "diverged":
         raise WorkbenchError(
@@ -137,5 +139,5 @@ def refit(
         )
     losses = trained.curves.train_loss
     nothing = np.full_like(losses, np.nan)
-    record = SeedRecord(first.seed, math.nan, first.best_epoch, Curves(losses, nothing, nothing))
+    record = SeedRecord(first.seed, math.nan, epochs, Curves(losses, nothing, nothing))
     return Delivered(program, hyper, best_params(program.recipe, trained.lane)), record
