@@ -29,7 +29,11 @@ class Table(NamedTuple):
 
 
 TABLES = {
-    "vcd/Bundesliga": Table("HomeGoals", "dates, many categories", ("rows are split by",)),
+    "vcd/Bundesliga": Table(
+        "HomeGoals",
+        "dates, many categories",
+        ("not divided by Date", "is blank in 2 rows", "rows are split by Year"),
+    ),
     "survival/flchain": Table(
         "death", "heavy blanks, a giveaway", ("look at chapter: it alone predicts death",)
     ),

@@ -130,13 +130,14 @@ def _understood(spec: DataSpec) -> tuple[Dataset, list[str]]:
         for name in groups
         if name not in whose
     ]
-    if whose:
-        spec = replace(spec, group=whose[0])
-    elif times:
-        spec = replace(spec, time=times[0][0])
-    if spec != dataset.spec:
-        dataset, _ = data.load(spec)
-    return dataset, remarks
+    ways = [replace(spec, group=name) for name in whose]
+    ways += [replace(spec, time=name) for name, *_ in times if not whose]
+    for way in ways:
+        try:
+            return data.load(way)[0], remarks
+        except DataError as error:  # a blank somewhere, or too few groups for three parts
+            remarks.append(f"not divided by {way.group or way.time}: {error}")
+    return (dataset if spec == dataset.spec else data.load(spec)[0]), remarks
 
 
 def _facts(dataset: Dataset) -> dict[str, Any]:

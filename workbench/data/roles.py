@@ -68,11 +68,11 @@ def groups(dataset: Dataset) -> list[tuple[str, Array]]:
 
 
 def times(dataset: Dataset) -> list[tuple[str, str, str]]:
-    """Columns of tables that put the rows in order of time, with the first and the last moment."""
+    """Columns of tables that put rows in order of time, dates first, with the first and the last moment."""
     rows = dataset.rows
     if not isinstance(rows, pd.DataFrame):
         return []
-    found = []
+    dates, years = [], []
     for column in dataset.columns:
         values = rows[column.name]
         words = _words(column.name)
@@ -80,15 +80,13 @@ def times(dataset: Dataset) -> list[tuple[str, str, str]]:
             continue
         if column.kind == "date":
             low, high = (str(day)[:10] for day in (values.min(), values.max()))
-            ordering = values.dt.normalize().nunique() >= LEAST_DAYS
+            if values.dt.normalize().nunique() >= LEAST_DAYS:
+                dates.append((column.name, low, high))
         elif column.kind == "numeric" and words[-1] == _YEAR and values.dropna().between(1800, 2200).all():
             low, high = f"{values.min():.0f}", f"{values.max():.0f}"
-            ordering = values.nunique() >= 2
-        else:
-            continue
-        if ordering:
-            found.append((column.name, low, high))
-    return found
+            if values.nunique() >= 2:
+                years.append((column.name, low, high))
+    return dates + years
 
 
 def _identifies(name: str, labels: bool, values: Array) -> str:
