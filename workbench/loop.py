@@ -173,14 +173,13 @@ class Search:
     def _trained(self, launch: Launch, trials: Sequence[Trial]) -> list[Merged]:
         """What the launch makes of each trial; folds are trained one after the other, all trials together."""
         before = [self._lanes(trial, launch.first) for trial in trials]
-        parts = []
-        for k in range(len(trials[0].programs)):
+        width, count, parts = self._scheduler.width(launch), len(trials[0].programs), []
+        final, keep = launch.rung == len(self._scheduler.rungs) - 1, count > 1
+        for k in range(count):
             members = tuple(
                 Member(trial.number, trial.params, trial.programs[k], trial.hypers[k], lanes and lanes[k])
                 for trial, lanes in zip(trials, before, strict=True)
             )
-            final, keep = launch.rung == len(self._scheduler.rungs) - 1, len(trials[0].programs) > 1
-            width = self._scheduler.width(launch)
             parts.append(self._train(Part(members, width, launch.first, launch.last, final, keep)))
         return [merged(folds) for folds in zip(*parts, strict=True)]
 

@@ -139,8 +139,7 @@ def beats_default(
         return Gain(math.inf, math.inf, math.inf, beats=True)
     gain = float(difference.mean()) - luck.estimate
     variance = float(difference.var(ddof=1)) / difference.size + luck.error**2
-    half = float(special.ndtri(0.5 + confidence / 2)) * math.sqrt(variance)
-    return Gain(gain, gain - half, gain + half, beats=gain - half > 0)
+    return _gain(gain, math.sqrt(variance), confidence)
 
 
 def unpaired(
@@ -162,8 +161,7 @@ def unpaired(
     if winner == default:
         return luck, Gain(0.0, 0.0, 0.0, beats=False)
     gain = (1 if maximize else -1) * float(values[winner] - values[default]) - luck.estimate
-    half = float(special.ndtri(0.975)) * math.hypot(errors[winner], errors[default], luck.error)
-    return luck, Gain(gain, gain - half, gain + half, beats=gain - half > 0)
+    return luck, _gain(gain, math.hypot(errors[winner], errors[default], luck.error), 0.95)
 
 
 def row_scores(statistic: Callable[[Array], Array], n: int, *, seed: int = 0) -> Array:
@@ -182,6 +180,12 @@ def row_scores(statistic: Callable[[Array], Array], n: int, *, seed: int = 0) ->
         float) for start in range(0, blocks, 16)
     ])[:blocks]  # fmt: skip
     return np.asarray((blocks * whole - (blocks - 1) * without).T)
+
+
+# The interval of a gain whose standard error is known.
+def _gain(gain: float, error: float, confidence: float) -> Gain:
+    half = float(special.ndtri(0.5 + confidence / 2)) * error
+    return Gain(gain, gain - half, gain + half, beats=gain - half > 0)
 
 
 # [T, N] with more always better; a trial that cannot be compared is -inf throughout.

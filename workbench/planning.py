@@ -28,15 +28,15 @@ DRAWN = 256
 def plan(study: Study, places: Places) -> dict[str, Any]:
     """The plan as `check --json` prints it. Raises InputError for what `run` would refuse."""
     dataset, sealed = data.load(study.data)
-    preparations, rows = Preparations(dataset), len(dataset.train)
+    rows = len(dataset.train)
     classes, shape = len(dataset.classes), dataset.input_shape
     check_fit(
-        study, dataset.task, classes, shape, train_rows=preparations.train_rows, of_steps=dataset.of_steps
+        study, dataset.task, classes, shape, train_rows=dataset.fewest_train_rows, of_steps=dataset.of_steps
     )
     metric = metric_of(study, dataset.task)
     axes = space.axes(study.settings)
     configure(places.home / "cache" / "jax")
-    costs, problem = costs_of(mesh_of_host()), preparations.problem
+    costs, problem = costs_of(mesh_of_host()), Preparations(dataset).problem
     epochs = int(str(study.settings["epochs"]))
     folds = max(1, study.data.folds)
     lane_epochs = study.search.trials * folds * expected_epochs(epochs, study.search.pruner)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import cached_property
 
 import numpy as np
 
@@ -39,15 +38,6 @@ class Preparations:
         masked = self.preprocessor(variant).padded
         return Problem(self.dataset.task, x.shape[1:], len(self.dataset.classes), targets, len(x), masked)
 
-    @property
-    def train_rows(self) -> int:
-        """Training rows of the smallest division. Raises DataError if the rows cannot be divided so."""
-        return min(len(part.train) for part in (self.dataset, *self._divisions))
-
-    @cached_property
-    def _divisions(self) -> tuple[Dataset, ...]:
-        return data.divisions(self.dataset)
-
     def _prepared(self, variant: Variant) -> tuple[Fold, Preprocessor]:
         if variant not in self._known:
             self._known[variant] = data.prepare(
@@ -63,7 +53,7 @@ class Preparations:
     def _divided(self, division: int) -> Dataset:
         if division == ALL_ROWS:
             return replace(self.dataset, train=np.arange(len(self.dataset.target)))
-        return self.dataset if division == OWN else self._divisions[division - 1]
+        return self.dataset if division == OWN else self.dataset.divisions[division - 1]
 
     def _room(self, division: int) -> tuple[int, int]:
         """Rows that all folds are filled up to, so that they share programs.
@@ -72,5 +62,5 @@ class Preparations:
         """
         if division in (OWN, ALL_ROWS) or self.dataset.time is not None:
             return 0, 0
-        parts = self._divisions
+        parts = self.dataset.divisions
         return max(len(part.train) for part in parts), max(len(part.validation) for part in parts)

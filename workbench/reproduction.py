@@ -173,14 +173,14 @@ def _choice(
     preparations = Preparations(dataset)
     engine = Engine(preparations.fold, capacity=int(str(study.settings["epochs"])), seed=study.seed)
     chosen, metric = outcome.selection, metric_of(study, dataset.task)
-    space_of = {"rooms": begun["rooms"], "width": begun["widths"][-1]}
+    begun_with = {"rooms": begun["rooms"], "width": begun["widths"][-1]}
     again = retrain(
         engine, study.settings, preparations.problem, metric, chosen.params,
-        seeds=len(chosen.seeds), **space_of,
+        seeds=len(chosen.seeds), **begun_with,
     )  # fmt: skip
     pairs = list(zip(chosen.seeds, again.seeds, strict=True))
     if chosen.refit is not None:
-        _, refitted = refit(engine, study.settings, preparations.problem, metric, again, **space_of)
+        _, refitted = refit(engine, study.settings, preparations.problem, metric, again, **begun_with)
         pairs.append((chosen.refit, refitted))
     return [(recorded.curves, seed.curves) for recorded, seed in pairs]
 

@@ -87,7 +87,7 @@ def development(study: Study, journal: Path) -> tuple[Dataset, SealedTest]:
     """The data, checked against the study and against what its journal says of them. Writes nothing."""
     known = next((record for record in read_journal(journal) if record["kind"] == "study"), None)
     dataset, sealed = data.load(study.data, None if known is None else SealedTest(**known["seal"]))
-    classes, shape, rows = len(dataset.classes), dataset.input_shape, Preparations(dataset).train_rows
+    classes, shape, rows = len(dataset.classes), dataset.input_shape, dataset.fewest_train_rows
     check_fit(study, dataset.task, classes, shape, train_rows=rows, of_steps=dataset.of_steps)
     if known is not None and known["data"] != dataset.fingerprint:
         raise DataError(

@@ -11,6 +11,7 @@ import pandas as pd
 
 from workbench.data import preprocess
 from workbench.data.leakage import findings
+from workbench.data.resampling import divisions
 from workbench.data.steps import known
 from workbench.data.tables import Column
 from workbench.types import Array, DataSpec, Task
@@ -62,6 +63,16 @@ class Dataset:
     def findings(self) -> tuple[str, ...]:
         """What makes the validation score better than the model is; see `leakage`."""
         return findings(self)
+
+    @cached_property
+    def divisions(self) -> tuple[Dataset, ...]:
+        """What trials train on beside the split's own division; see `resampling`. Raises DataError."""
+        return divisions(self)
+
+    @property
+    def fewest_train_rows(self) -> int:
+        """Training rows of the smallest division. Raises DataError if the rows cannot be divided so."""
+        return min(len(part.train) for part in (self, *self.divisions))
 
     def pick(self, index: Array) -> pd.DataFrame | Array:
         """Raw rows at these positions."""

@@ -12,16 +12,19 @@ hyperparameter optimization").
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from workbench.data import fingerprints
-from workbench.data.dataset import Dataset
 from workbench.data.splits import folds, split_rows
 from workbench.data.steps import known
 from workbench.errors import DataError
 from workbench.types import Array, Split
 from workbench.wording import toml
+
+if TYPE_CHECKING:
+    from workbench.data.dataset import Dataset
 
 __all__ = ["cross_validation", "divisions", "reshuffled"]
 

@@ -77,7 +77,8 @@ def comparison(outcome: Outcome) -> list[tuple[str, str, str]]:
     metric, selection = metric_words(outcome), outcome.selection
     ended = f"; ended before the budget: {outcome.stopped}" if outcome.stopped else ""
     rows = [("Trials", f"{len(outcome.trials):,}", tally(outcome.trials) + ended)]
-    validated = f", mean of {folds}" if "folds" in (folds := validation(outcome)) else ""
+    rows_of_trials = validation(outcome)
+    mean = f", mean of {rows_of_trials}" if "folds" in rows_of_trials else ""
     found = best_trial(outcome)
     if selection is not None:
         rows.append(
@@ -85,13 +86,11 @@ def comparison(outcome: Outcome) -> list[tuple[str, str, str]]:
                 f"Best validation {metric}",
                 number(selection.validation),
                 f"trial {selection.trial}, the {'highest' if outcome.direction == 'maximize' else 'lowest'} "
-                f"of {selection.considered:,} compared{validated}",
+                f"of {selection.considered:,} compared{mean}",
             )
         )
-        same = f"trial 0, validated on {validation(outcome)}" if validation(outcome) else ""
-        rows.append(
-            ("Default configuration", number(selection.default), same or "trial 0, the same validation rows")
-        )
+        where = f"validated on {rows_of_trials}" if rows_of_trials else "the same validation rows"
+        rows.append(("Default configuration", number(selection.default), f"trial 0, {where}"))
         rows.append(
             (
                 "Optimism",
