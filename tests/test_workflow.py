@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sqlite3
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -322,3 +323,17 @@ def test_what_mlflow_could_not_take_comes_with_the_next_run(tmp_path: Path) -> N
     with closing(sqlite3.connect(where.home / "mlflow.db")) as store:
         states = store.execute("SELECT status, COUNT(*) FROM runs GROUP BY status").fetchall()
     assert dict(states) == {"FINISHED": 9}
+
+
+@pytest.mark.slow
+def test_processes_that_confirm_at_once_get_one_result(tmp_path: Path) -> None:
+    where = place(tmp_path, TINY)
+    assert where.run("--search-only").status == 0
+    with ThreadPoolExecutor(4) as together:
+        ran = list(together.map(lambda _: where.run(command="confirm"), range(4)))
+    assert [one.status for one in ran] == [0] * 4, [one.err for one in ran]
+    assert len({json.dumps(one.result["test"]) for one in ran}) == 1
+    assert {one.result["test"]["look"] for one in ran} == {1}
+    listed = workbench("ledger", "--verify", "--home", str(where.home), "--json").result
+    assert len(listed["openings"]) == 1
+    assert listed["verified"] is True

@@ -12,7 +12,7 @@ The text of an error is one sentence: where (file, key), the value, what was exp
 
 from __future__ import annotations
 
-__all__ = ["AwayError", "DataError", "InputError", "StoreError", "StudyError", "WorkbenchError"]
+__all__ = ["AwayError", "BusyError", "DataError", "InputError", "StoreError", "StudyError", "WorkbenchError"]
 
 
 class WorkbenchError(Exception):
@@ -41,3 +41,7 @@ class StoreError(InputError):
 
 class AwayError(StoreError):
     """A server that does not answer and may come back."""
+
+
+class BusyError(StoreError):
+    """Another process works on the same study."""

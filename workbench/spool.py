@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from workbench.errors import StoreError
+from workbench.errors import BusyError, StoreError
 
 __all__ = ["Spool", "read"]
 
@@ -123,7 +123,7 @@ def _lock(descriptor: int, path: Path) -> None:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
-        raise StoreError(f"{path}: another process is running this study; wait for it, or stop it") from error
+        raise BusyError(f"{path}: another process is running this study; wait for it, or stop it") from error
 
 
 def _unwritable(path: Path, error: OSError) -> StoreError:

@@ -7,11 +7,12 @@ remembered when.
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 from workbench import outcomes, results
 from workbench.display import Watch, silent
-from workbench.errors import DataError, StoreError, StudyError
+from workbench.errors import BusyError, DataError, StoreError, StudyError
 from workbench.interrupts import insist
 from workbench.places import Places
 from workbench.reachable import check_reachable
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 __all__ = ["check", "confirm", "ledger", "run", "search", "show"]
 
 Result = dict[str, Any]
+#: Seconds between two looks whether the study is free.
+_PAUSE = 1.0
 
 
 def run(study: Study, places: Places, *, search_only: bool = False, watch: Watch | None = None) -> Result:
@@ -69,7 +72,10 @@ def search(study: Study, places: Places, *, watch: Watch | None = None) -> Resul
 
 
 def confirm(study: Study, places: Places, watch: Watch | None = None) -> Result:
-    """Open the test set of a finished search. Raises StudyError if the search is not finished."""
+    """Open the test set of a finished search; if another process is doing so, its result is this one's.
+
+    Raises StudyError if the search is not finished.
+    """
     watch = watch or silent()
     outcome = outcomes.load(places.study(study.id))
     if outcome is None or outcome.selection is None:
@@ -77,7 +83,15 @@ def confirm(study: Study, places: Places, watch: Watch | None = None) -> Result:
             f"{study.path}: the search of this study is not finished, and there is no choice to confirm; run "
             f"workbench run {study.path} --search-only first"
         )
-    return run(study, places, watch=watch)
+    waiting = False
+    while True:
+        try:
+            return run(study, places, watch=watch)
+        except BusyError:
+            if not waiting:
+                watch.note("another process is at work on this study; waiting for what it finds")
+            waiting = True
+            time.sleep(_PAUSE)
 
 
 def check(study: Study, places: Places) -> Result:
