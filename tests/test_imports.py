@@ -26,7 +26,17 @@ LAYERS: dict[str, tuple[str, ...]] = {
     ),
     "data": ("data", "data.*"),
     "training": (
-        *("training", "scoring", "population", "programs", "costs", "widths", "engine", "checkpoints"),
+        *(
+            "training",
+            "scoring",
+            "depths",
+            "population",
+            "programs",
+            "costs",
+            "widths",
+            "engine",
+            "checkpoints",
+        ),
         *(
             "evaluate",
             "conclusions",

@@ -5,6 +5,7 @@ Alone or among others, padded or not, at once or in rungs, the result is the sam
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import jax
@@ -93,6 +94,23 @@ def test_places_hold_every_lane_once_and_share_the_work(costs: list[int], device
 def test_padding_changes_rounding_alone(room: dict[str, int]) -> None:
     for tight, padded in zip(run(mlp(), VARIED), run(mlp(**room), VARIED), strict=True):
         assert_same(tight, padded, rtol=2e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("family", "turns"), [("mlp", True), ("mlp", False), ("residual", True), ("highway", True)]
+)
+def test_layers_that_a_lane_has_not_are_zero_and_count_for_nothing(
+    family: str, turns: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Clipping and penalties see the lane's own layers alone, as decay does."""
+    monkeypatch.setattr(population, "in_turn", lambda mesh: turns)
+    hypers = [lane(seed=d, depth=d, l2=0.3, l1=0.01, clip=0.1, dropout=0.2) for d in (1, 3)]
+    room = mlp(family=family, depth=4, clip=True)
+    for hyper, roomy in zip(hypers, run(room, hypers), strict=True):
+        depth = int(hyper.depth)
+        assert_same(run(replace(room, depth=depth), [hyper])[0], roomy, rtol=2e-3, atol=1e-3)
+        spare = [roomy.lane.params[f"hidden_{layer:02d}"] for layer in range(depth, 4)]
+        assert not any(np.any(leaf) for leaf in jax.tree.leaves(spare))
 
 
 def test_more_choices_change_rounding_alone() -> None:

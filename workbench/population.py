@@ -18,6 +18,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from workbench import scoring, training
+from workbench.depths import EpochOf, at_own_depth
 from workbench.recipe import Hyperparameters, Recipe
 from workbench.training import Epoch, Lane
 from workbench.types import Fold
@@ -153,9 +154,11 @@ def advance(
             key_order, key_units = jax.random.split(jax.random.fold_in(key, number))
             order = _order(recipe, fold.train.x.shape[0], key_order)
             keys = jax.random.split(key_units, order.shape) if recipe.dropout else None
-            lanes, seen = over_lanes(
-                lambda h, lane: training.epoch(recipe, h, lane, fold, order, number, keys), hyper, lanes
-            )
+
+            def one(recipe: Recipe, hyper: Hyperparameters, lane: Lane) -> tuple[Lane, Epoch]:
+                return training.epoch(recipe, hyper, lane, fold, order, number, keys)
+
+            lanes, seen = over_lanes(one, recipe, hyper, lanes)
             record = jax.tree.map(lambda all_, new: all_.at[:, i].set(new), record, seen)
             return i + 1, lanes, record
 
@@ -193,14 +196,14 @@ def best_params(recipe: Recipe, lane: Lane) -> Any:
     return lane.best if recipe.keep_best else lane.params
 
 
-def _side_by_side(epoch: Any, hyper: Hyperparameters, lanes: Lane) -> tuple[Lane, Epoch]:
+def _side_by_side(epoch: EpochOf, recipe: Recipe, hyper: Hyperparameters, lanes: Lane) -> tuple[Lane, Epoch]:
     """One operation for all lanes: what an accelerator wants, and a CPU while the networks are small."""
-    after: tuple[Lane, Epoch] = jax.vmap(epoch)(hyper, lanes)
+    after: tuple[Lane, Epoch] = jax.vmap(partial(epoch, recipe))(hyper, lanes)
     return after
 
 
-def _in_turn(epoch: Any, hyper: Hyperparameters, lanes: Lane) -> tuple[Lane, Epoch]:
-    """One lane after the other: its weights stay in its core's cache, and a branch it does not take is free.
+def _in_turn(epoch: EpochOf, recipe: Recipe, hyper: Hyperparameters, lanes: Lane) -> tuple[Lane, Epoch]:
+    """One lane after the other: its weights stay in its core's cache, and layers that it has not are free.
 
     A lane that no longer trains is passed over, where `epoch` itself would keep it as it is.
     """
@@ -208,7 +211,11 @@ def _in_turn(epoch: Any, hyper: Hyperparameters, lanes: Lane) -> tuple[Lane, Epo
     def one(pair: tuple[Hyperparameters, Lane]) -> tuple[Lane, Epoch]:
         h, lane = pair
         nothing = Epoch(*(jnp.float32(jnp.nan) for _ in Epoch._fields))
-        return jax.lax.cond(lane.status == training.RUNNING, lambda: epoch(h, lane), lambda: (lane, nothing))
+        return jax.lax.cond(
+            lane.status == training.RUNNING,
+            lambda: at_own_depth(epoch, recipe, h, lane),
+            lambda: (lane, nothing),
+        )
 
     after: tuple[Lane, Epoch] = jax.lax.map(one, (hyper, lanes))
     return after

@@ -18,7 +18,7 @@ from workbench.initializers import weights
 from workbench.recipe import Hyperparameters, Recipe
 from workbench.regularizers import drop
 
-__all__ = ["OUT_STREAM", "affine", "dense", "hidden", "in_use", "layers", "padded"]
+__all__ = ["OUT_STREAM", "affine", "dense", "hidden", "in_use", "layers", "padded", "used"]
 
 Layer = dict[str, Any]
 #: The random stream of the output layer, the same however much room there is for depth.
@@ -60,6 +60,11 @@ def dense(
     return {"weight": weight, "bias": jnp.zeros(out[0], jnp.float32)}
 
 
+def used(layer: Layer, has: jax.Array | bool) -> Layer:
+    """A layer of zeros where the lane has none, which penalties, decay and norms then pass over."""
+    return jax.tree.map(lambda leaf: jnp.where(has, leaf, 0.0), layer)
+
+
 def affine(layer: Layer, h: jax.Array) -> jax.Array:
     """W h + b, [out] of [in]."""
     return layer["weight"] @ h + layer["bias"]
@@ -80,14 +85,21 @@ def hidden(
 
 
 def layers(
-    depth: jax.Array, room: int, step: Callable[[int, jax.Array], jax.Array], h: jax.Array, first: int = 0
+    depth: jax.Array | int,
+    room: int,
+    step: Callable[[int, jax.Array], jax.Array],
+    h: jax.Array,
+    first: int = 0,
 ) -> jax.Array:
     """Apply the layers `first` to `room`, each to what the one before gave; those from `depth` on pass it on.
 
-    Where lanes train side by side both branches are computed and one selected; where they take turns, a layer
-    that a lane has not costs nothing.
+    Where lanes train side by side both branches are computed and one selected. A depth that is no array is
+    known to the compiler.
     """
     for layer in range(first, room):
+        if isinstance(depth, int):
+            h = step(layer, h) if layer < depth else h
+            continue
         h = jax.lax.cond(layer < depth, partial(step, layer), lambda h: h, h)
     return h
 

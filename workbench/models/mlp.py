@@ -1,8 +1,8 @@
 """Multilayer perceptron: a^l = g(W^l a^{l-1} + b^l), any depth and width.
 
 A lane may use fewer layers and narrower ones than the program has room for. Units beyond the lane's width
-are held at zero, so their weights get zero gradients and stay zero; layers beyond its depth pass their
-input on. Initial values do not depend on the room, so padding changes nothing but rounding.
+are held at zero, so their weights get zero gradients and stay zero; layers beyond its depth are zero and
+passed over. Initial values do not depend on the room, so padding changes nothing but rounding.
 
 Source: all four articles; equations (a^l, W^l, b^l) as in *Neural networks, really understood*.
 """
@@ -15,18 +15,19 @@ from typing import Any
 import jax
 
 from workbench.models.base import Model, Params
-from workbench.models.layers import OUT_STREAM, affine, dense, hidden, in_use, layers
+from workbench.models.layers import OUT_STREAM, affine, dense, hidden, in_use, layers, used
 from workbench.recipe import Hyperparameters, Recipe
 
 __all__ = ["MODEL", "apply", "init", "n_parameters"]
 
 
 def init(recipe: Recipe, hyper: Hyperparameters, *, key: jax.Array) -> Params:
-    """One dict for each layer: weight [out, in], bias [out]; zero beyond the lane's width."""
+    """One dict for each layer: weight [out, in], bias [out]; zero beyond the lane's width and depth."""
     features, width = (math.prod(recipe.inputs),) * 2, (recipe.width, hyper.width)
     keys = [jax.random.fold_in(key, layer) for layer in (*range(recipe.depth), OUT_STREAM)]
     first = {_name(0): dense(recipe, hyper, width, features, key=keys[0])}
     rest = {_name(i): dense(recipe, hyper, width, width, key=keys[i]) for i in range(1, recipe.depth)}
+    rest = {name: used(layer, i < hyper.depth) for i, (name, layer) in enumerate(rest.items(), start=1)}
     return {**first, **rest, "out": dense(recipe, hyper, (recipe.outputs,) * 2, width, key=keys[-1])}
 
 
@@ -55,4 +56,4 @@ def _name(layer: int) -> str:
     return f"hidden_{layer:02d}"
 
 
-MODEL = Model(init, apply, n_parameters)
+MODEL = Model(init, apply, n_parameters, layered=True)

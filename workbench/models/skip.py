@@ -25,7 +25,7 @@ import jax
 import jax.numpy as jnp
 
 from workbench.models.base import Model, Params
-from workbench.models.layers import OUT_STREAM, affine, dense, hidden, in_use, layers, padded
+from workbench.models.layers import OUT_STREAM, affine, dense, hidden, in_use, layers, padded, used
 from workbench.recipe import Hyperparameters, Recipe
 
 __all__ = ["CARRY", "HIGHWAY", "RESIDUAL"]
@@ -56,7 +56,7 @@ def _model(block: _Block) -> Model:
         return {
             "embed": dense(recipe, hyper, width, (features, features), key=key_embed),
             **{
-                _name(layer): {name: leaf[layer] for name, leaf in blocks.items()}
+                _name(layer): used({name: leaf[layer] for name, leaf in blocks.items()}, layer < hyper.depth)
                 for layer in range(recipe.depth)
             },
             "out": dense(recipe, hyper, (recipe.outputs, recipe.outputs), width, key=key_out),
@@ -82,7 +82,7 @@ def _model(block: _Block) -> Model:
         del settings
         return (math.prod(inputs) + 1) * width + depth * block.n_parameters(width) + (width + 1) * outputs
 
-    return Model(init, apply, n_parameters)
+    return Model(init, apply, n_parameters, layered=True)
 
 
 def _name(layer: int) -> str:
