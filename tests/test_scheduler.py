@@ -110,6 +110,19 @@ def test_asha_spends_a_third_of_the_epochs() -> None:
     assert spent["asha"] < spent["median"] < spent["none"]
 
 
+def test_a_sampler_that_learns_is_held_to_a_third_as_well() -> None:
+    drift = {
+        n: n / 400 + ((n * 37) % 101) / 101 for n in range(400)
+    }  # later trials are better by half a spread
+    scheduler = Scheduler(total=400, epochs=50, pruner="asha", widths=(8,), maximize=True)
+    launches, _ = play(scheduler, drift)
+    begun = Counter(trial for launch in launches if launch.rung == 1 for trial in launch.trials)
+    late = [trial for trial in begun if trial >= 200]
+    assert 200 / 3 * 0.8 < len(late) < 200 / 3 * 1.25
+    best = sorted(drift, key=lambda n: -drift[n])[:10]
+    assert set(best) <= set(begun)
+
+
 def test_survivors_wait_until_a_population_is_full() -> None:
     score = {n: n / 64 for n in range(64)}
     scheduler = Scheduler(total=64, epochs=50, pruner="asha", widths=(8,), maximize=True)

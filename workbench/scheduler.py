@@ -7,7 +7,10 @@ repacking into ever narrower programs. All lanes of a launch are at the same epo
 share their minibatches.
 
 The rule of a rung is asynchronous successive halving (Li et al. 2020, *A system for massively parallel
-hyperparameter tuning*): a lane goes on if it is among the best 1/eta of all that ever reached this rung.
+hyperparameter tuning*): a lane goes on if it is among the best 1/eta that reached this rung. That is the best
+third of what a sampler draws as long as it draws from one distribution; one that learns draws better and
+better, and half of its later trials are among the best third of all. So the last RECENT count, itself and the
+others of its launch included.
 Accuracy on a few hundred rows is full of ties, and a rung that lets all of them pass keeps twice as many as
 it should: among equal scores the lower validation loss goes on.
 Hyperband spreads trials over brackets that skip the first rungs (Li et al. 2018). Median pruning lets the
@@ -27,6 +30,8 @@ __all__ = ["Ask", "Judged", "LaneReport", "Launch", "Scheduler", "expected_epoch
 ETA = 3
 #: No rung is judged before this many epochs; there are at most three of them before the end.
 FIRST_RUNG = 4
+#: How many of those that last reached a rung a lane is compared with.
+RECENT = 48
 #: Signed score, and the negative loss: greater is better.
 Merit = tuple[float, float]
 #: Median pruning starts when a rung has seen this many trials, as in Optuna.
@@ -83,9 +88,9 @@ def expected_epochs(epochs: int, pruner: str) -> float:
     """Epochs that a trial trains on average, roughly.
 
     Successive halving that does not wait for a rung to fill lets the early ones pass too easily: of 200
-    trials a little under half go on, where a third is meant.
+    trials two fifths go on, where a third is meant.
     """
-    keep = {"none": 1.0, "median": 0.5}.get(pruner, 0.45)
+    keep = {"none": 1.0, "median": 0.5}.get(pruner, 0.4)
     rungs = rungs_of(epochs, pruner)
     return sum((last - first) * keep**k for k, (first, last) in enumerate(pairwise((0, *rungs))))
 
@@ -169,7 +174,7 @@ class Scheduler:
             return Judged(trial, "complete", "early stopped")
         if last:
             return Judged(trial, "complete", "finished")
-        if not self._survives(trial, launch.rung, self._merit(report)):
+        if not self._survives(trial, launch, self._merit(report)):
             return Judged(trial, "pruned", "pruned")
         self._queues.setdefault((launch.program, launch.rung + 1), []).append(trial)
         return Judged(trial, None, None)
@@ -178,11 +183,11 @@ class Scheduler:
         assert report.score is not None
         return self.sign * report.score, -report.loss
 
-    def _survives(self, trial: int, rung: int, merit: Merit) -> bool:
-        bracket = self._bracket(trial)
+    def _survives(self, trial: int, launch: Launch, merit: Merit) -> bool:
+        bracket, rung = self._bracket(trial), launch.rung
         if self.pruner == "none" or trial == 0 or rung < bracket:
             return True
-        seen = self._seen[bracket, rung]
+        seen = self._seen[bracket, rung][-max(RECENT, len(launch.trials)) :]
         better = sum(other > merit for other in seen)
         if self.pruner == "median":
             return len(seen) < MEDIAN_STARTUP or 2 * better < len(seen)
