@@ -10,6 +10,10 @@ from hypothesis import strategies as st
 from workbench.depths import rooms
 
 
+def test_rooms_by_hand() -> None:
+    assert (rooms(2), rooms(8), rooms(12)) == ((1, 2), (1, 2, 4, 8), (1, 2, 4, 8, 12))
+
+
 @given(st.integers(1, 64))
 def test_rooms_hold_every_depth_and_grow_slowly(depth: int) -> None:
     found = rooms(depth)

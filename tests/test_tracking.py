@@ -73,6 +73,7 @@ def test_a_study_from_start_to_end(
     (tmp_path / "curves.png").write_bytes(b"png")
     files = {"study.toml": tmp_path / "study.toml", "figures/learning curves.png": tmp_path / "curves.png"}
     for _ in range(2):
+        tracker.model(folder)
         tracker.finish(outcome, files=files, model=folder)
     assert not tracker.close(progress=left.append).any
     assert left[-1] == 0
@@ -107,7 +108,9 @@ def test_a_study_from_start_to_end(
         "figures/learning curves.png"
     ]
 
-    # Handed over twice, registered once.
+    # Handed over twice, logged and registered once.
+    (logged,) = logged_models(c, run.info.run_id)
+    assert logged.tags["digest"] == savedmodel.fingerprint(folder)
     (version,) = c.search_model_versions("name = 'digits-mlp'")
     assert version.run_id == run.info.run_id
     assert c.get_model_version_by_alias("digits-mlp", "champion").version == version.version
@@ -270,6 +273,31 @@ def test_an_artifact_that_is_missing_is_refused_by_name(home: Path, tmp_path: Pa
     with start(home, "missing", notify=told.append) as again:
         again.finish(outcome, model=tmp_path / "no model")
         assert "model.json" in str(again.close(patience=20).reason)
+
+
+def test_a_model_that_was_logged_early_is_registered_by_the_next_process(
+    home: Path, linear_files: tuple[Path, pd.DataFrame]
+) -> None:
+    """The first process dies between the choice and the end of the study."""
+    folder, _ = linear_files
+    told: list[str] = []
+    with start(home, "early", notify=told.append) as tracker:
+        tracker.model(folder)
+    c, run = client(home), tracker.where()["run_id"]
+    (logged,) = logged_models(c, run)
+    assert c.search_model_versions(f"run_id = '{run}'") == []
+    with start(home, "early", notify=told.append) as tracker:
+        tracker.finish(outcomes.classification(8), model=folder)
+    assert told == []
+    assert [model.model_id for model in logged_models(c, run)] == [logged.model_id]
+    (version,) = c.search_model_versions(f"run_id = '{run}'")
+    assert version.source == logged.model_uri
+    assert c.get_run(run).info.status == "FINISHED"
+
+
+def logged_models(c: Any, run: str) -> list[Any]:
+    found = c.search_logged_models([c.get_run(run).info.experiment_id])
+    return [model for model in found if model.source_run_id == run]
 
 
 def test_leaving_the_block_says_how(home: Path) -> None:

@@ -87,8 +87,8 @@ class Engine:
 
     @property
     def seconds(self) -> dict[str, float]:
-        """Spent waiting for a compilation, and training."""
-        return dict(self._programs.seconds)
+        """Wall-clock seconds of training, and of compiling while nothing trained: see `Programs`."""
+        return self._programs.seconds
 
     def foresee(self, recipe: Recipe, variant: Hashable, width: int, hyper: Hyperparameters) -> None:
         """Begin to compile what a launch of this recipe will need, beside whatever else goes on."""

@@ -106,9 +106,13 @@ def trivial_loss(recipe: Recipe, fold: Fold) -> float:
         if codes.ndim == 1:
             weight = weight * (weighed / np.maximum(counts, 1))[y].astype(np.float32)
     shape = (*y.shape[: 2 if recipe.each else 1], recipe.outputs)
-    outputs = jnp.asarray(np.broadcast_to(out.astype(np.float32), shape))
-    rated = per_target(recipe, outputs, jnp.asarray(y), jnp.asarray(weight))
-    return float(batch_loss(LOSSES[recipe.loss], *rated))
+    outputs = np.broadcast_to(out.astype(np.float32), shape)
+
+    @jax.jit  # one operation after the other, each would be compiled by itself
+    def loss(outputs: jax.Array, y: jax.Array, weight: jax.Array) -> jax.Array:
+        return batch_loss(LOSSES[recipe.loss], *per_target(recipe, outputs, y, weight))
+
+    return float(loss(outputs, y, weight))
 
 
 def as_rows(outputs: Array, targets: Array) -> tuple[Array, Array]:

@@ -85,7 +85,7 @@ class Search:
         self.blocks: dict[int, np.ndarray] = {}  # of complete trials, [G] each: see population.pseudo_values
         self._axes, self._lane, self._divisions = space.axes(settings), lane, divisions
         self._scheduler, self._engine, self._train, self._suggest = scheduler, engine, train, suggest
-        self._enough, self._commit, self._store, self._recorded = enough, commit, store, recorded
+        self._enough, self._commit, self._store, self._recorded = enough, commit, store, list(recorded)
         self.stopped = ""  # why the search has ended before its budget
         self._alive: dict[int, Trial] = {}
         self._history: dict[int, Known] = {}
@@ -99,6 +99,15 @@ class Search:
                 self._ask(step.trials)
             else:
                 yield self._launch(step)
+
+    def foresee(self, rooms: Iterable[int]) -> None:
+        """Begin to compile what the first trials will train in: the default configuration, in all rooms."""
+        default = space.default(self._axes)
+        widths = [{"width": room} for room in rooms] if "width" in self._axes else []
+        if not any(event["kind"] == "ask" for event in self._recorded):
+            self._foresee(
+                self._lane({**default, **width}, 0, self._divisions(0)[0]) for width in ({}, *widths)
+            )
 
     # ── asking ──
 
@@ -119,9 +128,12 @@ class Search:
         event = {"kind": "ask", "first": first, "params": drawn}
         self._commit([event])
         self._asked(event)
-        for trial in list(self._alive.values())[-len(drawn) :]:
-            program, width = trial.programs[0], self._scheduler.widths[0]
-            self._engine.foresee(program.recipe, program.variant, width, trial.hypers[0])
+        asked = list(self._alive.values())[-len(drawn) :]
+        self._foresee([(trial.programs[0], trial.hypers[0]) for trial in asked])
+
+    def _foresee(self, lanes: Iterable[tuple[Program, Hyperparameters]]) -> None:
+        for program, hyper in lanes:
+            self._engine.foresee(program.recipe, program.variant, self._scheduler.widths[0], hyper)
 
     def _asked(self, event: Event) -> None:
         for number, params in enumerate(event["params"], start=event["first"]):

@@ -87,7 +87,8 @@ def stack(lanes: Sequence[Any], places: Sequence[int | None]) -> Any:
 def rest(lanes: Lane, places: Sequence[int | None]) -> Lane:
     """Stacked lanes, of which those in empty places have nothing to do."""
     empty = np.array([place is None for place in places])
-    return lanes._replace(status=jnp.where(empty, jnp.int32(training.STOPPED), lanes.status))
+    status: Any = np.where(empty, np.int32(training.STOPPED), np.asarray(lanes.status))
+    return lanes._replace(status=status)
 
 
 def unstack(stacked: Any, places: Sequence[int | None]) -> list[Any]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
@@ -16,20 +17,30 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-__all__ = ["Programs"]
+__all__ = ["Programs", "alone"]
 
 #: LLVM's levels on a CPU. What trains is as fast at level 1 as at 3, and compiles in four fifths of the time;
 #: what runs once for each trial had better compile fast.
 OPTIMIZATION = {"start": 0, "advance": 1, "rows": 1, "outputs": 1}
 
+#: From when to when, in seconds of one clock.
+Span = tuple[float, float]
+
 
 class Programs:
-    """The programs that were compiled, and the seconds that were spent waiting for them and in them."""
+    """The programs that were compiled, and the seconds that went by with compiling and with running them."""
 
     def __init__(self) -> None:
-        self.seconds = {"compile": 0.0, "train": 0.0}
         self._threads = ThreadPoolExecutor(len(os.sched_getaffinity(0)), "compile")
         self._known: dict[tuple[Any, ...], Future[Any]] = {}
+        self._compiled: list[Span] = []
+        self._ran: list[Span] = []
+
+    @property
+    def seconds(self) -> dict[str, float]:
+        """Wall-clock seconds in which programs ran, `train`, and in which they were only compiled."""
+        train = sum(end - begin for begin, end in self._ran)
+        return {"compile": alone(self._compiled, self._ran), "train": train}
 
     def count(self, kind: str) -> int:
         """How many programs of this kind there are."""
@@ -39,18 +50,38 @@ class Programs:
         """Begin to compile a jitted function for such arguments, arrays or their shapes, and do not wait."""
         known = _key(kind, static, dynamic)
         if known not in self._known:
-            self._known[known] = self._threads.submit(_compile, kind, function, static, dynamic)
+            self._known[known] = self._threads.submit(self._compile, kind, function, static, dynamic)
 
     def call(self, kind: str, function: Any, static: tuple[Any, ...], dynamic: tuple[Any, ...]) -> Any:
         """Compile for these shapes if that has not happened, then run to the end."""
-        began = time.perf_counter()
         self.foresee(kind, function, static, dynamic)
         program = self._known[_key(kind, static, dynamic)].result()
-        compiled = time.perf_counter()
+        began = time.perf_counter()
         result = jax.block_until_ready(program(*dynamic))
-        self.seconds["compile"] += compiled - began
-        self.seconds["train"] += time.perf_counter() - compiled
+        self._ran.append((began, time.perf_counter()))
         return result
+
+    def _compile(self, kind: str, function: Any, static: tuple[Any, ...], dynamic: tuple[Any, ...]) -> Any:
+        began = time.perf_counter()
+        program = _compile(kind, function, static, dynamic)
+        self._compiled.append((began, time.perf_counter()))
+        return program
+
+
+def alone(spans: Iterable[Span], others: Iterable[Span]) -> float:
+    """Seconds covered by any of the spans and by none of the others.
+
+    >>> alone([(0, 5), (3, 6), (9, 10)], [(1, 2), (5, 9.5)])
+    4.5
+    """
+    steps = [(at, change, 0) for span in spans for at, change in zip(span, (1, -1), strict=True)]
+    steps += [(at, 0, change) for span in others for at, change in zip(span, (1, -1), strict=True)]
+    total, before, ours, theirs = 0.0, 0.0, 0, 0
+    for at, our_change, their_change in sorted(steps):
+        if ours and not theirs:
+            total += at - before
+        before, ours, theirs = at, ours + our_change, theirs + their_change
+    return total
 
 
 def _compile(kind: str, function: Any, static: tuple[Any, ...], dynamic: tuple[Any, ...]) -> Any:

@@ -51,6 +51,10 @@ class Records:
         self._storage.put(finished)
         self.seconds += time.perf_counter() - began
 
+    def model(self, folder: Path) -> None:
+        """Hand over the chosen model, to be logged while the test set is opened and the report is written."""
+        self._tracker.model(folder)
+
     def finish(self, outcome: Outcome, files: Mapping[str, Path], model: Path) -> None:
         """Hand over the end of the study."""
         self._tracker.finish(outcome, files=files, model=model)

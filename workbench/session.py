@@ -6,6 +6,7 @@ background. Whatever interrupts a session, the next one replays the journal and 
 
 from __future__ import annotations
 
+import importlib
 import time
 from contextlib import closing
 from dataclasses import replace
@@ -14,13 +15,9 @@ from typing import Any, Literal, NamedTuple, Self
 
 import numpy as np
 
-from workbench import ledger, outcomes, results, rivals, space, words
-from workbench.choice import freeze, recall, remember
-from workbench.confirmation import confirm
+from workbench import ledger, outcomes, results, space, words
 from workbench.crew import crew_of
-from workbench.delivery import artifacts, report
 from workbench.display import Watch
-from workbench.evaluate import as_rows
 from workbench.interrupts import stop_requested
 from workbench.loop import Round
 from workbench.places import Places
@@ -34,6 +31,9 @@ from workbench.types import Array, Outcome, Selection, TestScore
 from workbench.workspace import enter, search_of
 
 __all__ = ["Session"]
+
+#: What the steps after the search import, a second and a half of it: drawing, scikit-learn, statistics.
+_LATER = ("choice", "confirmation", "delivery", "rivals")
 
 
 class _Shown(NamedTuple):
@@ -65,8 +65,13 @@ class Session:
         self._earlier = list(self.journal.of_kind("session"))
         self._crew = crew_of(study, self.places, self.here, note)
         self._search = search_of(study, self.here, self._crew.train)
-        data = self.here.dataset.fingerprint
-        self.records = Records(study, self.places, metric=self.metric, data=data, note=note)
+        self._search.foresee(self.here.rooms)
+        dataset = self.here.dataset
+        self.records = Records(study, self.places, metric=self.metric, data=dataset.fingerprint, note=note)
+        for remark in (*dataset.findings, *dataset.notes):  # from here on beside the compiler
+            note(remark)
+        for name in _LATER:
+            importlib.import_module(f"workbench.{name}")
         return self
 
     def __exit__(
@@ -101,6 +106,9 @@ class Session:
 
         Once the test set is open, the choice that it was opened for stays.
         """
+        from workbench.choice import freeze, recall, remember
+        from workbench.evaluate import as_rows
+
         trials, model = self._search.trials, self.folder / "model"
         best = choose(trials.values(), self.direction)
         kept = recall(self.journal.records, model, None if self._is_open() else len(trials))
@@ -113,6 +121,7 @@ class Session:
             self.watch.stage(f"training trial {best.number} again over {self.study.search.seeds} seeds")
             kept = freeze(best, self.study, self.here, self._search, model)
             self.journal.append([remember(kept, len(trials), model)])
+        self.records.model(model)
         rows = self.here.preparations.fold(space.variant(kept.settings)).validation
         self._selection = kept
         self._shown = _Shown(
@@ -124,6 +133,10 @@ class Session:
 
         The baselines are frozen before, like the choice.
         """
+        from workbench import rivals
+        from workbench.confirmation import confirm
+        from workbench.evaluate import as_rows
+
         assert self._selection is not None
         default, opened = self._search.trials[0].params, self._is_open()
         stage = self.watch.stage
@@ -146,6 +159,8 @@ class Session:
 
     def finish(self) -> dict[str, Any]:
         """Write the outcome, the report and the end of the MLflow run."""
+        from workbench.delivery import artifacts, report
+
         self.watch.stage("writing the report")
         outcome = self._outcome()
         written = report(outcome, self.study, self.places, self.here.dataset, self.here.preparations)

@@ -80,6 +80,12 @@ class Tracker:
             self._backlog.add(records)
             self._turn.notify_all()
 
+    def model(self, folder: Path) -> None:
+        """Hand over the model that `finish` will register, to be logged meanwhile; never waits."""
+        with self._turn:
+            self._backlog.add_job({"do": "model", "folder": str(folder.absolute())})
+            self._turn.notify_all()
+
     def finish(
         self, outcome: Outcome, *, files: Mapping[str, Path] | None = None, model: Path | None = None
     ) -> None:

@@ -26,10 +26,12 @@ if TYPE_CHECKING:
     import pandas as pd
     from mlflow import MlflowClient
 
-__all__ = ["ALIAS", "deliver", "warm"]
+__all__ = ["ALIAS", "deliver", "log_model", "warm"]
 
 #: The registered version to use: models:/NAME@champion.
 ALIAS = "champion"
+#: The tag that says which model this is.
+_DIGEST = "digest"
 #: What a delivered model needs to predict, beside the package's own code that travels with it.
 REQUIREMENTS = ("jax", "mlflow", "numpy", "optax", "pandas", "scikit-learn", "scipy")
 
@@ -99,14 +101,28 @@ def _model(client: MlflowClient, run: str, final: Final, folder: Path) -> str:
     """Log the model on the run, register it, give it the alias; not again if it is the champion already."""
     address = f"models:/{final.model_name}@{ALIAS}"
     digest = fingerprint(folder)
-    if _champion(client, final.model_name) == (digest, run):
-        return address
+    if _champion(client, final.model_name) != (digest, run):
+        uri, model_id = log_model(client, run, folder)
+        version = _register(client, final, uri, run, digest, model_id)
+        client.set_registered_model_alias(final.model_name, ALIAS, version)
+    return address
+
+
+def log_model(client: MlflowClient, run: str, folder: Path) -> tuple[str, str]:
+    """Log the model on the run, unless it is there. Returns its address and what MLflow calls it."""
     import mlflow
 
-    mlflow.set_tracking_uri(client.tracking_uri)
+    mlflow.set_tracking_uri(client.tracking_uri)  # what logs and registers models takes no client
     mlflow.set_registry_uri(client.tracking_uri)
+    digest, home = fingerprint(folder), client.get_run(run).info
+    known = client.search_logged_models(
+        [home.experiment_id], filter_string=f"tags.{_DIGEST} = '{digest}' AND source_run_id = '{run}'"
+    )
+    for model in known:
+        if model.status == "READY":
+            return model.model_uri, model.model_id
+
     package = Path(__file__).parent
-    status = client.get_run(run).info.status
     with mlflow.start_run(run_id=run):
         info = mlflow.pyfunc.log_model(
             name="model",
@@ -114,17 +130,14 @@ def _model(client: MlflowClient, run: str, final: Final, folder: Path) -> str:
             artifacts={"model": str(folder)},
             code_paths=[str(package)],
             pip_requirements=_requirements(),
+            tags={_DIGEST: digest},
             **_signature(folder),
         )
-    client.update_run(run, status=status)  # leaving the block said FINISHED
-    version = _register(client, final, info.model_uri, run, digest, info.model_id)
-    client.set_registered_model_alias(final.model_name, ALIAS, version)
-    return address
+    client.update_run(run, status=home.status)  # leaving the block said FINISHED
+    return info.model_uri, info.model_id
 
 
-def _register(
-    client: MlflowClient, final: Final, uri: str, run: str, digest: str, model_id: str | None
-) -> str:
+def _register(client: MlflowClient, final: Final, uri: str, run: str, digest: str, model_id: str) -> str:
     from mlflow.exceptions import MlflowException
 
     try:
@@ -133,7 +146,7 @@ def _register(
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
     version = client.create_model_version(
-        final.model_name, uri, run, {"digest": digest}, description=final.model_note, model_id=model_id
+        final.model_name, uri, run, {_DIGEST: digest}, description=final.model_note, model_id=model_id
     )
     return str(version.version)
 
@@ -148,7 +161,7 @@ def _champion(client: MlflowClient, name: str) -> tuple[str, str] | None:
         if error.error_code in {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}:
             return None
         raise
-    return version.tags.get("digest", ""), version.run_id or ""
+    return version.tags.get(_DIGEST, ""), version.run_id or ""
 
 
 def _signature(folder: Path) -> dict[str, Any]:

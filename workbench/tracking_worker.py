@@ -6,8 +6,8 @@ refuses is given back with the reason. When standard input ends without the job 
 what has arrived is still written, and the parent run is set KILLED.
 
     ->  {"job": 0, "do": "open", "uri", "artifacts", "parent", "session", "joins"}
-    ->  {"job": 1, "do": "trials", "trials": [...]}      ->  {"job": 2, "do": "finish", "final": {...}}
-    ->  {"job": 3, "do": "end", "status": "FINISHED"}
+    ->  {"job": 1, "do": "trials", "trials": [...]}      ->  {"job": 2, "do": "model", "folder"}
+    ->  {"job": 3, "do": "finish", "final": {...}}       ->  {"job": 4, "do": "end", "status": "FINISHED"}
     <-  {"job": 0, "experiment", "run", "known": [...]}  <-  {"job": 1, "refused": {"17": "why"}}
     <-  {"trouble": "why"}                               while a job is being tried again
 """
@@ -19,6 +19,7 @@ import queue
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from types import ModuleType
 from typing import Any, BinaryIO, TypeVar
 
@@ -123,6 +124,10 @@ class _Desk:
         refused: dict[str, str] = {}
         if job["do"] == "trials":
             refused = self._write([decode_trial(plain) for plain in job["trials"]])
+        elif job["do"] == "model":
+            self._try(
+                "model", lambda: self._log_model(Path(job["folder"]))
+            )  # what is refused, `finish` reports
         elif job["do"] == "finish":
             refused = self._try("final", lambda: self._finish(Final(**job["final"])))
         elif job["do"] == "end":
@@ -174,6 +179,13 @@ class _Desk:
         self.writer.set_params(self.store, self.run, dict(final.params))
         deliver(MlflowClient(self.uri, self.uri), self.run, final)
 
+    def _log_model(self, folder: Path) -> None:
+        from mlflow import MlflowClient
+
+        from workbench.tracking_deliver import log_model
+
+        log_model(MlflowClient(self.uri, self.uri), self.run, folder)
+
     def _end(self, status: str) -> None:
         assert self.writer is not None
         self.writer.end(self.store, self.run, status, session=self.session)
@@ -218,3 +230,5 @@ def _passing(error: Exception) -> bool:
 
 if __name__ == "__main__":
     main()
+    sys.stderr.flush()
+    os._exit(0)  # everything is written; taking mlflow down module by module would keep the trainer waiting

@@ -60,8 +60,6 @@ def enter(study: Study, places: Places, note: Callable[[str], None]) -> Workspac
     journal = Spool(folder / "journal")
     try:
         write_text(folder / "study.toml", study.text)
-        for remark in (*dataset.findings, *dataset.notes):
-            note(remark)
         configure(places.home / "cache" / "jax")
         preparations, epochs = Preparations(dataset), int(str(study.settings["epochs"]))
         engine = Engine(preparations.fold, capacity=epochs, seed=study.seed)
