@@ -68,10 +68,8 @@ class Session:
         self._search.foresee(self.here.rooms)
         dataset = self.here.dataset
         self.records = Records(study, self.places, metric=self.metric, data=dataset.fingerprint, note=note)
-        for remark in (*dataset.findings, *dataset.notes):  # from here on beside the compiler
+        for remark in (*dataset.findings, *dataset.notes):  # beside the compiler
             note(remark)
-        for name in _LATER:
-            importlib.import_module(f"workbench.{name}")
         return self
 
     def __exit__(
@@ -87,6 +85,8 @@ class Session:
         watch.plan(self.study.search.trials, self.here.epochs)
         watch.stage("searching")
         with stop_requested(watch.note) as stopping, self._crew:
+            for name in _LATER:  # while programs compile, and workers make ready
+                importlib.import_module(f"workbench.{name}")
             for step in self._search.rounds():
                 if step.finished:
                     self.records.trials(step.finished)
