@@ -30,7 +30,7 @@ class Costs(NamedTuple):
 
 #: Measured on two cores with AVX-512 (digits, 16 to 256 units), and, for accelerators, orders of magnitude.
 COSTS = {
-    "cpu": Costs(compile=2.5, rate=4.5e10, step=2e-5),
+    "cpu": Costs(compile=4.0, rate=4.5e10, step=2e-5),
     "gpu": Costs(compile=6.0, rate=5e12, step=1e-6),
     "tpu": Costs(compile=10.0, rate=5e12, step=1e-6),
 }
