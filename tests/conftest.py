@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from tests.end_to_end import Place, Ran, place
 from tests.servers import database, postgres
@@ -20,7 +21,9 @@ os.environ.setdefault("MPLBACKEND", "agg")
 # Compiling is most of what the tests do; a second run compiles nothing.
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(Path(__file__).parents[1] / ".pytest_cache" / "jax"))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
-
+# Cores are shared: how long an example takes says nothing of it.
+settings.register_profile("shared", deadline=None)
+settings.load_profile("shared")
 
 #: Long files of few tests: `make test` gives files out in this order, and none of these may be the last.
 LONG = (

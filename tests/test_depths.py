@@ -7,16 +7,16 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workbench.depths import rooms
+from workbench.depths import compiled
 
 
-def test_rooms_by_hand() -> None:
-    assert (rooms(2), rooms(8), rooms(12)) == ((1, 2), (1, 2, 4, 8), (1, 2, 4, 8, 12))
+def test_depths_by_hand() -> None:
+    assert (compiled(2), compiled(8), compiled(12)) == ((1, 2), (1, 2, 4, 8), (1, 2, 4, 8, 12))
 
 
 @given(st.integers(1, 64))
-def test_rooms_hold_every_depth_and_grow_slowly(depth: int) -> None:
-    found = rooms(depth)
+def test_every_depth_has_room_and_programs_grow_slowly(depth: int) -> None:
+    found = compiled(depth)
     assert found[0] == 1
     assert found[-1] == depth
     assert list(found) == sorted(set(found))

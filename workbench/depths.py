@@ -21,7 +21,7 @@ from workbench import models
 from workbench.recipe import Hyperparameters, Recipe
 from workbench.training import Epoch, Lane
 
-__all__ = ["EpochOf", "at_own_depth", "rooms"]
+__all__ = ["EpochOf", "at_own_depth", "compiled"]
 
 #: Up to this depth every one is compiled; beyond it, powers of two, between which layers are passed over.
 EVERY = 3
@@ -30,10 +30,10 @@ Tree = Any
 EpochOf = Callable[[Recipe, Hyperparameters, Lane], tuple[Lane, Epoch]]
 
 
-def rooms(depth: int) -> tuple[int, ...]:
+def compiled(depth: int) -> tuple[int, ...]:
     """The depths that are compiled where there is room for `depth` layers, ascending; the last is `depth`.
 
-    >>> rooms(2), rooms(8), rooms(12)
+    >>> compiled(2), compiled(8), compiled(12)
     ((1, 2), (1, 2, 4, 8), (1, 2, 4, 8, 12))
     """
     if depth <= EVERY:
@@ -42,10 +42,10 @@ def rooms(depth: int) -> tuple[int, ...]:
 
 
 def at_own_depth(epoch: EpochOf, recipe: Recipe, hyper: Hyperparameters, lane: Lane) -> tuple[Lane, Epoch]:
-    """One lane's epoch in the shallowest of the `rooms` that holds it; the layers beyond stay as they are."""
+    """One lane's epoch at the least of the `compiled` depths that holds it; the rest stays as it is."""
     if not models.MODELS[recipe.family].layered or recipe.depth < 2:
         return epoch(recipe, hyper, lane)
-    depths = rooms(recipe.depth)
+    depths = compiled(recipe.depth)
     branches = [
         partial(_within, epoch, replace(recipe, depth=room), exact=room == below + 1)
         for below, room in zip((0, *depths), depths, strict=False)

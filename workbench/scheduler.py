@@ -24,7 +24,7 @@ from collections.abc import Hashable, Iterable, Sequence
 from itertools import pairwise
 from typing import Literal, NamedTuple
 
-__all__ = ["Ask", "Judged", "LaneReport", "Launch", "Scheduler", "expected_epochs", "rungs_of"]
+__all__ = ["RECENT", "Ask", "Judged", "LaneReport", "Launch", "Scheduler", "expected_epochs", "rungs_of"]
 
 #: The best 1/ETA of a rung go on; also the ratio between rungs.
 ETA = 3
@@ -101,15 +101,24 @@ class Scheduler:
     total   trials of the study
     widths  lanes in a population, from wide to narrow; a launch takes the widest that it can fill
     maximize  the direction of the score
+    recent  how many of those that last reached a rung a lane is compared with
     """
 
     def __init__(
-        self, *, total: int, epochs: int, pruner: str, widths: Sequence[int], maximize: bool
+        self,
+        *,
+        total: int,
+        epochs: int,
+        pruner: str,
+        widths: Sequence[int],
+        maximize: bool,
+        recent: int = RECENT,
     ) -> None:
         self.total = total
         self.pruner = pruner
         self.widths = tuple(sorted(widths, reverse=True))
         self.rungs = rungs_of(epochs, pruner)
+        self.recent = recent
         self.sign = 1.0 if maximize else -1.0
         self._asked = 0
         self._launches = 0
@@ -187,7 +196,7 @@ class Scheduler:
         bracket, rung = self._bracket(trial), launch.rung
         if self.pruner == "none" or trial == 0 or rung < bracket:
             return True
-        seen = self._seen[bracket, rung][-max(RECENT, len(launch.trials)) :]
+        seen = self._seen[bracket, rung][-max(self.recent, len(launch.trials)) :]
         better = sum(other > merit for other in seen)
         if self.pruner == "median":
             return len(seen) < MEDIAN_STARTUP or 2 * better < len(seen)

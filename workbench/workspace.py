@@ -24,7 +24,7 @@ from workbench.loop import Search
 from workbench.parts import Train
 from workbench.places import Places, prepare
 from workbench.preparations import Preparations
-from workbench.scheduler import Scheduler, expected_epochs
+from workbench.scheduler import RECENT, Scheduler, expected_epochs
 from workbench.spool import Spool
 from workbench.spool import read as read_journal
 from workbench.stopping import enough, progress
@@ -50,6 +50,7 @@ class Workspace(NamedTuple):
     epochs: int
     widths: tuple[int, ...]  # of populations, as they were decided when the study began
     rooms: tuple[int, ...]  # for hidden units, as they were decided when the study began
+    recent: int  # how many a lane is compared with, as it was when the study began
 
 
 def enter(study: Study, places: Places, note: Callable[[str], None]) -> Workspace:
@@ -78,6 +79,7 @@ def enter(study: Study, places: Places, note: Callable[[str], None]) -> Workspac
         epochs=epochs,
         widths=tuple(begun["widths"]),
         rooms=tuple(begun["rooms"]),
+        recent=begun.get("recent", study.search.trials),  # studies of earlier versions compare with all
     )
 
 
@@ -117,6 +119,7 @@ def search_of(study: Study, here: Workspace, train: Train) -> Search:
             pruner=study.search.pruner,
             widths=here.widths,
             maximize=direction == "maximize",
+            recent=here.recent,
         ),
         engine=here.engine,
         train=train,
@@ -154,6 +157,7 @@ def _begin(
         "seal": asdict(sealed),
         "widths": list(widths(engine.mesh, -(-trials // max(1, study.data.holdouts)))),
         "rooms": list(ladder),
+        "recent": RECENT,
     }
     journal.append([begun])
     return begun
