@@ -63,7 +63,9 @@ class Programs:
 
     def _compile(self, kind: str, function: Any, static: tuple[Any, ...], dynamic: tuple[Any, ...]) -> Any:
         began = time.perf_counter()
-        program = _compile(kind, function, static, dynamic)
+        options = {"xla_backend_optimization_level": str(OPTIMIZATION[kind])}
+        lowered = function.lower(*static, *dynamic)
+        program = lowered.compile(compiler_options=options if jax.default_backend() == "cpu" else None)
         self._compiled.append((began, time.perf_counter()))
         return program
 
@@ -82,12 +84,6 @@ def alone(spans: Iterable[Span], others: Iterable[Span]) -> float:
             total += at - before
         before, ours, theirs = at, ours + our_change, theirs + their_change
     return total
-
-
-def _compile(kind: str, function: Any, static: tuple[Any, ...], dynamic: tuple[Any, ...]) -> Any:
-    options = {"xla_backend_optimization_level": str(OPTIMIZATION[kind])}
-    lowered = function.lower(*static, *dynamic)
-    return lowered.compile(compiler_options=options if jax.default_backend() == "cpu" else None)
 
 
 def _key(kind: str, static: tuple[Any, ...], dynamic: tuple[Any, ...]) -> tuple[Any, ...]:

@@ -125,9 +125,8 @@ class _Desk:
         if job["do"] == "trials":
             refused = self._write([decode_trial(plain) for plain in job["trials"]])
         elif job["do"] == "model":
-            self._try(
-                "model", lambda: self._log_model(Path(job["folder"]))
-            )  # what is refused, `finish` reports
+            # A refusal is not told here: `finish` tries again and says so.
+            self._try("model", lambda: self._log_model(Path(job["folder"])))
         elif job["do"] == "finish":
             refused = self._try("final", lambda: self._finish(Final(**job["final"])))
         elif job["do"] == "end":

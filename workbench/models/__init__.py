@@ -25,7 +25,7 @@ from workbench.recipe import Hyperparameters, Recipe
 from workbench.types import Task, Value
 from workbench.words import METRICS, Family
 
-__all__ = ["MODELS", "Model", "n_parameters", "predict", "register", "start"]
+__all__ = ["MODELS", "Model", "n_parameters", "predict", "register", "shapes", "start"]
 
 MODELS: dict[str, Model] = {
     "linear": affine.MODEL,
@@ -80,6 +80,10 @@ def n_parameters(recipe: Recipe, settings: Mapping[str, Value]) -> int:
         shape = {name: settings[name] for name in words.FAMILIES[recipe.family].shaped_by if name in settings}
         own = {name: value for name, value in recipe.options if name != "ensemble"}
         return recipe.members * model.n_parameters(recipe.inputs, recipe.outputs, **(own | shape))
+    return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(shapes(recipe)))
+
+
+def shapes(recipe: Recipe) -> Params:
+    """What the parameters of a recipe will be, padding included: names, shapes and types, no values."""
     blank = Hyperparameters(*(np.int32(1) for _ in Hyperparameters._fields))
-    params = jax.eval_shape(lambda key: start(recipe, blank, key=key), jax.random.key(0))
-    return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(params))
+    return jax.eval_shape(lambda key: start(recipe, blank, key=key), jax.random.key(0))

@@ -96,10 +96,11 @@ def layers(
     Where lanes train side by side both branches are computed and one selected. A depth that is no array is
     known to the compiler.
     """
+    if isinstance(depth, int):
+        for layer in range(first, min(room, depth)):
+            h = step(layer, h)
+        return h
     for layer in range(first, room):
-        if isinstance(depth, int):
-            h = step(layer, h) if layer < depth else h
-            continue
         h = jax.lax.cond(layer < depth, partial(step, layer), lambda h: h, h)
     return h
 
