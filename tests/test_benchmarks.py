@@ -19,7 +19,19 @@ from experiments.benchmarks.common import Run
 from workbench.study import read_study
 
 ROOT = Path(__file__).parents[1]
-BENCHMARKS = ("study", "step", "overhead", "growth", "asha", "children", "cold", "housing", "gpu", "all")
+BENCHMARKS = (
+    "study",
+    "quality",
+    "step",
+    "overhead",
+    "growth",
+    "asha",
+    "children",
+    "cold",
+    "housing",
+    "gpu",
+    "all",
+)
 HELPERS = ("common", "digits", "gpu_device", "peer", "sklearn_loop")
 TORCH = ("torch_training", "pytorch_loop", "pytorch_batched")
 

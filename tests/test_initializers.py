@@ -88,12 +88,6 @@ def test_padding_changes_nothing(name, small, large):
     np.testing.assert_array_equal(at(large)[tuple(slice(size) for size in small)], at(small))
 
 
-def test_rows_are_jax_normal_draws():
-    for row in (0, 1, 17):
-        expected = SCALE * jax.random.normal(jax.random.fold_in(KEY, row), (IN,))
-        np.testing.assert_allclose(draw("normal")[row], expected, rtol=1e-6)
-
-
 @pytest.mark.parametrize("index", range(len(NAMES)))
 def test_selection_with_traced_index_and_fans(index):
     @jax.jit
@@ -118,7 +112,8 @@ def test_one_draw_serves_all_names_and_one_name_selects_nothing():
             jax.make_jaxpr(lambda i, key: weights(names, i, SCALE, (3,), 4, 6, key=key))(jnp.int32(0), KEY)
         )
 
-    assert program(NAMES).count("random_bits") == 1
+    factor = str(0x7FEB352D)  # of the hash behind a draw
+    assert program(NAMES).count(factor) == program(("uniform",)).count(factor) > 0
     assert "select" not in program(("uniform",)).replace("select_and", "")
 
 

@@ -8,6 +8,7 @@ runs, so that `--help` answers at once. Exit status: 0 done, 1 the work failed, 
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import sys
 from collections.abc import Sequence
@@ -85,11 +86,17 @@ COMMANDS: dict[str, Command] = {
 }
 
 
+#: When Python looks for garbage: after so many new objects, and through the older ones every twentieth time.
+COLLECTED = (100_000, 20, 20)
+
+
 def command() -> NoReturn:
     """What the program `workbench` is: one command, and out at once.
 
     Whatever must be closed is closed by then. Taking jax apart takes another second or two, for nothing.
+    So does looking for garbage while modules load and programs are traced: they make objects that stay.
     """
+    gc.set_threshold(*COLLECTED)
     status = main()
     with until_closed():
         sys.stdout.flush()

@@ -17,16 +17,19 @@ import jax
 import jax.numpy as jnp
 
 from workbench import models
+from workbench.optimizers import Moments
 from workbench.recipe import Hyperparameters, Recipe
-from workbench.training import Epoch, Lane
+from workbench.training import Lane
 
-__all__ = ["EpochOf", "at_own_depth", "compiled"]
+__all__ = ["Pass", "at_own_depth", "compiled"]
 
 #: Up to this depth every one is compiled; beyond it, powers of two, between which layers are passed over.
 EVERY = 3
 
-Tree = Any
-EpochOf = Callable[[Recipe, Hyperparameters, Lane], tuple[Lane, Epoch]]
+Params = Any
+#: A pass over the rows: parameters and moments afterwards, and the training loss.
+Passed = tuple[Params, Moments, jax.Array]
+Pass = Callable[[Recipe, Hyperparameters, Lane], Passed]
 
 
 def compiled(depth: int) -> tuple[int, ...]:
@@ -40,48 +43,39 @@ def compiled(depth: int) -> tuple[int, ...]:
     return (*(2**k for k in range(depth.bit_length()) if 2**k < depth), depth)
 
 
-def at_own_depth(epoch: EpochOf, recipe: Recipe, hyper: Hyperparameters, lane: Lane) -> tuple[Lane, Epoch]:
-    """One lane's epoch at the least of the `compiled` depths that holds it; the rest stays as it is."""
+def at_own_depth(train: Pass, recipe: Recipe, hyper: Hyperparameters, lane: Lane) -> Passed:
+    """One lane's pass at the least of the `compiled` depths that holds it; layers beyond stay as they are."""
     if not models.MODELS[recipe.family].layered or recipe.depth < 2:
-        return epoch(recipe, hyper, lane)
+        return train(recipe, hyper, lane)
     depths = compiled(recipe.depth)
     branches = [
-        partial(_within, epoch, replace(recipe, depth=room), exact=room == below + 1)
+        partial(_within, train, replace(recipe, depth=room), exact=room == below + 1)
         for below, room in zip((0, *depths), depths, strict=False)
     ]
     branch = jnp.sum(jnp.asarray(depths, jnp.int32) < hyper.depth, dtype=jnp.int32)
-    after: tuple[Lane, Epoch] = jax.lax.switch(branch, branches, hyper, lane)
-    return after
+    passed: Passed = jax.lax.switch(branch, branches, hyper, lane)
+    return passed
 
 
-def _within(
-    epoch: EpochOf, shallow: Recipe, hyper: Hyperparameters, lane: Lane, *, exact: bool
-) -> tuple[Lane, Epoch]:
-    """`epoch` of a lane without the layers that `shallow` has no room for.
+def _within(train: Pass, shallow: Recipe, hyper: Hyperparameters, lane: Lane, *, exact: bool) -> Passed:
+    """`train` of a lane without the layers that `shallow` has no room for.
 
     exact  this is the lane's own depth, which the compiler may then know
     """
     names = models.shapes(shallow)
     if exact:
         hyper = hyper._replace(depth=shallow.depth)
-    whole = _trees(lane)
-    after, seen = epoch(shallow, hyper, _with(lane, [_part(tree, names) for tree in whole]))
-    return _with(after, [_merged(*pair) for pair in zip(whole, _trees(after), strict=True)]), seen
+    of_lane = Moments(lane.moments.updates, *(_part(tree, names) for tree in lane.moments[1:]))
+    part = lane._replace(params=_part(lane.params, names), moments=of_lane)
+    params, moments, loss = train(shallow, hyper, part)
+    whole = Moments(moments.updates, *map(_merged, lane.moments[1:], moments[1:]))
+    return _merged(lane.params, params), whole, loss
 
 
-def _trees(lane: Lane) -> list[Tree]:
-    """What a lane keeps for every parameter; an empty tuple where it keeps nothing."""
-    return [lane.params, lane.moments.first, lane.moments.second, lane.best]
-
-
-def _with(lane: Lane, trees: list[Tree]) -> Lane:
-    params, first, second, best = trees
-    return lane._replace(params=params, moments=lane.moments._replace(first=first, second=second), best=best)
-
-
-def _part(tree: Tree, names: Mapping[str, Any]) -> Tree:
+def _part(tree: Params, names: Mapping[str, Any]) -> Params:
     return {name: tree[name] for name in names} if isinstance(tree, dict) else tree
 
 
-def _merged(whole: Tree, part: Tree) -> Tree:
+def _merged(whole: Params, part: Params) -> Params:
+    """An optimizer keeps an empty tuple where it has no moment."""
     return {**whole, **part} if isinstance(whole, dict) else part

@@ -3,10 +3,9 @@
 One uniform number is drawn for each weight whatever the initializer, so lanes that select different
 initializers share the draw and are compared on common random numbers.
 
-Element (i, j, ...) depends on the key and on i, j, ... alone, not on the shape: all indices but the last are
-folded into the key as one number, and a draw along the last axis is a prefix of a longer one (jax's threefry
-generator with `jax_threefry_partitionable`, its default). A padded lane therefore starts from the weights
-that it would have without padding. Masking what is padded is the model's business.
+Element (i, j, ...) depends on the key and on i, j, ... alone, not on the shape: see `noise`. A padded lane
+therefore starts from the weights that it would have without padding. Masking what is padded is the model's
+business.
 
 `auto` is in the vocabulary of study files and not here: which initializer suits an activation is known before
 anything is traced, and the search layer resolves it.
@@ -24,10 +23,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-__all__ = ["INITIALIZERS", "Initializer", "weights"]
+from workbench import noise
 
-#: The uniform numbers stop short of -1, where the normal quantile is infinite.
-LOWEST = float(np.nextafter(np.float32(-1.0), np.float32(0.0)))
+__all__ = ["INITIALIZERS", "Initializer", "weights"]
 
 
 class Initializer(NamedTuple):
@@ -71,13 +69,11 @@ def weights(
 
 
 def _uniform(shape: tuple[int, ...], key: jax.Array) -> jax.Array:
-    """Uniform on (-1, 1); one key for all indices but the last, one draw along the last."""
-    rows = _row_numbers(shape[:-1]).ravel().astype(np.uint32)
-    keys = jax.vmap(jax.random.fold_in, in_axes=(None, 0))(key, jnp.asarray(rows))
-    draws: jax.Array = jax.vmap(lambda row: jax.random.uniform(row, shape[-1:], jnp.float32, LOWEST, 1.0))(
-        keys
-    )
-    return draws.reshape(shape)
+    """Uniform on (-1, 1), the odd multiples of 2^-23: symmetric, and never where a quantile is infinite."""
+    rows = jnp.asarray(_row_numbers(shape[:-1]).ravel().astype(np.uint32))
+    whole = (noise.bits(key, rows, shape[-1]) >> jnp.uint32(9)).astype(jnp.float32)  # [0, 2^23)
+    u: jax.Array = (2.0 * whole + (1.0 - 2.0**23)) * jnp.float32(2.0**-23)
+    return u.reshape(shape)
 
 
 def _row_numbers(sizes: tuple[int, ...]) -> np.ndarray:

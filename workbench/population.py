@@ -17,8 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from workbench import scoring, training
-from workbench.depths import EpochOf, at_own_depth
+from workbench import lanewise, scoring, training
 from workbench.recipe import Hyperparameters, Recipe
 from workbench.training import Epoch, Lane
 from workbench.types import Fold
@@ -131,13 +130,13 @@ def advance(
 
     capacity      room for epochs in the record, at least `count`; static, so that rungs of any length share
                   one program
-    turns         lanes of a device take turns instead of training side by side: see `_in_turn`
+    turns         lanes of a device take turns instead of training side by side: see `lanewise`
     hyper, lanes  stacked [P]
     key           the order of the rows and the dropped units are functions of it and of the epoch alone
 
     Returns the lanes and the record, each field [P, capacity], NaN where nothing was trained.
     """
-    over_lanes = _in_turn if turns else _side_by_side
+    over_lanes = lanewise.in_turn if turns else lanewise.side_by_side
 
     def run(
         hyper: Hyperparameters, lanes: Lane, fold: Fold, key: jax.Array, first: jax.Array, count: jax.Array
@@ -156,10 +155,7 @@ def advance(
             order = _order(recipe, fold.train.x.shape[0], key_order)
             keys = jax.random.split(key_units, order.shape) if recipe.dropout else None
 
-            def one(recipe: Recipe, hyper: Hyperparameters, lane: Lane) -> tuple[Lane, Epoch]:
-                return training.epoch(recipe, hyper, lane, fold, order, number, keys)
-
-            lanes, seen = over_lanes(one, recipe, hyper, lanes)
+            lanes, seen = over_lanes(recipe, hyper, lanes, (fold, order, number, keys))
             record = jax.tree.map(lambda all_, new: all_.at[:, i].set(new), record, seen)
             return i + 1, lanes, record
 
@@ -195,31 +191,6 @@ def pseudo_values(
 def best_params(recipe: Recipe, lane: Lane) -> Any:
     """The parameters that a lane is judged by."""
     return lane.best if recipe.keep_best else lane.params
-
-
-def _side_by_side(epoch: EpochOf, recipe: Recipe, hyper: Hyperparameters, lanes: Lane) -> tuple[Lane, Epoch]:
-    """One operation for all lanes: what an accelerator wants, and a CPU while the networks are small."""
-    after: tuple[Lane, Epoch] = jax.vmap(partial(epoch, recipe))(hyper, lanes)
-    return after
-
-
-def _in_turn(epoch: EpochOf, recipe: Recipe, hyper: Hyperparameters, lanes: Lane) -> tuple[Lane, Epoch]:
-    """One lane after the other: its weights stay in its core's cache, and layers that it has not are free.
-
-    A lane that no longer trains is passed over, where `epoch` itself would keep it as it is.
-    """
-
-    def one(pair: tuple[Hyperparameters, Lane]) -> tuple[Lane, Epoch]:
-        h, lane = pair
-        nothing = Epoch(*(jnp.float32(jnp.nan) for _ in Epoch._fields))
-        return jax.lax.cond(
-            lane.status == training.RUNNING,
-            lambda: at_own_depth(epoch, recipe, h, lane),
-            lambda: (lane, nothing),
-        )
-
-    after: tuple[Lane, Epoch] = jax.lax.map(one, (hyper, lanes))
-    return after
 
 
 def _order(recipe: Recipe, n_rows: int, key: jax.Array) -> jax.Array:

@@ -15,12 +15,11 @@ import jax
 import jax.numpy as jnp
 from jax.tree_util import DictKey
 
+from workbench import noise
+
 __all__ = ["clip_by_global_norm", "decay_mask", "drop", "global_norm", "norms", "penalty"]
 
 Params = Any
-
-#: Odd steps of the hash's counters, far from each other's multiples: 2^32 over the golden ratio, and √3.
-UNIT_STEP, STREAM_STEP = 0x9E3779B9, 0xBB67AE85
 
 
 def penalty(params: Params, l1: jax.Array | float, l2: jax.Array | float) -> jax.Array:
@@ -82,27 +81,10 @@ def _is_weight(path: tuple[Any, ...]) -> bool:
 
 
 def _noise(key: jax.Array, stream: int, n: int) -> jax.Array:
-    """Uniform on [0, 1), [n] float32 in steps of 2^-24: a hash of the key, the stream and the unit's number.
+    """Uniform on [0, 1), [n] float32 in steps of 2^-24.
 
-    Dropping units takes a number for each unit, layer, example and step. `jax.random` would spend more time
-    on them than the products of a small network take, so they are mixed by two rounds of an integer hash; the
-    keys that go in still come from `jax.random`. The barrier has the numbers made once for all lanes, and not
-    again where the backward pass uses them.
+    The barrier has the numbers made once for all lanes, and not again where the backward pass uses them.
     """
-    first, second = jax.random.key_data(key)
-    start = (stream * STREAM_STEP) % 2**32
-    mixed = _mix(jax.lax.iota(jnp.uint32, n) * jnp.uint32(UNIT_STEP) + (first + jnp.uint32(start)))
-    bits = jax.lax.optimization_barrier(_mix(mixed ^ second) >> jnp.uint32(8))
+    bits = jax.lax.optimization_barrier(noise.bits(key, stream, n) >> jnp.uint32(8))
     uniform: jax.Array = bits.astype(jnp.float32) * jnp.float32(2.0**-24)
     return uniform
-
-
-def _mix(x: jax.Array) -> jax.Array:
-    """A bijection of uint32 in which every input bit changes every output bit about half of the time.
-
-    The constants are those of the hash "lowbias32" (Wellons, *Prospecting for hash functions*, 2018).
-    """
-    x = (x ^ (x >> jnp.uint32(16))) * jnp.uint32(0x7FEB352D)
-    x = (x ^ (x >> jnp.uint32(15))) * jnp.uint32(0x846CA68B)
-    mixed: jax.Array = x ^ (x >> jnp.uint32(16))
-    return mixed

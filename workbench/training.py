@@ -19,7 +19,7 @@ from workbench.regularizers import clip_by_global_norm, penalty
 from workbench.types import Fold
 from workbench.words import METRICS as METRIC_WORDS
 
-__all__ = ["DIVERGED", "RUNNING", "STOPPED", "Epoch", "Lane", "epoch", "start"]
+__all__ = ["DIVERGED", "RUNNING", "STOPPED", "Epoch", "Lane", "conclude", "epoch", "start", "train"]
 
 #: What a lane is doing; kept in `Lane.status`.
 RUNNING, STOPPED, DIVERGED = 0, 1, 2
@@ -50,7 +50,7 @@ class _Training(NamedTuple):
 
     params: Params
     moments: optimizers.Moments
-    summed: Params  # gradients since the last update; empty unless the recipe accumulates
+    summed: Params  # gradients of the steps of one update; empty unless the recipe accumulates
     seen: jax.Array  # total weight of the rows they were summed over
 
 
@@ -90,21 +90,36 @@ def epoch(
     number: jax.Array,
     keys: jax.Array | None,
 ) -> tuple[Lane, Epoch]:
-    """Train for one epoch and validate.
+    """Train for one epoch, validate and conclude; the arguments are those of `train`."""
+    params, moments, train_loss = train(recipe, hyper, lane, fold, order, number, keys)
+    seen = Epoch(train_loss, *scoring.validate(recipe, hyper, params, fold))
+    return conclude(recipe, hyper, lane, params, moments, seen)
+
+
+def train(
+    recipe: Recipe,
+    hyper: Hyperparameters,
+    lane: Lane,
+    fold: Fold,
+    order: jax.Array,
+    number: jax.Array,
+    keys: jax.Array | None,
+) -> tuple[Params, optimizers.Moments, jax.Array]:
+    """Pass over the rows once: the parameters and moments afterwards, and the loss on the way.
 
     order   int32 [steps, B], row numbers; N and more: padding
     number  int32, how many epochs lie behind
     keys    [steps, B], which draw the dropped units of each row; None: none are dropped
     """
-    train, n_rows = fold.train, fold.train.x.shape[0]
-    target = scoring.targets(recipe, fold, fold.train)
+    examples, n_rows = fold.train, fold.train.x.shape[0]
+    target = scoring.targets(recipe, fold, examples)
     loss = LOSSES[recipe.loss]
     steps = order.shape[0]
     per_update = (hyper.batch_size + recipe.batch - 1) // recipe.batch
 
     def objective(params: Params, rows: jax.Array, key: jax.Array | None) -> tuple[jax.Array, jax.Array]:
-        x, y = train.x[rows], target[rows]
-        weight = jnp.where(rows < n_rows, train.weight[rows], 0.0)
+        x, y = examples.x[rows], target[rows]
+        weight = jnp.where(rows < n_rows, examples.weight[rows], 0.0)
         out = scoring.batch_outputs(recipe, hyper, params, x, key)
         out, y, weight = scoring.per_target(recipe, out, y, weight)
         each = jax.vmap(loss.function, in_axes=(0, 0, None))(out, y, hyper.label_smoothing)
@@ -112,10 +127,10 @@ def epoch(
 
     def updated(k: jax.Array, state: _Training, gradients: Params, seen: jax.Array) -> _Training:
         """One update, by the gradients that were summed over rows of total weight `seen`."""
-        params, moments, *_ = state
         if loss.reduction == "mean":
-            gradients = jax.tree.map(lambda g: g / jnp.maximum(seen, 1e-12), gradients)
-        shrink = jax.grad(penalty)(params, hyper.l1, hyper.l2)
+            share = 1.0 / jnp.maximum(seen, 1e-12)
+            gradients = jax.tree.map(lambda g: g * share, gradients)
+        shrink = jax.grad(penalty)(state.params, hyper.l1, hyper.l2)
         gradients = jax.tree.map(jnp.add, gradients, shrink)
         if recipe.clip:
             gradients = clip_by_global_norm(gradients, hyper.clip)
@@ -129,23 +144,21 @@ def epoch(
             lane.plateau,
         )
         rate = jnp.where(lane.status == RUNNING, rate, 0.0)
-        params, moments = optimizers.update(recipe, hyper, gradients, moments, params, rate)
-        return _Training(params, moments, jax.tree.map(jnp.zeros_like, state.summed), jnp.float32(0.0))
+        params, moments = optimizers.update(recipe, hyper, gradients, state.moments, state.params, rate)
+        return state._replace(params=params, moments=moments)
 
-    def step(carry: Carry, inputs: tuple[Any, ...]) -> tuple[Carry, None]:
-        (state, (total, count)), (k, rows, key) = carry, inputs
-        (value, weight), gradients = jax.value_and_grad(objective, has_aux=True)(state.params, rows, key)
+    def step(k: jax.Array, carry: Carry) -> Carry:
+        state, (total, count) = carry
+        key = None if keys is None else keys[k]
+        (value, weight), gradients = jax.value_and_grad(objective, has_aux=True)(state.params, order[k], key)
         totals = (total + value, count + weight)
         if not recipe.accumulate:
-            return (updated(k, state, gradients, weight), totals), None
-        summed, seen = jax.tree.map(jnp.add, state.summed, gradients), state.seen + weight
+            return updated(k, state, gradients, weight), totals
+        begun = k % per_update > 0
+        gradients = jax.tree.map(lambda old, g: jnp.where(begun, old, 0.0) + g, state.summed, gradients)
+        state = state._replace(summed=gradients, seen=jnp.where(begun, state.seen, 0.0) + weight)
         due = ((k + 1) % per_update == 0) | (k == steps - 1)
-        state = jax.lax.cond(
-            due,
-            lambda: updated(k, state, summed, seen),
-            lambda: state._replace(summed=summed, seen=seen),
-        )
-        return (state, totals), None
+        return jax.lax.cond(due, lambda: updated(k, state, state.summed, state.seen), lambda: state), totals
 
     def all_steps(
         params: Params, moments: optimizers.Moments
@@ -153,20 +166,15 @@ def epoch(
         """One model through the epoch's rows, and its loss on the way."""
         nothing = jnp.float32(0.0)
         summed = jax.tree.map(jnp.zeros_like, params) if recipe.accumulate else ()
-        ((params, moments, _, _), (total, count)), _ = jax.lax.scan(
-            step,
-            (_Training(params, moments, summed, nothing), (nothing, nothing)),
-            (jnp.arange(steps, dtype=jnp.int32), order, keys),
-        )
+        before = _Training(params, moments, summed, nothing), (nothing, nothing)
+        (params, moments, *_), (total, count) = jax.lax.fori_loop(0, steps, step, before)
         return params, moments, total / count if loss.reduction == "mean" else total
 
     params, moments, losses = each_member(recipe, all_steps)(lane.params, lane.moments)
-    train_loss = jnp.mean(losses)
-    validation_loss, score = scoring.validate(recipe, hyper, params, fold)
-    return _conclude(recipe, hyper, lane, params, moments, Epoch(train_loss, validation_loss, score))
+    return params, moments, jnp.mean(losses)
 
 
-def _conclude(
+def conclude(
     recipe: Recipe,
     hyper: Hyperparameters,
     lane: Lane,
@@ -174,7 +182,10 @@ def _conclude(
     moments: optimizers.Moments,
     seen: Epoch,
 ) -> tuple[Lane, Epoch]:
-    """Keep the best, count the epochs without improvement, stop or freeze the lane."""
+    """Keep the best, count the epochs without improvement, stop or freeze the lane.
+
+    params, moments  after the epoch; seen  what came out. A lane that no longer trains stays as it is.
+    """
     trained = lane.status == RUNNING
     healthy = (
         jnp.isfinite(seen.train_loss) & jnp.isfinite(seen.validation_loss) & ~jnp.isnan(seen.validation_score)

@@ -18,6 +18,7 @@ __all__ = ["main"]
 #: What --quick asks of each.
 QUICK = {
     "study": ["--repeats", "1", "--trials", "3"],
+    "quality": ["--seeds", "1", "--only", "asha,none"],
     "step": ["--repeats", "1", "--lanes", "1,8,32"],
     "overhead": ["--repeats", "1"],
     "children": ["--repeats", "1"],

@@ -1,0 +1,105 @@
+"""`quality`: the best validation accuracy of the benchmark study, ours against the usual loops, by seed.
+
+The searches of `study`, whole, over --seeds seeds; the seed divides the rows as well, for everybody in the
+same way. Only scores count, so a loaded machine does no harm. PyTorch stands once: its loop and its batched
+loop train and search alike and differ in how they log. The peers take hours; --only names contenders to run
+again, and the scores of the others are kept from the record.
+
+Goal: equal within the noise over seeds, by a paired t interval.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import statistics
+from pathlib import Path
+from typing import Any
+
+from scipy import stats
+
+from experiments.benchmarks.common import (
+    home,
+    installed,
+    machine,
+    options,
+    python,
+    say,
+    spread,
+    workbench,
+    write,
+)
+from experiments.benchmarks.digits import save_rows, study_file
+
+__all__ = ["main"]
+
+OURS = ("asha", "none")
+PEERS = ("pytorch_batched", "sklearn_loop")
+
+
+def main() -> None:
+    """Search, compare, write."""
+    chosen = options(
+        __doc__,
+        budget=(200, "trials of the study"),
+        epochs=(50, "epochs of a trial"),
+        seeds=(5, "seeds"),
+        only=("", "contenders to run, with commas between: asha, none, pytorch_batched, sklearn_loop"),
+    )
+    before = machine()
+    names = chosen.only.split(",") if chosen.only else [*OURS, *PEERS]
+    if "pytorch_batched" in names and not installed("torch"):
+        say("PyTorch is not installed (pip install -e '.[peers]'): its loop is left out")
+        names.remove("pytorch_batched")
+    kept = _recorded(chosen.results) if chosen.only else {}
+    best: dict[str, list[float]] = {**kept, **{name: [] for name in names}}
+    for name in names:
+        for seed in range(chosen.seeds):
+            best[name].append(_best(name, seed, chosen.budget, chosen.epochs))
+            say(f"  {name}, seed {seed}: {best[name][-1]:.4f}")
+    results = {
+        "best_validation_accuracy": {name: spread(scores) for name, scores in best.items()},
+        "against": {
+            f"{ours} - {peer}": _difference(best[ours], best[peer])
+            for ours in OURS
+            for peer in PEERS
+            if len(best.get(ours, [])) == len(best.get(peer, [])) > 1
+        },
+    }
+    for pair, figures in results["against"].items():
+        say(f"{pair}: {figures['mean']:+.4f} ({figures['low']:+.4f} to {figures['high']:+.4f})")
+    write("quality", results, before, chosen.results)
+
+
+def _best(name: str, seed: int, budget: int, epochs: int) -> float:
+    """The best validation accuracy that a whole study finds."""
+    with home() as folder, home() as tables:
+        if name in OURS:
+            study = study_file(tables, trials=budget, epochs=epochs, pruner=name, seed=seed)
+            return float(workbench(study, folder).output["best"]["validation"])
+        rows = tables / "rows.npz"
+        save_rows(study_file(tables, seed=seed), rows)
+        words = ["--data", rows, "--home", folder, "--trials", str(budget), "--epochs", str(epochs)]
+        run = python(name, *words, "--seed", str(seed), MLFLOW_DISABLE_TELEMETRY="true")
+        return float(run.output["best"])
+
+
+def _difference(ours: list[float], theirs: list[float]) -> dict[str, Any]:
+    """The mean difference by seed with its 95 % t interval, and whether ours is no worse within it."""
+    by_seed = [mine - other for mine, other in zip(ours, theirs, strict=True)]
+    mean = statistics.fmean(by_seed)
+    half = float(stats.t.ppf(0.975, len(by_seed) - 1)) * statistics.stdev(by_seed) / math.sqrt(len(by_seed))
+    return {"mean": mean, "low": mean - half, "high": mean + half, "met": mean + half >= 0.0}
+
+
+def _recorded(folder: Path) -> dict[str, list[float]]:
+    """The scores on record, by contender; none before the first record."""
+    path = folder / "quality.json"
+    if not path.exists():
+        return {}
+    figures = json.loads(path.read_text(encoding="utf-8"))["results"]["best_validation_accuracy"]
+    return {name: scores["values"] for name, scores in figures.items()}
+
+
+if __name__ == "__main__":
+    main()
