@@ -49,11 +49,12 @@ def in_turn(recipe: Recipe, hyper: Hyperparameters, lanes: Lane, shared: Shared)
     def one(pair: tuple[Hyperparameters, Lane]) -> tuple[Any, Moments, Epoch]:
         h, lane = pair
         nothing = Epoch(*(jnp.float32(jnp.nan) for _ in Epoch._fields))
-        return jax.lax.cond(
+        passed: tuple[Any, Moments, Epoch] = jax.lax.cond(
             lane.status == training.RUNNING,
             lambda: trained(h, lane),
             lambda: (lane.params, lane.moments, nothing),
         )
+        return passed
 
     passed = jax.lax.map(one, (hyper, lanes))
     after: tuple[Lane, Epoch] = jax.vmap(partial(training.conclude, recipe))(hyper, lanes, *passed)
