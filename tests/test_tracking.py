@@ -17,8 +17,9 @@ import pytest
 from tests import outcomes, stand_ins
 from tests.servers import free_port, wait
 from tests.tracking_cases import PARENT, look_at, odd_trials, trial
-from workbench import savedmodel
+from workbench import savedmodel, tracking_process
 from workbench.codec import decode_trial, encode_trial
+from workbench.errors import InputError
 from workbench.places import local_store
 from workbench.report import sentences
 from workbench.tracking import Tracker
@@ -298,6 +299,40 @@ def test_a_model_that_was_logged_early_is_registered_by_the_next_process(
 def logged_models(c: Any, run: str) -> list[Any]:
     found = c.search_logged_models([c.get_run(run).info.experiment_id])
     return [model for model in found if model.source_run_id == run]
+
+
+def test_a_process_that_was_started_ahead_serves_the_first_tracker(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    began: list[tracking_process.Clerk] = []
+    started = tracking_process._started
+    monkeypatch.setattr(
+        tracking_process, "_started", lambda *words: began.append(started(*words)) or began[-1]
+    )
+    with tracking_process.ahead():
+        assert len(began) == 1
+        with start(home, "ahead-00000000") as tracker:
+            tracker.trials([trial(0)])
+            assert tracker.where(60)["run_id"]
+            assert len(began) == 1
+    assert began[0].process.poll() == 0
+    assert len(children(home, tracker)) == 1
+
+
+def test_a_process_that_nobody_needed_is_gone() -> None:
+    waiting: list[tracking_process.Clerk] = []
+
+    def refused() -> None:
+        with tracking_process.ahead():
+            waiting.extend(tracking_process._waiting)
+            raise InputError("the study is refused")
+
+    with pytest.raises(InputError):
+        refused()
+    (clerk,) = waiting
+    assert clerk.process.poll() == -signal.SIGKILL
+    assert clerk.errors.closed
+    assert not tracking_process._waiting
 
 
 def test_leaving_the_block_says_how(home: Path) -> None:

@@ -7,13 +7,15 @@ import math
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from workbench.files import write_text
-from workbench.ledger import Ledger, Look
 from workbench.places import Places
 from workbench.ranking import ranked
 from workbench.types import Outcome, Value
+
+if TYPE_CHECKING:
+    from workbench.ledger import Ledger, Look
 
 __all__ = ["Held", "best_trials", "ledger_of", "load", "opening", "result", "save"]
 
@@ -90,6 +92,8 @@ def opening(look: Look) -> dict[str, Any]:
 
 def ledger_of(places: Places) -> Ledger:
     """The ledger beside the study records, with its witness under the home directory."""
+    from workbench.ledger import Ledger  # and with it SQLAlchemy, which a recorded result does not need
+
     return Ledger(places.storage, places.home / "ledger.witness")
 
 

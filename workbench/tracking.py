@@ -9,7 +9,6 @@ says on `close` what is still unwritten. A trial given twice is written once: re
 from __future__ import annotations
 
 import subprocess
-import tempfile
 import threading
 import time
 import uuid
@@ -20,7 +19,7 @@ from typing import IO, Any
 
 from workbench.tracking_backlog import Backlog, Remainder
 from workbench.tracking_final import final
-from workbench.tracking_process import last_line, start, stop
+from workbench.tracking_process import Clerk, last_line, start, stop
 from workbench.tracking_rows import Parent, Status
 from workbench.tracking_wire import encode_parent, pack, unpack
 from workbench.types import Outcome, TrialRecord
@@ -158,44 +157,43 @@ class Tracker:
 
     def _run(self) -> None:
         deaths = 0
-        with tempfile.TemporaryFile() as errors:
-            while not self._stopping:
-                written = len(self._backlog.written)
-                self._serve(errors)
-                if self._stopping:
+        while not self._stopping:
+            written = len(self._backlog.written)
+            why = self._serve(start())
+            if self._stopping:
+                return
+            deaths = 1 if len(self._backlog.written) > written else deaths + 1
+            with self._turn:
+                self._backlog.put_back()
+                if deaths >= DEATHS:
+                    self._given_up = True
+                    self._tell(f"MLflow tracking has stopped ({why}); the study's journal has the trials")
+                    self._turn.notify_all()
                     return
-                deaths = 1 if len(self._backlog.written) > written else deaths + 1
-                with self._turn:
-                    self._backlog.put_back()
-                    if deaths >= DEATHS:
-                        self._given_up = True
-                        why = last_line(errors)
-                        self._tell(f"MLflow tracking has stopped ({why}); the study's journal has the trials")
-                        self._turn.notify_all()
-                        return
-                    self._turn.wait_for(lambda: self._stopping, 0.2 * 2**deaths)
+                self._turn.wait_for(lambda: self._stopping, 0.2 * 2**deaths)
 
-    def _serve(self, errors: IO[bytes]) -> None:
-        """One process, from its start to its end."""
-        process = start(errors)
+    def _serve(self, clerk: Clerk) -> str:
+        """One process to its end, and its last words."""
+        process = clerk.process
         pipe, answers = process.stdin, process.stdout
         assert pipe is not None
         assert answers is not None
         self._process = process
         listener = threading.Thread(target=self._listen, args=(answers, process), daemon=True)
         listener.start()
-        try:
-            pipe.write(pack(self._opening))
-            pipe.flush()
-            while (message := self._next(process)) is not None:
-                pipe.write(pack(message))
+        with clerk.errors, answers:
+            try:
+                pipe.write(pack(self._opening))
                 pipe.flush()
-        except BrokenPipeError:
-            pass  # it died; the caller starts another
-        finally:
-            stop(process)
-            listener.join()
-            answers.close()
+                while (message := self._next(process)) is not None:
+                    pipe.write(pack(message))
+                    pipe.flush()
+            except BrokenPipeError:
+                pass  # it died; the caller starts another
+            finally:
+                stop(clerk)
+                listener.join()
+            return last_line(clerk)
 
     def _next(self, process: subprocess.Popen[bytes]) -> dict[str, Any] | None:
         """The next job to send, waited for; None when the process is dead or no longer wanted."""

@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from contextlib import suppress
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO
+from typing import IO, NamedTuple
 
 from workbench.urls import redact
 
-__all__ = ["ENVIRONMENT", "last_line", "start", "stop"]
+__all__ = ["ENVIRONMENT", "Clerk", "ahead", "last_line", "start", "stop"]
 
 #: MLflow as the tracker wants it: silent, no telemetry, and seconds instead of minutes until an error.
 ENVIRONMENT = {
@@ -28,22 +30,60 @@ ENVIRONMENT = {
 }
 
 
-def start(errors: IO[bytes]) -> subprocess.Popen[bytes]:
-    """A process out of reach of a Ctrl-C in the terminal; its pipe ends when this process does."""
+class Clerk(NamedTuple):
+    """A process that logs, and the file of what it says on standard error."""
+
+    process: subprocess.Popen[bytes]
+    errors: IO[bytes]
+
+
+#: Those that were started ahead and have no tracker yet.
+_waiting: list[Clerk] = []
+
+
+@contextmanager
+def ahead() -> Iterator[None]:
+    """Start the process of the tracker that will be opened within, so that it loads MLflow meanwhile.
+
+    Loading MLflow takes seconds, and while the trainer loads jax the other cores are idle.
+    """
+    _waiting.append(_started("ahead"))
+    try:
+        yield
+    finally:
+        while _waiting:  # no tracker was opened: it has nothing to lose
+            clerk = _waiting.pop()
+            clerk.process.kill()
+            clerk.process.communicate()
+            clerk.errors.close()
+
+
+def start() -> Clerk:
+    """The process that waits, or a new one.
+
+    It is out of reach of a Ctrl-C in the terminal; its pipe ends when this process does.
+    """
+    return _waiting.pop() if _waiting else _started()
+
+
+def _started(*words: str) -> Clerk:
     package = str(Path(__file__).parent.parent)
     path = os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH")]))
-    return subprocess.Popen(
-        [sys.executable, "-P", "-m", "workbench.tracking_worker"],
+    errors = tempfile.TemporaryFile()  # noqa: SIM115 - whoever has the clerk closes it
+    process = subprocess.Popen(
+        [sys.executable, "-P", "-m", "workbench.tracking_worker", *words],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=errors,
         env={**os.environ, **ENVIRONMENT, "PYTHONPATH": path},
         start_new_session=True,
     )
+    return Clerk(process, errors)
 
 
-def stop(process: subprocess.Popen[bytes]) -> None:
+def stop(clerk: Clerk) -> None:
     """Close the pipe, wait a moment, then end it: a transaction that is cut off leaves nothing behind."""
+    process = clerk.process
     assert process.stdin is not None
     with suppress(BrokenPipeError):  # what was not sent is still in the tracker
         process.stdin.close()
@@ -54,8 +94,8 @@ def stop(process: subprocess.Popen[bytes]) -> None:
         process.wait()
 
 
-def last_line(errors: IO[bytes]) -> str:
+def last_line(clerk: Clerk) -> str:
     """The last words of the process, without passwords."""
-    errors.seek(0)
-    lines = errors.read().decode(errors="replace").strip().splitlines()
+    clerk.errors.seek(0)
+    lines = clerk.errors.read().decode(errors="replace").strip().splitlines()
     return redact(lines[-1])[:300] if lines else "its process keeps dying"

@@ -1,9 +1,9 @@
 """The process that logs: jobs come on standard input, and what is written is said on standard output.
 
-`python -m workbench.tracking_worker`, started by `tracking.Tracker`. It never imports jax, and mlflow only
-for what the fast writer cannot do. A store that is down is tried again and again; a job that the store
-refuses is given back with the reason. When standard input ends without the job `end`, the trainer has died:
-what has arrived is still written, and the parent run is set KILLED.
+`python -m workbench.tracking_worker`, started by `tracking_process`. It never imports jax, and mlflow only
+for what the fast writer cannot do, or `ahead` of its first job. A store that is down is tried again and
+again; a job that the store refuses is given back with the reason. When standard input ends without the job
+`end`, the trainer has died: what has arrived is still written, and the parent run is set KILLED.
 
     ->  {"job": 0, "do": "open", "uri", "artifacts", "parent", "session", "joins"}
     ->  {"job": 1, "do": "trials", "trials": [...]}      ->  {"job": 2, "do": "model", "folder"}
@@ -14,6 +14,7 @@ what has arrived is still written, and the parent run is set KILLED.
 
 from __future__ import annotations
 
+import importlib
 import os
 import queue
 import sys
@@ -46,6 +47,8 @@ def main() -> None:
     os.dup2(2, 1)  # whatever a library prints must not get between the replies
     inbox = _Inbox(sys.stdin.buffer)
     jobs = iter(inbox)
+    if sys.argv[1:] == ["ahead"]:  # of the tracker, which is not there yet
+        importlib.import_module("mlflow.store.tracking.sqlalchemy_store")
 
     def reply(message: dict[str, Any]) -> None:
         try:

@@ -17,6 +17,7 @@ from workbench.interrupts import insist
 from workbench.places import Places
 from workbench.reachable import check_reachable
 from workbench.study import Study
+from workbench.tracking_process import ahead
 
 if TYPE_CHECKING:
     from workbench import growth
@@ -40,23 +41,11 @@ def run(study: Study, places: Places, *, search_only: bool = False, watch: Watch
     if held is not None and held.settled:
         watch.stage("finished before; this is the recorded result")
         return held.result
-    from workbench.session import Session
-
     try:
         if held is not None:
             check_reachable(places.tracking_uri)  # what is left to do is to tell MLflow
-        with Session(study, places, watch) as session:
-            if not session.search():
-                return session.interrupted()
-            insist()
-            session.choose()
-            if not search_only:
-                insist()
-                session.confirm()
-            insist()
-            result = session.finish()
-            insist()
-            return result
+        with ahead():
+            return _worked(study, places, watch, search_only=search_only)
     except StoreError as error:
         if held is None:
             raise
@@ -151,6 +140,24 @@ def ledger(places: Places, verify: bool = False) -> Result:
         "verified": not findings if verify else None,
         "problem": "; ".join(findings),
     }
+
+
+def _worked(study: Study, places: Places, watch: Watch, *, search_only: bool) -> Result:
+    """The steps, in their order."""
+    from workbench.session import Session
+
+    with Session(study, places, watch) as session:
+        if not session.search():
+            return session.interrupted()
+        insist()
+        session.choose()
+        if not search_only:
+            insist()
+            session.confirm()
+        insist()
+        result = session.finish()
+        insist()
+        return result
 
 
 def _grown(
