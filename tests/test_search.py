@@ -47,12 +47,13 @@ class Journal:
 
     def __init__(self, events: list[Any] | None = None, room: int = 10**9) -> None:
         self.events = list(events or [])
+        self.commits = 0
         self._room = room
 
     def commit(self, events: list[Any]) -> None:
-        if self._room == 0:
+        if self.commits == self._room:
             raise KeyboardInterrupt
-        self._room -= 1
+        self.commits += 1
         self.events += events
 
 
