@@ -1,50 +1,25 @@
-"""The ledger: one look per study whatever is interleaved, killed or tampered with; real processes."""
+"""The ledger: one look per study, whatever is interleaved; errors of its database are one sentence."""
 
 from __future__ import annotations
 
-import multiprocessing
-import shutil
-import signal
 import sqlite3
-import subprocess
-import sys
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
-from tests.servers import PASSWORD
+from tests.ledger_cases import LOOK, MARKS, book_in, confirm, score_of
 from workbench import ledger
 from workbench.errors import StoreError
-from workbench.ledger import Ledger, Recorded
-from workbench.types import Opening, TestScore
-
-MARKS = [f"row {number}" for number in range(100)]
-LOOK = {"name": "digits", "seal": "seal-a", "rows": 100, "choice": "choice-a"}
-
-
-def score_of(opening: Opening, value: float = 0.9) -> TestScore:
-    return TestScore("accuracy", value, value - 0.05, value + 0.05, 100, opening.look)
-
-
-def confirm(book: Ledger, study: str, value: float = 0.9, marks: Any = None, **changed: object) -> Recorded:
-    """What `workbench confirm` does, less the model."""
-    with ledger.opened(book, study=study, **{**LOOK, **changed}) as entry:
-        if isinstance(entry, Recorded):
-            return entry
-        entry = ledger.meet(book, entry, MARKS if marks is None else marks)
-        return ledger.record(book, entry, score_of(entry, value), {"value": value})
+from workbench.ledger import Ledger
+from workbench.types import Opening
 
 
 @pytest.fixture
 def book(tmp_path: Path) -> Ledger:
-    return Ledger(f"sqlite:///{tmp_path}/home/workbench.db", witness=tmp_path / "home" / "ledger.seen")
+    return book_in(tmp_path)
 
 
 # ── what counts as a look ───────────────────────────────────────────────────────────────────────
@@ -186,230 +161,6 @@ def test_scores_that_are_not_finite_are_kept(book: Ledger) -> None:
     kept = ledger.scored(book, "a")
     assert kept is not None
     assert np.isnan(kept.score.value)
-
-
-# ── processes ───────────────────────────────────────────────────────────────────────────────────
-
-
-def _confirm_slowly(url: str, value: float, results: multiprocessing.Queue[tuple[float, int]]) -> None:
-    book = Ledger(url)
-    with ledger.opened(book, study="s", **LOOK) as entry:
-        if isinstance(entry, Opening):
-            time.sleep(0.3)
-            entry = ledger.record(book, ledger.meet(book, entry, MARKS), score_of(entry, value))
-    results.put((entry.score.value, int(entry.score.value == value)))
-
-
-def _sixteen_at_once(url: str) -> None:
-    context = multiprocessing.get_context("spawn")
-    results = context.Queue()
-    values = [number / 16 for number in range(16)]
-    processes = [context.Process(target=_confirm_slowly, args=(url, value, results)) for value in values]
-    for process in processes:
-        process.start()
-    got = [results.get(timeout=60) for _ in processes]
-    for process in processes:
-        process.join(timeout=60)
-        assert process.exitcode == 0
-    assert len({value for value, _ in got}) == 1
-    assert sum(own for _, own in got) == 1
-    looks = ledger.openings(Ledger(url))
-    assert [look.opening.look for look in looks] == [1]
-    assert ledger.verify(Ledger(url)) == []
-
-
-KILLED = """
-import sys, time
-from workbench import ledger
-book = ledger.Ledger(sys.argv[1])
-with ledger.opened(book, study="s", name="digits", seal="seal-a", rows=100, choice="choice-a") as entry:
-    print(entry.look, flush=True)
-    time.sleep(600)
-"""
-
-
-def _killed_between_opening_and_score(url: str) -> None:
-    process = subprocess.Popen([sys.executable, "-c", KILLED, url], stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    assert process.stdout.readline() == "1\n"
-    process.send_signal(signal.SIGKILL)
-    process.wait(timeout=10)
-    process.stdout.close()
-    start = time.monotonic()
-    recorded = confirm(Ledger(url), "s")
-    assert time.monotonic() - start < 10  # nothing waits for a lease to run out
-    assert recorded.score.look == 1
-    assert [look.opening.look for look in ledger.openings(Ledger(url))] == [1]
-    assert confirm(Ledger(url), "t").score.look == 2
-    assert ledger.verify(Ledger(url)) == []
-
-
-def test_sixteen_processes_make_one_opening(book: Ledger) -> None:
-    _sixteen_at_once(book.url)
-
-
-def test_a_killed_look_is_finished_and_counted_once(book: Ledger) -> None:
-    _killed_between_opening_and_score(book.url)
-
-
-@pytest.mark.slow
-def test_postgres_sixteen_processes_make_one_opening(database: str) -> None:
-    _sixteen_at_once(database)
-
-
-@pytest.mark.slow
-def test_postgres_a_killed_look_is_finished_and_counted_once(database: str) -> None:
-    _killed_between_opening_and_score(database)
-
-
-@pytest.mark.slow
-def test_postgres_looks_tampering_and_refusal(database: str) -> None:
-    import sqlalchemy as sa
-
-    book = Ledger(database)
-    assert ledger.openings(book) == []
-    assert [confirm(book, study).score.look for study in ("a", "b", "a")] == [1, 2, 1]
-    assert confirm(book, "c", seal="seal-c", marks=MARKS[::-1]).score.look == 3
-    assert ledger.verify(book) == []
-    engine = sa.create_engine(database, isolation_level="AUTOCOMMIT", poolclass=sa.NullPool)
-    with engine.connect() as connection:
-        for statement in (
-            "UPDATE workbench_ledger SET study = 'x'",
-            "DELETE FROM workbench_ledger",
-            "TRUNCATE workbench_ledger",
-        ):
-            with pytest.raises(sa.exc.DBAPIError, match="append-only"):
-                connection.exec_driver_sql(statement)
-        connection.exec_driver_sql("ALTER TABLE workbench_ledger DISABLE TRIGGER ALL")
-        connection.exec_driver_sql("UPDATE workbench_ledger SET study = 'x' WHERE number = 2")
-    assert ledger.verify(book) == ["entry 2: its content is not what was written"]
-
-
-@pytest.mark.slow
-def test_postgres_errors_are_sentences_without_the_password(postgres: str) -> None:
-    wrong = postgres.replace(PASSWORD, "wrong-word")
-    with pytest.raises(StoreError, match="password authentication failed") as caught:
-        ledger.verify(Ledger(f"{wrong}/postgres"))
-    assert "wrong-word" not in str(caught.value)
-
-
-# ── tampering ───────────────────────────────────────────────────────────────────────────────────
-
-
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Ledger:
-    folder = tmp_path_factory.mktemp("ledger")
-    book = Ledger(f"sqlite:///{folder}/workbench.db", witness=folder / "ledger.seen")
-    for number, study in enumerate("abc"):
-        confirm(book, study, 0.5 + number / 10)
-    confirm(book, "d", seal="seal-d", marks=["x", "y"])
-    return book
-
-
-def _tampered(whole: Ledger, statements: list[tuple[str, tuple[object, ...]]]) -> list[str]:
-    source = Path(whole.url.removeprefix("sqlite:///"))
-    copy = source.with_name("tampered.db")
-    shutil.copy(source, copy)
-    connection = sqlite3.connect(copy, isolation_level=None)
-    for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
-        connection.execute(f"DROP TRIGGER {name}")
-    for statement, values in statements:
-        connection.execute(statement, values)
-    connection.close()
-    return ledger.verify(Ledger(f"sqlite:///{copy}"))
-
-
-COLUMNS = {
-    "workbench_ledger": ("number", "kind", "study", "time", "content", "previous", "hash"),
-    "workbench_ledger_head": ("id", "number", "hash"),
-    "workbench_ledger_blobs": ("digest", "data"),
-}
-
-
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(data=st.data())
-def test_any_single_change_of_any_stored_value_is_found(whole: Ledger, data: st.DataObject) -> None:
-    table = data.draw(st.sampled_from(sorted(COLUMNS)))
-    column = data.draw(st.sampled_from(COLUMNS[table]))
-    connection = sqlite3.connect(whole.url.removeprefix("sqlite:///"))
-    stored = connection.execute(f"SELECT rowid, {column} FROM {table}").fetchall()
-    connection.close()
-    row, old = data.draw(st.sampled_from(stored))
-    new: object
-    if isinstance(old, int):
-        new = data.draw(st.integers(-3, 50).filter(lambda value: value not in {old, *(v for _, v in stored)}))
-    else:
-        place = data.draw(st.integers(0, len(old) - 1))
-        other = data.draw(st.integers(1, 126))
-        if isinstance(old, bytes):
-            new = old[:place] + bytes([old[place] ^ other]) + old[place + 1 :]
-        else:
-            new = old[:place] + chr(other) + old[place + 1 :]
-        if new == old:
-            new = old + old[:1]
-    assert _tampered(whole, []) == []
-    assert _tampered(whole, [(f"UPDATE {table} SET {column} = ? WHERE rowid = ?", (new, row))])
-
-
-@pytest.mark.parametrize(
-    "statements",
-    [
-        ["DELETE FROM workbench_ledger WHERE number = 1"],
-        ["DELETE FROM workbench_ledger WHERE number = 5"],
-        ["DELETE FROM workbench_ledger WHERE number = (SELECT max(number) FROM workbench_ledger)"],
-        ["DELETE FROM workbench_ledger"],
-        ["DELETE FROM workbench_ledger_head"],
-        ["DELETE FROM workbench_ledger_blobs"],
-        ["INSERT INTO workbench_ledger_head SELECT 2, number, hash FROM workbench_ledger_head"],
-        ["INSERT INTO workbench_ledger_blobs VALUES ('00', x'00')"],
-        ["INSERT INTO workbench_ledger SELECT 99, kind, study, time, content, previous, hash "
-         "FROM workbench_ledger WHERE number = 3"],
-        # Two entries change places, and those after one that is removed are renumbered.
-        ["UPDATE workbench_ledger SET number = 99 WHERE number = 4", "UPDATE workbench_ledger SET number = 4 "
-         "WHERE number = 5", "UPDATE workbench_ledger SET number = 5 WHERE number = 99"],
-        ["DELETE FROM workbench_ledger WHERE number = 6"]
-        + [f"UPDATE workbench_ledger SET number = {n} WHERE number = {n + 1}" for n in range(6, 12)],
-    ],
-)  # fmt: skip
-def test_removed_inserted_and_reordered_entries_are_found(whole: Ledger, statements: list[str]) -> None:
-    assert _tampered(whole, [(statement, ()) for statement in statements])
-
-
-def test_an_older_copy_of_the_database_is_seen_by_the_witness(book: Ledger, tmp_path: Path) -> None:
-    file = Path(book.url.removeprefix("sqlite:///"))
-    confirm(book, "a")
-    shutil.copy(file, tmp_path / "old.db")
-    confirm(book, "b")
-    assert ledger.verify(book) == []
-    shutil.copy(tmp_path / "old.db", file)
-    assert len(ledger.verify(book)) == 3
-    assert ledger.verify(Ledger(book.url)) == []  # what cannot be seen without a witness
-    file.unlink()
-    assert "gone" in ledger.verify(book)[0]
-
-
-def test_the_database_itself_refuses_to_forget(whole: Ledger) -> None:
-    connection = sqlite3.connect(whole.url.removeprefix("sqlite:///"))
-    for statement in ("DELETE FROM workbench_ledger", "UPDATE workbench_ledger SET study = 'x'"):
-        with pytest.raises(sqlite3.IntegrityError, match="append-only"):
-            connection.execute(statement)
-    connection.close()
-
-
-def test_whole_links_that_tell_an_impossible_story(book: Ledger) -> None:
-    from workbench import chain, database
-
-    first = confirm(book, "a")
-    engine = database.connect(book.url)
-    content = {"opening": 1, "score": vars(first.score), "extra": {}}
-    with database.writing(engine) as connection:
-        chain.append(connection, "score", "a", content)
-    assert ledger.verify(book) == ["entry 4: opening 1 has its score twice"]
-    with database.writing(engine) as connection:
-        chain.append(connection, "score", "a", {**content, "opening": 77})
-    assert "entry 5" in ledger.verify(book)[0]
-    with pytest.raises(StoreError, match="entry 5 cannot be read"):
-        confirm(book, "z")
 
 
 # ── storage errors ──────────────────────────────────────────────────────────────────────────────
