@@ -117,7 +117,7 @@ def test_study_in_miniature(call: Call, monkeypatch: pytest.MonkeyPatch) -> None
     assert results["extrapolated"]
     assert results["peer_trials"] == 1
     assert results["seconds"].keys() == {"asha", "sklearn_loop"}
-    assert results["ours"]["asha"]["trials"]["total"] == 2
+    assert results["ours"]["asha"][0]["trials"]["total"] == 2
     assert results["ratios"]["sklearn_loop"]["asha"] > 0
 
 
