@@ -18,22 +18,11 @@ from typing import Any
 
 from scipy import stats
 
-from experiments.benchmarks.common import (
-    home,
-    installed,
-    machine,
-    options,
-    python,
-    say,
-    spread,
-    workbench,
-    write,
-)
-from experiments.benchmarks.digits import save_rows, study_file
+from experiments.benchmarks.common import Run, home, installed, machine, options, say, spread, write
+from experiments.benchmarks.study import OURS, contenders
 
 __all__ = ["main"]
 
-OURS = ("asha", "none")
 PEERS = ("pytorch_batched", "sklearn_loop")
 
 
@@ -53,10 +42,13 @@ def main() -> None:
         names.remove("pytorch_batched")
     kept = _recorded(chosen.results) if chosen.only else {}
     best: dict[str, list[float]] = {**kept, **{name: [] for name in names}}
-    for name in names:
-        for seed in range(chosen.seeds):
-            best[name].append(_best(name, seed, chosen.budget, chosen.epochs))
-            say(f"  {name}, seed {seed}: {best[name][-1]:.4f}")
+    size = {"trials": chosen.budget, "budget": chosen.budget, "epochs": chosen.epochs}
+    for seed in range(chosen.seeds):
+        with home() as folder:
+            searches = contenders(PEERS, folder, seed, **size)
+            for name in names:
+                best[name].append(_best(name, searches[name]()))
+                say(f"  {name}, seed {seed}: {best[name][-1]:.4f}")
     results = {
         "best_validation_accuracy": {name: spread(scores) for name, scores in best.items()},
         "against": {
@@ -71,17 +63,10 @@ def main() -> None:
     write("quality", results, before, chosen.results)
 
 
-def _best(name: str, seed: int, budget: int, epochs: int) -> float:
-    """The best validation accuracy that a whole study finds."""
-    with home() as folder, home() as tables:
-        if name in OURS:
-            study = study_file(tables, trials=budget, epochs=epochs, pruner=name, seed=seed)
-            return float(workbench(study, folder).output["best"]["validation"])
-        rows = tables / "rows.npz"
-        save_rows(study_file(tables, seed=seed), rows)
-        words = ["--data", rows, "--home", folder, "--trials", str(budget), "--epochs", str(epochs)]
-        run = python(name, *words, "--seed", str(seed), MLFLOW_DISABLE_TELEMETRY="true")
-        return float(run.output["best"])
+def _best(name: str, run: Run) -> float:
+    """The best validation accuracy that a whole search found."""
+    found = run.output["best"]
+    return float(found["validation"] if name in OURS else found)
 
 
 def _difference(ours: list[float], theirs: list[float]) -> dict[str, Any]:

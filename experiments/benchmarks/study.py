@@ -16,7 +16,7 @@ are equal is what `quality` measures.
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -36,7 +36,7 @@ from experiments.benchmarks.common import (
 )
 from experiments.benchmarks.digits import save_rows, study_file
 
-__all__ = ["main"]
+__all__ = ["OURS", "contenders", "main"]
 
 GOALS = {"pytorch_loop": 20.0, "pytorch_batched": 10.0, "sklearn_loop": 10.0}
 OURS = ("asha", "none")
@@ -67,8 +67,8 @@ def _times(chosen: Any, peers: list[str], folder: Path) -> dict[str, Any]:
     runs: dict[str, list[Run]] = {name: [] for name in (*OURS, *peers)}
     for seed in range(chosen.repeats):
         say(f"seed {seed}")
-        contenders = _contenders(peers, folder, seed, trials, chosen.budget, chosen.epochs)
-        for name, ended in alternate(contenders, 1).items():
+        searches = contenders(peers, folder, seed, trials=trials, budget=chosen.budget, epochs=chosen.epochs)
+        for name, ended in alternate(searches, 1).items():
             runs[name] += ended
     seconds = {pruner: [run.wall for run in runs[pruner]] for pruner in OURS}
     seconds |= {name: [_whole(run, chosen.budget) for run in runs[name]] for name in peers}
@@ -91,10 +91,14 @@ def _times(chosen: Any, peers: list[str], folder: Path) -> dict[str, Any]:
     }
 
 
-def _contenders(
-    peers: list[str], folder: Path, seed: int, trials: int, budget: int, epochs: int
+def contenders(
+    peers: Sequence[str], folder: Path, seed: int, *, trials: int, budget: int, epochs: int
 ) -> dict[str, Callable[[], Run]]:
-    """Everybody's search with this seed, which divides the rows as well."""
+    """Everybody's search with this seed, which divides the rows as well.
+
+    folder          for the study files and the rows
+    trials, budget  of a peer's search and of ours
+    """
     rows = folder / f"rows-{seed}.npz"
     save_rows(study_file(folder, seed=seed), rows)
     studies = {
