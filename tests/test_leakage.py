@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -10,11 +12,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from sklearn import datasets
+from sklearn.tree import DecisionTreeClassifier
 
 from workbench.data import BUILTIN, Dataset, load
 from workbench.data.copies import exact_copies, near_copies
-from workbench.data.giveaways import giveaways
+from workbench.data.giveaways import fewest_mistakes, giveaways
 from workbench.types import DataSpec
 
 LOADERS: dict[str, Callable[..., Any]] = {
@@ -202,6 +207,47 @@ def test_a_giveaway_in_an_archive(tmp_path: Path) -> None:
     dataset = load(DataSpec(source="a.npz", folder=tmp_path))[0]
     assert giveaways(dataset) == ("x_1",)
     assert "leave it out of the array x" in one(dataset)
+
+
+@given(
+    values=st.sampled_from(["few", "rounded", "continuous", "sorted by class"]),
+    n=st.integers(20, 400),
+    n_classes=st.integers(2, 12),
+    leaves=st.integers(2, 60),
+    blank=st.sampled_from([0.0, 0.2]),
+    seed=st.integers(0, 2**16),
+)
+def test_no_tree_makes_fewer_mistakes(
+    values: str, n: int, n_classes: int, leaves: int, blank: float, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    codes = rng.integers(0, n_classes, n)
+    column = rng.normal(size=n) + (codes if values == "sorted by class" else 0.0)
+    column = {"few": np.sign(column), "rounded": column.round(1)}.get(values, column)
+    column[rng.random(n) < blank] = np.nan
+    least = fewest_mistakes(column, codes, leaves)
+    x = column[:, None]
+    for rows in (np.arange(n), rng.permutation(n)[: n // 2], np.arange(n // 2)):  # learned from these
+        tree = DecisionTreeClassifier(max_leaf_nodes=leaves, random_state=seed).fit(x[rows], codes[rows])
+        assert (tree.predict(x) != codes).sum() >= least
+
+
+def test_the_least_number_of_mistakes_is_no_empty_promise() -> None:
+    rng = np.random.default_rng(0)
+    codes = rng.integers(0, 10, 1000)
+    assert fewest_mistakes(rng.normal(size=1000), codes, 40) > 400
+    rarer = np.bincount(codes, minlength=10).reshape(5, 2).min(axis=1).sum()
+    assert fewest_mistakes((codes // 2).astype(float), codes, 40) == rarer  # two classes for each value
+    assert fewest_mistakes(codes.astype(float), codes, 40) == 0
+
+
+def test_digits_are_looked_at_without_the_library_of_trees() -> None:
+    program = (
+        "import sys; from workbench.data import load; from workbench.types import DataSpec\n"
+        "dataset, _ = load(DataSpec(source='digits'))\n"
+        "assert dataset.findings == () and not {'sklearn', 'scipy.stats'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
 
 
 # ── identifiers, groups, times ──

@@ -92,17 +92,23 @@ class Engine:
 
     def foresee(self, recipe: Recipe, variant: Hashable, width: int, hyper: Hyperparameters) -> None:
         """Begin to compile what a launch of this recipe will need, beside whatever else goes on."""
-        if (recipe, variant, width) in self._foreseen:
+        if self._is_foreseen("training", recipe, variant, width):
             return
-        self._foreseen.add((recipe, variant, width))
-        hypers = population.shapes_of(self.mesh, self._room(width), hyper)
-        lanes = population.shapes_of(self.mesh, self._room(width), self.template(recipe, hyper))
+        hypers, lanes = self._shapes(recipe, width, hyper)
         key, number = jax.eval_shape(jax.random.key, 0), np.int32(0)
         self._programs.foresee("start", population.start, (recipe, self.mesh), (hypers, key))
         self._programs.foresee(
             "advance", population.advance, self._static(recipe),
             (hypers, lanes, self.fold(variant), key, number, number),
         )  # fmt: skip
+
+    def foresee_blocks(self, recipe: Recipe, variant: Hashable, width: int, hyper: Hyperparameters) -> None:
+        """Begin to compile what `pseudo_values` of such lanes will need."""
+        if self._is_foreseen("blocks", recipe, variant, width):
+            return
+        fold = self.fold(variant)
+        block = self._blocks(fold)
+        self._programs.foresee("rows", *self._judging(recipe, block), (*self._shapes(recipe, width, hyper), fold, block))
 
     def run(
         self,
@@ -189,13 +195,9 @@ class Engine:
         """
         places = population.places([0] * len(lanes), self._room(width), self.mesh.size)
         fold = self.fold(variant)
-        rows = len(fold.validation.y)
-        blocks = min(rows, BLOCKS)
-        block = np.random.default_rng(self._seed).permutation(rows).astype(np.int32) % np.int32(blocks)
+        block = self._blocks(fold)
         stacked = population.stack(hypers, places), population.stack(lanes, places)
-        values = self._programs.call(
-            "rows", population.pseudo_values, (recipe, self.mesh, blocks), (*stacked, fold, block)
-        )
+        values = self._programs.call("rows", *self._judging(recipe, block), (*stacked, fold, block))
         return np.stack(population.unstack(values, places))
 
     def outputs(
@@ -219,9 +221,30 @@ class Engine:
             self._folds[variant] = population.place(self.mesh, self._prepare(variant))
         return self._folds[variant]
 
+    def _is_foreseen(self, *what: Hashable) -> bool:
+        """Whether this was asked before; from now on it was."""
+        known = what in self._foreseen
+        self._foreseen.add(what)
+        return known
+
+    def _shapes(self, recipe: Recipe, width: int, hyper: Hyperparameters) -> tuple[Any, Any]:
+        """What stacked hyperparameters and lanes will be."""
+        room = self._room(width)
+        lane = self.template(recipe, hyper)
+        return population.shapes_of(self.mesh, room, hyper), population.shapes_of(self.mesh, room, lane)
+
     def _room(self, width: int) -> int:
         """Lanes of the program, a multiple of the devices."""
         return -(-width // self.mesh.size) * self.mesh.size
+
+    def _blocks(self, fold: Fold) -> np.ndarray:
+        """The block of each validation row, int32 [N]."""
+        rows = len(fold.validation.y)
+        shuffled = np.random.default_rng(self._seed).permutation(rows).astype(np.int32)
+        return shuffled % np.int32(min(rows, BLOCKS))
+
+    def _judging(self, recipe: Recipe, block: np.ndarray) -> tuple[Any, tuple[Any, ...]]:
+        return population.pseudo_values, (recipe, self.mesh, int(block.max()) + 1)
 
     def _static(self, recipe: Recipe) -> tuple[Any, ...]:
         return recipe, self.mesh, self._capacity, population.in_turn(self.mesh)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from scipy.stats import t
+from scipy.special import stdtrit
 
 from workbench import space
 from workbench.codec import decode_number, encode_number
@@ -110,7 +110,7 @@ def _interval(scores: Array) -> Interval:
     if not len(known):
         return math.nan, math.nan, math.nan
     mean, n = float(known.mean()), len(known)
-    half = float(t.ppf(0.975, n - 1) * known.std(ddof=1) / math.sqrt(n)) if n > 1 else 0.0
+    half = float(stdtrit(n - 1, 0.975) * known.std(ddof=1) / math.sqrt(n)) if n > 1 else 0.0
     return mean, mean - half, mean + half
 
 

@@ -13,7 +13,7 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from scipy import special, stats
+from scipy import special
 
 from workbench.bootstrap import Statistic, bootstrap, influence
 from workbench.types import Array
@@ -165,7 +165,7 @@ def seed_spread(scores: Array, confidence: float = 0.95) -> Spread:
     if values.size < 2:
         return Spread(mean, math.nan, math.nan, math.nan)
     deviation = float(values.std(ddof=1))
-    half = float(stats.t.ppf(0.5 + confidence / 2, values.size - 1)) * deviation / math.sqrt(values.size)
+    half = float(special.stdtrit(values.size - 1, 0.5 + confidence / 2)) * deviation / math.sqrt(values.size)
     return Spread(mean, deviation, mean - half, mean + half)
 
 
@@ -186,7 +186,7 @@ def _bca(score: float, draws: Array, influence: Array, n: int, confidence: float
         # The variance is estimated too, with 2 / (κ - 1) of the rows' degrees of freedom (Satterthwaite).
         kurtosis = influence.size * float(np.sum(influence**4)) / total**2
         freedom = min(n - 1.0, 2 * influence.size / max(kurtosis - 1, 1e-6))
-        z = float(stats.t.ppf(tail, freedom)) * math.sqrt(n / (n - 1))
+        z = float(special.stdtrit(freedom, tail)) * math.sqrt(n / (n - 1))
     ends = [bias + side for side in (z, -z)]
     levels = [float(special.ndtr(bias + end / max(1 - acceleration * end, 1e-6))) for end in ends]
     low, high = np.quantile(draws, levels)

@@ -132,8 +132,10 @@ class Search:
         self._foresee([(trial.programs[0], trial.hypers[0]) for trial in asked])
 
     def _foresee(self, lanes: Iterable[tuple[Program, Hyperparameters]]) -> None:
-        for program, hyper in lanes:
-            self._engine.foresee(program.recipe, program.variant, self._scheduler.widths[0], hyper)
+        known = [(program.recipe, program.variant, hyper) for program, hyper in lanes]
+        for foresee in (self._engine.foresee, self._engine.foresee_blocks):  # what is wanted first, first
+            for recipe, variant, hyper in known:
+                foresee(recipe, variant, self._scheduler.widths[0], hyper)
 
     def _asked(self, event: Event) -> None:
         for number, params in enumerate(event["params"], start=event["first"]):

@@ -47,7 +47,7 @@ def mesh_of_host() -> Mesh:
 
 def place(mesh: Mesh, fold: Fold) -> Fold:
     """The data on every device, once for all populations."""
-    return jax.device_put(jax.tree.map(jnp.asarray, fold), NamedSharding(mesh, PartitionSpec()))
+    return jax.device_put(fold, NamedSharding(mesh, PartitionSpec()))
 
 
 def in_turn(mesh: Mesh) -> bool:

@@ -32,8 +32,8 @@ from workbench.workspace import enter, search_of
 
 __all__ = ["Session"]
 
-#: What the steps after the search import, a second and a half of it: drawing, scikit-learn, statistics.
-_LATER = ("choice", "confirmation", "delivery", "rivals")
+#: What the steps after the search import, half a second each: drawing; scikit-learn for baselines.
+_LATER, _CONFIRMING = ("choice", "delivery"), ("confirmation", "rivals")
 
 
 class _Shown(NamedTuple):
@@ -79,13 +79,16 @@ class Session:
 
     # ── the steps ──
 
-    def search(self) -> bool:
-        """Train until the budget is spent. False if the user asked for a stop before."""
+    def search(self, *, confirming: bool) -> bool:
+        """Train until the budget is spent. False if the user asked for a stop before.
+
+        confirming  the test set will be opened
+        """
         watch, began, replayed = self.watch, time.perf_counter(), 0
         watch.plan(self.study.search.trials, self.here.epochs)
         watch.stage("searching")
         with stop_requested(watch.note) as stopping, self._crew:
-            for name in _LATER:  # while programs compile, and workers make ready
+            for name in (*_LATER, *_CONFIRMING) if confirming else _LATER:  # while programs compile, and workers make ready
                 importlib.import_module(f"workbench.{name}")
             for step in self._search.rounds():
                 if step.finished:

@@ -61,7 +61,8 @@ def ahead() -> Iterator[None]:
 def start() -> Clerk:
     """The process that waits, or a new one.
 
-    It is out of reach of a Ctrl-C in the terminal; its pipe ends when this process does.
+    It is out of reach of a Ctrl-C in the terminal, in the same session though: Linux shares processors out by
+    session first, and by priority within. Its pipe ends when this process does.
     """
     return _waiting.pop() if _waiting else _started()
 
@@ -76,7 +77,7 @@ def _started(*words: str) -> Clerk:
         stdout=subprocess.PIPE,
         stderr=errors,
         env={**os.environ, **ENVIRONMENT, "PYTHONPATH": path},
-        start_new_session=True,
+        process_group=0,
     )
     return Clerk(process, errors)
 

@@ -147,7 +147,7 @@ def _worked(study: Study, places: Places, watch: Watch, *, search_only: bool) ->
     from workbench.session import Session
 
     with Session(study, places, watch) as session:
-        if not session.search():
+        if not session.search(confirming=not search_only):
             return session.interrupted()
         insist()
         session.choose()
