@@ -15,7 +15,7 @@ import workbench as wb
 from tests.end_to_end import TINY
 from tests.families import case, predicted
 from tests.problems import blobs, lane, line, mlp
-from workbench import outcomes, population, scoring, training, workflow
+from workbench import noise, outcomes, population, scoring, training, workflow
 from workbench.data import load
 from workbench.models import MODELS, n_parameters, predict
 from workbench.models.ensemble import MEMBER_STREAM, average, member
@@ -71,7 +71,7 @@ def test_members_are_the_models_they_would_be_alone(changes: dict[str, object], 
     x, y = fold.validation.x, fold.validation.y
     said, losses, init = [], [], jax.jit(MODELS["mlp"].init, static_argnames="recipe")
     for i in range(3):
-        key = jax.random.fold_in(jax.random.fold_in(KEY, 7), MEMBER_STREAM + i)
+        key = noise.key_of(noise.key_of(KEY, 7), MEMBER_STREAM + i)
         params = init(alone, hyper, key=key)
         begun = start(alone, hyper, KEY)._replace(params=params)
         single, record = trained(alone, hyper, fold, begun)

@@ -44,6 +44,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
             "programs",
             "costs",
             "widths",
+            "devices",
             "engine",
             "checkpoints",
         ),

@@ -6,11 +6,12 @@ import math
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from tests.problems import blobs, lane, mlp
-from workbench import population
+from workbench import noise, population
 
 torch = pytest.importorskip("torch")
 
@@ -23,7 +24,7 @@ KEY = jax.random.key(21)
 def order(batch: int, number: int) -> list[np.ndarray]:
     """The rows of each step of an epoch, padding taken out."""
     recipe = mlp(batch=batch)
-    key, _ = jax.random.split(jax.random.fold_in(KEY, number))
+    key, _ = noise.key_of(noise.key_of(KEY, jnp.int32(~number)), jnp.arange(2))
     steps = np.asarray(population._order(recipe, ROWS, key))
     rows = [step[step < ROWS] for step in steps]
     assert sorted(np.concatenate(rows)) == list(range(ROWS))

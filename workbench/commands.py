@@ -142,7 +142,7 @@ def experiment(options: argparse.Namespace, out: Output) -> int:
     """Put a claim to the test, or all of them; a verdict against a claim is no failure."""
     places = _places(options)
     from workbench import laboratory
-    from workbench.engine import configure
+    from workbench.devices import configure
 
     wanted = laboratory.names() if options.name == "all" else [laboratory.find(options.name)]
     configure(places.home / "cache" / "jax")
@@ -162,7 +162,7 @@ def experiment(options: argparse.Namespace, out: Output) -> int:
 def _again(name: str, places: Places, out: Output) -> int:
     """Run an experiment again and compare it with its record."""
     from workbench import agreement, laboratory
-    from workbench.engine import configure
+    from workbench.devices import configure
 
     record = laboratory.recorded(name)
     configure(places.home / "cache" / "jax")

@@ -6,10 +6,7 @@ and checkpoints need.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Hashable, Sequence
-from contextlib import suppress
-from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import jax
@@ -24,7 +21,7 @@ from workbench.training import Lane
 from workbench.types import Curves, Fold
 from workbench.units import to_data
 
-__all__ = ["Engine", "Trained", "configure"]
+__all__ = ["Engine", "Trained"]
 
 #: Blocks of validation rows that are remembered of each complete trial: enough for a jackknife.
 BLOCKS = 400
@@ -44,23 +41,6 @@ class Trained(NamedTuple):
     score: float | None  # validation score so far, of the epoch that counts
     best_epoch: int
     epochs: int
-
-
-def configure(cache: Path | None) -> None:
-    """Set jax up before its first use.
-
-    A device for every core of a CPU, compiled programs kept in `cache`. What XLA_FLAGS and
-    JAX_COMPILATION_CACHE_DIR say goes first.
-    """
-    if "xla_force_host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
-        with suppress(RuntimeError):  # jax is in use already, from Python: it keeps the devices that it has
-            jax.config.update("jax_num_cpu_devices", len(os.sched_getaffinity(0)))
-    if cache is not None and "JAX_COMPILATION_CACHE_DIR" not in os.environ:
-        jax.config.update("jax_compilation_cache_dir", str(cache))
-        # Else the folder's own name is part of every key, and a home that was moved would compile again.
-        jax.config.update("jax_persistent_cache_enable_xla_caches", "none")
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
-        jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 
 
 class Engine:
@@ -108,7 +88,9 @@ class Engine:
             return
         fold = self.fold(variant)
         block = self._blocks(fold)
-        self._programs.foresee("rows", *self._judging(recipe, block), (*self._shapes(recipe, width, hyper), fold, block))
+        self._programs.foresee(
+            "rows", *self._judging(recipe, block), (*self._shapes(recipe, width, hyper), fold, block)
+        )
 
     def run(
         self,

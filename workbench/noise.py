@@ -2,7 +2,8 @@
 
 Initial weights and dropped units take a number for each weight, unit, layer, example and step. `jax.random`
 would spend more time on them than the products of a small network take, and more on compiling than all the
-rest of what starts a lane. So a key of `jax.random` is mixed with the number's place by two rounds of a hash.
+rest of what starts a lane. So a key of `jax.random` is mixed with the number's place by two rounds of a hash;
+keys for layers, epochs and examples are drawn from a key in the same way.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
-__all__ = ["bits"]
+__all__ = ["bits", "key_of", "permutation"]
 
 #: Odd steps of the hash's counters, far from each other's multiples: 2^32 over the golden ratio, and √3.
 COLUMN_STEP, ROW_STEP = 0x9E3779B9, 0xBB67AE85
@@ -22,6 +23,18 @@ def bits(key: jax.Array, rows: jax.Array | int, n: int) -> jax.Array:
     row = _mix(jnp.asarray(rows, jnp.uint32) * jnp.uint32(ROW_STEP) + second)
     column = _mix(jax.lax.iota(jnp.uint32, n) * jnp.uint32(COLUMN_STEP) + first)
     return _mix(jnp.expand_dims(row, -1) ^ jax.lax.expand_dims(column, range(row.ndim)))
+
+
+def key_of(key: jax.Array, numbers: jax.Array | int) -> jax.Array:
+    """A key for each of `numbers` [*R], which depends on `key` and the number alone."""
+    keys: jax.Array = jax.random.wrap_key_data(bits(key, numbers, 2))
+    return keys
+
+
+def permutation(key: jax.Array, n: int) -> jax.Array:
+    """0 to n - 1 in random order, int32 [n]."""
+    order: jax.Array = jnp.argsort(bits(key, 0, n)).astype(jnp.int32)
+    return order
 
 
 def _mix(x: jax.Array) -> jax.Array:

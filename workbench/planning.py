@@ -7,7 +7,7 @@ from typing import Any
 
 from workbench import data, space
 from workbench.costs import Costs, costs_of
-from workbench.engine import configure
+from workbench.devices import configure
 from workbench.ladder import drawn, rooms
 from workbench.models import n_parameters
 from workbench.places import Places

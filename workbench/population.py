@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from workbench import lanewise, scoring, training
+from workbench import lanewise, noise, scoring, training
 from workbench.recipe import Hyperparameters, Recipe
 from workbench.training import Epoch, Lane
 from workbench.types import Fold
@@ -151,9 +151,11 @@ def advance(
         def one_epoch(carry: tuple[jax.Array, Lane, Epoch]) -> tuple[jax.Array, Lane, Epoch]:
             i, lanes, record = carry
             number = first + i
-            key_order, key_units = jax.random.split(jax.random.fold_in(key, number))
+            key_epoch = noise.key_of(key, ~number)  # the numbers from 0 on are the lanes' seeds
+            key_order, key_units = noise.key_of(key_epoch, jnp.arange(2))
             order = _order(recipe, fold.train.x.shape[0], key_order)
-            keys = jax.random.split(key_units, order.shape) if recipe.dropout else None
+            places = jnp.arange(order.size).reshape(order.shape)
+            keys = noise.key_of(key_units, places) if recipe.dropout else None
 
             lanes, seen = over_lanes(recipe, hyper, lanes, (fold, order, number, keys))
             record = jax.tree.map(lambda all_, new: all_.at[:, i].set(new), record, seen)
@@ -196,7 +198,7 @@ def best_params(recipe: Recipe, lane: Lane) -> Any:
 def _order(recipe: Recipe, n_rows: int, key: jax.Array) -> jax.Array:
     """The rows of an epoch, [steps, B]; the last step is filled with N, which stands for no row."""
     steps = -(-n_rows // recipe.batch)
-    order = jax.random.permutation(key, n_rows).astype(jnp.int32)
+    order = noise.permutation(key, n_rows)
     return jnp.pad(order, (0, steps * recipe.batch - n_rows), constant_values=n_rows).reshape(
         steps, recipe.batch
     )

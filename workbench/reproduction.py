@@ -23,8 +23,9 @@ import numpy as np
 
 from workbench import data, outcomes, spool
 from workbench.data import Dataset, SealedTest
+from workbench.devices import configure
 from workbench.divisions import of_trial
-from workbench.engine import Engine, configure
+from workbench.engine import Engine
 from workbench.errors import InputError, StudyError
 from workbench.folds import mean_curves
 from workbench.places import Places

@@ -10,7 +10,8 @@ import numpy as np
 
 from workbench import data, population, space
 from workbench.data import Dataset
-from workbench.engine import Engine, configure
+from workbench.devices import configure
+from workbench.engine import Engine
 from workbench.errors import StudyError
 from workbench.preparations import Preparations
 from workbench.recipe import Hyperparameters, Recipe

@@ -88,7 +88,7 @@ class Session:
         watch.plan(self.study.search.trials, self.here.epochs)
         watch.stage("searching")
         with stop_requested(watch.note) as stopping, self._crew:
-            for name in (*_LATER, *_CONFIRMING) if confirming else _LATER:  # while programs compile, and workers make ready
+            for name in _LATER + _CONFIRMING * confirming:  # while programs compile, and workers make ready
                 importlib.import_module(f"workbench.{name}")
             for step in self._search.rounds():
                 if step.finished:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from workbench import models, optimizers, schedules, scoring
+from workbench import models, noise, optimizers, schedules, scoring
 from workbench.losses import LOSSES
 from workbench.models.ensemble import each_member
 from workbench.recipe import Hyperparameters, Recipe
@@ -67,7 +67,7 @@ class Epoch(NamedTuple):
 
 def start(recipe: Recipe, hyper: Hyperparameters, key: jax.Array) -> Lane:
     """A lane before its first epoch; its initial weights depend on `hyper.seed` and on nothing around it."""
-    params = models.start(recipe, hyper, key=jax.random.fold_in(key, hyper.seed))
+    params = models.start(recipe, hyper, key=noise.key_of(key, hyper.seed))
     return Lane(
         params=params,
         moments=each_member(recipe, lambda one: optimizers.init(recipe, one))(params),

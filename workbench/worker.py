@@ -14,8 +14,9 @@ from typing import Any
 from workbench import data, parts
 from workbench.crew import Heartbeat
 from workbench.data import SealedTest
+from workbench.devices import configure
 from workbench.display import Watch
-from workbench.engine import Engine, configure
+from workbench.engine import Engine
 from workbench.errors import DataError, StoreError, StudyError
 from workbench.interrupts import stop_requested
 from workbench.leases import Claim, Leases

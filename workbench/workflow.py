@@ -164,7 +164,7 @@ def _grown(
     outcome: Outcome, study: Study, places: Places, preparations: Preparations, count: int
 ) -> tuple[growth.Size, ...]:
     from workbench import growth, space
-    from workbench.engine import configure
+    from workbench.devices import configure
 
     if outcome.selection is None:
         raise StudyError(

@@ -15,8 +15,9 @@ from workbench import data, words
 from workbench.checkpoints import Store
 from workbench.costs import costs_of
 from workbench.data import Dataset, SealedTest
+from workbench.devices import configure
 from workbench.divisions import of_trial
-from workbench.engine import Engine, configure
+from workbench.engine import Engine
 from workbench.errors import DataError
 from workbench.files import write_text
 from workbench.ladder import rooms

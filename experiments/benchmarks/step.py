@@ -122,7 +122,8 @@ def _child(name: str, rows: str, epochs: str, lanes: str) -> dict[str, Any]:
 def _ours(rows: Rows, epochs: int, lanes: list[int]) -> dict[str, Any]:
     """Microseconds of a lane's step for every network and number of lanes."""
     from workbench.costs import costs_of
-    from workbench.engine import Engine, configure
+    from workbench.devices import configure
+    from workbench.engine import Engine
     from workbench.recipe import Recipe
     from workbench.types import Examples, Fold
 

@@ -103,9 +103,10 @@ def _reveals(
 def fewest_mistakes(values: Array, codes: Array, leaves: int) -> int:
     """No tree over this one column [N] with so many leaves makes fewer mistakes in these classes [N].
 
-    Whatever rows it learned from, it names one class between two of its cuts. Cut the sorted rows into pieces,
-    none between equal values: outside the pieces that a cut of the tree falls into, which may as well be those
-    with the most mistakes, it is wrong at least wherever a piece's most frequent class is.
+    Whatever rows it learned from, it names one class between two of its cuts. Divide the sorted rows into
+    pieces, never between equal values. In a piece that no cut of the tree falls into, it makes at least the
+    mistakes of the piece's most frequent class; those of the pieces with cuts, at worst the most mistaken
+    ones, are not counted.
     """
     place = np.where(np.isnan(values), np.inf, _single(values))  # blanks go one way, as equal values do
     order = np.argsort(place, kind="stable")

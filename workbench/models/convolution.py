@@ -25,6 +25,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from workbench import noise
 from workbench.activations import activate
 from workbench.errors import InputError
 from workbench.models.base import Model, Params
@@ -46,11 +47,11 @@ def init(recipe: Recipe, hyper: Hyperparameters, *, key: jax.Array) -> Params:
     for block, ((_, _, before), (_, _, after)) in enumerate(pairwise(sizes)):
         shape = (after, k, k, before)
         weight = padded(
-            recipe, hyper, shape, shape, k * k * before, k * k * after, key=jax.random.fold_in(key, block)
+            recipe, hyper, shape, shape, k * k * before, k * k * after, key=noise.key_of(key, block)
         )
         params[f"conv_{block:02d}"] = {"weight": weight, "bias": jnp.zeros(after, jnp.float32)}
     flat, width = _product(sizes[-1]), (recipe.width, hyper.width)
-    key_dense, key_out = (jax.random.fold_in(key, OUT_STREAM + i) for i in (1, 0))
+    key_dense, key_out = (noise.key_of(key, OUT_STREAM + i) for i in (1, 0))
     params["dense"] = dense(recipe, hyper, width, (flat, flat), key=key_dense)
     params["out"] = dense(recipe, hyper, (recipe.outputs, recipe.outputs), width, key=key_out)
     return params

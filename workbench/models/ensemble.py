@@ -14,6 +14,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from workbench import noise
 from workbench.models.base import Model, Params
 from workbench.recipe import Hyperparameters, Recipe
 from workbench.types import Task
@@ -29,7 +30,7 @@ def init(model: Model, recipe: Recipe, hyper: Hyperparameters, *, key: jax.Array
     if recipe.members == 1:
         return model.init(recipe, hyper, key=key)
     streams = MEMBER_STREAM + jnp.arange(recipe.members)
-    return jax.vmap(lambda i: model.init(recipe, hyper, key=jax.random.fold_in(key, i)))(streams)
+    return jax.vmap(lambda i: model.init(recipe, hyper, key=noise.key_of(key, i)))(streams)
 
 
 def each_member(recipe: Recipe, function: Callable[..., Any]) -> Callable[..., Any]:

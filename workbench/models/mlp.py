@@ -14,6 +14,7 @@ from typing import Any
 
 import jax
 
+from workbench import noise
 from workbench.models.base import Model, Params
 from workbench.models.layers import OUT_STREAM, affine, dense, hidden, in_use, layers, used
 from workbench.recipe import Hyperparameters, Recipe
@@ -24,7 +25,7 @@ __all__ = ["MODEL", "apply", "init", "n_parameters"]
 def init(recipe: Recipe, hyper: Hyperparameters, *, key: jax.Array) -> Params:
     """One dict for each layer: weight [out, in], bias [out]; zero beyond the lane's width and depth."""
     features, width = (math.prod(recipe.inputs),) * 2, (recipe.width, hyper.width)
-    keys = [jax.random.fold_in(key, layer) for layer in (*range(recipe.depth), OUT_STREAM)]
+    keys = [noise.key_of(key, layer) for layer in (*range(recipe.depth), OUT_STREAM)]
     first = {_name(0): dense(recipe, hyper, width, features, key=keys[0])}
     rest = {_name(i): dense(recipe, hyper, width, width, key=keys[i]) for i in range(1, recipe.depth)}
     rest = {name: used(layer, i < hyper.depth) for i, (name, layer) in enumerate(rest.items(), start=1)}

@@ -26,6 +26,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from workbench import noise
 from workbench.models.base import Model, Params
 from workbench.models.layers import OUT_STREAM, dense, in_use, padded
 from workbench.recipe import Hyperparameters, Recipe
@@ -75,7 +76,7 @@ def _model(cell: Cell, gates: tuple[int, ...], parts: int, forget: bool) -> Mode
     def init(recipe: Recipe, hyper: Hyperparameters, *, key: jax.Array) -> Params:
         """Layers cell (weight_input [(4,) H, F], weight_recurrent [(4,) H, H], bias [(4,) H]) and out."""
         room, width, features = recipe.width, hyper.width, _features(recipe.inputs, _masked(recipe))
-        key_input, key_recurrent, key_out = (jax.random.fold_in(key, i) for i in (0, 1, OUT_STREAM))
+        key_input, key_recurrent, key_out = (noise.key_of(key, i) for i in (0, 1, OUT_STREAM))
         bias = jnp.zeros((*gates, room), jnp.float32)
         if forget:
             bias = bias.at[FORGET].set(jnp.where(in_use(recipe, hyper), jnp.float32(1.0), 0.0))

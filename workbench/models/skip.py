@@ -24,6 +24,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from workbench import noise
 from workbench.models.base import Model, Params
 from workbench.models.layers import OUT_STREAM, affine, dense, hidden, in_use, layers, padded, used
 from workbench.recipe import Hyperparameters, Recipe
@@ -50,8 +51,8 @@ def _model(block: _Block) -> Model:
     def init(recipe: Recipe, hyper: Hyperparameters, *, key: jax.Array) -> Params:
         """Layers embed, hidden_00, hidden_01, …, out, which sort in the order of computation."""
         features, width = math.prod(recipe.inputs), (recipe.width, hyper.width)
-        key_embed, key_blocks, key_out = (jax.random.fold_in(key, i) for i in (0, 1, OUT_STREAM))
-        keys = jax.vmap(lambda layer: jax.random.fold_in(key_blocks, layer))(jnp.arange(recipe.depth))
+        key_embed, key_blocks, key_out = (noise.key_of(key, i) for i in (0, 1, OUT_STREAM))
+        keys = noise.key_of(key_blocks, jnp.arange(recipe.depth))
         blocks = jax.vmap(lambda one: block.init(recipe, hyper, one))(keys)  # drawn at once: quick to compile
         return {
             "embed": dense(recipe, hyper, width, (features, features), key=key_embed),
@@ -90,7 +91,7 @@ def _name(layer: int) -> str:
 
 
 def _residual_init(recipe: Recipe, hyper: Hyperparameters, key: jax.Array) -> Params:
-    key_in, key_back = jax.random.split(key)
+    key_in, key_back = noise.key_of(key, jnp.arange(2))
     width = (recipe.width, hyper.width)
     shape, used = (recipe.width, recipe.width), (hyper.width, hyper.width)
     back = padded(recipe, hyper, shape, used, hyper.width, hyper.width, key=key_back)
@@ -103,7 +104,7 @@ def _residual_apply(params: Params, h: jax.Array, g: Units) -> jax.Array:
 
 
 def _highway_init(recipe: Recipe, hyper: Hyperparameters, key: jax.Array) -> Params:
-    key_in, key_gate = jax.random.split(key)
+    key_in, key_gate = noise.key_of(key, jnp.arange(2))
     width = (recipe.width, hyper.width)
     gate = dense(recipe, hyper, width, width, key=key_gate)
     return {
