@@ -1,44 +1,16 @@
-"""Bad input, from the command line: exit status 2, one sentence that names what is wrong, nothing written."""
+"""Bad studies and options: exit status 2, one sentence that names what is wrong, nothing written."""
 
 from __future__ import annotations
 
 import json
-import socket
 import subprocess
 import sys
-from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
-from workbench import suggest
-from workbench.cli import main
-from workbench.places import resolve
-from workbench.spool import Spool
-from workbench.study import read_study
-
-BASE = {
-    "": ['name = "bad"', "seed = 0"],
-    "data": ['source = "wine"'],
-    "model": ['family = "softmax"'],
-    "optimizer": ["learning_rate = 0.01"],
-    "regularization": ["l2 = 0.0"],
-    "training": ["epochs = 3"],
-    "search": ["trials = 4"],
-    "select": ['metric = "accuracy"'],
-}
-
-
-def study_text(section: str = "", line: str = "") -> str:
-    """The base study with one line in place of the same key's, or added."""
-    key = line.split("=")[0].strip()
-    text = []
-    for name, lines in BASE.items():
-        text.append(f"[{name}]" if name else "")
-        text += [kept for kept in lines if name != section or kept.split("=")[0].strip() != key]
-        text += [line] if name == section else []
-    return "\n".join(text) + "\n"
+from tests.bad_input_cases import refused, study_text
 
 
 class Bad(NamedTuple):
@@ -273,191 +245,6 @@ def test_bad_options(
     refused([str(file) if word == "STUDY" else word for word in argv], says, tmp_path, capsys)
 
 
-# ── what only the data can tell ─────────────────────────────────────────────────────────────────
-
-ROWS = "\n".join(f"{i},{i % 7},{i % 3}" for i in range(60))
-TABLE = f"a,b,y\n{ROWS}\n"
-
-
-class Data(NamedTuple):
-    """A data file, lines of the study, and what the sentence must say."""
-
-    csv: str
-    data: str
-    says: tuple[str, ...]
-    rest: str = ""
-
-
-FILES = {
-    "target not in the file": Data(TABLE, "target = 'price'", ("target", "price")),
-    "target misspelled": Data(
-        "aa,bb,price\n" + ROWS, "target = 'prize'", ("target", "did you mean", "price")
-    ),
-    "feature not in the file": Data(TABLE, "target = 'y'\nfeatures = ['a', 'c']", ("features", "c")),
-    "dropped column not in the file": Data(TABLE, "target = 'y'\ndrop = ['c']", ("drop", "c")),
-    "everything dropped": Data(TABLE, "target = 'y'\ndrop = ['a', 'b']", ("x.toml", "drop")),
-    "constant target": Data(TABLE.replace("a,b,y", "a,b,c"), "target = 'k'", ("target",)),
-    "one class": Data("a,y\n" + "\n".join(f"{i},yes" for i in range(60)), "target = 'y'", ("y", "class")),
-    "constant number": Data(
-        "a,y\n" + "\n".join(f"{i},1.5" for i in range(60)), "target = 'y'\ntask = 'regression'", ("y", "1.5")
-    ),
-    "text for regression": Data(
-        "a,y\n" + "\n".join(f"{i},{'no' if i % 2 else 'yes'}" for i in range(60)),
-        "target = 'y'\ntask = 'regression'",
-        ("y", "regression"),
-    ),
-    "blank target": Data(
-        "a,y\n" + "\n".join(f"{i},{'' if i == 5 else i % 3}" for i in range(60)), "target = 'y'", ("y",)
-    ),
-    "empty file": Data("", "target = 'y'", ("d.csv", "empty")),
-    "header alone": Data("a,b,y\n", "target = 'y'", ("d.csv", "rows")),
-    "too few rows": Data("a,b,y\n0,1,0\n1,2,1\n", "target = 'y'", ("d.csv", "rows")),
-    "no target named": Data(TABLE, "", ("target",)),
-    "metric for numbers": Data(
-        TABLE, "target = 'y'\ntask = 'classification'", ("[select] metric", "rmse"), "rmse"
-    ),
-    "metric for two classes": Data(
-        TABLE,
-        "target = 'y'\ntask = 'classification'",
-        ("[select] metric", "roc_auc", "two classes"),
-        "roc_auc",
-    ),
-    "no such file": Data("-", "target = 'y'", ("d.csv",)),
-}
-
-
-@pytest.mark.parametrize("command", ["check", "run"])
-@pytest.mark.parametrize("case", FILES.values(), ids=FILES)
-def test_bad_data(case: Data, command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    if case.csv != "-":
-        (tmp_path / "d.csv").write_text(case.csv)
-    file = tmp_path / "x.toml"
-    metric = f"[select]\nmetric = '{case.rest}'\n" if case.rest else ""
-    file.write_text(
-        f"name = 'bad'\n[data]\nsource = 'd.csv'\n{case.data}\n[training]\nepochs = 2\nbatch_size = 8\n"
-        f"[search]\ntrials = 2\n{metric}"
-    )
-    refused([command, str(file), "--home", str(tmp_path / "home")], case.says, tmp_path, capsys)
-
-
-UNFIT = {
-    "linear for classes": ("wine", "model", "family = 'linear'", ("[model] family", "linear", "softmax")),
-    "logistic for three classes": (
-        "wine",
-        "model",
-        "family = 'logistic'",
-        ("[model] family", "logistic", "softmax"),
-    ),
-    "softmax for numbers": (
-        "diabetes",
-        "model",
-        "family = 'softmax'",
-        ("[model] family", "softmax", "linear"),
-    ),
-    "one of two families": (
-        "wine",
-        "model",
-        "family = { choices = ['mlp', 'linear'] }",
-        ("[model] family", 'reaches "linear"', "3 classes"),
-    ),
-    "loss for numbers": ("wine", "training", "loss = 'mse'", ("[training] loss", "mse", "auto")),
-    "loss for two classes": (
-        "wine",
-        "training",
-        "loss = 'binary_cross_entropy'",
-        ("[training] loss", "auto"),
-    ),
-    "batch larger than the data": ("wine", "training", "batch_size = 5000", ("batch_size = 5000", '"all"')),
-    "source misspelled": ("wnie", "model", "family = 'softmax'", ("wnie", "wine")),
-    "class weights for numbers": (
-        "diabetes",
-        "training",
-        "class_weight = 'balanced'\n[model]\nfamily = 'linear'",
-        ("class_weight", "regression"),
-    ),
-}
-
-
-@pytest.mark.parametrize("command", ["check", "run"])
-@pytest.mark.parametrize(("source", "section", "line", "says"), UNFIT.values(), ids=UNFIT)
-def test_study_that_does_not_fit_its_data(
-    source: str,
-    section: str,
-    line: str,
-    says: tuple[str, ...],
-    command: str,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    file = tmp_path / "x.toml"
-    file.write_text(f"name = 'bad'\n[data]\nsource = '{source}'\n[search]\ntrials = 2\n[{section}]\n{line}\n")
-    refused([command, str(file), "--home", str(tmp_path / "home")], says, tmp_path, capsys)
-
-
-# ── places ──────────────────────────────────────────────────────────────────────────────────────
-
-
-def test_home_that_cannot_be_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (tmp_path / "file").write_text("")
-    (tmp_path / "x.toml").write_text(study_text())
-    for home in ("file", "file/home", "file/a/b"):
-        where = str(tmp_path / home)
-        refused(["run", str(tmp_path / "x.toml"), "--home", where], (where, "--home"), tmp_path, capsys)
-
-
-@pytest.mark.parametrize(
-    ("command", "option", "address"),
-    [
-        (["run"], "--storage", "postgresql://me:secret@127.0.0.1:{port}/optuna"),
-        (["experiment", "c28"], "--tracking-uri", "http://me:secret@127.0.0.1:{port}"),
-    ],
-)
-def test_server_that_does_not_answer(
-    command: list[str], option: str, address: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    if option == "--storage":
-        pytest.importorskip("psycopg")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]  # bound and not listening: refused at once
-        (tmp_path / "x.toml").write_text(study_text())
-        study = [str(tmp_path / "x.toml")] if command == ["run"] else []
-        argv = [*command, *study, "--home", str(tmp_path / "home"), option, address.format(port=port)]
-        sentence = refused(argv, (f"127.0.0.1:{port}",), tmp_path, capsys)
-    assert "secret" not in sentence
-
-
-def test_sampler_whose_package_is_missing(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(suggest.NEEDS, "gp", ("no_such_package", "PyTorch"))
-    file = tmp_path / "x.toml"
-    file.write_text(study_text("search", "sampler = 'gp'"))
-    says = (f'{file}: [search] sampler = "gp"', "PyTorch", "pip install")
-    for command in ("check", "run"):
-        refused([command, str(file), "--home", str(tmp_path / "home")], says, tmp_path, capsys)
-
-
-def test_study_that_another_process_is_running(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    file = tmp_path / "x.toml"
-    file.write_text(study_text())
-    journal = resolve(str(tmp_path / "home")).study(read_study(file).id) / "journal"
-    with closing(Spool(journal)):
-        says = (str(journal), "another process")
-        refused(["run", str(file), "--home", str(tmp_path / "home")], says, tmp_path, capsys)
-
-
-def test_journal_that_was_damaged(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    file = tmp_path / "x.toml"
-    file.write_text(study_text())
-    journal = resolve(str(tmp_path / "home")).study(read_study(file).id) / "journal"
-    with closing(Spool(journal)) as spool:
-        spool.append([{"kind": "ask"}, {"kind": "launch"}])
-    journal.write_bytes(journal.read_bytes().replace(b"ask", b"ass"))
-    says = (str(journal), "line 1 is damaged")
-    refused(["run", str(file), "--home", str(tmp_path / "home")], says, tmp_path, capsys)
-
-
 # ── a real process ──────────────────────────────────────────────────────────────────────────────
 
 
@@ -475,22 +262,3 @@ def test_a_process_says_one_sentence_and_exits_with_two(json_too: bool, tmp_path
     else:
         assert done.stdout == ""
     assert not (tmp_path / "home").exists()
-
-
-def refused(argv: list[str], says: tuple[str, ...], folder: Path, capsys: pytest.CaptureFixture[str]) -> str:
-    """Runs a command that must be refused; returns its sentence."""
-    before = sorted(folder.rglob("*"))
-    status = main(argv)
-    out, err = capsys.readouterr()
-    assert status == 2, err
-    assert out == ""
-    assert "Traceback" not in err
-    sentence = err.splitlines()[-1]
-    said_before = [
-        line for line in err.splitlines()[:-1] if not line.startswith("loading ")
-    ]  # a stage of the run
-    assert not said_before, "one sentence"
-    for fragment in says:
-        assert fragment in sentence
-    assert sorted(folder.rglob("*")) == before, "nothing written"
-    return sentence

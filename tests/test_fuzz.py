@@ -18,7 +18,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from tests.test_bad_input import study_text
+from tests.bad_input_cases import study_text
 from workbench.cli import main
 from workbench.study_schema import SETTINGS, keys_of
 

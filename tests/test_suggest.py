@@ -1,4 +1,4 @@
-"""Suggestions: inside their axes, a pure function of the history, equal to Optuna's, better than chance."""
+"""Suggestions: inside their axes, a pure function of the history, better than chance."""
 
 from __future__ import annotations
 
@@ -8,90 +8,21 @@ import math
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from decimal import Decimal
-from typing import NamedTuple
 
 import numpy as np
-import optuna
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from optuna.samplers._tpe import _truncnorm
-from optuna.trial import TrialState
 from scipy.stats import qmc
 
-from workbench import suggest_model
+from tests.suggest_cases import AXES, Seen, loss, past, search
 from workbench.errors import StudyError
-from workbench.importances import importances, why_not
 from workbench.space import default, distributions
-from workbench.suggest import STARTUP, Suggester, at, check_sampler, suggest, uniform
-from workbench.types import Axis, Choice, Curves, Range, TrialRecord, Value
-
-AXES: dict[str, Axis] = {
-    "depth": Range(1, 3, integer=True),
-    "width": Range(16, 256, log=True, integer=True),
-    "activation": Choice(("relu", "tanh")),
-    "optimizer": Choice(("adam", "momentum", "rmsprop")),
-    "learning_rate": Range(1e-4, 1e-1, log=True),
-    "l2": Range(1e-8, 1e-2, log=True),
-    "dropout": Range(0.0, 0.5),
-    "batch_size": Choice((32, 64, 128)),
-}
-
-
-class Seen(NamedTuple):
-    number: int
-    params: Mapping[str, Value]
-    state: str = "complete"
-    value: float | None = None
-    rungs: Mapping[int, float] = {}
-
-
-def loss(params: Mapping[str, Value]) -> float:
-    """Smooth, with its minimum of zero inside the space."""
-    depth, width, rate = float(params["depth"]), float(params["width"]), float(params["learning_rate"])
-    return (
-        0.05 * (depth - 2) ** 2
-        + 0.1 * math.log(width / 64) ** 2
-        + 0.1 * math.log10(rate / 3e-3) ** 2
-        + (float(params["dropout"]) - 0.1) ** 2
-        + 0.1 * (params["activation"] != "relu")
-        + 0.05 * (params["optimizer"] != "adam")
-    )
-
-
-def past(count: int, seed: int = 0, axes: Mapping[str, Axis] = AXES) -> list[Seen]:
-    """Random trials of every kind."""
-    rng = np.random.default_rng(seed)
-    trials = []
-    for number in range(count):
-        params, draw = uniform(axes, number, seed), rng.random()
-        rungs = {4: float(rng.random()), 12: float(rng.random())}
-        if draw < 0.5:
-            trials.append(Seen(number, params, "complete", float(rng.random()), rungs))
-        elif draw < 0.7:
-            trials.append(Seen(number, params, "pruned", None, {4: float(rng.random())}))
-        elif draw < 0.8:
-            trials.append(Seen(number, params, "pruned", None, {}))
-        elif draw < 0.85:
-            trials.append(Seen(number, params, "failed"))
-        else:
-            trials.append(Seen(number, params, "running", None, rungs if draw < 0.95 else {}))
-    return trials
-
-
-def search(
-    sampler: str, seed: int, count: int, batch: int, score: Callable[[Mapping[str, Value]], float] = loss
-) -> list[float]:
-    suggester = Suggester(AXES, sampler=sampler, seed=seed, direction="minimize")
-    history: list[Seen] = []
-    while len(history) < count:
-        for params in suggester.suggest(history, batch):
-            history.append(Seen(len(history), params, "complete", score(params)))
-    return [float(trial.value or 0) for trial in history]
-
+from workbench.suggest import Suggester, at, check_sampler, suggest, uniform
+from workbench.types import Axis, Choice, Range, Value
 
 # ── inside the axes ──
 
@@ -191,7 +122,7 @@ def test_same_history_same_suggestions(sampler: str, count: int) -> None:
         )
     assert suggester.suggest(history, 6) == first
     script = (
-        "import sys; sys.path.insert(0, 'tests'); from test_suggest import *; "
+        "from tests.suggest_cases import AXES, past; from workbench.suggest import suggest; "
         f"print(suggest(AXES, past({count}), 6, sampler={sampler!r}, seed=3, direction='maximize'))"
     )
     if count == 40 and sampler == "tpe":  # another process, another order of hashes
@@ -232,118 +163,6 @@ def test_simple_samplers_do_not_load_optuna() -> None:
         "sys.exit(bool({'optuna', 'jax', 'scipy'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
-
-
-# ── TPE ──
-
-
-@pytest.mark.parametrize("direction", ["maximize", "minimize"])
-@pytest.mark.parametrize("count", [30, 400])
-def test_tpe_is_optunas(direction: str, count: int) -> None:
-    """Against Optuna's own sampler on a study made through its public interface."""
-    history = past(count)
-    words = distributions(AXES)
-    sampler = optuna.samplers.TPESampler(
-        seed=int(np.random.SeedSequence((7, count)).generate_state(1)[0]), n_startup_trials=STARTUP
-    )
-    study = optuna.create_study(direction=direction, sampler=sampler)
-    for trial in history:
-        state = {"complete": TrialState.COMPLETE, "failed": TrialState.FAIL}.get(
-            trial.state, TrialState.PRUNED
-        )
-        if trial.state == "running" and not trial.rungs:
-            state = TrialState.RUNNING
-        study.add_trial(
-            optuna.trial.create_trial(
-                state=state,
-                value=trial.value,
-                params=dict(trial.params),
-                distributions=words,
-                intermediate_values=dict(trial.rungs),
-            )
-        )
-    asked = study.ask()
-    expected = sampler.sample_relative(study, study.get_trials()[asked.number], words)
-    (found,) = suggest(AXES, history, 1, sampler="tpe", seed=7, direction=direction)  # type: ignore[arg-type]
-    for name, value in expected.items():
-        assert found[name] == (pytest.approx(value, rel=1e-6) if isinstance(value, float) else value)
-
-
-def test_tpe_without_the_faster_normal_gives_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    history = past(60)
-    fast = suggest(AXES, history, 4, sampler="tpe", seed=0, direction="minimize")
-    monkeypatch.setattr(suggest_model, "_agrees", lambda own: False)
-    slow = suggest(AXES, history, 4, sampler="tpe", seed=0, direction="minimize")
-    for ours, theirs in zip(fast, slow, strict=True):
-        assert ours == {
-            k: pytest.approx(v, rel=1e-6) if isinstance(v, float) else v for k, v in theirs.items()
-        }
-
-
-def test_tpe_beats_random_over_seeds() -> None:
-    best = {
-        name: np.array([min(search(name, seed, 70, 14)) for seed in range(20)]) for name in ("tpe", "random")
-    }
-    assert np.mean(best["tpe"] < best["random"]) >= 0.75
-    assert np.median(best["tpe"]) < 0.5 * np.median(best["random"])
-
-
-def test_running_trials_with_good_scores_attract_suggestions() -> None:
-    axes: dict[str, Axis] = {"x": Range(0.0, 1.0)}
-    rng = np.random.default_rng(0)
-    bad = [
-        Seen(i, {"x": float(x)}, "pruned", None, {4: 1.0 + float(x)})
-        for i, x in enumerate(rng.uniform(0, 1, 60))
-    ]
-    good = [Seen(60 + i, {"x": 0.9 + 0.01 * i}, "running", None, {4: 0.1, 12: 0.01 * i}) for i in range(6)]
-    blind = [trial._replace(rungs={}) for trial in good]
-
-    def mean(history: list[Seen]) -> float:
-        found = suggest(axes, history, 24, sampler="tpe", seed=0, direction="minimize")
-        return float(np.mean([float(params["x"]) for params in found]))
-
-    assert mean(bad + good) > 0.75
-    assert mean(bad + blind) < 0.4
-
-
-def test_diverged_trials_repel_suggestions() -> None:
-    axes: dict[str, Axis] = {"x": Range(0.0, 1.0)}
-    points = np.random.default_rng(0).uniform(0, 1, 80)
-    history = [
-        Seen(i, {"x": float(x)}, "pruned", None, {} if x > 0.4 else {4: 2.0 + float(x)})
-        for i, x in enumerate(points)
-    ]
-    found = suggest(axes, history, 16, sampler="tpe", seed=0, direction="minimize")
-    assert np.mean([float(params["x"]) < 0.4 for params in found]) > 0.9
-
-
-def test_infinite_scores_are_borne() -> None:
-    history = [trial._replace(value=math.inf if i % 3 else -math.inf) for i, trial in enumerate(past(40))]
-    assert len(suggest(AXES, history, 2, sampler="tpe", seed=0, direction="minimize")) == 2
-
-
-def test_a_long_history_is_cut_to_the_best_and_the_latest() -> None:
-    history = past(3000)
-    kept = suggest_model.bounded(history, "minimize", 1000)
-    scored = [trial for trial in kept if trial.state in ("complete", "pruned") or trial.rungs]
-    assert len(scored) == 1000
-    assert [trial.number for trial in kept] == sorted(trial.number for trial in kept)
-    waiting = [trial for trial in history if trial.state == "running" and not trial.rungs]
-    assert set(numbers_of(kept)) >= set(numbers_of(waiting))
-    complete = sorted((t for t in history if t.state == "complete"), key=lambda t: float(t.value or 0))
-    assert {trial.number for trial in complete[:333]} <= {trial.number for trial in kept}
-    assert suggest_model.bounded(history[:900], "minimize", 1000) == history[:900]
-
-
-def numbers_of(trials: Sequence[Seen]) -> list[int]:
-    return [trial.number for trial in trials]
-
-
-def test_a_cut_history_finds_as_good_trials(monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = np.array([min(search("tpe", seed, 110, 22)) for seed in range(4)])
-    monkeypatch.setattr(suggest_model, "LIMIT", 75)  # the least that keeps the 25 best
-    cut = np.array([min(search("tpe", seed, 110, 22)) for seed in range(4)])
-    assert np.median(cut) < 2 * np.median(whole) + 0.01
 
 
 # ── the others ──
@@ -418,43 +237,3 @@ def test_gp() -> None:
     assert np.mean([loss(params) for params in first]) < np.median(
         [float(t.value or 0) for t in history[:24]]
     )
-
-
-# ── importances ──
-
-
-def records(count: int, score: Callable[[Mapping[str, Value]], float]) -> list[TrialRecord]:
-    nothing = Curves(*(np.zeros(0, np.float32),) * 3)
-    found = []
-    for number in range(count):
-        params = uniform(AXES, number, 0)
-        found.append(
-            TrialRecord(number, params, "complete", "finished", score(params), 1, 1, nothing, 0, "", 1.0)
-        )
-    return found
-
-
-def test_importances_find_the_axis_that_matters() -> None:
-    trials = records(100, lambda params: -abs(math.log10(float(params["learning_rate"]) / 1e-2)))
-    trials += [replace(trials[0], number=100, state="pruned", value=None)]
-    shares = importances(AXES, trials, "maximize")
-    assert set(shares) == set(AXES)
-    assert sum(shares.values()) == pytest.approx(1)
-    assert list(shares.values()) == sorted(shares.values(), reverse=True)
-    assert next(iter(shares)) == "learning_rate"
-    assert shares["learning_rate"] > 0.5
-    assert why_not(trials) is None
-
-
-def test_importances_of_too_little() -> None:
-    few = records(7, loss)
-    assert importances(AXES, few, "minimize") == {}
-    assert why_not(few) == "7 complete trials are too few to say which axes matter; 8 are needed"
-    same = records(20, lambda params: 0.5)
-    assert importances(AXES, same, "minimize") == {}
-    assert "same score" in (why_not(same) or "")
-    nan = records(20, lambda params: math.nan)
-    assert importances(AXES, nan, "minimize") == {}
-    assert importances({}, records(20, loss), "minimize") == {}
-    ties = records(20, lambda params: float(params["depth"] == 1))
-    assert set(importances(AXES, ties, "maximize")) == set(AXES)
