@@ -315,8 +315,16 @@ def test_a_process_that_was_started_ahead_serves_the_first_tracker(
             tracker.trials([trial(0)])
             assert tracker.where(60)["run_id"]
             assert len(began) == 1
+            gives_way(began[0].process.pid)
     assert began[0].process.poll() == 0
     assert len(children(home, tracker)) == 1
+
+
+def gives_way(pid: int) -> None:
+    """To training, as priorities count within a session; and a Ctrl-C in the terminal does not reach it."""
+    assert os.getpriority(os.PRIO_PROCESS, pid) > os.getpriority(os.PRIO_PROCESS, 0)
+    assert os.getsid(pid) == os.getsid(0)
+    assert os.getpgid(pid) == pid
 
 
 def test_a_process_that_nobody_needed_is_gone() -> None:
