@@ -27,6 +27,8 @@ __all__ = ["fewest_mistakes", "giveaways", "single_columns"]
 MISTAKES, VARIANCE = 0.1, 0.01
 #: Fewer rows of training or validation say nothing.
 LEAST = 20
+#: Of the tree over a column of numbers, for each class.
+LEAVES = 4
 #: Columns are looked at on so many rows first, and on all rows if they stand out there.
 _GLANCE = 2000
 #: Standard normal deviate of a two-sided 95 % interval.
@@ -89,8 +91,8 @@ def _reveals(
     n_classes = len(dataset.classes)
     truth = target[np.concatenate(parts[::-1])]
     trivial = len(truth) - np.bincount(truth).max() if n_classes else 0
-    if n_classes and not labels:  # which is so for most columns, and spares them the tree and its library
-        least = sum(fewest_mistakes(values[part], target[part], 4 * n_classes) for part in parts)
+    if n_classes and not labels:  # a bound first: it clears most columns, without the tree and its library
+        least = sum(fewest_mistakes(values[part], target[part], LEAVES * n_classes) for part in parts)
         if _upper(least, trivial) > MISTAKES:
             return False
     guessed = np.concatenate([guess(values, target, n_classes, a, b) for a, b in (parts, parts[::-1])])
@@ -144,7 +146,7 @@ def _guess_by_size(values: Array, target: Array, n_classes: int, learn: Array, j
 
     single = _single(values)[:, np.newaxis]
     if n_classes:
-        tree = DecisionTreeClassifier(max_leaf_nodes=4 * n_classes, random_state=0)
+        tree = DecisionTreeClassifier(max_leaf_nodes=LEAVES * n_classes, random_state=0)
     else:
         tree = DecisionTreeRegressor(max_leaf_nodes=64, min_samples_leaf=3, random_state=0)
     guessed: Array = tree.fit(single[learn], target[learn]).predict(single[judge])
