@@ -67,5 +67,6 @@ def differences(record: Mapping[str, Any], again: Mapping[str, Any]) -> list[str
 
 
 def _arithmetic(environment: Mapping[str, str]) -> tuple[str, ...]:
-    processor, devices = re.sub(r", \d+ cores;", ";", environment["hardware"]), NUMERIC[1:]
-    return (processor, *(environment[package] for package in devices))
+    """What decides how numbers are rounded: the processor, and versions but the workbench's own."""
+    processor = re.sub(r", \d+ cores;", ";", environment["hardware"])
+    return (processor, environment["python"], *(environment[package] for package in NUMERIC[1:]))

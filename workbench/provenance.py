@@ -8,7 +8,7 @@ import platform
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-__all__ = ["environment", "user", "versions"]
+__all__ = ["environment", "named", "user", "versions"]
 
 PACKAGES = ("workbench", "jax", "jaxlib", "numpy", "optax", "optuna", "mlflow", "pandas", "scikit-learn")
 #: Of these a trial's figures depend on the version.
@@ -46,10 +46,28 @@ def _version(package: str) -> str:
 
 
 def _processor() -> str:
-    """The name that Linux gives the processor; elsewhere what Python knows."""
+    """What Linux says of the processor; elsewhere what Python knows."""
     try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        told = Path("/proc/cpuinfo").read_text(encoding="utf-8")
     except OSError:
         return platform.processor() or platform.machine()
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.machine()
+    return named(told) or platform.machine()
+
+
+def named(cpuinfo: str) -> str:
+    """The name of the first processor in /proc/cpuinfo, its family, model and widest vectors; "" if nameless.
+
+    Clouds sell processors of several generations, which round differently, under one name.
+    """
+    pairs = (line.partition(":") for line in cpuinfo.partition("\n\n")[0].splitlines())
+    fields = {key.strip(): value.strip() for key, _, value in pairs}
+    if "model name" not in fields:
+        return ""
+    which = [
+        f"{word} {fields[key]}"
+        for word, key in (("family", "cpu family"), ("model", "model"))
+        if key in fields
+    ]
+    flags = fields.get("flags", "").split()
+    widest = [name for flag, name in (("avx512f", "AVX-512"), ("avx2", "AVX2")) if flag in flags][:1]
+    return ", ".join([fields["model name"], *which, *widest])
