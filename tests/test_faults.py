@@ -38,9 +38,14 @@ SENTENCE = (
 MOMENTS = (after("ask"), after("trial", 12), after("launch", 2), after("ask", 3))
 
 
-def reaches(where: Place, moment: Moment) -> None:
-    """Return when the journal has come to a moment."""
-    wait(lambda: any(moment(spool.read(path)) for path in where.home.glob("studies/*/journal")), 120)
+def reaches(where: Place, moment: Moment, study: subprocess.Popen[str]) -> None:
+    """Return when the journal has come to a moment, and fail if the run ends before."""
+
+    def there() -> bool:
+        return any(moment(spool.read(path)) for path in where.home.glob("studies/*/journal"))
+
+    wait(lambda: there() or study.poll() is not None, 120)
+    assert there(), study.communicate()
 
 
 @contextmanager
@@ -87,7 +92,7 @@ def test_a_tracking_server_that_dies_and_comes_back(
         if seed % 2 == 0:
             server.start()
         with process("run", *words) as study:
-            reaches(where, MOMENTS[seed])
+            reaches(where, MOMENTS[seed], study)
             server.kill()
             if seed < 2:
                 server.start()
@@ -122,7 +127,7 @@ def test_a_database_that_is_restarted(seed: int, finished: tuple[Place, Ran], tm
         database = f"{server.url}/postgres"
         words = [str(where.file), "--storage", database, "--home", str(where.home), "--json"]
         with process("run", *words) as study:
-            reaches(where, MOMENTS[seed])
+            reaches(where, MOMENTS[seed], study)
             server.stop()
             if seed % 2 == 0:
                 server.start()
