@@ -1,7 +1,7 @@
 """Whether an experiment that was run again agrees with its record, and whether the record agrees with itself.
 
-On the processor and the versions of the record, every seed's effect has to come out again, up to TOLERANCE of
-the interval. Another processor or version rounds differently, which training magnifies until single seeds
+On the processor and the versions of the record, Python's included, every seed's effect has to come out
+again, up to TOLERANCE of the interval. Others round differently, which training magnifies until single seeds
 differ; there the verdict has to be the same and the average of the effects to lie in the recorded interval.
 Of effects that are times, only the verdict is compared.
 """
