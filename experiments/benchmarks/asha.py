@@ -67,13 +67,16 @@ def _compare(source: str, tables: dict[str, Any], chosen: Any) -> dict[str, Any]
     wall = medians["asha"]["seconds"] / medians["none"]["seconds"]
     scores = {pruner: spread([run["best"] for run in runs]) for pruner, runs in figures.items()}
     best = ", ".join(f"{pruner} {figure['best']:.4g}" for pruner, figure in medians.items())
-    say(f"{source}: {epochs:.2f} of the lane-epochs, {wall:.2f} of the wall time; best {best}")
+    met = {"lane_epochs": epochs <= GOAL_EPOCHS, "wall": wall < GOAL_WALL}
+    say(f"{source}: best {best}")
+    say(f"  {epochs:.2f} of the lane-epochs", f"{GOAL_EPOCHS:.2f}", met=met["lane_epochs"])
+    say(f"  {wall:.2f} of the wall time", f"below {GOAL_WALL}", met=met["wall"])
     return {
         "best": scores,
         "medians": medians,
         "lane_epochs_ratio": epochs,
         "wall_ratio": wall,
-        "met": {"lane_epochs": epochs <= GOAL_EPOCHS, "wall": wall < GOAL_WALL},
+        "met": met,
     }
 
 

@@ -196,9 +196,10 @@ def toml(tables: Mapping[str, Any]) -> str:
     return "\n".join(plain) + "\n"
 
 
-def say(text: str) -> None:
-    """A line for who watches."""
-    print(text, file=sys.stderr, flush=True)
+def say(text: str, goal: str = "", *, met: bool = False) -> None:
+    """A line for who watches; where there is a goal, whether it is met."""
+    end = f" (goal: {goal}; {'met' if met else 'NOT MET'})" if goal else ""
+    print(text + end, file=sys.stderr, flush=True)
 
 
 def _is_table(value: Any) -> bool:

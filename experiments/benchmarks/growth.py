@@ -63,7 +63,8 @@ def main() -> None:
         "seconds": output["seconds"],
         "met": ratio["median"] <= GOAL,
     }
-    say(f"the last {part} cost {ratio['median']:.2f} times the first {part}")
+    costs_more = f"the last {part} cost {ratio['median']:.2f} times the first {part}"
+    say(costs_more, f"{GOAL:.0f} times", met=ratio["median"] <= GOAL)
     write("growth", results, before, chosen.results)
 
 

@@ -59,7 +59,8 @@ def main() -> None:
         },
     }
     for pair, figures in results["against"].items():
-        say(f"{pair}: {figures['mean']:+.4f} ({figures['low']:+.4f} to {figures['high']:+.4f})")
+        difference = f"{figures['mean']:+.4f} ({figures['low']:+.4f} to {figures['high']:+.4f})"
+        say(f"{pair}: {difference}", "equal within noise", met=figures["met"])
     write("quality", results, before, chosen.results)
 
 

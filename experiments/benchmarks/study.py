@@ -58,7 +58,8 @@ def main() -> None:
     with home() as folder:
         results = _times(chosen, peers, folder)
     for name, entry in results["ratios"].items():
-        say(f"{name}: {', '.join(f'{mode} {ratio:.1f} times' for mode, ratio in entry.items())}")
+        modes = ", ".join(f"{mode} {ratio:.1f} times" for mode, ratio in entry.items())
+        say(f"{name}: {modes}", f"{GOALS[name]:.0f} times", met=results["goals"][name]["met"])
     write("study", results, before, chosen.results)
 
 
