@@ -52,15 +52,20 @@ def test_every_bit_is_even(key: jax.Array) -> None:
         assert scipy.stats.binomtest(ones, drawn.size).pvalue > 1e-5, bit
 
 
+def independent(left: np.ndarray, right: np.ndarray) -> None:
+    """The highest four bits of either say nothing of the other's."""
+    cells = (left >> 28) * 16 + (right >> 28)
+    counts = np.bincount(cells.ravel().astype(np.int64), minlength=256)
+    assert scipy.stats.chisquare(counts).pvalue > 1e-5
+
+
 @pytest.mark.parametrize("key", KEYS)
 def test_numbers_are_uniform_in_pairs(key: jax.Array) -> None:
     """Of neighbours along both axes, and of the same place under the next key."""
     drawn = _drawn(key)
     other = _drawn(jax.random.fold_in(key, 1))
     for left, right in ((drawn[:-1], drawn[1:]), (drawn[:, :-1], drawn[:, 1:]), (drawn, other)):
-        cells = (left >> 28) * 16 + (right >> 28)
-        counts = np.bincount(cells.ravel().astype(np.int64), minlength=256)
-        assert scipy.stats.chisquare(counts).pvalue > 1e-5
+        independent(left, right)
 
 
 def test_no_row_repeats_another() -> None:
@@ -83,9 +88,7 @@ def test_numbers_under_neighbouring_keys_are_uniform_in_pairs() -> None:
     drawn = np.asarray(jax.vmap(lambda key: bits(key, 0, UNITS))(keys))
     parent = np.asarray(bits(KEYS[2], jnp.arange(ROWS), UNITS))
     for left, right in ((drawn[:-1], drawn[1:]), (drawn[:, :-1], drawn[:, 1:]), (drawn, parent)):
-        cells = (left >> 28) * 16 + (right >> 28)
-        counts = np.bincount(cells.ravel().astype(np.int64), minlength=256)
-        assert scipy.stats.chisquare(counts).pvalue > 1e-5
+        independent(left, right)
 
 
 def test_permutations_are_as_likely_as_each_other() -> None:

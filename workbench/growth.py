@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from scipy.special import stdtrit
 
 from workbench import space
 from workbench.codec import decode_number, encode_number
 from workbench.engine import Engine, Trained
 from workbench.evaluate import statistic
 from workbench.files import write_text
+from workbench.intervals import seed_spread
 from workbench.population import best_params
 from workbench.recipe import Hyperparameters
 from workbench.select import FIRST_SEED
@@ -109,9 +109,8 @@ def _interval(scores: Array) -> Interval:
     known = scores[np.isfinite(scores)]
     if not len(known):
         return math.nan, math.nan, math.nan
-    mean, n = float(known.mean()), len(known)
-    half = float(stdtrit(n - 1, 0.975) * known.std(ddof=1) / math.sqrt(n)) if n > 1 else 0.0
-    return mean, mean - half, mean + half
+    found = seed_spread(known)
+    return (found.mean, found.low, found.high) if len(known) > 1 else (found.mean,) * 3
 
 
 def _numbers(words: Sequence[float | str | None]) -> Interval:

@@ -154,8 +154,8 @@ def advance(
             key_epoch = noise.key_of(key, ~number)  # the numbers from 0 on are the lanes' seeds
             key_order, key_units = noise.key_of(key_epoch, jnp.arange(2))
             order = _order(recipe, fold.train.x.shape[0], key_order)
-            places = jnp.arange(order.size).reshape(order.shape)
-            keys = noise.key_of(key_units, places) if recipe.dropout else None
+            examples = jnp.arange(order.size).reshape(order.shape)
+            keys = noise.key_of(key_units, examples) if recipe.dropout else None
 
             lanes, seen = over_lanes(recipe, hyper, lanes, (fold, order, number, keys))
             record = jax.tree.map(lambda all_, new: all_.at[:, i].set(new), record, seen)

@@ -63,8 +63,8 @@ def main() -> None:
         "seconds": output["seconds"],
         "met": ratio["median"] <= GOAL,
     }
-    costs_more = f"the last {part} cost {ratio['median']:.2f} times the first {part}"
-    say(costs_more, f"{GOAL:.0f} times", met=ratio["median"] <= GOAL)
+    more = f"the last {part} cost {ratio['median']:.2f} times the first {part}"
+    say(more, f"{GOAL:.0f} times", met=results["met"])
     write("growth", results, before, chosen.results)
 
 

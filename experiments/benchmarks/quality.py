@@ -11,15 +11,14 @@ Goal: equal within the noise over seeds, by a paired t interval.
 from __future__ import annotations
 
 import json
-import math
-import statistics
 from pathlib import Path
 from typing import Any
 
-from scipy import stats
+import numpy as np
 
 from experiments.benchmarks.common import Run, home, installed, machine, options, say, spread, write
 from experiments.benchmarks.study import OURS, contenders
+from workbench.intervals import seed_spread
 
 __all__ = ["main"]
 
@@ -72,10 +71,8 @@ def _best(name: str, run: Run) -> float:
 
 def _difference(ours: list[float], theirs: list[float]) -> dict[str, Any]:
     """The mean difference by seed with its 95 % t interval, and whether ours is no worse within it."""
-    by_seed = [mine - other for mine, other in zip(ours, theirs, strict=True)]
-    mean = statistics.fmean(by_seed)
-    half = float(stats.t.ppf(0.975, len(by_seed) - 1)) * statistics.stdev(by_seed) / math.sqrt(len(by_seed))
-    return {"mean": mean, "low": mean - half, "high": mean + half, "met": mean + half >= 0.0}
+    found = seed_spread(np.subtract(ours, theirs))
+    return {"mean": found.mean, "low": found.low, "high": found.high, "met": found.high >= 0.0}
 
 
 def _recorded(folder: Path) -> dict[str, list[float]]:
