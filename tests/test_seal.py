@@ -14,6 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from workbench.data import Dataset, Rows, SealedTest, load, prepare, row_marks, unseal
+from workbench.data.division import divide
+from workbench.data.sources import read
 from workbench.errors import DataError
 from workbench.types import DataSpec, Opening
 
@@ -40,14 +42,9 @@ def opening(sealed: SealedTest) -> Opening:
     return Opening(study="s", seal=sealed.fingerprint, choice="c", look=1)
 
 
-def test_positions(folder: Path, n: int, spec: DataSpec) -> np.ndarray:
-    """Where in the file the test rows stand, found out through a column of row numbers."""
-    frame = pd.read_csv(folder / spec.source)
-    frame["row"] = np.arange(n)
-    frame.to_csv(folder / "numbered.csv", index=False)
-    _, _, rows = opened(dataclasses.replace(spec, source="numbered.csv"))
-    assert isinstance(rows.x, pd.DataFrame)
-    return rows.x["row"].to_numpy().astype(int)
+def test_positions(spec: DataSpec) -> np.ndarray:
+    """Where in the file the test rows stand."""
+    return divide(read(spec), spec).test
 
 
 test_positions.__test__ = False  # type: ignore[attr-defined]  # a helper, named for what it gives
@@ -76,11 +73,12 @@ def assert_same(a: tuple[Dataset, Any], b: tuple[Dataset, Any]) -> None:
 
 @pytest.mark.parametrize("garbage", ["", "NaN", "1e999", "garbage", "-1e300", "unseen level"])
 def test_test_rows_change_nothing(tmp_path: Path, garbage: str) -> None:
+    """Divided by row numbers, so that the same rows are under test whatever they hold."""
     table().to_csv(tmp_path / "a.csv", index=False)
-    spec = DataSpec(source="a.csv", folder=tmp_path, target="kind")
+    spec = DataSpec(source="a.csv", folder=tmp_path, target="kind", split_rule="rows")
     before = load(spec)
     frame = pd.read_csv(tmp_path / "a.csv", dtype=str)
-    test = test_positions(tmp_path, len(frame), spec)
+    test = test_positions(spec)
     assert len(test) == before[1].rows == 40
     frame.loc[test, ["size", "count", "city", "when"]] = garbage
     frame.to_csv(tmp_path / "a.csv", index=False)
@@ -99,8 +97,8 @@ def test_test_rows_of_parquet_change_nothing(tmp_path: Path) -> None:
     frame = table()
     frame.to_csv(tmp_path / "a.csv", index=False)
     frame.to_parquet(tmp_path / "a.parquet")
-    spec = DataSpec(source="a.parquet", folder=tmp_path, target="kind")
-    test = test_positions(tmp_path, len(frame), dataclasses.replace(spec, source="a.csv"))
+    spec = DataSpec(source="a.parquet", folder=tmp_path, target="kind", split_rule="rows")
+    test = test_positions(spec)
     before = load(spec)
     frame.loc[test, ["size", "count"]] = np.nan
     frame.loc[test, "city"] = None
@@ -190,7 +188,7 @@ def test_refusals(tmp_path: Path) -> None:
     dataset, sealed = load(spec)
     with pytest.raises(DataError, match="the opening is for the seal deadbeef"):
         unseal(sealed, dataset, Opening("s", "deadbeef", "c", 1))
-    test = test_positions(tmp_path, 200, spec)
+    test = test_positions(spec)
     frame.loc[test[3], "count"] += 1
     frame.to_csv(tmp_path / "a.csv", index=False)
     with pytest.raises(DataError, match="its test rows are not the 40 that were sealed"):

@@ -169,6 +169,7 @@ def crew_of(study: Study, places: Places, here: Workspace, note: Callable[[str],
         "study": study.fingerprint,
         "data": here.dataset.fingerprint,
         "seal": asdict(here.sealed),
+        "split_rule": here.dataset.spec.split_rule,
         "rooms": list(here.rooms),
         "versions": versions(),
     }

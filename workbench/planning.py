@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from workbench import data, space
+from workbench import space
 from workbench.costs import Costs, costs_of
 from workbench.devices import configure
 from workbench.ladder import drawn, rooms
@@ -16,8 +16,9 @@ from workbench.preparations import Preparations
 from workbench.scheduler import expected_epochs
 from workbench.space import Program
 from workbench.study import Study
-from workbench.study_checks import check_fit, metric_of
+from workbench.study_checks import metric_of
 from workbench.types import Axis, Choice, Value
+from workbench.workspace import development
 
 __all__ = ["plan"]
 
@@ -27,12 +28,8 @@ DRAWN = 256
 
 def plan(study: Study, places: Places) -> dict[str, Any]:
     """The plan as `check --json` prints it. Raises InputError for what `run` would refuse."""
-    dataset, sealed = data.load(study.data)
+    dataset, sealed = development(study, places.study(study.id) / "journal")
     rows = len(dataset.train)
-    classes, shape = len(dataset.classes), dataset.input_shape
-    check_fit(
-        study, dataset.task, classes, shape, train_rows=dataset.fewest_train_rows, of_steps=dataset.of_steps
-    )
     metric = metric_of(study, dataset.task)
     axes = space.axes(study.settings)
     configure(places.home / "cache" / "jax")

@@ -37,6 +37,7 @@ from workbench.study_checks import metric_of
 from workbench.tracking_rows import child_id, parent_id
 from workbench.trial import lane_of
 from workbench.types import Curves, Outcome, TrialRecord
+from workbench.workspace import as_begun
 
 __all__ = ["TOLERANCE", "Recorded", "reproduce", "resolve"]
 
@@ -65,7 +66,9 @@ def reproduce(target: str, places: Places, note: Callable[[str], None]) -> dict[
         raise StudyError(f"{target}: the study is not finished; run workbench run {study.path} first")
     record = None if number is None else _record(outcome, number, target)
     begun = _begun(folder)
-    dataset, _ = data.load(study.data, SealedTest(**begun["seal"]) if study.data.test else None)
+    dataset, _ = data.load(
+        as_begun(study.data, begun), SealedTest(**begun["seal"]) if study.data.test else None
+    )
     warnings = _differences(outcome, dataset, begun)
     for warning in warnings:
         note(warning)

@@ -33,6 +33,7 @@ _BESIDE: Mapping[str, Any] = {
     "name": StudyFile,
     "question": StudyFile,
     "seed": StudyFile,
+    "split_seed": DataTable,
     "trials": SearchTable,
     "sampler": SearchTable,
     "pruner": SearchTable,
@@ -43,6 +44,8 @@ _BESIDE: Mapping[str, Any] = {
 }
 
 
+#: Of the data: where they are, what the study says itself, and what is decided when it begins.
+_UNTOLD = ("folder", "seed", "split_rule")
 #: How long a search goes on; a study may be given more of it and stay the same.
 _BUDGET = ("trials", "stop")
 
@@ -68,7 +71,7 @@ class Study:
 
         What stands at its default leaves no trace, so a study keeps its fingerprint when new keys come up.
         """
-        spec = {key: value for key, value in asdict(self.data).items() if key not in ("folder", "seed")}
+        spec = {key: value for key, value in asdict(self.data).items() if key not in _UNTOLD}
         plain = asdict(DataSpec(source=""))
         meaning = {
             "name": self.name,
@@ -126,9 +129,9 @@ def read_study(path: str | Path) -> Study:
 def vary(study: Study, /, **changes: Any) -> Study:
     """The study with some settings replaced: `vary(study, family="mlp", depth={"low": 1, "high": 3})`.
 
-    Keys are flat settings, or name, question, seed, metric, refit, trials, sampler, pruner, seeds, stop.
-    Values are what a study file may hold, or Range and Choice. A changed study has another id and the text
-    that says what it is. Raises StudyError.
+    Keys are flat settings, or name, question, seed, split_seed, metric, refit, trials, sampler, pruner,
+    seeds, stop. Values are what a study file may hold, or Range and Choice. A changed study has another id
+    and the text that says what it is. Raises StudyError.
     """
     read: dict[str, Any] = {}
     for key, value in changes.items():
@@ -151,7 +154,8 @@ def vary(study: Study, /, **changes: Any) -> Study:
             ) from None
     settings = {key: read.pop(key, value) for key, value in study.settings.items()}
     search = replace(study.search, **{f.name: read.pop(f.name) for f in fields(SearchSpec) if f.name in read})
-    data = replace(study.data, seed=read.get("seed", study.seed))
+    split_seed = read.pop("split_seed", study.data.split_seed)
+    data = replace(study.data, seed=read.get("seed", study.seed), split_seed=split_seed)
     varied = replace(study, settings=settings, search=search, data=data, **read)
     check_file(varied)
     return varied if varied.fingerprint == study.fingerprint else replace(varied, text=dump(varied))

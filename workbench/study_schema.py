@@ -75,6 +75,7 @@ class DataTable(Table):
         str | None, Text(r"[\s\S]*\S[\s\S]*", "the path of the official test file, in quotes")
     ] = None
     split: SplitTable | None = None
+    split_seed: Annotated[int, _SEED] = 0
     folds: Annotated[int, Number(2, 100, integer=True, axis=False)] = 0
     holdouts: Annotated[int, Number(2, 100, integer=True, axis=False)] = 0
     scale: Annotated[Setting, Word(words.SCALES)] = "standardize"

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["dump", "written"]
 
 #: Of the data: what no key says, what comes first, and what comes last.
-_APART = ("folder", "seed", "source", "split")
+_APART = ("folder", "seed", "split_rule", "source", "split")
 
 
 def dump(study: Study) -> str:

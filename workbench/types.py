@@ -95,7 +95,11 @@ class DataSpec:
     split: Split = field(default_factory=Split)
     folds: int = 0  # every trial trains on so many divisions of the development rows; 0: on the split's own
     holdouts: int = 0  # trials take turns at so many divisions; 0: all train on the split's own
-    seed: int = 0
+    split_seed: int = 0  # another one gives another split, folds and hold-outs
+    split_rule: Literal["content", "rows"] = (
+        "content"  # rows: by row number and `seed`, as studies once began
+    )
+    seed: int = 0  # of training and search
 
 
 @dataclass(frozen=True)

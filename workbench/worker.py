@@ -29,6 +29,7 @@ from workbench.study import Study
 from workbench.study_checks import metric_of
 from workbench.trial import lane_of
 from workbench.types import Value
+from workbench.workspace import as_begun
 
 __all__ = ["work"]
 
@@ -136,7 +137,7 @@ class _Trainer:
     """Trains parts under the leader's terms."""
 
     def __init__(self, study: Study, terms: Mapping[str, Any]) -> None:
-        dataset, _ = data.load(study.data, SealedTest(**terms["seal"]))
+        dataset, _ = data.load(as_begun(study.data, terms), SealedTest(**terms["seal"]))
         if dataset.fingerprint != terms["data"]:
             raise DataError(
                 f"{study.data.source}: has other rows than those that the study is run on; give this process "

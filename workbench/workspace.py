@@ -7,7 +7,7 @@ places are prepared, the journal is locked. Nothing is written before everything
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -33,9 +33,10 @@ from workbench.study import Study
 from workbench.study_checks import check_fit, metric_of
 from workbench.suggest import Suggester
 from workbench.trial import lane_of
+from workbench.types import DataSpec
 from workbench.widths import widths
 
-__all__ = ["Workspace", "development", "enter", "search_of"]
+__all__ = ["Workspace", "as_begun", "development", "enter", "search_of"]
 
 
 class Workspace(NamedTuple):
@@ -87,7 +88,8 @@ def enter(study: Study, places: Places, note: Callable[[str], None]) -> Workspac
 def development(study: Study, journal: Path) -> tuple[Dataset, SealedTest]:
     """The data, checked against the study and against what its journal says of them. Writes nothing."""
     known = next((record for record in read_journal(journal) if record["kind"] == "study"), None)
-    dataset, sealed = data.load(study.data, None if known is None else SealedTest(**known["seal"]))
+    sealed = None if known is None else SealedTest(**known["seal"])
+    dataset, sealed = data.load(study.data if known is None else as_begun(study.data, known), sealed)
     classes, shape, rows = len(dataset.classes), dataset.input_shape, dataset.fewest_train_rows
     check_fit(study, dataset.task, classes, shape, train_rows=rows, of_steps=dataset.of_steps)
     if known is not None and known["data"] != dataset.fingerprint:
@@ -96,6 +98,14 @@ def development(study: Study, journal: Path) -> tuple[Dataset, SealedTest]:
             "back, or give the study a new name"
         )
     return dataset, sealed
+
+
+def as_begun(spec: DataSpec, known: Mapping[str, Any]) -> DataSpec:
+    """The data as a study divides them that has begun: those of earlier versions keep to row numbers.
+
+    known  the first record of its journal, or the terms on which workers join it
+    """
+    return replace(spec, split_rule=known.get("split_rule", "rows"))
 
 
 def search_of(study: Study, here: Workspace, train: Train) -> Search:
@@ -156,6 +166,7 @@ def _begin(
         "file": str(study.path.absolute()),
         "data": dataset.fingerprint,
         "seal": asdict(sealed),
+        "split_rule": dataset.spec.split_rule,
         "widths": list(widths(engine.mesh, -(-trials // max(1, study.data.holdouts)))),
         "rooms": list(ladder),
         "recent": RECENT,

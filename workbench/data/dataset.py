@@ -29,6 +29,7 @@ class Dataset:
     train, validation   positions in `rows`, sorted
     fingerprint         SHA-256 of rows, targets and split
     group, time         what the rows were divided by, [N] integers and [N] numbers, if they were
+    content             [N] uint64, what each row holds, if rows are divided by it; see `content`
     """
 
     name: str
@@ -46,6 +47,7 @@ class Dataset:
     test_rows: int = 0
     group: Array | None = None
     time: Array | None = None
+    content: Array | None = None
 
     @cached_property
     def input_shape(self) -> tuple[int, ...]:
@@ -89,7 +91,9 @@ class Dataset:
             return f"in the order of {spec.time}"
         groups = f", rows of one {spec.group} together" if spec.group else ""
         classes = " within each class" if self.task == "classification" and not self.of_steps else ""
-        return f"at random{classes}{groups}, seed {spec.seed}"
+        if spec.split_rule == "rows":
+            return f"at random{classes}{groups}, seed {spec.seed}"
+        return f"by a hash of each row{classes}{groups}, split_seed {spec.split_seed}"
 
     def summary(self) -> Mapping[str, str | int | float]:
         """Figures for people: sizes, kinds of columns, blanks, and the target, of development rows."""

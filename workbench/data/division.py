@@ -1,7 +1,8 @@
 """One source divided into training, validation and test rows, as the study asks.
 
-The split sees targets, so that classes are spread evenly, and the columns `group` and `time`; it sees no
-feature. Who calls this twice gets the same rows twice: the seal is opened by dividing again.
+The split sees targets, so that classes are spread evenly, and the columns `group` and `time`; of features it
+sees a hash, which decides the order of rows and nothing else. Who calls this twice gets the same rows twice:
+the seal is opened by dividing again.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from workbench.data import cells
+from workbench.data import cells, content
 from workbench.data.raw import Source
 from workbench.data.splits import split_rows
 from workbench.data.steps import of_steps
@@ -27,6 +28,7 @@ class Division(NamedTuple):
     """Row numbers of a source, sorted; with official test rows, `test` is empty.
 
     group, time    [N] codes, and numbers or moments as numbers, of every row; None where the study names none
+    content        [N] uint64, see `content`; None where rows are divided by their numbers
     """
 
     train: Array
@@ -37,6 +39,7 @@ class Division(NamedTuple):
     remarks: tuple[str, ...]
     group: Array | None = None
     time: Array | None = None
+    content: Array | None = None
 
 
 def divide(source: Source, spec: DataSpec) -> Division:
@@ -54,14 +57,16 @@ def divide(source: Source, spec: DataSpec) -> Division:
     if source.official:
         split = Split(split.train, split.validation, 0.0)
     group, time = _keys(source, spec)
+    known = content.of_rows(source.rows, source.y) if spec.split_rule == "content" else None
     train, validation, test = split_rows(
         codes,
         len(source.rows),
         split,
-        spec.seed,
+        spec.seed if known is None else spec.split_seed,
         stratify=codes is not None,
         group=group,
         time=time,
+        content=known,
         classes=classes,
         where=where,
     )
@@ -72,8 +77,24 @@ def divide(source: Source, spec: DataSpec) -> Division:
                 f"{where}: all training rows are of class {toml(classes[int(present.argmax())])} when "
                 f"divided by [data] {'time' if spec.time else 'group'}; take another column"
             )
-    remarks = (remark,) if remark else ()
-    return Division(train, validation, test, target, task, remarks, group, time)
+    remarks: tuple[str, ...] = (remark,) if remark else ()
+    if known is not None:
+        remarks += _divided_copies(known, train, validation, test, where)
+    return Division(train, validation, test, target, task, remarks, group, time, known)
+
+
+def _divided_copies(
+    known: Array, train: Array, validation: Array, test: Array, where: str
+) -> tuple[str, ...]:
+    """What must be said if copies of training rows are under test: there were too few different rows."""
+    copies = int(np.isin(known[test], known[np.concatenate([train, validation])]).sum())
+    if not copies:
+        return ()
+    return (
+        f"{where}: {copies:,} of {len(test):,} test rows are copies of rows that are trained or selected on, "
+        "because some class has too few different rows to keep copies together; take the copies out, if they "
+        "are not different cases that look alike.",
+    )
 
 
 def _check_names(source: Source, spec: DataSpec, target: str) -> None:
@@ -110,11 +131,14 @@ def _check_names(source: Source, spec: DataSpec, target: str) -> None:
 
 
 def _keys(source: Source, spec: DataSpec) -> tuple[Array | None, Array | None]:
-    """Group codes [N] and times [N] as float64, where the study names them. Raises DataError."""
+    """Groups as numbers [N] and times [N] as float64, where the study names them. Raises DataError."""
     group = time = None
     if spec.group:
-        group, _ = cells.labels(cells.as_arrow(source.rows[spec.group]))
+        named = cells.as_arrow(source.rows[spec.group])
+        group, _ = cells.labels(named)
         _complete(source, "group", spec.group, group < 0)
+        if spec.split_rule == "content":  # what stands there, which other groups do not number anew
+            group = content.of_cells(named)
     if spec.time:
         raw = cells.as_arrow(source.rows[spec.time])
         form, values, _ = (None, None, None) if pa.types.is_timestamp(raw.type) else cells.numbers(raw)

@@ -150,6 +150,7 @@ def _development(source: Source, division: Division, spec: DataSpec) -> Dataset:
         notes=(*source.notes, *division.remarks, *remarks),
         group=None if division.group is None else division.group[index],
         time=None if division.time is None else division.time[index],
+        content=None if division.content is None else division.content[index],
     )
 
 

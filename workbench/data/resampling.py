@@ -1,7 +1,7 @@
 """Other divisions of the same development rows: k folds, and another hold-out for another seed.
 
 Test rows are not among development rows, so they stay where they are, and so does their seal. What the study
-says of classes, `group` and `time` holds here as in the first division.
+says of classes, `group`, `time` and copies holds here as in the first division.
 
 With `[data] folds` every trial of a study trains on all folds and is judged by the mean of their scores. With
 `[data] holdouts` trials take turns at different hold-outs, so that no peculiarity of one decides the search
@@ -12,12 +12,12 @@ hyperparameter optimization").
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from workbench.data import fingerprints
-from workbench.data.splits import folds, split_rows
+from workbench.data.splits import folds, mixed, split_rows
 from workbench.data.steps import known
 from workbench.errors import DataError
 from workbench.types import Array, Split
@@ -25,6 +25,9 @@ from workbench.wording import toml
 
 if TYPE_CHECKING:
     from workbench.data.dataset import Dataset
+
+#: Streams of the order of rows: apart from the split's own, which has none, and from each other.
+_FOLDS, _HOLDOUTS = 2**62, 2**62 + 1
 
 __all__ = ["cross_validation", "divisions", "reshuffled"]
 
@@ -35,9 +38,10 @@ def divisions(dataset: Dataset) -> tuple[Dataset, ...]:
     Raises DataError if rows, classes or groups do not suffice, or hold-outs are asked for and `time` divides.
     """
     spec = dataset.spec
+    seed = spec.seed if spec.split_rule == "rows" else spec.split_seed
     if spec.folds:
-        return cross_validation(dataset, spec.folds, spec.seed)
-    return tuple(reshuffled(dataset, spec.seed + number) for number in range(spec.holdouts))
+        return cross_validation(dataset, spec.folds, seed)
+    return tuple(reshuffled(dataset, seed + number) for number in range(spec.holdouts))
 
 
 def cross_validation(dataset: Dataset, k: int, seed: int) -> tuple[Dataset, ...]:
@@ -50,7 +54,7 @@ def cross_validation(dataset: Dataset, k: int, seed: int) -> tuple[Dataset, ...]
         k,
         seed,
         stratify=_stratified(dataset),
-        group=dataset.group,
+        **_keys(dataset, _FOLDS),
         time=dataset.time,
         classes=dataset.classes,
         where=dataset.name,
@@ -76,7 +80,7 @@ def reshuffled(dataset: Dataset, seed: int) -> Dataset:
         Split(1.0 - share, share, 0.0),
         seed,
         stratify=_stratified(dataset),
-        group=dataset.group,
+        **_keys(dataset, _HOLDOUTS),
         classes=dataset.classes,
         where=dataset.name,
     )
@@ -85,6 +89,14 @@ def reshuffled(dataset: Dataset, seed: int) -> Dataset:
 
 def _targets(dataset: Dataset) -> tuple[Array | None, int]:
     return dataset.target if _stratified(dataset) else None, len(dataset.target)
+
+
+def _keys(dataset: Dataset, stream: int) -> dict[str, Any]:
+    """Groups and content; mixed, so that the order of rows has nothing to do with that of the split."""
+    if dataset.content is None:
+        return {"group": dataset.group}
+    group = None if dataset.group is None else mixed(dataset.group, stream)
+    return {"group": group, "content": mixed(dataset.content, stream)}
 
 
 def _stratified(dataset: Dataset) -> bool:
