@@ -40,7 +40,7 @@ def split_rows(
 
     targets    [N] integer classes, used if `stratify`
     group      [N] integers; rows of equal number stay together
-    time       [N] numbers or moments; rows are divided in their order and the seed decides nothing
+    time       [N] numbers or moments; rows are divided in their order; the seed decides between equal ones
     content    [N] uint64, see `content`; rows are put in order by it, and those that are equal stay together.
                The numbers in `group` must then stand for what the groups hold. None: by row number
     classes    names of the classes, for messages
