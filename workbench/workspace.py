@@ -90,6 +90,8 @@ def development(study: Study, journal: Path) -> tuple[Dataset, SealedTest]:
     known = next((record for record in read_journal(journal) if record["kind"] == "study"), None)
     sealed = None if known is None else SealedTest(**known["seal"])
     dataset, sealed = data.load(study.data if known is None else as_begun(study.data, known), sealed)
+    if known is not None and known.get("overlap"):  # an official file is compared when its seal is made
+        dataset = replace(dataset, overlap=known["overlap"])
     classes, shape, rows = len(dataset.classes), dataset.input_shape, dataset.fewest_train_rows
     check_fit(study, dataset.task, classes, shape, train_rows=rows, of_steps=dataset.of_steps)
     if known is not None and known["data"] != dataset.fingerprint:
@@ -167,6 +169,7 @@ def _begin(
         "data": dataset.fingerprint,
         "seal": asdict(sealed),
         "split_rule": dataset.spec.split_rule,
+        "overlap": dataset.overlap,
         "widths": list(widths(engine.mesh, -(-trials // max(1, study.data.holdouts)))),
         "rooms": list(ladder),
         "recent": RECENT,

@@ -23,7 +23,7 @@ from workbench.types import Array
 if TYPE_CHECKING:
     from workbench.data.dataset import Dataset
 
-__all__ = ["continuous", "exact_copies", "near_copies"]
+__all__ = ["NEIGHBORS", "continuous", "distances", "exact_copies", "near_copies", "projected"]
 
 #: The largest ratio of distances that makes a near copy, and how many are expected by mistake at most.
 LARGEST_RATIO, MISTAKES = 0.1, 0.05
@@ -66,13 +66,13 @@ def near_copies(dataset: Dataset, exact: Array) -> Array:
     train, validation = points[dataset.train], points[dataset.validation[rest]]
     nearest, distance = _nearest(train, validation)
     sample = _spread(np.arange(len(rest)), _SAMPLE)
-    scales = _distances(train, validation[sample])
+    scales = distances(train, validation[sample])
     ratio = _largest_ratio(scales, len(rest))
     same = _same_class(dataset, dataset.train[nearest], dataset.validation[rest])
     close = np.flatnonzero(same & (distance <= ratio * np.quantile(scales[:, -1], 0.9)))
     close = _spread(close, _CANDIDATES)
     if len(close):
-        far = _distances(train, validation[close])[:, -1]
+        far = distances(train, validation[close])[:, -1]
         near[rest[close[distance[close] <= ratio * far]]] = True
     return near
 
@@ -99,14 +99,14 @@ def _points(dataset: Dataset) -> Array | None:
     if dataset.task == "regression" and not dataset.of_steps:
         columns += list(dataset.target.T.astype(np.float64))
     if isinstance(rows, np.ndarray) and rows.ndim > 2:
-        return _projected(rows.reshape(len(rows), -1), columns)
+        return projected(rows.reshape(len(rows), -1), columns)
     chosen = columns if len(columns) >= MANY else [values for values in columns if continuous(values)]
     if len(chosen) < LEAST:
         return None
-    return _projected(np.stack([_standardized(values) for values in chosen], axis=1), [])
+    return projected(np.stack([_standardized(values) for values in chosen], axis=1), [])
 
 
-def _projected(x: Array, more: list[Array]) -> Array:
+def projected(x: Array, more: list[Array]) -> Array:
     """The rows [N, F] along at most `_DIRECTIONS` random directions, and further columns beside them."""
     n = x.shape[1]
     if n <= _DIRECTIONS:
@@ -141,15 +141,15 @@ def _nearest(train: Array, validation: Array) -> tuple[Array, Array]:
     return nearest, np.linalg.norm(validation - train[nearest], axis=1)
 
 
-def _distances(train: Array, rows: Array) -> Array:
-    """[M, NEIGHBORS], rising: the distances to the nearest training rows."""
-    found = np.empty((len(rows), NEIGHBORS))
+def distances(train: Array, rows: Array, count: int = NEIGHBORS) -> Array:
+    """[M, count], rising: the distances to the nearest training rows."""
+    found = np.empty((len(rows), count))
     length = np.square(train).sum(axis=1)
     step = max(1, 2**23 // len(train))
     for start in range(0, len(rows), step):
         part = rows[start : start + step]
         square = length - 2.0 * (part @ train.T)  # but for the row's own length
-        chosen = np.argpartition(square, NEIGHBORS - 1, axis=1)[:, :NEIGHBORS]
+        chosen = np.argpartition(square, count - 1, axis=1)[:, :count]
         whole = np.linalg.norm(part[:, np.newaxis] - train[chosen], axis=2)  # without cancellation
         found[start : start + step] = np.sort(whole, axis=1)
     return found

@@ -29,6 +29,7 @@ class Dataset:
     train, validation   positions in `rows`, sorted
     fingerprint         SHA-256 of rows, targets and split
     group, time         what the rows were divided by, [N] integers and [N] numbers, if they were
+    overlap             what must be said of official test rows that are not new, see `overlap`
     content             [N] uint64, what each row holds, if rows are divided by it; see `content`
     """
 
@@ -48,6 +49,7 @@ class Dataset:
     group: Array | None = None
     time: Array | None = None
     content: Array | None = None
+    overlap: str = ""
 
     @cached_property
     def input_shape(self) -> tuple[int, ...]:
@@ -141,5 +143,7 @@ class Dataset:
                     found[f"target {name}"] = float(values[0])
             if targets.shape[1] > 1:
                 found["targets"] = targets.shape[1]
+        if self.overlap:
+            found["overlap"] = self.overlap
         found["fingerprint"] = self.fingerprint
         return found

@@ -1,5 +1,6 @@
 """What makes a validation score better than the model is, as sentences with advice.
 
+    overlap       official test rows that stand among training rows                        `overlap`
     copies        validation rows that stand among training rows, exactly or nearly       `copies`
     giveaways     a column that alone predicts the target almost perfectly                `giveaways`
     identifiers   a column that numbers or names the rows: nothing to learn, much to learn by heart
@@ -35,6 +36,7 @@ STRADDLING = 0.5
 def findings(dataset: Dataset) -> tuple[str, ...]:
     """Sentences, the gravest first; none if nothing was found."""
     return (
+        *([dataset.overlap] if dataset.overlap else []),
         *_given_away(dataset),
         *_copied(dataset),
         *_identifiers(dataset),

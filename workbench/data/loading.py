@@ -42,7 +42,8 @@ def load(spec: DataSpec, sealed: SealedTest | None = None) -> tuple[Dataset, Sea
     division = divide(source, spec)
     dataset = _development(source, division, spec)
     if sealed is None or not source.official:
-        made = seal.promise(source, division, dataset)
+        made, said = seal.promise(source, division, dataset)
+        dataset = replace(dataset, overlap=said)
         if sealed is not None and sealed.fingerprint != made.fingerprint:
             raise seal.changed(source.name, sealed)
         sealed = made

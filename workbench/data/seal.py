@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from workbench.data import fingerprints, marks
 from workbench.data.division import Division, divide
+from workbench.data.overlap import overlap
 from workbench.data.raw import Source, take
 from workbench.data.sources import read, read_official
 from workbench.data.tables import conform
@@ -53,14 +54,13 @@ class Rows(NamedTuple):
     notes: tuple[str, ...] = ()
 
 
-def promise(source: Source, division: Division, dataset: Dataset) -> SealedTest:
-    """The seal of the test rows, which are looked at once, hashed and forgotten.
+def promise(source: Source, division: Division, dataset: Dataset) -> tuple[SealedTest, str]:
+    """The seal of the test rows, which are looked at once, hashed and forgotten; what must be said of them.
 
     Whether they can be opened later (columns, classes, blank targets) is found out now, before anything is
-    spent.
-    Raises DataError if not.
+    spent, and whether official ones are new to the model. Raises DataError if not.
     """
-    test = _test_rows(source, division, dataset)
+    test, said = _test_rows(source, division, dataset), ""
     n = len(test.rows)
     if n:
         target = _target(test, dataset)
@@ -69,7 +69,9 @@ def promise(source: Source, division: Division, dataset: Dataset) -> SealedTest:
         else:
             _check_shape(test, dataset)
         _check_targets(target, test, dataset)
-    return SealedTest(test.name, n, _fingerprint(test))
+        if source.official:
+            said = overlap(source, dataset, test, target)
+    return SealedTest(test.name, n, _fingerprint(test)), said
 
 
 def unseal(sealed: SealedTest, dataset: Dataset, opening: Opening) -> Rows:

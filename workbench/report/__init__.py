@@ -98,6 +98,7 @@ def write(
         "settings": settings_rows(outcome),
         "slices": slices,
         "warning": warning(outcome),
+        "overlap": outcome.data.get("overlap"),
         "worst": worst,
     }
     report = Report(folder / "report.html", folder / "report.md")
