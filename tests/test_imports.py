@@ -107,6 +107,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
             "runs",
             "laboratory",
             "agreement",
+            "crossings",
             "records",
         ),
         *(

@@ -11,7 +11,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from workbench import data, words
+from workbench import crossings, data, words
 from workbench.checkpoints import Store
 from workbench.costs import costs_of
 from workbench.data import Dataset, SealedTest
@@ -66,6 +66,10 @@ def enter(study: Study, places: Places, note: Callable[[str], None]) -> Workspac
         configure(places.home / "cache" / "jax")
         preparations, epochs = Preparations(dataset), int(str(study.settings["epochs"]))
         engine = Engine(preparations.fold, capacity=epochs, seed=study.seed)
+        if not any(journal.of_kind("study")):
+            crossings.save(dataset, folder)
+            if said := crossings.earlier(study, dataset, folder):
+                note(said)
         begun = _begin(study, journal, preparations, sealed, engine)
     except BaseException:
         journal.close()

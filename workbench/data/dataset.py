@@ -30,7 +30,8 @@ class Dataset:
     fingerprint         SHA-256 of rows, targets and split
     group, time         what the rows were divided by, [N] integers and [N] numbers, if they were
     overlap             what must be said of official test rows that are not new, see `overlap`
-    content             [N] uint64, what each row holds, if rows are divided by it; see `content`
+    content             [N] uint64, a hash of what each row holds, if rows are divided by it; see `content`
+    test_content        [M] uint64, the same of the test rows, if they were divided off
     """
 
     name: str
@@ -49,6 +50,7 @@ class Dataset:
     group: Array | None = None
     time: Array | None = None
     content: Array | None = None
+    test_content: Array | None = None
     overlap: str = ""
 
     @cached_property

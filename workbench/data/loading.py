@@ -152,6 +152,7 @@ def _development(source: Source, division: Division, spec: DataSpec) -> Dataset:
         group=None if division.group is None else division.group[index],
         time=None if division.time is None else division.time[index],
         content=None if division.content is None else division.content[index],
+        test_content=None if division.content is None else division.content[division.test],
     )
 
 

@@ -39,7 +39,7 @@ _LARGEST_RATIO = 0.25
 #: once in 600 files (Smirnov 1939), and the least share that is told.
 _DEVIATIONS_OF_SHARES, _LEAST_SHARE = 1.8, 0.1
 #: Rows of either side that are looked at for near copies, and distances that are reckoned for them.
-_SAMPLE, _DISTANCES = 1000, 2**27
+_SAMPLE, _DISTANCES = 1000, 2**25
 #: Deviations, and rows, beyond chance from which anything is said.
 _DEVIATIONS, _ROWS = 3.0, 2
 #: Equal pairs that may be expected where none was seen, with 95 % confidence (Hanley and Lippman-Hand 1983).
@@ -57,12 +57,12 @@ def overlap(source: Source, dataset: Dataset, test: Source, target: Array) -> st
     n = len(target)
     mine, theirs = _content(source, dataset, dataset.target), _content(test, dataset, target)
     exact = np.isin(theirs, mine)
-    chance = _chance(mine, theirs)
+    chance, most = _chance(mine, theirs)
     nearly = _near(dataset, test, target, exact, mine)
     met = int(exact.sum()) + round(nearly * int((~exact).sum()))
-    expected = chance * n
+    expected, most = chance * n, most * n
     same = np.array_equal(np.sort(mine), np.sort(theirs))
-    if not same and not nearly and met <= expected + _DEVIATIONS * np.sqrt(expected) + _ROWS:
+    if not same and not nearly and met <= most + _DEVIATIONS * np.sqrt(most) + _ROWS:
         return ""
     about = "about " if nearly else ""
     how = "" if not nearly else ", exactly or but for noise"
@@ -84,14 +84,18 @@ def _content(rows: Source, dataset: Dataset, target: Array) -> Array:
     return content.of_rows(table, target)
 
 
-def _chance(mine: Array, theirs: Array) -> float:
-    """The chance of a fresh row to equal a development row."""
-    n = len(theirs)
-    among_mine = 1.0 - (np.unique(mine, return_counts=True)[1] == 1).sum() / len(mine)
+def _chance(mine: Array, theirs: Array) -> tuple[float, float]:
+    """The chance of a fresh row to equal a development row, and what it is at most, for all that is known."""
+    n, pairs_of_rows = len(mine), max(1.0, len(theirs) * (len(theirs) - 1) / 2)
+    repeated = float(1.0 - (np.unique(mine, return_counts=True)[1] == 1).sum() / n)
     counts = np.unique(theirs, return_counts=True)[1].astype(np.float64)
-    pairs = (counts * (counts - 1)).sum() / 2 + _UNSEEN
-    among_theirs = len(mine) * pairs / max(1.0, n * (n - 1) / 2)
-    return float(min(among_mine, among_theirs, 1.0))
+    pairs = float((counts * (counts - 1)).sum() / 2)
+    most = min(
+        repeated + (_DEVIATIONS * np.sqrt(2 * n * repeated) + 2 * _UNSEEN) / n,  # they come in pairs
+        n * (pairs + _DEVIATIONS * np.sqrt(pairs) + _UNSEEN) / pairs_of_rows,
+        1.0,
+    )
+    return min(repeated, float(most)), float(most)
 
 
 def _near(dataset: Dataset, test: Source, target: Array, exact: Array, mine: Array) -> float:
