@@ -29,6 +29,7 @@ BENCHMARKS = (
     "children",
     "cold",
     "housing",
+    "splitting",
     "gpu",
     "all",
 )
@@ -168,6 +169,12 @@ def test_overhead_in_miniature(call: Call, monkeypatch: pytest.MonkeyPatch) -> N
     assert results["study"]["share"]["median"] == pytest.approx(0.1)
     assert results["study"]["met"]
     assert results["mlflow"]["seconds"]["median"] > 0.0
+
+
+def test_splitting_in_miniature(call: Call) -> None:
+    results = call("splitting", "--rows", "300", "--images", "200")
+    assert results.keys() == {"numbers", "text", "images"}
+    assert all(case["seconds"]["median"] > 0.0 for case in results.values())
 
 
 def test_parts_of_a_growing_study() -> None:

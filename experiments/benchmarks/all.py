@@ -26,6 +26,7 @@ QUICK = {
     "asha": ["--repeats", "1", "--seeds", "1"],
     "growth": ["--repeats", "1", "--trials", "2500"],
     "housing": ["--repeats", "1"],
+    "splitting": ["--repeats", "1"],
     "workers": ["--repeats", "1", "--trials", "60"],
     "gpu": ["--repeats", "1"],
 }

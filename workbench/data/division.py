@@ -87,6 +87,9 @@ def _divided_copies(
     known: Array, train: Array, validation: Array, test: Array, where: str
 ) -> tuple[str, ...]:
     """What must be said if copies of training rows are under test: there were too few different rows."""
+    ordered = np.sort(known)
+    if (ordered[1:] != ordered[:-1]).all():
+        return ()
     copies = int(np.isin(known[test], known[np.concatenate([train, validation])]).sum())
     if not copies:
         return ()
