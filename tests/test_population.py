@@ -243,11 +243,17 @@ def test_trained_linear_model_is_the_least_squares_solution() -> None:
     np.testing.assert_allclose(result.lane.params["bias"][0], solution[4], atol=1e-5)
 
 
-def test_the_test_devices_share_the_lanes() -> None:
-    machine = engine()
-    assert machine.mesh.size == len(jax.devices()) == 2
-    trained = machine.run(mlp(), "raw", 3, VARIED[:3], None, first=0, last=1)
-    assert len(trained) == 3
+def test_cores_read_the_same_rows() -> None:
+    rows = np.zeros((1000, 5), np.float32)
+    aligned = population._aligned(rows[1:])
+    assert aligned.ctypes.data % population.ALIGNED == 0
+    data = blobs()._replace(shift=aligned)
+    first = population.place(population.mesh_of_host(), data)
+    assert first.shift.unsafe_buffer_pointer() == aligned.ctypes.data
+    other = jax.sharding.Mesh(np.array(jax.devices()[1:2]), ("lanes",))
+    second = population.place(other, jax.tree.map(np.asarray, first))
+    for mine, theirs in zip(jax.tree.leaves(first), jax.tree.leaves(second), strict=True):
+        assert mine.unsafe_buffer_pointer() == theirs.unsafe_buffer_pointer()
 
 
 def test_fold_with_two_regression_targets() -> None:
