@@ -255,15 +255,16 @@ class Engine:
         except jax.errors.JaxRuntimeError as error:
             if "RESOURCE_EXHAUSTED" not in str(error):
                 raise
-            if len(jobs) == 1:
+            room = len(self._places([0] * len(jobs))) // 2
+            if room < self.meshes[0].size:
                 raise WorkbenchError(
                     f"a single {jobs[0].recipe.family} does not fit into the memory of "
                     f"{self.meshes[0].devices.flat[0].device_kind}; lower the upper end of width or depth, "
                     "or batch_size"
                 ) from error
-        half = -(-len(jobs) // 2)
-        self.lanes = min(self.lanes, population.power_of_two(half))
-        return [*self._train(jobs[:half]), *self._train(jobs[half:])]
+        self.lanes = min(self.lanes, room)
+        parts = [jobs[at : at + room] for at in range(0, len(jobs), room)]
+        return [trained for part in parts for trained in self._train(part)]
 
     def _together(self, jobs: Sequence[Job]) -> list[Trained]:
         began, job = time.perf_counter(), jobs[0]
