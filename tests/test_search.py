@@ -239,6 +239,8 @@ def test_a_record_that_does_not_say_when_its_trial_ended(undisturbed: Any) -> No
 @pytest.mark.parametrize("events", [3, 17, 40, 61, 80])
 def test_any_beginning_of_a_journal_ends_the_same(tmp_path: Path, undisturbed: Any, events: int) -> None:
     _, whole, journal = undisturbed
+    while journal.events[events - 1]["kind"] == "trial":  # a record, of the launch that comes with it
+        events += 1
     resumed = Journal(journal.events[:events])
     assert comparable(finish(tmp_path, resumed)) == comparable(whole)
     assert [event["kind"] for event in resumed.events] == [event["kind"] for event in journal.events]

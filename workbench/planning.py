@@ -14,7 +14,7 @@ from workbench.ladder import drawn, rooms
 from workbench.models import n_parameters
 from workbench.places import Places
 from workbench.preparations import Preparations
-from workbench.scheduler import LEARNING, expected_epochs, parallel_of
+from workbench.scheduler import LEARNING, expected_epochs, lag_of, parallel_of
 from workbench.space import Program
 from workbench.study import Study
 from workbench.study_checks import check_fit, metric_of
@@ -93,7 +93,7 @@ def _advice(study: Study, parallel: int, folds: int, cores: int) -> str | None:
     said = f"{cores} cores, {at_a_time}: parallel = {enough} would {used}"
     if study.search.sampler not in LEARNING:
         return f"{said}, at no cost, since {study.search.sampler} does not learn"
-    looks, fewer = (max(1, study.search.trials // each) for each in (parallel, enough))
+    looks, fewer = (max(1, study.search.trials // (each + lag_of(each))) for each in (parallel, enough))
     name = study.search.sampler.upper()
     return f"{said}, and {name} would have {fewer} looks instead of {looks} at what it has learnt"
 
