@@ -48,6 +48,7 @@ batch_size = { choices = [16, 32] }
 
 [search]
 trials = 24
+parallel = 6
 seeds  = 2
 """
 

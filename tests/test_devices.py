@@ -46,7 +46,8 @@ def test_eight_devices_train_what_two_do() -> None:
 @pytest.mark.parametrize("turns", [False, True], ids=["side by side", "in turn"])
 def test_the_training_program_lowers_for_every_platform(turns: bool) -> None:
     platforms = ("cpu", "cuda", "tpu")
-    mesh, recipe, key = population.mesh_of_host(), mlp(), jax.random.key(0)
+    mesh = jax.sharding.Mesh(np.array(jax.devices()), ("lanes",))
+    recipe, key = mlp(), jax.random.key(0)
     places = population.places([1, 1], 2, mesh.size)
     hyper = jax.tree.map(jnp.asarray, population.stack(LANES[:2], places))
     fold: Any = population.place(mesh, blobs())

@@ -43,7 +43,6 @@ LAYERS: dict[str, tuple[str, ...]] = {
             "population",
             "programs",
             "costs",
-            "widths",
             "devices",
             "engine",
             "checkpoints",

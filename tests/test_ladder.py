@@ -19,7 +19,7 @@ from workbench.space import Problem, Variant
 from workbench.study import read_study
 from workbench.types import Axis, Choice, Range, Value
 
-CPU = COSTS["cpu"]._replace(devices=2)
+CPU = COSTS["cpu"]
 
 
 def ladder(

@@ -243,7 +243,7 @@ def test_search_confirm_and_more_trials(tmp_path: Path) -> None:
     assert [encode_trial(trial) for trial in where.outcome.trials[:12]] == trials
     after = where.events("launch")
     assert after[: len(launched)] == launched
-    fresh = {number for event in after[len(launched) :] for number in event["trials"]}
+    fresh = {event["trial"] for event in after[len(launched) :]}
     assert fresh == set(range(12, 20))
     assert where.run("--trials", "20").out == more.out
     assert where.run().out == more.out  # the file asks for fewer, which are there

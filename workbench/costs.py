@@ -1,15 +1,13 @@
 """What compiling and training cost, to weigh one against the other.
 
-They are constants and not measurements of the moment: what they decide (which programs a study gets, how wide
-they are) changes how its trials round, and the same study is to give the same trials on the same kind of
-machine. The benchmark `step` measures them again and prints them side by side.
+They are constants and not measurements of the moment, for a machine of so many devices and not for the one
+that is there: what they decide (which programs a study gets, in which order its trials are judged) is a
+function of the study. The benchmark `step` measures them again and prints them side by side.
 """
 
 from __future__ import annotations
 
 from typing import NamedTuple
-
-from jax.sharding import Mesh
 
 __all__ = ["COSTS", "Costs", "costs_of", "operations"]
 
@@ -20,7 +18,7 @@ class Costs(NamedTuple):
     compile: float  # seconds to compile the programs of a recipe, several recipes at once
     rate: float  # floating-point operations a second of a device that trains
     step: float  # seconds that a step of a lane takes beside its operations
-    devices: int = 1
+    devices: int  # of the machine that is reckoned with
 
     def epoch(self, parameters: float, rows: int, batch: int) -> float:
         """Seconds of one lane's epoch when every device has lanes to train."""
@@ -30,16 +28,15 @@ class Costs(NamedTuple):
 
 #: Measured on two cores with AVX-512 (digits, 16 to 256 units), and, for accelerators, orders of magnitude.
 COSTS = {
-    "cpu": Costs(compile=4.0, rate=4.5e10, step=2e-5),
-    "gpu": Costs(compile=6.0, rate=5e12, step=1e-6),
-    "tpu": Costs(compile=10.0, rate=5e12, step=1e-6),
+    "cpu": Costs(compile=4.0, rate=4.5e10, step=2e-5, devices=2),
+    "gpu": Costs(compile=6.0, rate=5e12, step=1e-6, devices=1),
+    "tpu": Costs(compile=10.0, rate=5e12, step=1e-6, devices=1),
 }
 
 
-def costs_of(mesh: Mesh) -> Costs:
-    """The costs of this machine."""
-    platform = mesh.devices.flat[0].platform
-    return COSTS.get(platform, COSTS["gpu"])._replace(devices=mesh.size)
+def costs_of(platform: str) -> Costs:
+    """The costs of a kind of device, as jax names it."""
+    return COSTS.get(platform, COSTS["gpu"])
 
 
 def operations(parameters: float, rows: int) -> float:

@@ -1,21 +1,23 @@
-"""Who trains the launches of a search: this process, and the workers that have joined it.
+"""Who trains what a search launches: the threads of this process, and the workers that have joined it.
 
-While nobody has joined, a launch is trained here at once and no database is asked. When somebody has, it is
-cut into parts that this process and the workers take from a table (`leases`). The order of launches, the
-drawing of parameters and every decision stay with the search, and a lane comes out the same wherever it was
-trained; so workers change how long a search takes and nothing else. Trouble with the table is told once, and
-the search goes on alone.
+While nobody has joined, a part goes to this process's engine at once and no database is asked. When somebody
+has, what its own cores have no room for goes into a table (`leases`), from which workers take it, and this
+process too when it has nothing else to do. The order of decisions stays with the search, and a lane comes out
+the same wherever it was trained; so workers change how long a search takes and nothing else. Trouble with the
+table is told once, and the search goes on alone.
 """
 
 from __future__ import annotations
 
 import threading
-import time
-from collections.abc import Callable, Mapping
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from workbench import parts
 from workbench.engine import Engine
@@ -33,8 +35,6 @@ __all__ = ["BEAT_SECONDS", "Crew", "Heartbeat", "crew_of"]
 BEAT_SECONDS = 1.0
 #: Seconds between two looks at what workers have delivered.
 _POLL_SECONDS = 0.02
-#: Parts for each process: more even out who is slower, fewer cost less traffic.
-_PARTS_EACH = 2
 
 
 class Heartbeat:
@@ -60,6 +60,13 @@ class Heartbeat:
                 self.error = error
 
 
+class _Offer(NamedTuple):
+    """A part that is not, or not only, this process's to train."""
+
+    part: Part
+    futures: list[Future[Brought]]
+
+
 class Crew:
     """Use as a context manager around a search; `train` is what the search calls.
 
@@ -78,6 +85,11 @@ class Crew:
         self._workers = self._told = 0
         self._over = self._in_trouble = False
         self._heart: Heartbeat | None = None
+        self._lock, self._stop = threading.Lock(), threading.Event()
+        self._mine: set[Future[Any]] = set()  # what this process trains or is about to
+        self._offers: deque[_Offer] = deque()  # to be published
+        self._published: dict[int, _Offer] = {}  # by id; the liaison's alone
+        self._liaison: threading.Thread | None = None
 
     def __enter__(self) -> Self:
         try:
@@ -94,6 +106,13 @@ class Crew:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._stop.set()
+        if self._liaison is not None:
+            self._liaison.join()
+        with self._lock:
+            left = list(self._mine)
+        for future in left:
+            future.cancel()
         if self._heart is not None:
             self._heart.close()
             try:
@@ -106,61 +125,107 @@ class Crew:
         """The search has ended: workers may go home."""
         self._over = True
 
-    def train(self, part: Part) -> list[Brought]:
-        """Train a launch, with the help of whoever has joined."""
+    def train(self, part: Part) -> list[Future[Brought]]:
+        """Have a part trained, with the help of whoever has joined."""
         workers = self._workers
         if workers != self._told:
             self._note(f"{workers} worker{'s' * (workers != 1)} beside this process")
             self._told = workers
-        pieces = min(_PARTS_EACH * (workers + 1), -(-len(part.members) // self._engine.mesh.size))
-        if workers == 0 or pieces < 2:
-            return parts.train(self._engine, part)
-        shares = parts.cut(part, pieces)
-        smaller = [part._replace(members=tuple(part.members[i] for i in share)) for share in shares]
-        brought: dict[int, list[Brought]] = {}
-        try:
-            self._together(smaller, brought)
-        except StoreError as error:
-            self._workers = 0  # until the next heartbeat that succeeds
-            if not self._in_trouble:
-                self._note(f"{error}; this process goes on alone")
-            self._in_trouble = True
-        for k, piece in enumerate(smaller):
-            if k not in brought:
-                brought[k] = parts.train(self._engine, piece)
-        back = {i: one for k, share in enumerate(shares) for i, one in zip(share, brought[k], strict=True)}
-        return [back[i] for i in range(len(part.members))]
+        if workers == 0 or not self._is_busy():
+            return self._here(part)
+        offer = _Offer(part, [Future() for _ in part.members])
+        self._offers.append(offer)
+        if self._liaison is None:
+            self._liaison = threading.Thread(target=self._deal, name="liaison", daemon=True)
+            self._liaison.start()
+        return offer.futures
 
-    def _together(self, pieces: list[Part], brought: dict[int, list[Brought]]) -> None:
-        """Publish the pieces, take some, collect the others; what has come stands in `brought`."""
-        ids = self._leases.publish([parts.pack(piece) for piece in pieces])
-        place = {id_: k for k, id_ in enumerate(ids)}
-        try:
-            while len(brought) < len(pieces):
-                claim = self._leases.claim(self._leases.me)
-                if claim is not None and claim.part in place:
-                    self._take(claim, pieces[place[claim.part]], brought, place[claim.part])
-                    continue
-                missing = [id_ for id_ in ids if place[id_] not in brought]
-                found = self._leases.results(missing)
-                for id_, content in found.items():
-                    piece = pieces[place[id_]]
-                    brought[place[id_]] = parts.unpack_brought(content, piece, self._template)
-                if not found:
-                    time.sleep(_POLL_SECONDS)
-        finally:
-            self._leases.withdraw(ids)
+    def _is_busy(self) -> bool:
+        """Whether every core of this process has something to do, and something more."""
+        with self._lock:
+            return len(self._mine) > self._engine.threads
 
-    def _take(self, claim: Claim, piece: Part, brought: dict[int, list[Brought]], k: int) -> None:
-        mine = parts.train(self._engine, piece)
-        if self._leases.deliver(claim, b""):
-            brought[k] = mine
+    def _here(self, part: Part) -> list[Future[Brought]]:
+        futures = parts.submit(self._engine, part)
+        with self._lock:
+            self._mine |= set(futures)
+        for future in futures:
+            future.add_done_callback(self._done)
+        return futures
+
+    def _done(self, future: Future[Brought]) -> None:
+        with self._lock:
+            self._mine.discard(future)
+
+    # ── with others ──
+
+    def _deal(self) -> None:
+        """Publish offers, collect what comes of them, and take some back: in a thread, until the end."""
+        while not self._stop.is_set():
+            try:
+                found = self._exchange()
+            except StoreError as error:
+                self._alone(error)
+                found = True
+            if not found:
+                self._stop.wait(_POLL_SECONDS)
+        with suppress(StoreError):  # the session's end voids them as well
+            self._leases.withdraw(list(self._published))
+
+    def _exchange(self) -> bool:
+        """One look at the table; whether anything was to be done."""
+        offers = [self._offers.popleft() for _ in range(len(self._offers))]
+        try:
+            ids = self._leases.publish([parts.pack(offer.part) for offer in offers]) if offers else []
+        except StoreError:
+            self._offers.extendleft(reversed(offers))
+            raise
+        self._published |= zip(ids, offers, strict=True)
+        found = self._leases.results(list(self._published)) if self._published else {}
+        for id_, content in found.items():
+            offer = self._published.pop(id_)
+            _settle(offer, parts.unpack_brought(content, offer.part, self._template))
+        if found:
+            self._leases.withdraw(list(found))
+        claim = None if self._is_busy() or not self._published else self._leases.claim(self._leases.me)
+        if claim is not None and claim.part in self._published:
+            self._take(claim)
+        return bool(offers or found or claim)
+
+    def _take(self, claim: Claim) -> None:
+        """Train a part of the table here. Whoever else held it was taken for dead and delivers nothing."""
+        offer = self._published.pop(claim.part)
+        _follow(offer, self._here(offer.part))
+        self._leases.withdraw([claim.part])
+
+    def _alone(self, error: StoreError) -> None:
+        """Train everything that is out on offer here."""
+        self._workers = 0  # until the next heartbeat that succeeds
+        if not self._in_trouble:
+            self._note(f"{error}; this process goes on alone")
+        self._in_trouble = True
+        while self._offers:
+            self._published[-1 - len(self._offers)] = self._offers.popleft()
+        for offer in self._published.values():
+            _follow(offer, self._here(offer.part))
+        self._published.clear()
 
     def _template(self, program: Any, hyper: Any) -> Any:
         return self._engine.template(program.recipe, hyper)
 
     def _count(self) -> None:
         self._workers = self._leases.beat()
+
+
+def _settle(offer: _Offer, brought: Iterable[Brought]) -> None:
+    for future, one in zip(offer.futures, brought, strict=True):
+        future.set_result(one)
+
+
+def _follow(offer: _Offer, others: Iterable[Future[Brought]]) -> None:
+    """What these futures bring is what the offer's bring."""
+    for future, other in zip(offer.futures, others, strict=True):
+        parts.chain(other, future)
 
 
 def crew_of(study: Study, places: Places, here: Workspace, note: Callable[[str], None]) -> Crew:
@@ -171,6 +236,7 @@ def crew_of(study: Study, places: Places, here: Workspace, note: Callable[[str],
         "seal": asdict(here.sealed),
         "split_rule": here.dataset.spec.split_rule,
         "rooms": list(here.rooms),
+        "lanes": here.engine.lanes,
         "versions": versions(),
     }
     return Crew(here.engine, Leases(places.storage, study.id), places.home, terms, note)

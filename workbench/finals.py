@@ -21,7 +21,7 @@ def retrained(study: Study, here: Workspace, params: Mapping[str, Value], *, see
     """A configuration of the study, trained again. Raises WorkbenchError if it diverges."""
     return retrain(
         here.engine, study.settings, here.preparations.problem, here.metric, params,
-        rooms=here.rooms, width=here.widths[-1], seeds=seeds,
+        rooms=here.rooms, seeds=seeds,
     )  # fmt: skip
 
 
@@ -31,7 +31,7 @@ def refitted(study: Study, here: Workspace, again: Retrained) -> tuple[Delivered
         return again.model, None
     return refit(
         here.engine, study.settings, here.preparations.problem, here.metric, again,
-        rooms=here.rooms, width=here.widths[-1],
+        rooms=here.rooms,
     )  # fmt: skip
 
 

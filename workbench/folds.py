@@ -26,8 +26,9 @@ class Merged(NamedTuple):
     status: Status
     score: float | None
     best_epoch: int
+    seconds: float
     curves: Curves
-    lanes: tuple[Lane, ...] | None  # None: a new launch trains them again
+    lanes: tuple[Lane, ...] | None  # None: the next launch trains them again
     block: Array | None
 
 
@@ -36,18 +37,20 @@ def merged(brought: Sequence[Brought]) -> Merged:
 
     One fold that diverges is as good as all of them. Behind the end of a fold that stopped early, a curve is
     the mean of those that still train; the epoch that counts is the mean of the folds' epochs, rounded.
+    Folds train at the same time: the slowest says how long that took.
     Blocks of validation rows follow each other, fold by fold.
     """
     first = brought[0]
     lanes = tuple(one.lane for one in brought if one.lane is not None)
     if len(brought) == 1:
-        return Merged(first.status, first.score, first.best_epoch, first.curves, lanes or None, first.block)
+        return Merged(*first[:5], lanes or None, first.block)
     states, scores = {one.status for one in brought}, [one.score for one in brought if one.score is not None]
     blocks = [one.block for one in brought if one.block is not None]
     return Merged(
         status=next(state for state in STATUSES if state in states),
         score=float(np.mean(scores)) if len(scores) == len(brought) else None,
         best_epoch=round(float(np.mean([one.best_epoch for one in brought]))),
+        seconds=max(one.seconds for one in brought),
         curves=mean_curves([one.curves for one in brought]),
         lanes=lanes if len(lanes) == len(brought) else None,
         block=np.concatenate(blocks) if len(blocks) == len(brought) else None,
@@ -60,6 +63,7 @@ def encode(trial: Merged) -> dict[str, Any]:
         "status": trial.status,
         "score": encode_number(trial.score),
         "best_epoch": trial.best_epoch,
+        "seconds": trial.seconds,
         "curves": encode_curves(trial.curves),
     }
 
@@ -67,7 +71,7 @@ def encode(trial: Merged) -> dict[str, Any]:
 def decode(document: Mapping[str, Any]) -> Merged:
     """What `encode` kept."""
     score, curves = decode_number(document["score"]), decode_curves(document["curves"])
-    return Merged(document["status"], score, document["best_epoch"], curves, None, None)
+    return Merged(document["status"], score, document["best_epoch"], document["seconds"], curves, None, None)
 
 
 def mean_curves(curves: Sequence[Curves]) -> Curves:

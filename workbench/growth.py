@@ -16,7 +16,7 @@ import numpy as np
 
 from workbench import space
 from workbench.codec import decode_number, encode_number
-from workbench.engine import Engine, Trained
+from workbench.engine import Engine, Job, Trained
 from workbench.evaluate import statistic
 from workbench.files import write_text
 from workbench.intervals import seed_spread
@@ -89,7 +89,7 @@ def _size(values: Mapping[str, Value], part: Fold, problem: Problem, metric: str
     hypers = [space.hyperparameters(program.recipe, values, problem, FIRST_SEED + i) for i in range(SEEDS)]
     epochs = int(values["epochs"])
     engine = Engine(lambda _: part, capacity=epochs, seed=FIRST_SEED)
-    trained = engine.run(program.recipe, program.variant, SEEDS, hypers, None, first=0, last=epochs)
+    trained = engine.run_many([Job(program.recipe, program.variant, hyper, 0, epochs) for hyper in hypers])
     train = [_train_score(engine, program, h, lane, part) for h, lane in zip(hypers, trained, strict=True)]
     validation = [math.nan if lane.score is None else lane.score for lane in trained]
     return Size(problem.rows, _interval(np.array(train)), _interval(np.array(validation)))

@@ -1,7 +1,7 @@
-"""A part of a launch: lanes that one process trains, and what comes back of them.
+"""A part of a search: lanes of a trial that one process trains, and what comes back of them.
 
-A lane's result does not depend on its neighbours, so a launch may be cut into parts and its parts trained
-by several processes: the search sees the same lanes come back as if it had trained them all itself.
+A lane's result does not depend on where it is trained, so parts may be trained by several processes: the
+search sees the same lanes come back as if it had trained them all itself.
 `pack` and `unpack` turn both directions into bytes, without pickle.
 """
 
@@ -10,12 +10,13 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from typing import Any, Literal, NamedTuple, cast
 
 import numpy as np
 
 from workbench.checkpoints import flat, shaped
-from workbench.engine import Engine
+from workbench.engine import Engine, Job, Trained
 from workbench.errors import WorkbenchError
 from workbench.recipe import Hyperparameters
 from workbench.space import Program
@@ -27,9 +28,10 @@ __all__ = [
     "Member",
     "Part",
     "Train",
-    "cut",
+    "chain",
     "pack",
     "pack_brought",
+    "submit",
     "train",
     "unpack",
     "unpack_brought",
@@ -47,14 +49,13 @@ class Member(NamedTuple):
 
 
 class Part(NamedTuple):
-    """Train these together, all of one program, from `first` epochs behind them to `last`."""
+    """Train these, all of one trial, from `first` epochs behind them to `last`."""
 
     members: tuple[Member, ...]
-    width: int  # lanes in the program
     first: int
     last: int
     final: bool  # no lane goes on after this
-    keep: bool = False  # lanes that stop are wanted as well: other folds of their trials may go on
+    keep: bool = False  # lanes that stop are wanted as well: other folds of their trial may go on
 
 
 class Brought(NamedTuple):
@@ -63,61 +64,71 @@ class Brought(NamedTuple):
     status: Literal["running", "stopped", "diverged"]
     score: float | None  # validation score so far, of the epoch that counts
     best_epoch: int
+    seconds: float  # of training
     curves: Curves  # of the epochs from first to last
     lane: Lane | None  # of one that may go on, on the host
     block: Array | None  # [G] of one that has ended with a score: see `population.pseudo_values`
 
 
-Train = Callable[[Part], list[Brought]]
+#: Has a part trained somewhere; a future for each of its members.
+Train = Callable[[Part], list[Future[Brought]]]
+
+
+def submit(engine: Engine, part: Part) -> list[Future[Brought]]:
+    """Train a part in this process, each member as soon as a core is free."""
+    return [_submit(engine, part, member) for member in part.members]
 
 
 def train(engine: Engine, part: Part) -> list[Brought]:
-    """Train a part in this process."""
-    program, width = part.members[0].program, part.width
-    recipe, variant, hypers = program.recipe, program.variant, [member.hyper for member in part.members]
-    lanes = None if part.first == 0 else _lanes(engine, part)
-    trained = engine.run(recipe, variant, width, hypers, lanes, first=part.first, last=part.last)
-    wanted = ("running", "stopped") if part.keep else ("running",)
-    ended = [
-        i
-        for i, lane in enumerate(trained)
-        if lane.score is not None and (lane.status == "stopped" or (part.final and lane.status == "running"))
-    ]
-    blocks: dict[int, Array] = {}
-    if ended:
-        values = engine.pseudo_values(
-            recipe, variant, width, [hypers[i] for i in ended], [trained[i].lane for i in ended]
-        )
-        blocks = dict(zip(ended, values, strict=True))
-    return [
-        Brought(
-            lane.status,
-            lane.score,
-            lane.best_epoch,
-            lane.curves,
-            lane.lane if lane.status in wanted and not part.final else None,
-            blocks.get(i),
-        )
-        for i, lane in enumerate(trained)
-    ]
+    """Train a part in this process, and wait for it."""
+    return [future.result() for future in submit(engine, part)]
 
 
-def cut(part: Part, pieces: int) -> list[tuple[int, ...]]:
-    """Which members of a part go into each of at most so many pieces, alike in what they cost."""
-    order = sorted(range(len(part.members)), key=lambda i: (-int(part.members[i].hyper.depth), i))
-    return [tuple(order[k::pieces]) for k in range(min(pieces, len(order)))]
+def _submit(engine: Engine, part: Part, member: Member) -> Future[Brought]:
+    recipe, variant = member.program.recipe, member.program.variant
+    job = Job(
+        recipe, variant, member.hyper, part.first, part.last, member.lane,
+        blocks="ended" if part.final else "stopped",
+    )  # fmt: skip
+    wanted = () if part.final else ("running", "stopped") if part.keep else ("running",)
+
+    def brought(lane: Trained) -> Brought:
+        kept = lane.lane if lane.status in wanted else None
+        return Brought(lane.status, lane.score, lane.best_epoch, lane.seconds, lane.curves, kept, lane.block)
+
+    return chain(engine.submit(job), Future(), brought)
+
+
+def chain(
+    source: Future[Any], target: Future[Any], function: Callable[[Any], Any] = lambda result: result
+) -> Future[Any]:
+    """Let one future end as another does, with what a function makes of its result."""
+
+    def settle(done: Future[Any]) -> None:
+        if done.cancelled():
+            target.cancel()
+        elif not target.set_running_or_notify_cancel():
+            return
+        elif error := done.exception():
+            target.set_exception(error)
+        else:
+            target.set_result(function(done.result()))
+
+    source.add_done_callback(settle)
+    target.add_done_callback(lambda done: done.cancelled() and source.cancel())
+    return target
 
 
 def pack(part: Part) -> bytes:
     """A part as bytes; its programs are known by the parameters of its trials."""
     head = {
-        "width": part.width,
         "first": part.first,
         "last": part.last,
         "final": part.final,
         "keep": part.keep,
-        "division": part.members[0].program.variant.division,
-        "trials": [[member.number, dict(member.params)] for member in part.members],
+        "trials": [
+            [member.number, dict(member.params), member.program.variant.division] for member in part.members
+        ],
         "lanes": [member.lane is not None for member in part.members],
     }
     return _archive(head, [leaf for member in part.members for leaf in flat(member.lane)])
@@ -135,19 +146,16 @@ def unpack(
     """
     head, arrays = _opened(content)
     members = []
-    for (number, params), there in zip(head["trials"], head["lanes"], strict=True):
-        program, hyper = setting(number, params, head["division"])
+    for (number, params, division), there in zip(head["trials"], head["lanes"], strict=True):
+        program, hyper = setting(number, params, division)
         lane = _shaped(template(program, hyper), arrays) if there else None
         members.append(Member(number, params, program, hyper, lane))
-    return Part(tuple(members), *(head[name] for name in ("width", "first", "last", "final", "keep")))
+    return Part(tuple(members), *(head[name] for name in ("first", "last", "final", "keep")))
 
 
 def pack_brought(brought: Sequence[Brought]) -> bytes:
     """What a part has brought, as bytes."""
-    head = [
-        [one.status, one.score, one.best_epoch, one.lane is not None, one.block is not None]
-        for one in brought
-    ]
+    head = [[*one[:4], one.lane is not None, one.block is not None] for one in brought]
     arrays: list[Any] = []
     for one in brought:
         arrays += [*one.curves, *flat(one.lane), *([] if one.block is None else [one.block])]
@@ -160,26 +168,14 @@ def unpack_brought(
     """The inverse of `pack_brought`, for the members of `part` in their order."""
     head, arrays = _opened(content)
     brought = []
-    for (status, score, best_epoch, has_lane, has_block), member in zip(head, part.members, strict=True):
+    for (status, score, best_epoch, seconds, has_lane, has_block), member in zip(
+        head, part.members, strict=True
+    ):
         curves = Curves(*(next(arrays) for _ in Curves._fields))
         lane = _shaped(template(member.program, member.hyper), arrays) if has_lane else None
-        brought.append(Brought(status, score, best_epoch, curves, lane, next(arrays) if has_block else None))
+        block = next(arrays) if has_block else None
+        brought.append(Brought(status, score, best_epoch, seconds, curves, lane, block))
     return brought
-
-
-def _lanes(engine: Engine, part: Part) -> list[Lane]:
-    """The lanes after `first` epochs; those that were lost are trained again, which gives the same."""
-    lost = [member for member in part.members if member.lane is None]
-    program = part.members[0].program
-    again = iter(
-        engine.run(
-            program.recipe, program.variant, part.width, [member.hyper for member in lost], None,
-            first=0, last=part.first,
-        )
-        if lost
-        else ()
-    )  # fmt: skip
-    return [next(again).lane if member.lane is None else member.lane for member in part.members]
 
 
 def _shaped(template: Lane, arrays: Iterator[Array]) -> Lane:

@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import jax
+
 from workbench import space
 from workbench.costs import Costs, costs_of
-from workbench.devices import configure
+from workbench.devices import configure, cores
 from workbench.ladder import drawn, rooms
 from workbench.models import n_parameters
 from workbench.places import Places
-from workbench.population import mesh_of_host
 from workbench.preparations import Preparations
-from workbench.scheduler import expected_epochs
+from workbench.scheduler import LEARNING, expected_epochs, lag_of, parallel_of
 from workbench.space import Program
 from workbench.study import Study
 from workbench.study_checks import metric_of
@@ -33,7 +34,8 @@ def plan(study: Study, places: Places) -> dict[str, Any]:
     metric = metric_of(study, dataset.task)
     axes = space.axes(study.settings)
     configure(places.home / "cache" / "jax")
-    costs, problem = costs_of(mesh_of_host()), Preparations(dataset).problem
+    platform = jax.default_backend()
+    costs, problem = costs_of(platform), Preparations(dataset).problem
     epochs = int(str(study.settings["epochs"]))
     folds = max(1, study.data.folds)
     lane_epochs = study.search.trials * folds * expected_epochs(epochs, study.search.pruner)
@@ -46,6 +48,9 @@ def plan(study: Study, places: Places) -> dict[str, Any]:
     default = space.default(axes)
     configurations = [(program(params), params) for params in drawn(axes, DRAWN)]
     programs = {needed for needed, _ in configurations}
+    lanes = cores() if platform == "cpu" else jax.local_device_count()
+    parallel = study.search.parallel or parallel_of(study.search.trials, study.search.sampler)
+    costs = costs._replace(devices=min(lanes, parallel * folds) if platform == "cpu" else lanes)
     epoch = sum(_epoch(needed, study, params, rows, costs) for needed, params in configurations) / DRAWN
     train, compile_ = (lane_epochs + study.search.seeds * epochs) * epoch, costs.compile * len(programs)
     return {
@@ -63,9 +68,31 @@ def plan(study: Study, places: Places) -> dict[str, Any]:
         "rooms": list(ladder),
         "cost": {"seconds": train + compile_, "train": train, "compile": compile_},
         "costs": costs._asdict(),
+        "parallel": {
+            "trials": parallel,
+            "given": bool(study.search.parallel),
+            "lanes": parallel * folds,
+            "cores": lanes,
+            "advice": _advice(study, parallel, folds, lanes) if platform == "cpu" else None,
+        },
         "findings": [*dataset.findings, *dataset.notes],
         "notes": list(study.notes),
     }
+
+
+def _advice(study: Study, parallel: int, folds: int, cores: int) -> str | None:
+    """What a machine leaves idle, and what it would cost the sampler to use it; None if it is busy."""
+    if parallel * folds >= cores or parallel >= study.search.trials:
+        return None
+    enough = min(-(-cores // folds), study.search.trials)
+    used = "use them all" if enough * folds >= cores else f"use {enough * folds}"
+    at_a_time = f"{parallel} trials at a time" + (f" of {folds} folds" if folds > 1 else "")
+    said = f"{cores} cores, {at_a_time}: parallel = {enough} would {used}"
+    if study.search.sampler not in LEARNING:
+        return f"{said}, at no cost, since {study.search.sampler} does not learn"
+    looks, fewer = (max(1, study.search.trials // (each + lag_of(each))) for each in (parallel, enough))
+    name = study.search.sampler.upper()
+    return f"{said}, and {name} would have {fewer} looks instead of {looks} at what it has learnt"
 
 
 def _recompiles(

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from workbench import lanewise, noise, scoring, training
+from workbench import devices, lanewise, noise, scoring, training
 from workbench.recipe import Hyperparameters, Recipe
 from workbench.training import Epoch, Lane
 from workbench.types import Fold
@@ -27,10 +27,13 @@ __all__ = [
     "best_params",
     "in_turn",
     "mesh_of_host",
+    "meshes_of_host",
     "place",
     "places",
+    "power_of_two",
     "pseudo_values",
     "rest",
+    "room_of",
     "shapes_of",
     "stack",
     "start",
@@ -38,16 +41,66 @@ __all__ = [
 ]
 
 LANES = "lanes"
+#: Bytes from which on a CPU's device reads an array of NumPy's where it lies, instead of copying it.
+ALIGNED = 64
+#: Lanes side by side on one accelerator at most: a larger population is no faster.
+MOST_LANES = 256
+#: Of an accelerator's free memory, what lanes may take; and how often a lane's own size each needs: its
+#: gradients, what the step before it held, and the outputs of its layers.
+MEMORY_SHARE, COPIES = 0.7, 6
+
+
+def meshes_of_host() -> tuple[Mesh, ...]:
+    """The devices that train one program each, along the axis `lanes`.
+
+    Accelerators share a population. A CPU is one device, or one for every `devices.IN_FLIGHT` of its cores.
+    """
+    local = jax.local_devices()
+    if local[0].platform != "cpu":
+        return (Mesh(np.array(local), (LANES,)),)
+    needed = -(-devices.cores() // devices.IN_FLIGHT)
+    return tuple(Mesh(np.array([device]), (LANES,)) for device in local[:needed])
 
 
 def mesh_of_host() -> Mesh:
-    """All devices of this host along the axis `lanes`."""
-    return Mesh(np.array(jax.local_devices()), (LANES,))
+    """The first of `meshes_of_host`."""
+    return meshes_of_host()[0]
 
 
 def place(mesh: Mesh, fold: Fold) -> Fold:
-    """The data on every device, once for all populations."""
+    """The data on every device, once for all lanes; on a CPU, where they lie in the host's memory."""
+    if in_turn(mesh):
+        fold = jax.tree.map(_aligned, fold)
     return jax.device_put(fold, NamedSharding(mesh, PartitionSpec()))
+
+
+def _aligned(array: Any) -> np.ndarray:
+    """The array, copied if a device could not read it where it lies."""
+    array = np.ascontiguousarray(array)
+    if array.ctypes.data % ALIGNED == 0:
+        return array
+    room = np.empty(array.nbytes + ALIGNED, np.uint8)
+    start = -room.ctypes.data % ALIGNED
+    copy: np.ndarray = room[start : start + array.nbytes].view(array.dtype).reshape(array.shape)
+    copy[...] = array
+    return copy
+
+
+def power_of_two(count: int) -> int:
+    """The least power of two that is no less: populations are of few sizes, so few programs are compiled."""
+    return 1 << (count - 1).bit_length()
+
+
+def room_of(mesh: Mesh, lane: Any) -> int:
+    """Lanes like this one that the devices train side by side, by their memory; a power of two."""
+    size = COPIES * sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(lane))
+    found = MOST_LANES
+    for device in mesh.devices.flat:
+        memory = device.memory_stats() or {}
+        if "bytes_limit" in memory:
+            free = MEMORY_SHARE * (memory["bytes_limit"] - memory.get("bytes_in_use", 0))
+            found = min(found, max(1, int(free / size)))
+    return mesh.size * (power_of_two(found + 1) // 2)
 
 
 def in_turn(mesh: Mesh) -> bool:

@@ -73,6 +73,10 @@ def check(result: Result, study: Study) -> None:
         plan.add_row(
             "search", f"{study.search.trials} trials, {study.search.sampler} and {study.search.pruner}"
         )
+        if parallel := result.get("parallel"):
+            plan.add_row("at a time", f"{parallel['trials']} trials on {parallel['cores']} cores")
+            if parallel["advice"]:
+                plan.add_row("", parallel["advice"])
         axes = result.get("axes", [])
         if "programs" in result:
             plan.add_row("programs", f"{result['programs']} to compile{_ladder(result, axes)}")

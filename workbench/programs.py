@@ -7,7 +7,7 @@ others already train, do not.
 
 from __future__ import annotations
 
-import os
+import threading
 import time
 from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -16,6 +16,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+
+from workbench.devices import cores
 
 __all__ = ["Programs", "alone"]
 
@@ -28,10 +30,14 @@ Span = tuple[float, float]
 
 
 class Programs:
-    """The programs that were compiled, and the seconds that went by with compiling and with running them."""
+    """The programs that were compiled, and the seconds that went by with compiling and with running them.
+
+    Any number of threads may call them at the same time.
+    """
 
     def __init__(self) -> None:
-        self._threads = ThreadPoolExecutor(len(os.sched_getaffinity(0)), "compile")
+        self._threads = ThreadPoolExecutor(cores(), "compile")
+        self._lock = threading.Lock()
         self._known: dict[tuple[Any, ...], Future[Any]] = {}
         self._compiled: list[Span] = []
         self._ran: list[Span] = []
@@ -39,23 +45,25 @@ class Programs:
     @property
     def seconds(self) -> dict[str, float]:
         """Wall-clock seconds in which programs ran, `train`, and in which they were only compiled."""
-        train = sum(end - begin for begin, end in self._ran)
-        return {"compile": alone(self._compiled, self._ran), "train": train}
+        return {"compile": alone(self._compiled, self._ran), "train": alone(self._ran, ())}
 
     def count(self, kind: str) -> int:
         """How many programs of this kind there are."""
         return sum(known[0] == kind for known in self._known)
 
-    def foresee(self, kind: str, function: Any, static: tuple[Any, ...], dynamic: tuple[Any, ...]) -> None:
+    def foresee(
+        self, kind: str, function: Any, static: tuple[Any, ...], dynamic: tuple[Any, ...]
+    ) -> Future[Any]:
         """Begin to compile a jitted function for such arguments, arrays or their shapes, and do not wait."""
         known = _key(kind, static, dynamic)
-        if known not in self._known:
-            self._known[known] = self._threads.submit(self._compile, kind, function, static, dynamic)
+        with self._lock:
+            if known not in self._known:
+                self._known[known] = self._threads.submit(self._compile, kind, function, static, dynamic)
+            return self._known[known]
 
     def call(self, kind: str, function: Any, static: tuple[Any, ...], dynamic: tuple[Any, ...]) -> Any:
         """Compile for these shapes if that has not happened, then run to the end."""
-        self.foresee(kind, function, static, dynamic)
-        program = self._known[_key(kind, static, dynamic)].result()
+        program = self.foresee(kind, function, static, dynamic).result()
         began = time.perf_counter()
         result = jax.block_until_ready(program(*dynamic))
         self._ran.append((began, time.perf_counter()))
@@ -63,7 +71,11 @@ class Programs:
 
     def _compile(self, kind: str, function: Any, static: tuple[Any, ...], dynamic: tuple[Any, ...]) -> Any:
         began = time.perf_counter()
-        options = {"xla_backend_optimization_level": str(OPTIMIZATION[kind])}
+        # A lane is one core's work: what it comes to does not depend on how many there are.
+        options = {
+            "xla_backend_optimization_level": str(OPTIMIZATION[kind]),
+            "xla_cpu_multi_thread_eigen": False,
+        }
         lowered = function.lower(*static, *dynamic)
         program = lowered.compile(compiler_options=options if jax.default_backend() == "cpu" else None)
         self._compiled.append((began, time.perf_counter()))

@@ -6,7 +6,7 @@ A target is one of
     studies/x.toml#36     trial 36 of the study
     the run id of a study or of a trial, as MLflow shows it
 
-Only the record is used: the study's own copy of its file, what was decided when it began (rooms, widths), the
+Only the record is used: the study's own copy of its file, what was decided when it began (its rooms), the
 parameters and seeds of the trial. The data are loaded from where they were; if their fingerprint or a version
 differs from the record, that is said, and the work goes on.
 """
@@ -25,7 +25,7 @@ from workbench import data, outcomes, spool
 from workbench.data import Dataset, SealedTest
 from workbench.devices import configure
 from workbench.divisions import of_trial
-from workbench.engine import Engine
+from workbench.engine import Engine, Job
 from workbench.errors import InputError, StudyError
 from workbench.folds import mean_curves
 from workbench.places import Places
@@ -155,17 +155,14 @@ def _trial(
     engine = Engine(preparations.fold, capacity=epochs, seed=study.seed)
     metric = metric_of(study, dataset.task)
     last = record.epochs if record.reason == "pruned" else epochs
-    curves = []
+    jobs = []
     for division in of_trial(study.data, record.number):
         program, hyper = lane_of(
             study.settings, record.params, preparations.problem, metric, begun["rooms"],
             seed=record.number, division=division,
         )  # fmt: skip
-        again = engine.run(
-            program.recipe, program.variant, begun["widths"][0], [hyper], None, first=0, last=last
-        )[0]
-        curves.append(again.curves)
-    return [(record.curves, mean_curves(curves))]
+        jobs.append(Job(program.recipe, program.variant, hyper, 0, last))
+    return [(record.curves, mean_curves([again.curves for again in engine.run_many(jobs)]))]
 
 
 def _choice(
@@ -177,14 +174,13 @@ def _choice(
     preparations = Preparations(dataset)
     engine = Engine(preparations.fold, capacity=int(str(study.settings["epochs"])), seed=study.seed)
     chosen, metric = outcome.selection, metric_of(study, dataset.task)
-    begun_with = {"rooms": begun["rooms"], "width": begun["widths"][-1]}
     again = retrain(
         engine, study.settings, preparations.problem, metric, chosen.params,
-        seeds=len(chosen.seeds), **begun_with,
+        rooms=begun["rooms"], seeds=len(chosen.seeds),
     )  # fmt: skip
     pairs = list(zip(chosen.seeds, again.seeds, strict=True))
     if chosen.refit is not None:
-        _, refitted = refit(engine, study.settings, preparations.problem, metric, again, **begun_with)
+        _, refitted = refit(engine, study.settings, preparations.problem, metric, again, rooms=begun["rooms"])
         pairs.append((chosen.refit, refitted))
     return [(recorded.curves, seed.curves) for recorded, seed in pairs]
 

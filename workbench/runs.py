@@ -11,7 +11,7 @@ import numpy as np
 from workbench import data, population, space
 from workbench.data import Dataset
 from workbench.devices import configure
-from workbench.engine import Engine
+from workbench.engine import Engine, Job
 from workbench.errors import StudyError
 from workbench.preparations import Preparations
 from workbench.recipe import Hyperparameters, Recipe
@@ -62,7 +62,7 @@ def train(study: Study, *, seeds: int = 20) -> Runs:
     program = space.program(study.settings, values, problem, metric, (int(values["width"]),))
     hypers = [space.hyperparameters(program.recipe, values, problem, seed) for seed in range(seeds)]
     engine = _engine(study.data, epochs, study.seed)
-    trained = engine.run(program.recipe, program.variant, seeds, hypers, None, first=0, last=epochs)
+    trained = engine.run_many([Job(program.recipe, program.variant, hyper, 0, epochs) for hyper in hypers])
     curves = np.full((3, seeds, epochs), np.nan)
     for s, lane in enumerate(trained):
         for c, curve in enumerate(lane.curves):

@@ -1,16 +1,17 @@
-"""Which lanes train next, and which of them go on: a deterministic state machine without any heavy library.
+"""Which trials train next, and which of them go on: a deterministic state machine without any heavy library.
 
-Training goes in rungs. Every program has a queue before each rung; a launch takes a full population out of
-one queue and trains it to the end of the rung. Losers leave there, so do lanes that stopped early or
-diverged; the living move to the next queue, where they wait for others, so populations stay full without
-repacking into ever narrower programs. All lanes of a launch are at the same epoch, which is what lets them
-share their minibatches.
+Training goes in rungs. What is asked, and when, is a function of the study alone: `parallel` slots are filled
+and emptied on a clock of its own, on which a launch takes as long as constants say. A trial that has come to
+the end of a rung on this clock leaves its slot; when so many as `lag` have left after it, it is judged: it
+goes on, or it is finished. A free slot is taken by the trial furthest on that may go on, else by a new one.
+How long launches really take, in which order they end and how many devices train them decides nothing; `lag`
+is there so that devices have work while the clock waits for a result.
 
 The rule of a rung is asynchronous successive halving (Li et al. 2020, *A system for massively parallel
 hyperparameter tuning*): a lane goes on if it is among the best 1/eta that reached this rung. That is the best
 third of what a sampler draws as long as it draws from one distribution; one that learns draws better and
-better, and half of its later trials are among the best third of all. So the last RECENT count, itself and the
-others of its launch included.
+better, and half of its later trials are among the best third of all. So the last RECENT count, itself
+included.
 Accuracy on a few hundred rows is full of ties, and a rung that lets all of them pass keeps twice as many as
 it should: among equal scores the lower validation loss goes on.
 Hyperband spreads trials over brackets that skip the first rungs (Li et al. 2018). Median pruning lets the
@@ -19,12 +20,27 @@ better half go on. Trial 0, the default configuration, is never pruned: the sear
 
 from __future__ import annotations
 
+import heapq
 import math
-from collections.abc import Hashable, Iterable, Sequence
+from collections import deque
+from collections.abc import Iterable
 from itertools import pairwise
 from typing import Literal, NamedTuple
 
-__all__ = ["RECENT", "Ask", "Judged", "LaneReport", "Launch", "Scheduler", "expected_epochs", "rungs_of"]
+__all__ = [
+    "LEARNING",
+    "RECENT",
+    "Ask",
+    "Await",
+    "Judged",
+    "LaneReport",
+    "Launch",
+    "Scheduler",
+    "expected_epochs",
+    "lag_of",
+    "parallel_of",
+    "rungs_of",
+]
 
 #: The best 1/ETA of a rung go on; also the ratio between rungs.
 ETA = 3
@@ -34,6 +50,10 @@ FIRST_RUNG = 4
 RECENT = 48
 #: Signed score, and the negative loss: greater is better.
 Merit = tuple[float, float]
+#: Looks that a sampler has at what it has learnt, where a study does not say how many train at once.
+LOOKS = 16
+#: Samplers that learn from the scores.
+LEARNING = ("tpe", "gp", "cmaes")
 #: Median pruning starts when a rung has seen this many trials, as in Optuna.
 MEDIAN_STARTUP = 5
 
@@ -45,18 +65,22 @@ class Ask(NamedTuple):
 
 
 class Launch(NamedTuple):
-    """Train these trials together, from `first` epochs behind them to `last`."""
+    """Train this trial from `first` epochs behind it to `last`."""
 
-    number: int
-    program: Hashable
+    trial: int
     rung: int
     first: int
     last: int
-    trials: tuple[int, ...]
+
+
+class Await(NamedTuple):
+    """What this launch has brought is wanted now, and nothing else can happen before."""
+
+    launch: Launch
 
 
 class LaneReport(NamedTuple):
-    """How a lane left its launch."""
+    """How a trial left its launch."""
 
     status: Literal["running", "stopped", "diverged"]
     score: float | None  # validation score so far, None when there is none
@@ -64,11 +88,33 @@ class LaneReport(NamedTuple):
 
 
 class Judged(NamedTuple):
-    """What became of a lane: it goes on (state None), or it is finished."""
+    """What became of a trial: it goes on (state None), or it is finished."""
 
     trial: int
     state: Literal["complete", "pruned"] | None
     reason: Literal["finished", "early stopped", "pruned", "diverged"] | None
+
+
+def parallel_of(trials: int, sampler: str) -> int:
+    """How many trials are in training at once where a study does not say so: a function of its budget.
+
+    A sampler that learns has LOOKS looks at what it has learnt: those in training and those not yet judged
+    are a LOOKS-th of the budget. One that does not learn could be asked for everything at once, and is asked
+    for so much as keeps a large machine busy.
+
+    >>> parallel_of(200, "tpe"), parallel_of(24, "tpe"), parallel_of(200, "random")
+    (8, 2, 33)
+    """
+    return max(2, 2 * trials // (3 * LOOKS) if sampler in LEARNING else trials // 6)
+
+
+def lag_of(parallel: int) -> int:
+    """How many launches may be over before one is judged: see the top of this file.
+
+    Of 16 devices 71 % are busy without any, 83 % with half as many as train, and no more with all; the
+    benchmark `busy` plays it.
+    """
+    return (parallel - 1) // 2
 
 
 def rungs_of(epochs: int, pruner: str) -> tuple[int, ...]:
@@ -96,107 +142,92 @@ def expected_epochs(epochs: int, pruner: str) -> float:
 
 
 class Scheduler:
-    """Asks for trials, forms launches, judges rungs. Same calls, same answers.
+    """Asks for trials, launches them, judges rungs. Same calls, same answers.
 
-    total   trials of the study
-    widths  lanes in a population, from wide to narrow; a launch takes the widest that it can fill
+    parallel  trials in training at once
+    lag       launches that may be over before one is judged
     maximize  the direction of the score
-    recent  how many of those that last reached a rung a lane is compared with
+    recent    how many of those that last reached a rung a trial is compared with
+    total     trials of the study; may be changed at any time
     """
 
     def __init__(
         self,
         *,
-        total: int,
         epochs: int,
         pruner: str,
-        widths: Sequence[int],
+        parallel: int,
+        lag: int,
         maximize: bool,
         recent: int = RECENT,
+        total: int = 0,
     ) -> None:
         self.total = total
         self.pruner = pruner
-        self.widths = tuple(sorted(widths, reverse=True))
         self.rungs = rungs_of(epochs, pruner)
-        self.recent = recent
         self.sign = 1.0 if maximize else -1.0
-        self._asked = 0
-        self._launches = 0
-        self._queues: dict[tuple[Hashable, int], list[int]] = {}
+        self.asked = 0
+        self._parallel, self._lag, self._recent = parallel, lag, recent
+        self._costs: dict[int, float] = {}  # of an epoch, by trial
+        self._clock, self._launches = 0.0, 0
+        self._waiting: list[tuple[int, int, int]] = []  # a heap: rung from above, order of arrival, trial
+        self._training: list[tuple[float, int, Launch]] = []  # a heap: when it will be over, order
+        self._over: deque[Launch] = deque()
         self._seen: dict[tuple[int, int], list[Merit]] = {}  # by bracket and rung
 
-    def next(self) -> Ask | Launch | None:
-        """What to do now; None when the search is over."""
-        full = [key for key, queue in self._queues.items() if len(queue) >= self._fill(key[1])]
-        if full:
-            return self._launch(max(full, key=lambda key: key[1]))
-        if self._asked < self.total:
-            return Ask(min(self.widths[0], self.total - self._asked))
-        waiting = [key for key, queue in self._queues.items() if queue]
-        if waiting:
-            return self._launch(min(waiting, key=lambda key: (key[1], -len(self._queues[key]))))
-        return None
+    def next(self) -> Ask | Launch | Await | None:
+        """What to do now; None when the search is over.
 
-    def add(self, trials: Iterable[tuple[int, Hashable]]) -> None:
-        """New trials, each with its program, in answer to an `Ask`."""
-        for number, program in trials:
-            self._queues.setdefault((program, 0), []).append(number)
-            self._asked += 1
+        A launch is told once; an Ask stands until `add` has answered it or `total` is less, an Await until
+        `judge` has.
+        """
+        while len(self._over) <= self._lag:
+            free = self._parallel - len(self._training)
+            if free and self._waiting:
+                return self._launch()
+            if free and self.asked < self.total:
+                return Ask(min(free, self.total - self.asked))
+            if free and self._over:
+                break
+            if not self._training:
+                return None
+            self._clock, _, launch = heapq.heappop(self._training)
+            self._over.append(launch)
+        return Await(self._over[0])
+
+    def add(self, costs: Iterable[float]) -> None:
+        """New trials in answer to an `Ask`, numbered in turn: what an epoch of each costs."""
+        for cost in costs:
+            self._costs[self.asked] = cost
+            self._queue(0, self.asked)
+            self.asked += 1
 
     def close(self) -> None:
         """No more trials are to be had."""
-        self.total = self._asked
+        self.total = self.asked
 
-    def take(self, program: Hashable, rung: int, trials: Sequence[int]) -> Launch:
-        """Form the launch of these queued trials.
-
-        What `next` does by itself, and what a replay says was done.
-        """
-        chosen = set(trials)
-        left = [trial for trial in self._queues.pop((program, rung)) if trial not in chosen]
-        if left:
-            self._queues[program, rung] = left
-        first = self.rungs[rung - 1] if rung else 0
-        launch = Launch(self._launches, program, rung, first, self.rungs[rung], tuple(trials))
-        self._launches += 1
-        return launch
-
-    def judge(self, launch: Launch, reports: Sequence[LaneReport]) -> list[Judged]:
-        """Decide on every lane of a finished launch; those that go on are queued for the next rung."""
-        last = launch.rung == len(self.rungs) - 1
-        for trial, report in zip(launch.trials, reports, strict=True):
-            if report.status != "diverged" and report.score is not None:
-                self._seen.setdefault((self._bracket(trial), launch.rung), []).append(self._merit(report))
-        return [
-            self._one(launch, trial, report, last)
-            for trial, report in zip(launch.trials, reports, strict=True)
-        ]
-
-    def width(self, launch: Launch) -> int:
-        """Lanes in the population of this launch: the narrowest that has room."""
-        return min(width for width in self.widths if width >= len(launch.trials))
-
-    def _one(self, launch: Launch, trial: int, report: LaneReport, last: bool) -> Judged:
+    def judge(self, report: LaneReport) -> Judged:
+        """Decide on the trial that was awaited; if it goes on it waits for a slot."""
+        launch = self._over.popleft()
+        trial, rung = launch.trial, launch.rung
         if report.status == "diverged" or report.score is None:
             return Judged(trial, "pruned", "diverged")
+        merit = self.sign * report.score, -report.loss
+        self._seen.setdefault((self._bracket(trial), rung), []).append(merit)
         if report.status == "stopped":
             return Judged(trial, "complete", "early stopped")
-        if last:
+        if rung == len(self.rungs) - 1:
             return Judged(trial, "complete", "finished")
-        if not self._survives(trial, launch, self._merit(report)):
+        if not self._survives(trial, rung, merit):
             return Judged(trial, "pruned", "pruned")
-        self._queues.setdefault((launch.program, launch.rung + 1), []).append(trial)
+        self._queue(rung + 1, trial)
         return Judged(trial, None, None)
 
-    def _merit(self, report: LaneReport) -> Merit:
-        assert report.score is not None
-        return self.sign * report.score, -report.loss
-
-    def _survives(self, trial: int, launch: Launch, merit: Merit) -> bool:
-        bracket, rung = self._bracket(trial), launch.rung
+    def _survives(self, trial: int, rung: int, merit: Merit) -> bool:
+        bracket = self._bracket(trial)
         if self.pruner == "none" or trial == 0 or rung < bracket:
             return True
-        seen = self._seen[bracket, rung][-max(self.recent, len(launch.trials)) :]
+        seen = self._seen[bracket, rung][-self._recent :]
         better = sum(other > merit for other in seen)
         if self.pruner == "median":
             return len(seen) < MEDIAN_STARTUP or 2 * better < len(seen)
@@ -206,14 +237,15 @@ class Scheduler:
         """The rung before which a trial is not judged."""
         return trial % len(self.rungs) if self.pruner == "hyperband" else 0
 
-    def _fill(self, rung: int) -> int:
-        """How many lanes make a launch worthwhile.
+    def _queue(self, rung: int, trial: int) -> None:
+        heapq.heappush(self._waiting, (-rung, self._launches, trial))
+        self._launches += 1
 
-        New trials fill the widest population, survivors the narrowest.
-        """
-        return self.widths[0] if rung == 0 else self.widths[-1]
-
-    def _launch(self, key: tuple[Hashable, int]) -> Launch:
-        queue = self._queues[key]
-        fitting = [width for width in self.widths if width <= len(queue)]
-        return self.take(*key, queue[: max(fitting, default=len(queue))])
+    def _launch(self) -> Launch:
+        rung, _, trial = heapq.heappop(self._waiting)
+        first, last = (0, *self.rungs)[-rung], self.rungs[-rung]
+        launch = Launch(trial, -rung, first, last)
+        over = self._clock + self._costs[trial] * (last - first)
+        heapq.heappush(self._training, (over, self._launches, launch))
+        self._launches += 1
+        return launch

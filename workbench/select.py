@@ -5,6 +5,7 @@ The best complete trial on the validation rows, trained again from seeds that to
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
@@ -13,15 +14,13 @@ import numpy as np
 
 from workbench import space
 from workbench.divisions import ALL_ROWS
-from workbench.engine import Engine
+from workbench.engine import Engine, Job
 from workbench.errors import WorkbenchError
-from workbench.models import n_parameters
 from workbench.population import best_params
 from workbench.ranking import ranked
 from workbench.recipe import Hyperparameters
 from workbench.space import Problem, Program, Variant
 from workbench.types import Curves, SeedRecord, Settings, TrialRecord, Value
-from workbench.widths import width_for_one
 
 __all__ = ["Delivered", "Retrained", "choose", "refit", "retrain"]
 
@@ -69,7 +68,6 @@ def retrain(
     params: Mapping[str, Value],
     *,
     rooms: Sequence[int],
-    width: int,
     seeds: int,
 ) -> Retrained:
     """Train a configuration again over `seeds`: other weights to begin with, order of rows, dropped units.
@@ -83,14 +81,15 @@ def retrain(
     problem = problems(space.variant(values))
     program = space.program(settings, values, problem, metric, rooms)
     epochs = int(values["epochs"])
-    parameters = n_parameters(program.recipe, values)
-    width = width_for_one(engine.mesh, width, program.recipe, parameters, problem.rows * epochs * seeds)
     records, delivered = [], None
-    for seed in range(FIRST_SEED, FIRST_SEED + seeds):
-        hyper = space.hyperparameters(program.recipe, values, problem, seed)
-        trained = engine.run(
-            program.recipe, program.variant, width, [hyper], None, first=0, last=epochs, seed=seed
-        )[0]
+    jobs = [
+        Job(
+            program.recipe, program.variant, space.hyperparameters(program.recipe, values, problem, seed),
+            0, epochs, seed=seed,
+        )
+        for seed in range(FIRST_SEED, FIRST_SEED + seeds)
+    ]  # fmt: skip
+    for seed, job, trained in zip(itertools.count(FIRST_SEED), jobs, engine.run_many(jobs), strict=False):
         failed = trained.status == "diverged" or trained.score is None
         if delivered is None:
             if failed:
@@ -98,7 +97,7 @@ def retrain(
                     f"the chosen configuration diverged at epoch {trained.epochs} when it was trained again; "
                     "lower the upper end of learning_rate, or set clip"
                 )
-            delivered = Delivered(program, hyper, best_params(program.recipe, trained.lane))
+            delivered = Delivered(program, job.hyper, best_params(program.recipe, trained.lane))
         score = math.nan if failed or trained.score is None else trained.score
         records.append(SeedRecord(seed, score, trained.best_epoch, trained.curves))
     assert delivered is not None
@@ -113,7 +112,6 @@ def refit(
     again: Retrained,
     *,
     rooms: Sequence[int],
-    width: int,
 ) -> tuple[Delivered, SeedRecord]:
     """Train the retrained configuration once more on training and validation rows together.
 
@@ -127,11 +125,8 @@ def refit(
     problem = problems(space.variant(values, ALL_ROWS))
     program = space.program({**settings, "patience": 0}, values, problem, metric, rooms, ALL_ROWS)
     hyper = space.hyperparameters(program.recipe, {**values, "patience": 0}, problem, first.seed)
-    epochs, parameters = first.best_epoch, n_parameters(program.recipe, values)
-    width = width_for_one(engine.mesh, width, program.recipe, parameters, problem.rows * epochs)
-    trained = engine.run(
-        program.recipe, program.variant, width, [hyper], None, first=0, last=epochs, seed=first.seed
-    )[0]
+    epochs = first.best_epoch
+    (trained,) = engine.run_many([Job(program.recipe, program.variant, hyper, 0, epochs, seed=first.seed)])
     if trained.status == "diverged":
         raise WorkbenchError(
             f"the chosen configuration diverged at epoch {trained.epochs} when it was trained on all "

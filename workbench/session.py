@@ -224,7 +224,6 @@ class Session:
 
     def _outcome(self) -> Outcome:
         dataset, engine = self.here.dataset, self.here.engine
-        devices = engine.mesh.devices
         return Outcome(
             study=self.study.id,
             question=self.study.question,
@@ -243,7 +242,7 @@ class Session:
             seconds=self._clock(),
             programs=max(engine.programs, *(session["programs"] for session in self._earlier), 0),
             mlflow=self.records.where(timeout=5.0),
-            environment=environment(f"{devices.size} {devices.flat[0].platform} devices"),
+            environment=environment(engine.described),
             study_file=self.study.text,
             baselines=self._baselines,
             stopped=self._search.stopped,

@@ -39,6 +39,7 @@ _BESIDE: Mapping[str, Any] = {
     "pruner": SearchTable,
     "seeds": SearchTable,
     "stop": SearchTable,
+    "parallel": SearchTable,
     "metric": SelectTable,
     "refit": SelectTable,
 }
@@ -81,7 +82,11 @@ class Study:
             "settings": {
                 key: toml(value) for key, value in self.settings.items() if value != SETTINGS[key].default
             },
-            "search": {key: value for key, value in asdict(self.search).items() if key not in _BUDGET},
+            "search": {
+                key: value
+                for key, value in asdict(self.search).items()
+                if key not in _BUDGET and value is not None
+            },
         } | ({"refit": True} if self.refit else {})
         return hashlib.sha256(json.dumps(meaning, sort_keys=True).encode()).hexdigest()
 
@@ -130,8 +135,8 @@ def vary(study: Study, /, **changes: Any) -> Study:
     """The study with some settings replaced: `vary(study, family="mlp", depth={"low": 1, "high": 3})`.
 
     Keys are flat settings, or name, question, seed, split_seed, metric, refit, trials, sampler, pruner,
-    seeds, stop. Values are what a study file may hold, or Range and Choice. A changed study has another id
-    and the text that says what it is. Raises StudyError.
+    seeds, stop, parallel. Values are what a study file may hold, or Range and Choice. A changed study has
+    another id and the text that says what it is. Raises StudyError.
     """
     read: dict[str, Any] = {}
     for key, value in changes.items():

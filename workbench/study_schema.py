@@ -148,6 +148,7 @@ class SearchTable(Table):
     pruner: Annotated[str, Word(words.PRUNERS, axis=False)] = "asha"
     seeds: Annotated[int, Number(1, 1000, integer=True, axis=False)] = 3
     stop: Annotated[str, Word(("none", "noise"), axis=False)] = "none"
+    parallel: Annotated[int | None, _COUNT] = None
 
 
 class SelectTable(Table):

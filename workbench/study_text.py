@@ -41,6 +41,8 @@ def dump(study: Study) -> str:
         stopping.setdefault("patience", study.settings["patience"])
     search = study.search
     tables["search"] = {key: getattr(search, key) for key in ("trials", "sampler", "pruner", "seeds")}
+    if search.parallel is not None:
+        tables["search"]["parallel"] = search.parallel
     if search.stop != "none":
         tables["search"]["stop"] = search.stop
     if study.metric is not None:

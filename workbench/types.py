@@ -111,6 +111,7 @@ class SearchSpec:
     pruner: str = "asha"
     seeds: int = 3
     stop: str = "none"  # noise: before the budget, when a further gain would be within noise
+    parallel: int | None = None  # trials in training at once; None: see `scheduler.parallel_of`
 
 
 # ── what is trained on ──────────────────────────────────────────────────────────────────────────

@@ -5,8 +5,10 @@ It decides nothing, writes no journal, and never loads a test row; killing it at
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
@@ -14,7 +16,7 @@ from typing import Any
 from workbench import data, parts
 from workbench.crew import Heartbeat
 from workbench.data import SealedTest
-from workbench.devices import configure
+from workbench.devices import configure, cores
 from workbench.display import Watch
 from workbench.engine import Engine
 from workbench.errors import DataError, StoreError, StudyError
@@ -57,9 +59,11 @@ class _Worker:
     def __init__(self, study: Study, leases: Leases, watch: Watch) -> None:
         self._study, self._leases, self._watch = study, leases, watch
         self._parts = self._lanes = 0
-        self._seconds = 0.0
+        self._seconds, self._lock = 0.0, threading.Lock()
         self._stage = ""
         self._trainer: _Trainer | None = None
+        self._hands = ThreadPoolExecutor(cores(), "part")
+        self._under_way: list[Future[None]] = []
         self._terms: Mapping[str, Any] = {}
 
     def run(self, stopping: Callable[[], bool]) -> dict[str, Any]:
@@ -83,6 +87,7 @@ class _Worker:
                 if not (found or ended):
                     time.sleep(pause)
         finally:
+            self._hands.shutdown(cancel_futures=True)
             heart.close()
             with suppress(StoreError):  # the lease runs out by itself
                 self._leases.leave()
@@ -95,18 +100,29 @@ class _Worker:
         }
 
     def _once(self, session: str) -> bool:
-        """Train a part, if there is one."""
+        """Begin to train a part, if there is one and a core for it; a part that failed is told here."""
+        assert self._trainer is not None
+        for future in [future for future in self._under_way if future.done()]:
+            self._under_way.remove(future)
+            future.result()
+        if len(self._under_way) >= self._trainer.threads:
+            return False
         claim = self._leases.claim(session)
         if claim is None:
             return False
-        assert self._trainer is not None
         self._say("at work")
-        began = time.perf_counter()
-        content, lanes = self._trainer.train(claim)
-        self._seconds += time.perf_counter() - began
-        if self._leases.deliver(claim, content):
-            self._parts, self._lanes = self._parts + 1, self._lanes + lanes
+        self._under_way.append(self._hands.submit(self._train, self._trainer, claim))
         return True
+
+    def _train(self, trainer: _Trainer, claim: Claim) -> None:
+        """Train a part and deliver it, beside others."""
+        began = time.perf_counter()
+        content, lanes = trainer.train(claim)
+        seconds = time.perf_counter() - began
+        delivered = self._leases.deliver(claim, content)
+        with self._lock:
+            self._seconds += seconds
+            self._parts, self._lanes = self._parts + delivered, self._lanes + lanes * delivered
 
     def _meet(self, terms: Mapping[str, Any]) -> None:
         """Make ready for what the leader trains."""
@@ -147,8 +163,12 @@ class _Trainer:
         self._preparations = Preparations(dataset)
         self._metric = metric_of(study, dataset.task)
         self._engine = Engine(
-            self._preparations.fold, capacity=int(str(study.settings["epochs"])), seed=study.seed
+            self._preparations.fold,
+            capacity=int(str(study.settings["epochs"])),
+            seed=study.seed,
+            lanes=terms["lanes"],
         )
+        self.threads = self._engine.threads
 
     def train(self, claim: Claim) -> tuple[bytes, int]:
         """What a part has brought, as bytes, and of how many lanes."""

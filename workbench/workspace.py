@@ -11,21 +11,25 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from workbench import crossings, data, words
+import jax
+
+from workbench import crossings, data, space, words
 from workbench.checkpoints import Store
 from workbench.costs import costs_of
 from workbench.data import Dataset, SealedTest
 from workbench.devices import configure
 from workbench.divisions import of_trial
 from workbench.engine import Engine
-from workbench.errors import DataError
+from workbench.errors import DataError, StoreError
 from workbench.files import write_text
 from workbench.ladder import rooms
 from workbench.loop import Search
+from workbench.models import n_parameters
 from workbench.parts import Train
 from workbench.places import Places, prepare
+from workbench.population import power_of_two
 from workbench.preparations import Preparations
-from workbench.scheduler import RECENT, Scheduler, expected_epochs
+from workbench.scheduler import RECENT, Scheduler, expected_epochs, lag_of, parallel_of
 from workbench.spool import Spool
 from workbench.spool import read as read_journal
 from workbench.stopping import enough, progress
@@ -33,8 +37,7 @@ from workbench.study import Study
 from workbench.study_checks import check_fit, metric_of
 from workbench.suggest import Suggester
 from workbench.trial import lane_of
-from workbench.types import DataSpec
-from workbench.widths import widths
+from workbench.types import DataSpec, Value
 
 __all__ = ["Workspace", "as_begun", "development", "enter", "search_of"]
 
@@ -50,7 +53,8 @@ class Workspace(NamedTuple):
     metric: str
     engine: Engine
     epochs: int
-    widths: tuple[int, ...]  # of populations, as they were decided when the study began
+    parallel: int  # trials in training at once, as it was decided when the study began
+    lag: int  # launches that may be over before one is judged; the same holds
     rooms: tuple[int, ...]  # for hidden units, as they were decided when the study began
     recent: int  # how many a lane is compared with, as it was when the study began
 
@@ -65,12 +69,13 @@ def enter(study: Study, places: Places, note: Callable[[str], None]) -> Workspac
         write_text(folder / "study.toml", study.text)
         configure(places.home / "cache" / "jax")
         preparations, epochs = Preparations(dataset), int(str(study.settings["epochs"]))
-        engine = Engine(preparations.fold, capacity=epochs, seed=study.seed)
         if not any(journal.of_kind("study")):
             crossings.save(dataset, folder)
             if said := crossings.earlier(study, dataset, folder):
                 note(said)
-        begun = _begin(study, journal, preparations, sealed, engine)
+        begun = _begin(study, journal, preparations, sealed)
+        lanes = power_of_two((begun["parallel"] + begun["lag"]) * max(1, study.data.folds))
+        engine = Engine(preparations.fold, capacity=epochs, seed=study.seed, lanes=lanes)
     except BaseException:
         journal.close()
         raise
@@ -83,9 +88,10 @@ def enter(study: Study, places: Places, note: Callable[[str], None]) -> Workspac
         metric=metric_of(study, dataset.task),
         engine=engine,
         epochs=epochs,
-        widths=tuple(begun["widths"]),
+        parallel=begun["parallel"],
+        lag=begun["lag"],
         rooms=tuple(begun["rooms"]),
-        recent=begun.get("recent", study.search.trials),  # studies of earlier versions compare with all
+        recent=begun["recent"],
     )
 
 
@@ -117,7 +123,7 @@ def as_begun(spec: DataSpec, known: Mapping[str, Any]) -> DataSpec:
 def search_of(study: Study, here: Workspace, train: Train) -> Search:
     """The search of a study, at the point to which its journal brings it."""
     direction = words.METRICS[here.metric].direction
-    rule, paired = study.search.stop == "noise", not study.data.holdouts
+    paired = not study.data.holdouts
     return Search(
         settings=study.settings,
         lane=lambda params, seed, division: lane_of(
@@ -130,11 +136,13 @@ def search_of(study: Study, here: Workspace, train: Train) -> Search:
             division=division,
         ),
         divisions=lambda number: of_trial(study.data, number),
+        cost=lambda params: _epoch_seconds(study, here, params),
+        trials=study.search.trials,
         scheduler=Scheduler(
-            total=study.search.trials,
             epochs=here.epochs,
             pruner=study.search.pruner,
-            widths=here.widths,
+            parallel=here.parallel,
+            lag=here.lag,
             maximize=direction == "maximize",
             recent=here.recent,
         ),
@@ -143,28 +151,42 @@ def search_of(study: Study, here: Workspace, train: Train) -> Search:
         suggest=Suggester(
             study.axes, sampler=study.search.sampler, seed=study.seed, direction=direction
         ).suggest,
-        enough=lambda trials, blocks: (
-            enough(progress(trials, blocks, direction, paired=paired)) if rule else None
-        ),
+        enough=(lambda trials, blocks: enough(progress(trials, blocks, direction, paired=paired)))
+        if study.search.stop == "noise"
+        else None,
         commit=here.journal.append,
         store=Store(here.folder / "checkpoints"),
-        recorded=[event for event in here.journal.records if rule or event["kind"] != "stop"],
+        recorded=here.journal.records,
     )
 
 
-def _begin(
-    study: Study, journal: Spool, preparations: Preparations, sealed: SealedTest, engine: Engine
-) -> Mapping[str, Any]:
+def _epoch_seconds(study: Study, here: Workspace, params: Mapping[str, Value]) -> float:
+    """What an epoch of these parameters costs, by the constants and not by this machine."""
+    values = space.resolve(study.settings, params)
+    about = here.preparations.problem(space.variant(values))
+    recipe = space.program(study.settings, values, about, here.metric, here.rooms).recipe
+    if recipe.width:
+        values["width"] = recipe.width  # the padding is multiplied, too
+    return costs_of("cpu").epoch(n_parameters(recipe, values), about.rows, recipe.batch)
+
+
+def _begin(study: Study, journal: Spool, preparations: Preparations, sealed: SealedTest) -> Mapping[str, Any]:
     """What was decided when the study began, which every later session keeps to."""
     for record in journal.of_kind("study"):
+        if "parallel" not in record:
+            raise StoreError(
+                f"{journal.path}: the study was begun by an earlier version, which asked for other trials on "
+                "other machines; go on with that version, or give the study a new name"
+            )
         return record
     dataset, trials, epochs = preparations.dataset, study.search.trials, int(str(study.settings["epochs"]))
+    parallel = min(study.search.parallel or parallel_of(trials, study.search.sampler), trials)
     ladder = rooms(
         study.settings,
         preparations.problem,
         metric_of(study, dataset.task),
         lane_epochs=trials * max(1, study.data.folds) * expected_epochs(epochs, study.search.pruner),
-        costs=costs_of(engine.mesh),
+        costs=costs_of(jax.default_backend()),
     )
     begun = {
         "kind": "study",
@@ -174,7 +196,8 @@ def _begin(
         "seal": asdict(sealed),
         "split_rule": dataset.spec.split_rule,
         "overlap": dataset.overlap,
-        "widths": list(widths(engine.mesh, -(-trials // max(1, study.data.holdouts)))),
+        "parallel": parallel,
+        "lag": lag_of(parallel),
         "rooms": list(ladder),
         "recent": RECENT,
     }

@@ -125,9 +125,12 @@ def _child(name: str, rows: str, epochs: str, lanes: str) -> dict[str, Any]:
 
 def _ours(rows: Rows, epochs: int, lanes: list[int]) -> dict[str, Any]:
     """Microseconds of a lane's step for every network and number of lanes."""
+    import jax
+
     from workbench.costs import costs_of
     from workbench.devices import configure
     from workbench.engine import Engine
+    from workbench.population import power_of_two
     from workbench.recipe import Recipe
     from workbench.types import Examples, Fold
 
@@ -154,10 +157,10 @@ def _ours(rows: Rows, epochs: int, lanes: list[int]) -> dict[str, Any]:
         steps = epochs * -(-len(rows.x) // batch)
         result[network] = {}
         for i, number in enumerate(lanes):
-            engine = Engine(lambda variant: fold, capacity=epochs, seed=0)
+            engine = Engine(lambda variant: fold, capacity=epochs, seed=0, lanes=power_of_two(number))
             seconds = _train(engine, recipe, number, epochs)
             result["compile"] += 0.0 if i else engine.seconds["compile"]
-            result["constants"] = costs_of(engine.mesh)._asdict()
+            result["constants"] = costs_of(jax.default_backend())._asdict()
             result[network][str(number)] = {
                 "microseconds": 1e6 * seconds / steps / number,
                 "gflops": operations * number / seconds / 1e9,
