@@ -97,6 +97,8 @@ LAYERS: dict[str, tuple[str, ...]] = {
             "study_*",
             "workflow",
             "workspace",
+            "contents",
+            "identity",
             "preparations",
             "session",
             "crew",
@@ -155,7 +157,7 @@ HOMES = {
     "sklearn": ("@data", "baselines"),
     "torch": (),
 }
-LONGEST_FILE = 250
+LONGEST_FILE = 400
 
 MODULES = {
     ".".join(file.relative_to(PACKAGE).with_suffix("").parts).removesuffix("__init__").rstrip("."): file

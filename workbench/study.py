@@ -18,6 +18,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from workbench.contents import contents
 from workbench.errors import StudyError
 from workbench.study_checks import check_file, notes
 from workbench.study_errors import label, sentence
@@ -61,10 +62,11 @@ class Study:
     path: Path
     text: str
     refit: bool = False  # train the choice once more, on training and validation rows
+    kept_as: str = ""  # the id of its records, where `identity` has looked it up
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 of the meaning: not of the question, comments, order of keys or budget.
+        """SHA-256 of the text's meaning: not of the question, comments, order of keys or budget.
 
         What stands at its default leaves no trace, so a study keeps its fingerprint when new keys come up.
         """
@@ -84,8 +86,17 @@ class Study:
 
     @property
     def id(self) -> str:
-        """Name and the first eight digits of the fingerprint; safe as the name of a folder."""
-        return f"{self.name}-{self.fingerprint[:8]}"
+        """The name and eight digits that stand for text and data; safe as the name of a folder.
+
+        Raises DataError for a file of data that cannot be read.
+        """
+        return self.kept_as or self.id_with(contents(self.data).digests)
+
+    def id_with(self, digests: Mapping[str, str]) -> str:
+        """The id with files of this content; without files, the text says what the data are."""
+        parts = (self.fingerprint, *digests.values())
+        whole = hashlib.sha256("".join(parts).encode()).hexdigest() if digests else self.fingerprint
+        return f"{self.name}-{whole[:8]}"
 
     @property
     def axes(self) -> dict[str, Axis]:
@@ -152,7 +163,7 @@ def vary(study: Study, /, **changes: Any) -> Study:
     settings = {key: read.pop(key, value) for key, value in study.settings.items()}
     search = replace(study.search, **{f.name: read.pop(f.name) for f in fields(SearchSpec) if f.name in read})
     data = replace(study.data, seed=read.get("seed", study.seed))
-    varied = replace(study, settings=settings, search=search, data=data, **read)
+    varied = replace(study, settings=settings, search=search, data=data, kept_as="", **read)
     check_file(varied)
     return varied if varied.fingerprint == study.fingerprint else replace(varied, text=dump(varied))
 

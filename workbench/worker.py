@@ -18,6 +18,7 @@ from workbench.devices import configure
 from workbench.display import Watch
 from workbench.engine import Engine
 from workbench.errors import DataError, StoreError, StudyError
+from workbench.identity import identified
 from workbench.interrupts import stop_requested
 from workbench.leases import Claim, Leases
 from workbench.places import Places, local_store, prepare
@@ -44,6 +45,7 @@ def work(study: Study, places: Places, watch: Watch) -> dict[str, Any]:
     """
     prepare(replace(places, tracking_uri=local_store(places.home)))  # it has nothing to tell MLflow
     configure(places.home / "cache" / "jax")
+    study = identified(study, places).study
     leases = Leases(places.storage, study.id)
     with stop_requested(watch.note) as stopping:
         try:

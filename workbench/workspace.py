@@ -13,12 +13,13 @@ from typing import Any, NamedTuple
 
 from workbench import data, words
 from workbench.checkpoints import Store
+from workbench.contents import contents
 from workbench.costs import costs_of
 from workbench.data import Dataset, SealedTest
 from workbench.devices import configure
 from workbench.divisions import of_trial
 from workbench.engine import Engine
-from workbench.errors import DataError
+from workbench.errors import DataError, StoreError
 from workbench.files import write_text
 from workbench.ladder import rooms
 from workbench.loop import Search
@@ -59,13 +60,16 @@ def enter(study: Study, places: Places, note: Callable[[str], None]) -> Workspac
     folder = places.study(study.id)
     dataset, sealed = development(study, folder / "journal")
     prepare(places, note)
+    files = contents(study.data, places.home / "data").digests
+    if study.id not in (study.id_with(files), study.id_with({})):
+        raise DataError(f"{study.data.source}: changed while study {study.id} was loaded; run it again")
     journal = Spool(folder / "journal")
     try:
         write_text(folder / "study.toml", study.text)
         configure(places.home / "cache" / "jax")
         preparations, epochs = Preparations(dataset), int(str(study.settings["epochs"]))
         engine = Engine(preparations.fold, capacity=epochs, seed=study.seed)
-        begun = _begin(study, journal, preparations, sealed, engine)
+        begun = _begin(study, files, journal, preparations, sealed, engine)
     except BaseException:
         journal.close()
         raise
@@ -87,13 +91,23 @@ def enter(study: Study, places: Places, note: Callable[[str], None]) -> Workspac
 def development(study: Study, journal: Path) -> tuple[Dataset, SealedTest]:
     """The data, checked against the study and against what its journal says of them. Writes nothing."""
     known = next((record for record in read_journal(journal) if record["kind"] == "study"), None)
+    if known is not None and known["id"] != study.id:
+        raise StoreError(
+            f"{journal}: is the journal of study {known['id']}, expected that of {study.id}; bring its own "
+            "back, or remove it to search again"
+        )
     dataset, sealed = data.load(study.data, None if known is None else SealedTest(**known["seal"]))
     classes, shape, rows = len(dataset.classes), dataset.input_shape, dataset.fewest_train_rows
     check_fit(study, dataset.task, classes, shape, train_rows=rows, of_steps=dataset.of_steps)
     if known is not None and known["data"] != dataset.fingerprint:
         raise DataError(
-            f"{study.data.source}: its rows have changed since study {study.id} began; bring the old file "
-            "back, or give the study a new name"
+            f"{study.data.source}: its rows have changed since study {study.id} began"
+            + (
+                ", though its bytes have not: another version reads them; install that one again"
+                if known.get("files")
+                else "; bring the old file back"
+            )
+            + ", or give the study a new name"
         )
     return dataset, sealed
 
@@ -137,7 +151,12 @@ def search_of(study: Study, here: Workspace, train: Train) -> Search:
 
 
 def _begin(
-    study: Study, journal: Spool, preparations: Preparations, sealed: SealedTest, engine: Engine
+    study: Study,
+    files: Mapping[str, str],
+    journal: Spool,
+    preparations: Preparations,
+    sealed: SealedTest,
+    engine: Engine,
 ) -> Mapping[str, Any]:
     """What was decided when the study began, which every later session keeps to."""
     for record in journal.of_kind("study"):
@@ -153,6 +172,8 @@ def _begin(
     begun = {
         "kind": "study",
         "id": study.id,
+        "text": study.fingerprint,
+        "files": dict(files),
         "file": str(study.path.absolute()),
         "data": dataset.fingerprint,
         "seal": asdict(sealed),
