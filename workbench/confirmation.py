@@ -27,7 +27,7 @@ from workbench.predictor import Predictor
 from workbench.types import Array, Opening, TestScore
 from workbench.words import METRICS
 
-__all__ = ["Confirmed", "confirm", "recorded", "set_aside", "withheld"]
+__all__ = ["Confirmed", "confirm", "recorded", "set_aside"]
 
 
 #: What the model said of the test rows, kept for the report; the score itself is in the ledger.
@@ -120,17 +120,17 @@ def recorded(book: Ledger, *, study: str, folder: Path) -> Confirmed | None:
 def _told(entry: Recorded, choice: str, folder: Path) -> Confirmed:
     """The record, with what the model said if it was kept; for the very choice that it was made with."""
     if entry.opening.choice != choice:
-        return Confirmed(entry, None, None, withheld(entry, choice, folder))
+        return Confirmed(entry, None, None, _withheld(entry, choice, folder))
     return Confirmed(entry, *_kept(folder / KEPT, choice))
 
 
-def withheld(entry: Recorded, choice: str, folder: Path) -> str:
+def _withheld(entry: Recorded, choice: str, folder: Path) -> str:
     """Why a model has no test figure though its study has one, and what to do."""
     kept = _aside(folder, entry.opening.choice)
-    back = f"that one is kept in {kept}" if kept.exists() else "bring that one back from a copy of its folder"
+    other = f"is kept in {kept}" if kept.exists() else "has to be brought back from a copy of its folder"
     return (
         f"the test set was opened on {entry.time[:10]} for another model ({entry.opening.choice[:12]}), "
-        f"whose score stays on record; this one ({choice[:12]}) has none: {back}, or give the study a new "
+        f"which keeps the score and {other}; this one ({choice[:12]}) has none, unless the study gets a new "
         "name and new rows"
     )
 
