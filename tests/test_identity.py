@@ -333,7 +333,7 @@ def test_refit_is_another_study(case: Case) -> None:
     case.file.write_text(STUDY + "\n[select]\nrefit = true\n")
     told = case.ask("show")
     assert told.status == 2
-    assert "nothing is recorded of study months-" in told.err
+    assert "nothing is recorded of this study" in told.err
 
 
 # ── the file ────────────────────────────────────────────────────────────────────────────────────

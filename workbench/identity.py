@@ -42,7 +42,7 @@ class Identity(NamedTuple):
     def lacks(self, what: str) -> StudyError:
         """The sentence for records that are not there."""
         found = f"{self.remark}; " if self.remark else ""
-        return StudyError(f"{self.study.path}: {found}{what}")
+        return StudyError(f"{self.study.path}: {found}{what} (study {self.study.id})")
 
 
 def identified(study: Study, places: Places, *, keep: bool = True) -> Identity:

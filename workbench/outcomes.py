@@ -48,7 +48,7 @@ def save(outcome: Outcome, folder: Path) -> None:
     document["selection"] = None if outcome.selection is None else encode_selection(outcome.selection)
     document["test"] = None if outcome.test is None else asdict(outcome.test)
     with replaced(folder / "outputs.npz") as file:
-        np.savez(file, outputs=outcome.outputs, targets=outcome.targets)
+        np.savez(file, outputs=outcome.outputs, targets=outcome.targets, model=np.array(outcome.model))
     write_text(folder / "outcome.json", json.dumps(document))
 
 
@@ -60,6 +60,8 @@ def load(folder: Path) -> Outcome | None:
     document = json.loads(path.read_text(encoding="utf-8"))
     with np.load(folder / "outputs.npz", allow_pickle=False) as archive:
         outputs, targets = archive["outputs"], archive["targets"]
+        if str(archive.get("model", "")) != document.get("model", ""):  # another model said so
+            outputs, targets = outputs[:0], targets[:0]
     return Outcome(
         **{name: document[name] for name in (*PLAIN, *MAPPINGS)},
         classes=tuple(document["classes"]),

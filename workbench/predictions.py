@@ -54,8 +54,8 @@ def predict(study: Study, places: Places, data: Path, output: Path) -> dict[str,
     outcome = outcomes.recorded(of_study, found.study.id)
     if outcome is None or outcome.selection is None:
         raise found.lacks(
-            f"no model of study {found.study.id} is chosen under {places.home}; run "
-            f"workbench run {study.path} --search-only first, or name its --home"
+            f"no model is chosen under {places.home}; run workbench run {study.path} --search-only first, or "
+            "name its --home"
         )
     folder = of_study / "model"
     model = savedmodel.load(folder)

@@ -104,8 +104,8 @@ def resolve(target: str, places: Places) -> Recorded:
     found = identified(read_study(file), places)
     if not (places.study(found.study.id) / "study.toml").exists():
         raise found.lacks(
-            f"nothing is recorded of study {found.study.id} under {places.home}; run workbench run {file} "
-            "first, or name its --home"
+            f"nothing is recorded of this study under {places.home}; run workbench run {file} first, or "
+            "name its --home"
         )
     return Recorded(found.study, int(number) if number else None)
 

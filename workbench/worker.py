@@ -77,7 +77,7 @@ class _Worker:
                         self._meet(terms)
                         found = self._once(session)
                     elif not ended:
-                        self._say(f"waiting for workbench run {self._study.path}")
+                        self._say(f"waiting for workbench run {self._study.path}, study {self._study.id}")
                 except StoreError as error:  # the database is away; the leader goes on without
                     self._say(f"{error}; trying again")
                 pause = _POLL_SECONDS[0] if found else min(2 * pause, _POLL_SECONDS[1])

@@ -82,7 +82,7 @@ def confirm(study: Study, places: Places, watch: Watch | None = None) -> Result:
     outcome = outcomes.recorded(places.study(found.study.id), found.study.id)
     if outcome is None or outcome.selection is None:
         raise found.lacks(
-            f"the search of study {found.study.id} is not finished, and there is no choice to confirm; run "
+            "the search of this study is not finished, and there is no choice to confirm; run "
             f"workbench run {study.path} --search-only first"
         )
     waiting = False
@@ -117,8 +117,8 @@ def show(study: Study, places: Places, sizes: int = 0) -> Result:
     outcome = outcomes.recorded(folder, study.id)
     if outcome is None:
         raise found.lacks(
-            f"nothing is recorded of study {study.id} under {places.home}; run workbench run {study.path} "
-            "first, or name its --home"
+            f"nothing is recorded of this study under {places.home}; run workbench run {study.path} first, "
+            "or name its --home"
         )
     from workbench import growth
     from workbench.delivery import report
