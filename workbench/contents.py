@@ -76,7 +76,7 @@ def _digest(path: Path, known: dict[str, Any] | None, note: Path | None) -> str:
         began, opened = time.time(), os.fstat(file.fileno())
         digest = hashlib.file_digest(file, "sha256").hexdigest()
         moved = _stamp(os.fstat(file.fileno())) != _stamp(opened)
-    recent = max(opened.st_mtime, opened.st_ctime) > began - RECENT
+    recent = opened.st_ctime > began - RECENT
     made = {"path": str(path), "digest": digest, "stamp": None if moved or recent else _stamp(opened)}
     if note is not None and made != known:
         _write(note, made)

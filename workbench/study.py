@@ -19,7 +19,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from workbench.contents import contents
-from workbench.errors import StudyError
+from workbench.errors import DataError, StudyError
 from workbench.study_checks import check_file, notes
 from workbench.study_errors import label, sentence
 from workbench.study_schema import SETTINGS, DataTable, SearchTable, SelectTable, StudyFile
@@ -88,9 +88,12 @@ class Study:
     def id(self) -> str:
         """The name and eight digits that stand for text and data; safe as the name of a folder.
 
-        Raises DataError for a file of data that cannot be read.
+        While a file of its data cannot be read, a study has the id of its text, and nothing runs under that.
         """
-        return self.kept_as or self.id_with(contents(self.data).digests)
+        try:
+            return self.kept_as or self.id_with(contents(self.data).digests)
+        except DataError:
+            return self.id_with({})
 
     def id_with(self, digests: Mapping[str, str]) -> str:
         """The id with files of this content; without files, the text says what the data are."""
