@@ -378,6 +378,7 @@ def test_another_file_is_another_study(case: Case, made: Made, change: Callable[
     assert case.ask("show").figure == made.first.figure
 
 
+@pytest.mark.slow  # a run
 def test_an_edited_file_is_searched_anew_and_the_old_study_stays(case: Case, made: Made) -> None:
     data, old = case.file.parent / "train.csv", made.first.result["study"]
     rows = data.read_bytes()
@@ -592,6 +593,13 @@ def test_a_finished_study_answers_at_once(case: Case, made: Made, tmp_path: Path
     (large.folder / "result.json").write_text(json.dumps(document))
     time.sleep(stamps.RECENT)
     words = ("run", str(large.file), "--home", str(large.home), "--json")
-    ran = [workbench(*words) for _ in range(4)]
-    assert [one.result["test"] for one in ran] == [made.first.result["test"]] * 4
-    assert min(one.seconds for one in ran[1:]) < 1.0
+    spent = []
+    for _ in range(3):
+        before = os.times()
+        assert workbench(*words).result["test"] == made.first.result["test"]
+        after = os.times()
+        spent.append(
+            after.children_user + after.children_system - before.children_user - before.children_system
+        )
+    assert spent[0] < 1.5, "hashed once"
+    assert min(spent[1:]) < 0.7, "and then known; of the processor, since the machine may be busy"
