@@ -96,6 +96,8 @@ LAYERS: dict[str, tuple[str, ...]] = {
             "study_*",
             "workflow",
             "workspace",
+            "contents",
+            "identity",
             "preparations",
             "session",
             "crew",

@@ -7,7 +7,7 @@ a study that was stopped, or whose test set is opened later, delivers the very m
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ from workbench.study import Study
 from workbench.types import Array, Selection, TrialRecord
 from workbench.workspace import Workspace
 
-__all__ = ["freeze", "recall", "remember"]
+__all__ = ["freeze", "recall", "remember", "tested"]
 
 
 def freeze(best: TrialRecord, study: Study, here: Workspace, search: Search, folder: Path) -> Selection:
@@ -75,19 +75,29 @@ def remember(selection: Selection, n_trials: int, folder: Path) -> dict[str, Any
     }
 
 
-def recall(events: Iterable[Mapping[str, Any]], folder: Path, n_trials: int | None) -> Selection | None:
-    """The choice that was made last, if its model is still in `folder`; else None.
+def recall(
+    events: Iterable[Mapping[str, Any]], folder: Path, n_trials: int, opened: Container[str]
+) -> Selection | None:
+    """The choice whose model is in `folder`: the last one among `n_trials`, or a tested one; else None.
 
-    n_trials  how many trials it must have been made among; None: whichever
+    opened  fingerprints of the models that the test set was opened for
     """
     made = [event for event in events if event["kind"] == "choice"]
-    if not made or n_trials not in (None, made[-1]["trials"]):
-        return None
     try:
-        whole = fingerprint(folder) == made[-1]["model"]
+        there = fingerprint(folder)
     except StoreError:
         return None
-    return decode_selection(made[-1]["selection"]) if whole else None
+    for event in reversed(made):
+        lasts = event is made[-1] and event["trials"] == n_trials
+        if event["model"] == there and (lasts or there in opened):
+            return decode_selection(event["selection"])
+    return None
+
+
+def tested(events: Iterable[Mapping[str, Any]], opened: Container[str]) -> Selection | None:
+    """The choice that the test set was opened for, as far as this journal knows."""
+    made = [event for event in events if event["kind"] == "choice" and event["model"] in opened]
+    return decode_selection(made[-1]["selection"]) if made else None
 
 
 def _worth(

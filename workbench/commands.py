@@ -117,6 +117,8 @@ def predict(options: argparse.Namespace, out: Output) -> int:
     from workbench import predictions
 
     result = predictions.predict(study, places, Path(options.data), Path(options.output))
+    for remark in result["notes"]:
+        print(remark, file=sys.stderr)
     if not out.json:
         print(f"{result['rows']:,} predictions of trial {result['trial']} in {result['output']}")
     out.result(result)
@@ -230,6 +232,8 @@ def _named(study: Study) -> Iterator[None]:
     try:
         yield
     except DataError as error:
+        if str(error).startswith(f"{study.path}: "):
+            raise
         raise DataError(f"{study.path}: {error}") from error
 
 

@@ -9,7 +9,7 @@ next call finishes the same look.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,7 +27,7 @@ from workbench.predictor import Predictor
 from workbench.types import Array, Opening, TestScore
 from workbench.words import METRICS
 
-__all__ = ["Confirmed", "confirm"]
+__all__ = ["Confirmed", "confirm", "recorded", "set_aside"]
 
 
 #: What the model said of the test rows, kept for the report; the score itself is in the ledger.
@@ -40,6 +40,9 @@ class Confirmed(NamedTuple):
     recorded: Recorded
     outputs: Array | None  # [N, K] on the test rows
     targets: Array | None
+    withheld: str = (
+        ""  # why the record is not the given model's; the record then stays that of its own choice
+    )
 
 
 def confirm(
@@ -67,7 +70,7 @@ def confirm(
         book, study=study, name=dataset.name, seal=sealed.fingerprint, rows=sealed.rows, choice=choice
     ) as entry:
         if isinstance(entry, Recorded):
-            return Confirmed(entry, *_kept(folder / KEPT))
+            return _told(entry, choice, folder)
         rows = unseal(sealed, dataset, entry)
         opening = ledger.meet(book, entry, row_marks(rows))
         if opening.look > 1:
@@ -82,7 +85,7 @@ def confirm(
         outputs = predictor.estimates(x)
         scored = evaluate(metric, outputs, rows.target, threshold=predictor.threshold, look=opening.look)
         with replaced(folder / KEPT) as file:
-            np.savez(file, outputs=outputs, targets=rows.target)
+            np.savez(file, outputs=outputs, targets=rows.target, choice=np.array(choice))
         rated = statistic(metric, outputs, rows.target, predictor.threshold)
         compared = {
             name: _compare(rated, metric, savedmodel.load(place), rows, opening.look)
@@ -108,10 +111,47 @@ def _compare(
     return {name: figure if math.isfinite(figure) else None for name, figure in figures.items()}
 
 
-def _kept(path: Path) -> tuple[Array | None, Array | None]:
+def recorded(book: Ledger, *, study: str, folder: Path) -> Confirmed | None:
+    """What is on record, opening nothing; None where nothing is. Raises StoreError."""
+    entry = ledger.scored(book, study)
+    return None if entry is None else _told(entry, savedmodel.fingerprint(folder / "model"), folder)
+
+
+def _told(entry: Recorded, choice: str, folder: Path) -> Confirmed:
+    """The record, with what the model said if it was kept; for the very choice that it was made with."""
+    if entry.opening.choice != choice:
+        return Confirmed(entry, None, None, _withheld(entry, choice, folder))
+    return Confirmed(entry, *_kept(folder / KEPT, choice))
+
+
+def _withheld(entry: Recorded, choice: str, folder: Path) -> str:
+    """Why a model has no test figure though its study has one, and what to do."""
+    kept = _aside(folder, entry.opening.choice)
+    other = f"is kept in {kept}" if kept.exists() else "has to be brought back from a copy of its folder"
+    return (
+        f"the test set was opened on {entry.time[:10]} for another model ({entry.opening.choice[:12]}), "
+        f"which keeps the score and {other}; this one ({choice[:12]}) has none, unless the study gets a new "
+        "name and new rows"
+    )
+
+
+def set_aside(folder: Path, opened: Iterable[str]) -> None:
+    """Before another model takes its place in a study's folder, keep one that the test set was opened for."""
+    for choice in opened:
+        if savedmodel.holds(folder / "model", choice) and not _aside(folder, choice).exists():
+            (folder / "model").rename(_aside(folder, choice))
+
+
+def _aside(folder: Path, choice: str) -> Path:
+    return folder / f"tested-{choice[:12]}"
+
+
+def _kept(path: Path, choice: str) -> tuple[Array | None, Array | None]:
     if not path.exists():
         return None, None
     with np.load(path, allow_pickle=False) as archive:
+        if str(archive.get("choice", choice)) != choice:
+            return None, None
         return archive["outputs"], archive["targets"]
 
 

@@ -21,14 +21,17 @@ from workbench.codec import (
     encode_number,
     encode_trial,
 )
+from workbench.errors import StoreError
 from workbench.files import replaced, write_text
 from workbench.types import Axis, Choice, Outcome, Range, SeedRecord, Selection, TestScore
 
-__all__ = ["decode_selection", "encode_selection", "load", "save"]
+__all__ = ["decode_selection", "encode_selection", "load", "recorded", "save"]
 
 PLAIN = (
     "study", "question", "task", "metric", "direction", "outputs_on", "programs", "study_file",
 )  # fmt: skip
+#: What records of earlier versions may lack.
+LATER = ("stopped", "model", "withheld")
 NUMBERS = ("validation", "default", "optimism", "trivial_loss")
 MAPPINGS = ("data", "seconds", "mlflow", "environment")
 
@@ -38,14 +41,14 @@ def save(outcome: Outcome, folder: Path) -> None:
     document: dict[str, Any] = {name: getattr(outcome, name) for name in PLAIN}
     document |= {name: dict(getattr(outcome, name)) for name in MAPPINGS}
     document["baselines"] = {name: dict(figures) for name, figures in outcome.baselines.items()}
-    document["stopped"] = outcome.stopped
+    document |= {name: getattr(outcome, name) for name in LATER}
     document["classes"] = list(outcome.classes)
     document["axes"] = {name: _encode_axis(axis) for name, axis in outcome.axes.items()}
     document["trials"] = [encode_trial(trial) for trial in outcome.trials]
     document["selection"] = None if outcome.selection is None else encode_selection(outcome.selection)
     document["test"] = None if outcome.test is None else asdict(outcome.test)
     with replaced(folder / "outputs.npz") as file:
-        np.savez(file, outputs=outcome.outputs, targets=outcome.targets)
+        np.savez(file, outputs=outcome.outputs, targets=outcome.targets, model=np.array(outcome.model))
     write_text(folder / "outcome.json", json.dumps(document))
 
 
@@ -57,6 +60,8 @@ def load(folder: Path) -> Outcome | None:
     document = json.loads(path.read_text(encoding="utf-8"))
     with np.load(folder / "outputs.npz", allow_pickle=False) as archive:
         outputs, targets = archive["outputs"], archive["targets"]
+        if str(archive.get("model", "")) != document.get("model", ""):  # another model said so
+            outputs, targets = outputs[:0], targets[:0]
     return Outcome(
         **{name: document[name] for name in (*PLAIN, *MAPPINGS)},
         classes=tuple(document["classes"]),
@@ -67,8 +72,19 @@ def load(folder: Path) -> Outcome | None:
         outputs=outputs,
         targets=targets,
         baselines=document.get("baselines", {}),
-        stopped=document.get("stopped", ""),
+        **{name: document.get(name, "") for name in LATER},
     )
+
+
+def recorded(folder: Path, study: str) -> Outcome | None:
+    """The outcome of a study in its folder, None if there is none. Raises StoreError for one of another."""
+    outcome = load(folder)
+    if outcome is not None and outcome.study != study:
+        raise StoreError(
+            f"{folder / 'outcome.json'}: is of study {outcome.study}, expected {study}; bring its own back, "
+            "or remove it and run the study again"
+        )
+    return outcome
 
 
 def encode_selection(selection: Selection) -> dict[str, Any]:

@@ -6,10 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from workbench import outcomes, savedmodel
+from workbench import outcomes, savedmodel, spool
 from workbench.data.sources import read_rows
-from workbench.errors import DataError, InputError, StoreError, StudyError
+from workbench.errors import DataError, InputError, StoreError
 from workbench.files import replaced
+from workbench.identity import identified
 from workbench.places import Places
 from workbench.study import Study
 from workbench.wording import toml
@@ -48,14 +49,22 @@ def predict(study: Study, places: Places, data: Path, output: Path) -> dict[str,
     StoreError or InputError if the output cannot be written.
     """
     check_output(output, data)
-    outcome = outcomes.load(places.study(study.id))
+    found = identified(study, places)
+    of_study = places.study(found.study.id)
+    outcome = outcomes.recorded(of_study, found.study.id)
     if outcome is None or outcome.selection is None:
-        raise StudyError(
-            f"{study.path}: no model is chosen under {places.home}; run workbench run {study.path} "
-            "--search-only first, or name its --home"
+        raise found.lacks(
+            f"no model is chosen under {places.home}; run workbench run {study.path} --search-only first, or "
+            "name its --home"
         )
-    folder = places.study(study.id) / "model"
+    folder = of_study / "model"
     model = savedmodel.load(folder)
+    chosen = outcome.model or _chosen(of_study)
+    if chosen and not savedmodel.holds(folder, chosen):
+        raise StoreError(
+            f"{folder}: is not the model that study {found.study.id} has chosen, it was exchanged or "
+            f"changed; workbench run {study.path} trains the chosen one again"
+        )
     rows = read_rows(data)
     try:
         table = model.predict(rows)
@@ -69,13 +78,20 @@ def predict(study: Study, places: Places, data: Path, output: Path) -> dict[str,
             f"{output}: cannot be written ({error.strerror or error}); name another -o"
         ) from error
     return {
-        "study": study.id,
+        "study": found.study.id,
         "trial": outcome.selection.trial,
         "model": savedmodel.fingerprint(folder),
         "rows": len(table),
         "columns": [str(column) for column in table.columns],
         "output": str(output),
+        "notes": [str(found.missing)] if found.missing else [],
     }
+
+
+def _chosen(folder: Path) -> str:
+    """Fingerprint of the model that was chosen last, where an outcome of an earlier version does not say."""
+    models = [event["model"] for event in spool.read(folder / "journal") if event["kind"] == "choice"]
+    return models[-1] if models else ""
 
 
 def check_output(output: Path, data: Path) -> None:

@@ -59,6 +59,7 @@ def show(result: Result, study: Study, places: Places) -> None:
                 table.add_row(*map(figure, (size["rows"], size["train"][0], size["validation"][0])))
             console.print(table)
         bullets(console, "diagnosis", result.get("diagnosis", ()))
+        bullets(console, "notes", result.get("notes", ()))
 
 
 def check(result: Result, study: Study) -> None:
@@ -179,6 +180,8 @@ def _summary(result: Result, study: Study, places: Places) -> Panel:
         for name, figures in result.get("baselines", {}).items():
             gain = f"{figure(figures['gain'])}   95 % interval {interval(figures)}"
             grid.add_row(f"gain over {name}", f"{gain}; {name} has {figure(figures['value'])}")
+    elif result.get("note"):
+        grid.add_row("test", f"none for this model: {result['note']}")
     elif result["status"] == "searched":
         grid.add_row("test", f"still sealed; open it with: workbench confirm {command}")
     if best:

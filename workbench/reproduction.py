@@ -28,6 +28,7 @@ from workbench.divisions import of_trial
 from workbench.engine import Engine, Job
 from workbench.errors import InputError, StudyError
 from workbench.folds import mean_curves
+from workbench.identity import identified
 from workbench.places import Places
 from workbench.preparations import Preparations
 from workbench.provenance import environment
@@ -61,7 +62,7 @@ def reproduce(target: str, places: Places, note: Callable[[str], None]) -> dict[
     """
     study, number = resolve(target, places)
     folder = places.study(study.id)
-    outcome = outcomes.load(folder)
+    outcome = outcomes.recorded(folder, study.id)
     if outcome is None:
         raise StudyError(f"{target}: the study is not finished; run workbench run {study.path} first")
     record = None if number is None else _record(outcome, number, target)
@@ -103,14 +104,13 @@ def resolve(target: str, places: Places) -> Recorded:
     file, _, number = target.partition("#")
     if number and not number.isdecimal():
         raise InputError(f"{target}: {number!r} is no number of a trial; write {file}#0, for example")
-    study = read_study(file)
-    if not (places.study(study.id) / "study.toml").exists():
-        raise StudyError(
-            f"{file}: nothing is recorded of this study under {places.home}; run workbench run {file} first, "
-            "or name its "
-            "--home"
+    found = identified(read_study(file), places)
+    if not (places.study(found.study.id) / "study.toml").exists():
+        raise found.lacks(
+            f"nothing is recorded of this study under {places.home}; run workbench run {file} first, or "
+            "name its --home"
         )
-    return Recorded(study, int(number) if number else None)
+    return Recorded(found.study, int(number) if number else None)
 
 
 def _of_run(run: str, places: Places) -> Recorded:
@@ -132,7 +132,7 @@ def _own(folder: Path) -> Study:
     """The study's own copy of its file, with the data where they were."""
     begun = _begun(folder)
     study, where = read_study(folder / "study.toml"), Path(begun["file"])
-    return replace(study, path=where, data=replace(study.data, folder=where.parent))
+    return replace(study, path=where, data=replace(study.data, folder=where.parent), kept_as=folder.name)
 
 
 def _begun(folder: Path) -> Mapping[str, Any]:

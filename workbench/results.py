@@ -27,6 +27,7 @@ class Held(NamedTuple):
     budget: int  # trials that were asked for; a grid may have had fewer
     settled: bool  # whether MLflow and the Optuna storage have everything
     stopped: bool = False  # whether its rule ended the search before the budget
+    model: str = ""  # fingerprint of the delivered model, which it belongs to
 
 
 def result(outcome: Outcome, report: Path | None, status: str | None = None) -> dict[str, Any]:
@@ -50,6 +51,7 @@ def result(outcome: Outcome, report: Path | None, status: str | None = None) -> 
         "refit": _refit(outcome),
         "optimism": None if outcome.selection is None else _finite(outcome.selection.optimism),
         "test": None if test is None else {name: _finite(value) for name, value in asdict(test).items()},
+        "note": outcome.withheld or None,
         "baselines": {name: dict(figures) for name, figures in outcome.baselines.items()},
         "programs": outcome.programs,
         "seconds": {name: round(value, 3) for name, value in outcome.seconds.items()},

@@ -33,6 +33,7 @@ __all__ = [
     "JUDGED",
     "Predictor",
     "fingerprint",
+    "holds",
     "judged",
     "load",
     "parameters",
@@ -164,6 +165,14 @@ def fingerprint(folder: Path) -> str:
         except FileNotFoundError:
             raise _missing(folder, name) from None
     return digest.hexdigest()
+
+
+def holds(folder: Path, model: str) -> bool:
+    """Whether the model in a folder is the one with this fingerprint; not if there is none."""
+    try:
+        return fingerprint(folder) == model
+    except StoreError:
+        return False
 
 
 def _missing(folder: Path, name: str) -> StoreError:

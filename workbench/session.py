@@ -11,7 +11,7 @@ import time
 from contextlib import closing
 from dataclasses import replace
 from types import TracebackType
-from typing import Any, Literal, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
 
 import numpy as np
 
@@ -23,12 +23,15 @@ from workbench.loop import Round
 from workbench.places import Places
 from workbench.provenance import environment
 from workbench.records import Records
-from workbench.savedmodel import judged, load
+from workbench.savedmodel import fingerprint, judged, load
 from workbench.select import choose
 from workbench.study import Study
 from workbench.tracking import Status
 from workbench.types import Array, Outcome, Selection, TestScore
 from workbench.workspace import enter, search_of
+
+if TYPE_CHECKING:
+    from workbench.confirmation import Confirmed
 
 __all__ = ["Session"]
 
@@ -53,6 +56,7 @@ class Session:
         self._selection: Selection | None = None
         self._test: TestScore | None = None
         self._baselines: dict[str, Any] = {}
+        self._withheld = ""
         self._shown = _Shown(np.zeros((0, 1), np.float32), np.zeros(0, np.int32), "validation")
         self._ended: Status = "FAILED"
 
@@ -107,23 +111,31 @@ class Session:
     def choose(self) -> None:
         """Freeze the choice: the best trial, trained again over seeds, saved as it will be delivered.
 
-        Once the test set is open, the choice that it was opened for stays.
+        Once the test set is open, the choice that it was opened for stays, and is trained again where its
+        model is lost. A tested model that this journal does not know is set aside.
         """
-        from workbench.choice import freeze, recall, remember
+        from workbench.choice import freeze, recall, remember, tested
+        from workbench.confirmation import set_aside
         from workbench.evaluate import as_rows
 
-        trials, model = self._search.trials, self.folder / "model"
+        trials, model, opened = self._search.trials, self.folder / "model", self._opened_for()
         best = choose(trials.values(), self.direction)
-        kept = recall(self.journal.records, model, None if self._is_open() else len(trials))
-        if kept is not None and kept.trial != best.number:
+        stays = tested(self.journal.records, opened)
+        if stays is not None and stays.trial != best.number:
             self.watch.note(
-                f"trial {best.number} is better than trial {kept.trial} on the validation rows, but the test "
-                f"set was opened for trial {kept.trial}, which stays; to choose again, rename the study"
+                f"trial {best.number} is better than trial {stays.trial} on the validation rows, but the "
+                f"test set was opened for trial {stays.trial}, which stays; to choose again, rename the study"
             )
+            best = trials[stays.trial]
+        kept = recall(self.journal.records, model, len(trials), opened)
         if kept is None:
             self.watch.stage(f"training trial {best.number} again over {self.study.search.seeds} seeds")
+            set_aside(self.folder, opened)
             kept = freeze(best, self.study, self.here, self._search, model)
-            self.journal.append([remember(kept, len(trials), model)])
+            if stays is not None and fingerprint(model) in opened:
+                kept = stays
+            else:
+                self.journal.append([remember(kept, len(trials), model)])
         self.records.model(model)
         rows = self.here.preparations.fold(space.variant(kept.settings)).validation
         self._selection = kept
@@ -138,10 +150,9 @@ class Session:
         """
         from workbench import rivals
         from workbench.confirmation import confirm
-        from workbench.evaluate import as_rows
 
         assert self._selection is not None
-        default, opened = self._search.trials[0].params, self._is_open()
+        default, opened = self._search.trials[0].params, bool(self._opened_for())
         stage = self.watch.stage
         frozen = rivals.frozen(self._selection, self.study, self.here, default, opened=opened, stage=stage)
         self.watch.stage("opening the test set")
@@ -155,10 +166,15 @@ class Session:
             baselines=frozen,
             tell=self.watch.note,
         )
-        self._test = confirmed.recorded.score
-        self._baselines = confirmed.recorded.extra.get("baselines", {})
-        if confirmed.outputs is not None and confirmed.targets is not None:
-            self._shown = _Shown(*as_rows(confirmed.outputs, confirmed.targets), "test")
+        self._take(confirmed)
+
+    def recall(self) -> None:
+        """Learn what the test set showed if it was opened before; else it stays sealed."""
+        from workbench.confirmation import recorded
+
+        confirmed = recorded(results.ledger_of(self.places), study=self.study.id, folder=self.folder)
+        if confirmed is not None:
+            self._take(confirmed)
 
     def finish(self) -> dict[str, Any]:
         """Write the outcome, the report and the end of the MLflow run."""
@@ -174,7 +190,7 @@ class Session:
         outcome = replace(outcome, seconds=self._clock(), mlflow=self.records.where())
         outcomes.save(outcome, self.folder)
         document = results.result(outcome, written.html)
-        held = results.Held(document, self.study.search.trials, settled, bool(outcome.stopped))
+        held = results.Held(document, self.study.search.trials, settled, bool(outcome.stopped), outcome.model)
         results.save(held, self.folder)
         return document
 
@@ -184,9 +200,23 @@ class Session:
 
     # ── what the steps stand on ──
 
-    def _is_open(self) -> bool:
+    def _opened_for(self) -> frozenset[str]:
+        """Fingerprints of the models that the test set was opened for."""
         looks = ledger.openings(results.ledger_of(self.places))
-        return any(look.opening.study == self.study.id for look in looks)
+        return frozenset(look.opening.choice for look in looks if look.opening.study == self.study.id)
+
+    def _take(self, confirmed: Confirmed) -> None:
+        """A figure is taken up for the very model that it was made with."""
+        from workbench.evaluate import as_rows
+
+        self._withheld = confirmed.withheld
+        if self._withheld:
+            self.watch.note(self._withheld)
+            return
+        self._test = confirmed.recorded.score
+        self._baselines = confirmed.recorded.extra.get("baselines", {})
+        if confirmed.outputs is not None and confirmed.targets is not None:
+            self._shown = _Shown(*as_rows(confirmed.outputs, confirmed.targets), "test")
 
     def _close(self, status: Status) -> bool:
         """Bring the records up to date and close them; whether nothing is left to be written."""
@@ -216,11 +246,12 @@ class Session:
         )
 
     def _clock(self) -> dict[str, float]:
-        """Seconds of this session and of the earlier ones that were not killed."""
+        """Seconds of this session and of those before that were not killed: the last one counted them all."""
         seconds = {**self.here.engine.seconds, **self._search.seconds, "track": self.records.seconds}
         total = time.perf_counter() - self._began
         now = {"total": total, **seconds, "other": max(0.0, total - sum(seconds.values()))}
-        return {part: now[part] + sum(session["seconds"][part] for session in self._earlier) for part in now}
+        before = self._earlier[-1]["seconds"] if self._earlier else dict.fromkeys(now, 0.0)
+        return {part: now[part] + before[part] for part in now}
 
     def _outcome(self) -> Outcome:
         dataset, engine = self.here.dataset, self.here.engine
@@ -246,4 +277,6 @@ class Session:
             study_file=self.study.text,
             baselines=self._baselines,
             stopped=self._search.stopped,
+            model=fingerprint(self.folder / "model") if self._selection is not None else "",
+            withheld=self._withheld,
         )

@@ -12,12 +12,13 @@ import json
 import os
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from workbench.errors import BusyError, StoreError
 
-__all__ = ["Spool", "read"]
+__all__ = ["Spool", "first", "read"]
 
 Record = dict[str, Any]
 
@@ -90,6 +91,15 @@ def read(path: Path) -> list[Record]:
     return _parse(path)[0] if path.exists() else []
 
 
+def first(path: Path) -> Record | None:
+    """The record that a journal begins with, without reading the rest; None if there is none."""
+    with suppress(FileNotFoundError), path.open("rb") as file:
+        line = file.readline()
+        if line.endswith(b"\n") and _intact(line[:-1]):
+            return dict(json.loads(line[9:]))
+    return None
+
+
 def _line(record: Mapping[str, Any]) -> bytes:
     body = json.dumps(record, separators=(",", ":"), allow_nan=False).encode()
     return b"%08x %s\n" % (zlib.crc32(body), body)
@@ -103,8 +113,7 @@ def _parse(path: Path) -> tuple[list[Record], int]:
     while whole < len(content):
         end = content.find(b"\n", whole)
         line = content[whole : end if end >= 0 else len(content)]
-        intact = end >= 0 and line[:9] == b"%08x " % zlib.crc32(line[9:])
-        if not intact:
+        if end < 0 or not _intact(line):
             if 0 <= end < len(content) - 1:
                 raise StoreError(
                     f"{path}: line {len(records) + 1} is damaged; restore the file from a copy, or remove "
@@ -114,6 +123,10 @@ def _parse(path: Path) -> tuple[list[Record], int]:
         records.append(json.loads(line[9:]))
         whole = end + 1
     return records, whole
+
+
+def _intact(line: bytes) -> bool:
+    return line[:9] == b"%08x " % zlib.crc32(line[9:])
 
 
 def _lock(descriptor: int, path: Path) -> None:

@@ -18,7 +18,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from workbench.errors import StudyError
+from workbench.contents import contents
+from workbench.errors import DataError, StudyError
 from workbench.study_checks import check_file, notes
 from workbench.study_errors import label, sentence
 from workbench.study_schema import SETTINGS, DataTable, SearchTable, SelectTable, StudyFile
@@ -65,10 +66,11 @@ class Study:
     path: Path
     text: str
     refit: bool = False  # train the choice once more, on training and validation rows
+    kept_as: str = ""  # the id of its records, where `identity` has looked it up
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 of the meaning: not of the question, comments, order of keys or budget.
+        """SHA-256 of the text's meaning: not of the question, comments, order of keys or budget.
 
         What stands at its default leaves no trace, so a study keeps its fingerprint when new keys come up.
         """
@@ -92,8 +94,20 @@ class Study:
 
     @property
     def id(self) -> str:
-        """Name and the first eight digits of the fingerprint; safe as the name of a folder."""
-        return f"{self.name}-{self.fingerprint[:8]}"
+        """The name and eight digits that stand for text and data; safe as the name of a folder.
+
+        While a file of its data cannot be read, a study has the id of its text, and nothing runs under that.
+        """
+        try:
+            return self.kept_as or self.id_with(contents(self.data).digests)
+        except DataError:
+            return self.id_with({})
+
+    def id_with(self, digests: Mapping[str, str]) -> str:
+        """The id with files of this content; without files, the text says what the data are."""
+        parts = (self.fingerprint, *digests.values())
+        whole = hashlib.sha256("".join(parts).encode()).hexdigest() if digests else self.fingerprint
+        return f"{self.name}-{whole[:8]}"
 
     @property
     def axes(self) -> dict[str, Axis]:
@@ -161,7 +175,7 @@ def vary(study: Study, /, **changes: Any) -> Study:
     search = replace(study.search, **{f.name: read.pop(f.name) for f in fields(SearchSpec) if f.name in read})
     split_seed = read.pop("split_seed", study.data.split_seed)
     data = replace(study.data, seed=read.get("seed", study.seed), split_seed=split_seed)
-    varied = replace(study, settings=settings, search=search, data=data, **read)
+    varied = replace(study, settings=settings, search=search, data=data, kept_as="", **read)
     check_file(varied)
     return varied if varied.fingerprint == study.fingerprint else replace(varied, text=dump(varied))
 

@@ -20,10 +20,30 @@ import sqlalchemy as sa
 from workbench.sql import lock
 from workbench.tracking_rows import Parent, Status, best_so_far, child_id, child_row, parent_row, score_key
 from workbench.tracking_store import KNOWN_HEADS, Store, close, connect
-from workbench.tracking_tables import EXPERIMENTS, LATEST, PARAMS, RUNS, TAGS, insert_metrics, insert_runs
+from workbench.tracking_tables import (
+    EXPERIMENTS,
+    LATEST,
+    METRICS,
+    PARAMS,
+    RUNS,
+    TAGS,
+    insert_metrics,
+    insert_runs,
+)
 from workbench.types import TrialRecord
 
-__all__ = ["KNOWN_HEADS", "Store", "close", "connect", "end", "open_parent", "reap", "set_params", "write"]
+__all__ = [
+    "KNOWN_HEADS",
+    "Store",
+    "close",
+    "connect",
+    "end",
+    "open_parent",
+    "reap",
+    "retract",
+    "set_params",
+    "write",
+]
 
 
 def open_parent(store: Store, parent: Parent, *, session: str | None) -> tuple[str, str, tuple[int, ...]]:
@@ -113,6 +133,14 @@ def set_params(store: Store, run: str, params: dict[str, str]) -> None:
         connection.execute(
             PARAMS.insert(), [{"key": k, "value": v, "run_uuid": run} for k, v in params.items()]
         )
+
+
+def retract(store: Store, run: str, keys: Sequence[str]) -> None:
+    """Take metrics back that are another model's."""
+    with store.engine.begin() as connection:
+        lock(connection, run)
+        for table in (METRICS, LATEST):
+            connection.execute(table.delete().where(table.c.run_uuid == run, table.c.key.in_(list(keys))))
 
 
 # ── what is there ───────────────────────────────────────────────────────────────────────────────

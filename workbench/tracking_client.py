@@ -38,6 +38,7 @@ __all__ = [
     "find_experiment",
     "open_parent",
     "reap",
+    "retract",
     "set_params",
     "write",
 ]
@@ -164,6 +165,11 @@ def set_params(store: Server, run: str, params: Mapping[str, str]) -> None:
     """Write the parameters that are not there; MLflow's interface lets nobody change one."""
     there = store.client.get_run(run).data.params
     _log(store.client, run, (), {key: value for key, value in params.items() if key not in there})
+
+
+def retract(store: Server, run: str, keys: Sequence[str]) -> None:
+    """MLflow's interface takes no metric back: the tag `tested_model` says whether they are this model's."""
+    del store, run, keys
 
 
 def find_experiment(store: Server, name: str) -> str:

@@ -25,8 +25,9 @@ from workbench.tracking_rows import MAX_TAG
 if TYPE_CHECKING:
     import pandas as pd
     from mlflow import MlflowClient
+    from mlflow.entities.model_registry import ModelVersion
 
-__all__ = ["ALIAS", "deliver", "log_model", "warm"]
+__all__ = ["ALIAS", "deliver", "log_model", "outdated", "warm"]
 
 #: The registered version to use: models:/NAME@champion.
 ALIAS = "champion"
@@ -65,6 +66,12 @@ def deliver(client: MlflowClient, run: str, final: Final) -> str | None:
     return address
 
 
+def outdated(client: MlflowClient, run: str, final: Final) -> list[str]:
+    """Test figures of the run that are not the delivered model's: those of one that was delivered before."""
+    there = client.get_run(run).data.metrics
+    return [key for key in there if key.startswith("test_") and key not in final.metrics]
+
+
 def warm(uri: str) -> None:
     """Import what `deliver` needs and open the store, beforehand: two to three seconds."""
     import mlflow.pyfunc
@@ -100,11 +107,13 @@ def _file(client: MlflowClient, run: str, path: str, file: Path) -> None:
 def _model(client: MlflowClient, run: str, final: Final, folder: Path) -> str:
     """Log the model on the run, register it, give it the alias; not again if it is the champion already."""
     address = f"models:/{final.model_name}@{ALIAS}"
-    digest = fingerprint(folder)
-    if _champion(client, final.model_name) != (digest, run):
+    digest, champion = fingerprint(folder), _champion(client, final.model_name)
+    if champion is None or (champion.tags.get(_DIGEST), champion.run_id) != (digest, run):
         uri, model_id = log_model(client, run, folder)
         version = _register(client, final, uri, run, digest, model_id)
         client.set_registered_model_alias(final.model_name, ALIAS, version)
+    elif champion.description != final.model_note:
+        client.update_model_version(final.model_name, champion.version, final.model_note)
     return address
 
 
@@ -167,17 +176,16 @@ def _register(client: MlflowClient, final: Final, uri: str, run: str, digest: st
     return str(version.version)
 
 
-def _champion(client: MlflowClient, name: str) -> tuple[str, str] | None:
-    """Digest and run of the registered champion."""
+def _champion(client: MlflowClient, name: str) -> ModelVersion | None:
+    """The registered champion."""
     from mlflow.exceptions import MlflowException
 
     try:
-        version = client.get_model_version_by_alias(name, ALIAS)
+        return client.get_model_version_by_alias(name, ALIAS)
     except MlflowException as error:
         if error.error_code in {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}:
             return None
         raise
-    return version.tags.get(_DIGEST, ""), version.run_id or ""
 
 
 def _signature(folder: Path) -> dict[str, Any]:

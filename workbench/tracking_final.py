@@ -115,6 +115,7 @@ def _metrics(outcome: Outcome) -> dict[str, float]:
 def _tags(outcome: Outcome) -> dict[str, str]:
     status = "confirmed" if outcome.test else "searched"
     tags = {"task": outcome.task, "metric": outcome.metric, "outcome": status}
+    tags["tested_model"] = outcome.model if outcome.test else "none"
     if outcome.selection is not None:
         tags["chosen_trial"] = str(outcome.selection.trial)
         tags["chosen"] = json.dumps(dict(outcome.selection.settings), default=str)

@@ -175,11 +175,13 @@ class _Desk:
     def _finish(self, final: Final) -> None:
         from mlflow import MlflowClient
 
-        from workbench.tracking_deliver import deliver
+        from workbench.tracking_deliver import deliver, outdated
 
         assert self.writer is not None
+        client = MlflowClient(self.uri, self.uri)
         self.writer.set_params(self.store, self.run, dict(final.params))
-        deliver(MlflowClient(self.uri, self.uri), self.run, final)
+        self.writer.retract(self.store, self.run, outdated(client, self.run, final))
+        deliver(client, self.run, final)
 
     def _log_model(self, folder: Path) -> None:
         from mlflow import MlflowClient

@@ -251,5 +251,7 @@ class Outcome:
     environment: Mapping[str, str]  # python, jax, …, hardware, platform
     study_file: str  # its text
     stopped: str = ""  # why the search ended before its budget
+    model: str = ""  # fingerprint of the delivered model, which `test` and `baselines` are of
+    withheld: str = ""  # why the test set is open and this model has no figure all the same
     #: name -> value, gain, low, high: other models on the test rows, and how much better the choice is
     baselines: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict)

@@ -20,6 +20,7 @@ from workbench.devices import configure, cores
 from workbench.display import Watch
 from workbench.engine import Engine
 from workbench.errors import DataError, StoreError, StudyError
+from workbench.identity import identified
 from workbench.interrupts import stop_requested
 from workbench.leases import Claim, Leases
 from workbench.places import Places, local_store, prepare
@@ -47,6 +48,7 @@ def work(study: Study, places: Places, watch: Watch) -> dict[str, Any]:
     """
     prepare(replace(places, tracking_uri=local_store(places.home)))  # it has nothing to tell MLflow
     configure(places.home / "cache" / "jax")
+    study = identified(study, places).study
     leases = Leases(places.storage, study.id)
     with stop_requested(watch.note) as stopping:
         try:
@@ -80,7 +82,7 @@ class _Worker:
                         self._meet(terms)
                         found = self._once(session)
                     elif not ended:
-                        self._say(f"waiting for workbench run {self._study.path}")
+                        self._say(f"waiting for workbench run {self._study.path}, study {self._study.id}")
                 except StoreError as error:  # the database is away; the leader goes on without
                     self._say(f"{error}; trying again")
                 pause = _POLL_SECONDS[0] if found else min(2 * pause, _POLL_SECONDS[1])

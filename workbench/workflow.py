@@ -8,14 +8,18 @@ remembered when.
 from __future__ import annotations
 
 import time
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from workbench import outcomes, results
 from workbench.display import Watch, silent
 from workbench.errors import BusyError, DataError, StoreError, StudyError
+from workbench.identity import identified
 from workbench.interrupts import insist
 from workbench.places import Places
 from workbench.reachable import check_reachable
+from workbench.savedmodel import holds
 from workbench.study import Study
 from workbench.tracking_process import ahead
 
@@ -37,7 +41,13 @@ def run(study: Study, places: Places, *, search_only: bool = False, watch: Watch
     Raises InputError for what the user can mend, WorkbenchError if the work fails.
     """
     watch = watch or silent()
+    found = identified(study, places)
+    study = found.study
     held = _held(study, places, search_only=search_only)
+    if found.remark:
+        watch.note(found.remark)
+    if held is not None and found.missing is not None:
+        raise found.missing
     if held is not None and held.settled:
         watch.stage("finished before; this is the recorded result")
         return held.result
@@ -66,10 +76,13 @@ def confirm(study: Study, places: Places, watch: Watch | None = None) -> Result:
     Raises StudyError if the search is not finished.
     """
     watch = watch or silent()
-    outcome = outcomes.load(places.study(study.id))
+    found = identified(study, places)
+    if found.missing is not None:
+        raise found.missing
+    outcome = outcomes.recorded(places.study(found.study.id), found.study.id)
     if outcome is None or outcome.selection is None:
-        raise StudyError(
-            f"{study.path}: the search of this study is not finished, and there is no choice to confirm; run "
+        raise found.lacks(
+            "the search of this study is not finished, and there is no choice to confirm; run "
             f"workbench run {study.path} --search-only first"
         )
     waiting = False
@@ -87,7 +100,9 @@ def check(study: Study, places: Places) -> Result:
     """Validate and plan; train nothing and write nothing."""
     from workbench.planning import plan
 
-    return plan(study, places)
+    found = identified(study, places, keep=False)
+    planned = plan(found.study, places)
+    return {**planned, "notes": [*filter(None, [found.remark]), *planned["notes"]]}
 
 
 def show(study: Study, places: Places, sizes: int = 0) -> Result:
@@ -97,19 +112,24 @@ def show(study: Study, places: Places, sizes: int = 0) -> Result:
 
     Raises StudyError if nothing was recorded, or nothing was chosen that could be trained.
     """
-    outcome = outcomes.load(places.study(study.id))
+    found = identified(study, places)
+    study, folder = found.study, places.study(found.study.id)
+    outcome = outcomes.recorded(folder, study.id)
     if outcome is None:
-        raise StudyError(
-            f"{study.path}: nothing is recorded of this study under {places.home}; run workbench run "
-            f"{study.path} first, or name its --home"
+        raise found.lacks(
+            f"nothing is recorded of this study under {places.home}; run workbench run {study.path} first, "
+            "or name its --home"
         )
     from workbench import growth
     from workbench.delivery import report
     from workbench.preparations import Preparations
     from workbench.workspace import development
 
-    folder, remarks = places.study(study.id), []
+    outcome, strange = _of_its_model(outcome, study, places)
+    remarks = [remark for remark in (found.remark, found.missing and str(found.missing)) if remark]
     try:
+        if strange:
+            raise DataError(strange)
         dataset, _ = development(study, folder / "journal")
         preparations = Preparations(dataset)
         if sizes:
@@ -151,13 +171,53 @@ def _worked(study: Study, places: Places, watch: Watch, *, search_only: bool) ->
             return session.interrupted()
         insist()
         session.choose()
-        if not search_only:
-            insist()
+        insist()
+        if search_only:
+            session.recall()
+        else:
             session.confirm()
         insist()
         result = session.finish()
         insist()
         return result
+
+
+def _of_its_model(outcome: Outcome, study: Study, places: Places) -> tuple[Outcome, str]:
+    """The outcome as it may be shown beside the model that lies in the folder of the study.
+
+    Where that is not the model of the record, there are no test figures, and the reason why is the second.
+    """
+    folder = places.study(study.id)
+    if outcome.selection is None:
+        return outcome, ""
+    if outcome.model:
+        strange = "" if holds(folder / "model", outcome.model) else _strange(folder, study)
+    elif outcome.test is None:
+        strange = ""
+    else:  # records of earlier versions do not say; the ledger does
+        from workbench.confirmation import recorded
+
+        told = recorded(results.ledger_of(places), study=study.id, folder=folder)
+        strange = _strange(folder, study) if told is None else told.withheld
+    if not strange:
+        return outcome, ""
+    bare = replace(
+        outcome,
+        test=None,
+        baselines={},
+        withheld=outcome.withheld or strange,
+        outputs=outcome.outputs[:0],
+        targets=outcome.targets[:0],
+        outputs_on="validation",
+    )
+    return bare, strange
+
+
+def _strange(folder: Path, study: Study) -> str:
+    return (
+        f"the model in {folder / 'model'} is not the one that was chosen: it was exchanged, changed or lost, "
+        f"and no test figure is its own; workbench run {study.path} trains the chosen one again"
+    )
 
 
 def _grown(
@@ -179,10 +239,13 @@ def _grown(
 
 def _held(study: Study, places: Places, *, search_only: bool) -> results.Held | None:
     """The result of an earlier run that answers this call, read without any heavy library."""
-    held = results.load(places.study(study.id))
+    folder = places.study(study.id)
+    held = results.load(folder)
     wanted = ("searched", "confirmed") if search_only else ("confirmed",)
     if held is None or held.budget < study.search.trials or held.result["status"] not in wanted:
         return None
+    if held.result["study"] != study.id or not holds(folder / "model", held.model):
+        return None  # of another study or model, or of a version that did not say of which
     if held.stopped and study.search.stop == "none":  # the rule that ended it was taken back
         return None
     return held

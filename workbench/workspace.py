@@ -15,6 +15,7 @@ import jax
 
 from workbench import crossings, data, space, words
 from workbench.checkpoints import Store
+from workbench.contents import contents
 from workbench.costs import costs_of
 from workbench.data import Dataset, SealedTest
 from workbench.devices import configure
@@ -64,6 +65,9 @@ def enter(study: Study, places: Places, note: Callable[[str], None]) -> Workspac
     folder = places.study(study.id)
     dataset, sealed = development(study, folder / "journal")
     prepare(places, note)
+    files = contents(study.data, places.home / "data").digests
+    if study.id not in (study.id_with(files), study.id_with({})):
+        raise DataError(f"{study.data.source}: changed while study {study.id} was loaded; run it again")
     journal = Spool(folder / "journal")
     try:
         write_text(folder / "study.toml", study.text)
@@ -73,7 +77,7 @@ def enter(study: Study, places: Places, note: Callable[[str], None]) -> Workspac
             crossings.save(dataset, folder)
             if said := crossings.earlier(study, dataset, folder):
                 note(said)
-        begun = _begin(study, journal, preparations, sealed)
+        begun = _begin(study, files, journal, preparations, sealed)
         lanes = power_of_two((begun["parallel"] + begun["lag"]) * max(1, study.data.folds))
         engine = Engine(preparations.fold, capacity=epochs, seed=study.seed, lanes=lanes)
     except BaseException:
@@ -98,6 +102,11 @@ def enter(study: Study, places: Places, note: Callable[[str], None]) -> Workspac
 def development(study: Study, journal: Path) -> tuple[Dataset, SealedTest]:
     """The data, checked against the study and against what its journal says of them. Writes nothing."""
     known = next((record for record in read_journal(journal) if record["kind"] == "study"), None)
+    if known is not None and known["id"] != study.id:
+        raise StoreError(
+            f"{journal}: is the journal of study {known['id']}, expected that of {study.id}; bring its own "
+            "back, or remove it to search again"
+        )
     sealed = None if known is None else SealedTest(**known["seal"])
     dataset, sealed = data.load(study.data if known is None else as_begun(study.data, known), sealed)
     if known is not None and known.get("overlap"):  # an official file is compared when its seal is made
@@ -106,8 +115,13 @@ def development(study: Study, journal: Path) -> tuple[Dataset, SealedTest]:
     check_fit(study, dataset.task, classes, shape, train_rows=rows, of_steps=dataset.of_steps)
     if known is not None and known["data"] != dataset.fingerprint:
         raise DataError(
-            f"{study.data.source}: its rows have changed since study {study.id} began; bring the old file "
-            "back, or give the study a new name"
+            f"{study.data.source}: its rows have changed since study {study.id} began"
+            + (
+                ", though its bytes have not: another version reads them; install that one again"
+                if known.get("files")
+                else "; bring the old file back"
+            )
+            + ", or give the study a new name"
         )
     return dataset, sealed
 
@@ -170,7 +184,13 @@ def _epoch_seconds(study: Study, here: Workspace, params: Mapping[str, Value]) -
     return costs_of("cpu").epoch(n_parameters(recipe, values), about.rows, recipe.batch)
 
 
-def _begin(study: Study, journal: Spool, preparations: Preparations, sealed: SealedTest) -> Mapping[str, Any]:
+def _begin(
+    study: Study,
+    files: Mapping[str, str],
+    journal: Spool,
+    preparations: Preparations,
+    sealed: SealedTest,
+) -> Mapping[str, Any]:
     """What was decided when the study began, which every later session keeps to."""
     for record in journal.of_kind("study"):
         if "parallel" not in record:
@@ -191,6 +211,8 @@ def _begin(study: Study, journal: Spool, preparations: Preparations, sealed: Sea
     begun = {
         "kind": "study",
         "id": study.id,
+        "text": study.fingerprint,
+        "files": dict(files),
         "file": str(study.path.absolute()),
         "data": dataset.fingerprint,
         "seal": asdict(sealed),

@@ -20,7 +20,7 @@ from workbench.errors import DataError
 from workbench.types import Array, DataSpec
 from workbench.wording import nearest, toml
 
-__all__ = ["SUFFIXES", "read", "read_official", "read_rows"]
+__all__ = ["SUFFIXES", "find", "read", "read_official", "read_rows"]
 
 
 def read(spec: DataSpec) -> Source:
@@ -31,7 +31,7 @@ def read(spec: DataSpec) -> Source:
     if spec.source.startswith("openml:"):
         source = openml(spec.source)
     else:
-        source = built_in(spec.source) or _file(spec.source, _find(spec.source, "source", spec.folder))
+        source = built_in(spec.source) or _file(spec.source, find(spec.source, "source", spec.folder))
     return source if spec.test is None else source._replace(official=True)
 
 
@@ -41,9 +41,9 @@ def read_official(spec: DataSpec) -> Source:
     Raises DataError if they cannot be read.
     """
     if spec.test is None:
-        path = _find(spec.source, "source", spec.folder)
+        path = find(spec.source, "source", spec.folder)
         return _archive(spec.source, path, test=True)
-    path = _find(spec.test, "test", spec.folder)
+    path = find(spec.test, "test", spec.folder)
     source = spec.folder / spec.source
     if source.exists() and source.samefile(path):
         raise DataError(f"{spec.test}: [data] test names the source itself; name the file of the test rows")
@@ -57,8 +57,26 @@ def read_rows(path: Path | str) -> pd.DataFrame | Array:
     """
     path = Path(path)
     name = path.name
-    source = _file(name, _find(name, "the file", path.parent))
+    source = _file(name, find(name, "the file", path.parent))
     return source.rows.to_pandas() if isinstance(source.rows, pa.Table) else source.rows
+
+
+def find(name: str, key: str, folder: Path) -> Path:
+    """A file that a study names under a key, in a folder. Raises DataError, which names one like it."""
+    path = folder / name
+    if path.is_file():
+        return path
+    if path.is_dir():
+        raise DataError(f"{name}: is a folder; name a data file in it")
+    beside = [p.name for p in path.parent.iterdir() if p.is_file()] if path.parent.is_dir() else []
+    data = [file for file in beside if Path(file).suffix.lower() in SUFFIXES]
+    known = [*data, *(BUILTIN if key == "source" else ())]
+    close = nearest(path.name, known) or nearest(path.name, beside)
+    remedy = f"did you mean {close}?" if close else "put it there or correct the path"
+    if key == "source" and not path.suffix:
+        remedy = f"did you mean {close}?" if close else f"built in are {', '.join(BUILTIN)}"
+        raise DataError(f"[data] source = {toml(name)} is neither a built-in set nor a file; {remedy}")
+    raise DataError(f"{name}: no such file in {path.parent}; {remedy}")
 
 
 # ── files ───────────────────────────────────────────────────────────────────────────────────────
@@ -111,24 +129,6 @@ def _file(name: str, path: Path) -> Source:
     if n == 0:
         raise DataError(f"{name}: holds no rows; put data into it")
     return source
-
-
-def _find(name: str, key: str, folder: Path) -> Path:
-    """The file, or a sentence that names one like it."""
-    path = folder / name
-    if path.is_file():
-        return path
-    if path.is_dir():
-        raise DataError(f"{name}: is a folder; name a data file in it")
-    beside = [p.name for p in path.parent.iterdir() if p.is_file()] if path.parent.is_dir() else []
-    data = [file for file in beside if Path(file).suffix.lower() in SUFFIXES]
-    known = [*data, *(BUILTIN if key == "source" else ())]
-    close = nearest(path.name, known) or nearest(path.name, beside)
-    remedy = f"did you mean {close}?" if close else "put it there or correct the path"
-    if key == "source" and not path.suffix:
-        remedy = f"did you mean {close}?" if close else f"built in are {', '.join(BUILTIN)}"
-        raise DataError(f"[data] source = {toml(name)} is neither a built-in set nor a file; {remedy}")
-    raise DataError(f"{name}: no such file in {path.parent}; {remedy}")
 
 
 def _first_line(error: BaseException) -> str:

@@ -33,6 +33,8 @@ __all__ = [
 def answer(outcome: Outcome) -> str:
     """The answer in one sentence: score, interval, rows, look."""
     metric = metric_words(outcome)
+    if outcome.withheld:
+        return f"There is no test figure for this model: {outcome.withheld}."
     if outcome.test is None:
         found = best_trial(outcome)
         if found is None:
@@ -54,6 +56,8 @@ def short_answer(outcome: Outcome) -> tuple[str, str]:
     """The figure to set in large type, and the words below it."""
     metric = metric_words(outcome)
     if outcome.test is None:
+        if outcome.withheld:
+            return "none", f"no test {metric} of this model"
         return "sealed", f"test {metric} not yet known"
     value, low, high = _rounded(outcome.test)
     return value, f"test {metric} · {percent(outcome.test.confidence)} interval {low} to {high}"
@@ -119,7 +123,8 @@ def comparison(outcome: Outcome) -> list[tuple[str, str, str]]:
         )
         rows += [_beside(name, figures, metric) for name, figures in outcome.baselines.items()]
     else:
-        rows.append((f"Test {metric}", "sealed", "no test row has been read"))
+        sealed = ("sealed", "no test row has been read")
+        rows.append((f"Test {metric}", *(("none", outcome.withheld) if outcome.withheld else sealed)))
     return rows
 
 

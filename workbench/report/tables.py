@@ -104,7 +104,7 @@ def checklist(outcome: Outcome, command: str) -> list[Check]:
         "How often have the test rows been opened?": (
             f"{test.look} time{'s' * (test.look != 1)}, this one included"
             if test
-            else "never: they are sealed"
+            else outcome.withheld or "never: they are sealed"
         ),
         "How sure is the score?": (
             f"{percent(test.confidence)} interval from {test.rows:,} rows" if test else "no test score yet"
