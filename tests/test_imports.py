@@ -32,6 +32,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
             "schedules",
             "optimizers",
             "transformations",
+            "transformation_plans",
         ),
         *("gradients", "models", "models.*"),
     ),
@@ -157,7 +158,7 @@ HOMES = {
     "sklearn": ("@data", "baselines"),
     "torch": (),
 }
-LONGEST_FILE = 250
+LONGEST_FILE = 400
 
 MODULES = {
     ".".join(file.relative_to(PACKAGE).with_suffix("").parts).removesuffix("__init__").rstrip("."): file

@@ -19,7 +19,7 @@ import jax.numpy as jnp
 from workbench import models
 from workbench.recipe import Hyperparameters, Recipe
 from workbench.training import Lane
-from workbench.transformations import merged, part_of
+from workbench.transformation_plans import merged, part_of
 
 __all__ = ["Pass", "at_own_depth", "compiled"]
 

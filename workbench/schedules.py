@@ -14,7 +14,7 @@ multiplies any of them by a straight line from 0 to 1. Several names joined by `
 over its own part of the epochs: the parts end at `boundaries`, or have equal lengths.
 
 The curves are those of optax.schedules. Where optax wants numbers that are known beforehand and a lane's may
-be traced (exponential_decay, cosine_onecycle_schedule, the warm-up), they are written out and held to optax's.
+be traced (exponential_decay, cosine_onecycle_schedule, the warm-up), they are written out, and held to optax.
 
 Source: *Perceptron to MLP* (divide by ten on a plateau, gradual decay, warm-up); Loshchilov & Hutter,
 arXiv:1608.03983 (cosine); Smith & Topin, arXiv:1708.07120 (one cycle).

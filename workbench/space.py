@@ -236,14 +236,14 @@ def _optimizer(
     name, names, searched = str(values["optimizer"]), _names(settings["optimizer"]), arguments(settings)
     if not searched and is_common(name):
         return tuple(filter(is_common, names)), (), (), False
-    from workbench import transformations  # which loads optax
+    from workbench import transformation_plans, transformations  # which load optax
 
     taken = {each: transformations.taken(each, searched) for each in names}
     if is_common(name) and not taken[name]:
         return tuple(each for each in names if is_common(each) and not taken[each]), (), (), False
     own = arguments(values)
     sample = {key: first(searched[key]) for key in taken[name]}
-    plan = transformations.plan(name, sample, {key: own[key] for key in taken[name]})
+    plan = transformation_plans.plan(name, sample, {key: own[key] for key in taken[name]})
     return (name,), tuple((key, own[key]) for key in plan.static), plan.traced, plan.exact
 
 

@@ -16,7 +16,6 @@ from workbench.wording import nearest, toml
 
 if TYPE_CHECKING:
     from workbench.study import Study
-    from workbench.transformations import Plan
 
 __all__ = ["READ_BY", "check_optimizer", "optimizer_notes"]
 
@@ -66,7 +65,7 @@ def check_optimizer(study: Study) -> None:
                 f"{offence(study, 'optimizer', name)} needs {' and '.join(missing)}; "
                 "write each as a key of [optimizer]"
             )
-        for key in _plan(study, name, {}).static:
+        for key in _static(study, name, {}):
             setting = given[key]
             if isinstance(setting, Range) and not setting.integer and setting.step is None:
                 raise StudyError(
@@ -74,7 +73,7 @@ def check_optimizer(study: Study) -> None:
                     "made, so each of its values is a program of its own; write { choices = [...] }"
                 )
             for value in values(study, words.flat_argument(key)):
-                _plan(study, name, {key: value})
+                _static(study, name, {key: value})
 
 
 def optimizer_notes(study: Study) -> list[str]:
@@ -100,12 +99,13 @@ def optimizer_notes(study: Study) -> list[str]:
 
 
 def _own_notes(study: Study, own: list[str]) -> list[str]:
-    from workbench import transformations
+    from workbench import transformation_plans, transformations
 
     remarks = []
     shaped = [key for key in ("width", "depth") if key in study.axes]
     for name in own:
-        if shaped and _plan(study, name, {}).exact:
+        sample = _sample(study, name)
+        if shaped and transformation_plans.plan(name, sample, sample).exact:
             remarks.append(
                 f"optimizer {toml(name)} does not bear padding, so every {' and '.join(shaped)} is "
                 "a program of its own; few choices compile sooner"
@@ -150,13 +150,19 @@ def _check_schedule(study: Study) -> None:
                 )
 
 
-def _plan(study: Study, name: str, values: dict[str, Value]) -> Plan:
-    """How an optimizer enters a program, with some of its arguments at these values."""
+def _sample(study: Study, name: str) -> dict[str, Value]:
+    """A value of each argument that an optimizer is given."""
     from workbench import transformations
 
     given = arguments(study.settings)
-    sample = {key: first(given[key]) for key in transformations.taken(name, given)}
+    return {key: first(given[key]) for key in transformations.taken(name, given)}
+
+
+def _static(study: Study, name: str, values: dict[str, Value]) -> tuple[str, ...]:
+    """The arguments of an optimizer that cannot be traced, some of them tried at these values."""
+    from workbench import transformation_plans
+
     try:
-        return transformations.plan(name, sample, {**sample, **values})
+        return transformation_plans.check(name, _sample(study, name), values)
     except ValueError as error:
-        raise StudyError(f"{offence(study, 'optimizer', name)} {error}") from None
+        raise StudyError(f"{offence(study, 'optimizer', name)} {error}; choose another") from None

@@ -4,13 +4,8 @@ An alias is a function whose first argument is `learning_rate` and which returns
 optax.GradientTransformation. Its numbers and truth values are keys of `[optimizer]`; what else it takes keeps
 optax's default. A lane's learning rate and arguments reach it traced, so a value compiles nothing. An
 argument that the constructor looks at (whether to use Nesterov's form, from which size on to factor) cannot
-be traced: it belongs to the recipe, and each of its values is a program. Which arguments those are is found
-by trying, and so is whether a transformation may be padded: one that looks at whole matrices (a mean over a
-row, a spectral norm) would see the zeros beyond a lane's width, and one whose memory does not start at zero
-may move them, so their lanes train in programs of their own size.
-
-    plan   what of a transformation is static, and whether it needs its own size
-    build  the transformation of a lane
+be traced: it belongs to the recipe, and each of its values is a program of its own. `transformation_plans`
+finds out which those are.
 
 Source: https://optax.readthedocs.io; DeepMind et al. 2020, *The DeepMind JAX Ecosystem*.
 """
@@ -18,32 +13,27 @@ Source: https://optax.readthedocs.io; DeepMind et al. 2020, *The DeepMind JAX Ec
 from __future__ import annotations
 
 import inspect
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import cache, lru_cache
+from functools import cache
 from typing import Any, Literal, NamedTuple, get_args, get_origin
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 import optax.contrib
 
 from workbench import words
 from workbench.errors import InputError
-from workbench.types import Value
 
 __all__ = [
     "Argument",
     "Factory",
-    "Plan",
     "arguments",
     "build",
-    "merged",
+    "factory_of",
     "names",
-    "part_of",
-    "plan",
+    "reason_of",
     "register",
     "taken",
 ]
@@ -51,8 +41,11 @@ __all__ = [
 #: (learning_rate, **arguments) -> the transformation.
 Factory = Callable[..., optax.GradientTransformation]
 #: The keys of `[optimizer]` that are no argument of a transformation.
-KEYS = ("name", "learning_rate", "schedule", "warmup", "clip")
-#: Of the common seven in optax: the alias, what is a word or setting of its own here, and other conventions.
+KEYS = (
+    *("name", "learning_rate", "clip", "schedule", "warmup", "final", "power", "boundaries", "scales"),
+    *("pct_start", "div_factor", "final_div_factor"),
+)
+#: The common seven in optax: the alias, and where the common rule has another convention.
 COMMON: dict[str, tuple[Factory, dict[str, Any]]] = {
     "sgd": (optax.sgd, {}),
     "momentum": (optax.sgd, {}),
@@ -62,12 +55,9 @@ COMMON: dict[str, tuple[Factory, dict[str, Any]]] = {
     "adam": (optax.adam, {}),
     "adamw": (optax.adamw, {}),
 }
+#: Arguments of theirs that are words or settings here.
 ELSEWHERE = ("b1", "b2", "momentum", "nesterov", "weight_decay")
-#: Sizes of the trial network and its room: from 128 on adafactor factors its moments and galore projects.
-INPUTS, UNITS, ROOM, OUTPUTS = 129, 5, 136, 3
 _STARRED = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-#: How far a lane may move apart by padding, relative to the longest step and to the largest parameter.
-TOLERANCE, ROUNDING = 1e-4, 1e-6
 
 
 class Argument(NamedTuple):
@@ -76,14 +66,6 @@ class Argument(NamedTuple):
     kind: Literal["truth", "whole", "real", "any"]
     required: bool
     default: Any
-
-
-class Plan(NamedTuple):
-    """How a transformation enters a program."""
-
-    static: tuple[str, ...]  # arguments that belong to the recipe
-    traced: tuple[str, ...]  # arguments that flow through
-    exact: bool  # whether it must not be padded
 
 
 @cache
@@ -157,24 +139,8 @@ def register(name: str, factory: Factory, *, replace: bool = False) -> None:
             f"optimizer {name!r}: its argument {clash} is a key that every optimizer has; rename it"
         )
     if all(p.default is not p.empty for p in parameters[1:] if p.kind not in _STARRED):
-        _try_factory(name, factory, any(p.kind is p.VAR_KEYWORD for p in parameters))
+        _tryfactory_of(name, factory, any(p.kind is p.VAR_KEYWORD for p in parameters))
     words.FACTORIES[name] = factory
-    _static.cache_clear()
-    _is_exact.cache_clear()
-
-
-def plan(name: str, sample: Mapping[str, Value], values: Mapping[str, Value]) -> Plan:
-    """How an optimizer with these arguments enters a program.
-
-    sample  a value of each argument, the same for all trials of a study
-    values  those of the trial
-
-    Raises ValueError, with the second half of a sentence, if it cannot train here.
-    """
-    static = _static(name, tuple(sorted(sample.items())))
-    fixed = tuple((key, values[key]) for key in static)
-    traced = tuple(key for key in sorted(sample) if key not in static)
-    return Plan(static, traced, _is_exact(name, fixed, tuple((key, sample[key]) for key in traced)))
 
 
 def build(
@@ -195,7 +161,7 @@ def build(
     momentum, beta2  of the common seven, whose decoupled weight decay is not in here
     seed             of a transformation that draws; its argument `key` is no key of a study file
     """
-    factory, own = _factory(name), dict(given)
+    factory, own = factory_of(name), dict(given)
     if words.is_common(name):
         own = COMMON[name][1] | own
         if name in ("momentum", "nesterov"):
@@ -243,7 +209,8 @@ def _is_key(leaf: Any) -> bool:
     return hasattr(leaf, "dtype") and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
 
 
-def _factory(name: str) -> Factory:
+def factory_of(name: str) -> Factory:
+    """What makes the transformation of this name."""
     if name in words.FACTORIES:
         factory: Factory = words.FACTORIES[name]
         return factory
@@ -251,7 +218,7 @@ def _factory(name: str) -> Factory:
 
 
 def _parameters(name: str) -> list[inspect.Parameter]:
-    factory = _factory(name)
+    factory = factory_of(name)
     try:
         return list(inspect.signature(factory, eval_str=True).parameters.values())
     except NameError:  # an annotation that only type checkers can read
@@ -278,7 +245,7 @@ def _kind(parameter: inspect.Parameter) -> Literal["truth", "whole", "real", "an
     return None
 
 
-def _try_factory(name: str, factory: Factory, is_open: bool) -> None:
+def _tryfactory_of(name: str, factory: Factory, is_open: bool) -> None:
     """Raises InputError if a factory makes no transformation; one that takes anything may ask for more."""
     try:
         made = factory(0.1)
@@ -286,7 +253,7 @@ def _try_factory(name: str, factory: Factory, is_open: bool) -> None:
         if is_open:
             return
         raise InputError(
-            f"optimizer {name!r}: its factory fails at learning_rate 0.1 ({_reason(error)}); mend it"
+            f"optimizer {name!r}: its factory fails at learning_rate 0.1 ({reason_of(error)}); mend it"
         ) from error
     if not (callable(getattr(made, "init", None)) and callable(getattr(made, "update", None))):
         raise InputError(
@@ -295,154 +262,7 @@ def _try_factory(name: str, factory: Factory, is_open: bool) -> None:
         )
 
 
-@lru_cache(maxsize=1024)
-def _static(name: str, sample: tuple[tuple[str, Value], ...]) -> tuple[str, ...]:
-    """The arguments that cannot be traced. Raises ValueError if none or all being static helps."""
-    failed = _failure(name, dict(sample), {})
-    if failed is not None:
-        raise ValueError(failed)
-    if _failure(name, {}, dict(sample)) is None:
-        return ()
-    static = tuple(
-        key for key, value in sample
-        if _failure(name, {k: v for k, v in sample if k != key}, {key: value}) is not None
-    )  # fmt: skip
-    together = _failure(
-        name, {k: v for k, v in sample if k in static}, {k: v for k, v in sample if k not in static}
-    )
-    return static if together is None else tuple(key for key, _ in sample)
-
-
-def _failure(name: str, fixed: Mapping[str, Value], traced: Mapping[str, Value]) -> str | None:
-    """Why two updates fail with these arguments, as the second half of a sentence; None: they do not."""
-    params = jax.tree.map(jnp.asarray, _network(UNITS))
-
-    def steps(rate: jax.Array, values: Mapping[str, jax.Array]) -> tuple[Any, Any, Any]:
-        one = build(name, rate, {**fixed, **values})
-        before = one.init(params)
-        updates, after = one.update(params, before, params)
-        return updates, before, after
-
-    numbers = {key: jnp.asarray(value, _type_of(value)) for key, value in traced.items()}
-    try:
-        updates, before, after = jax.eval_shape(steps, jnp.float32(0.1), numbers)
-    except Exception as error:  # whatever a constructor or an update objects to is the answer
-        return _sentence(error)
-    shapes = [jax.tree.map(lambda leaf: leaf.shape, tree) for tree in (updates, params, before, after)]
-    if shapes[0] != shapes[1] or shapes[2] != shapes[3]:
-        return "returns updates or a state of another shape than it was given, so it cannot train here"
-    if any("ScheduleFree" in type(node).__name__ for node in _nodes(before)):
-        return "is judged by other parameters than it trains, which is not done here; choose another"
-    return None
-
-
-@lru_cache(maxsize=1024)
-def _is_exact(name: str, fixed: tuple[tuple[str, Value], ...], traced: tuple[tuple[str, Value], ...]) -> bool:
-    """Whether units and layers beyond a lane's own would change how it trains.
-
-    A network and the same one padded with zeros, as lanes are, take three steps; a lane must not move apart,
-    its padding must stay zero, and its memory must be that of a network without the padding, layer by layer.
-    """
-    numbers = {key: jnp.asarray(value, _type_of(value)) for key, value in traced}
-
-    def walk(params: Any, gradients: list[Any]) -> tuple[Any, Any]:
-        one = build(name, jnp.float32(0.1), {**dict(fixed), **numbers})
-        state = one.init(params)
-        for gradient in gradients:
-            updates, state = one.update(gradient, state, params)
-            params = optax.apply_updates(params, updates)
-        return params, state
-
-    small, large = _network(UNITS), _network(ROOM)
-    steps = [
-        jax.tree.map(lambda g, k=k: (1.0 + k) * np.roll(g, k), _network(UNITS, seed=1)) for k in range(3)
-    ]
-    alone, memory = jax.jit(walk)(small, steps)
-    padded, padded_memory = jax.jit(walk)(_padded(small, large), [_padded(step, large) for step in steps])
-    structures = {jax.tree.structure(part) for part in (memory, part_of(padded_memory, large, small))}
-    if len(structures) > 1:
-        return True
-
-    def is_alike(leaf: jax.Array, own: np.ndarray, before: np.ndarray) -> bool:
-        slack = TOLERANCE * np.abs(own - before).max() + ROUNDING * np.abs(own).max()
-        return bool(np.all((np.abs(leaf - own) <= slack) & ((own != 0.0) | (leaf == 0.0))))
-
-    alike = jax.tree.map(is_alike, padded, _padded(alone, large), _padded(small, large))
-    return not all(jax.tree.leaves(alike))
-
-
-def part_of(tree: Any, whole: Mapping[str, Any], names: Mapping[str, Any]) -> Any:
-    """A tree whose nodes that are dictionaries of the layers in `whole` keep those in `names` alone."""
-    layered = _of_layers(whole)
-    return jax.tree.map(
-        lambda node: {name: node[name] for name in names} if layered(node) else node, tree, is_leaf=layered
-    )
-
-
-def merged(tree: Any, part: Any, whole: Mapping[str, Any], names: Mapping[str, Any]) -> Any:
-    """The inverse of `part_of`: what `tree` holds of layers that are not in `names`, and all of `part`."""
-    nodes, structure = jax.tree.flatten(tree, is_leaf=_of_layers(whole))
-    inner = jax.tree.leaves(part, is_leaf=_of_layers(names))
-    both = [{**old, **new} if isinstance(new, dict) else new for old, new in zip(nodes, inner, strict=True)]
-    return jax.tree.unflatten(structure, both)
-
-
-def _of_layers(names: Mapping[str, Any]) -> Callable[[Any], bool]:
-    """Whether a node is a dictionary of these layers."""
-    return lambda node: isinstance(node, dict) and set(node) == set(names)
-
-
-def _network(units: int, seed: int = 0) -> dict[str, Any]:
-    """Parameters of a perceptron; with more units than UNITS there is a layer more."""
-    draw = np.random.default_rng(seed)
-    sizes = [INPUTS, units, *([units] if units > UNITS else []), OUTPUTS]
-    layers = zip((*(f"hidden_{i:02d}" for i in range(len(sizes) - 2)), "out"), sizes[1:], sizes, strict=False)
-    return {
-        name: {
-            "weight": draw.normal(size=(out, into)).astype(np.float32),
-            "bias": draw.normal(size=out).astype(np.float32),
-        }
-        for name, out, into in layers
-    }
-
-
-def _padded(network: Mapping[str, Any], room: Mapping[str, Any]) -> dict[str, Any]:
-    """A network in the room of a larger one: zero beyond its own sizes, and in the layers that it has not."""
-    padded: dict[str, Any] = jax.tree.map(np.zeros_like, room)
-    for name, layer in network.items():
-        for key, leaf in layer.items():
-            padded[name][key][tuple(slice(0, n) for n in leaf.shape)] = leaf
-    return padded
-
-
-def _type_of(value: Value) -> Any:
-    return np.bool_ if isinstance(value, bool) else np.int32 if isinstance(value, int) else np.float32
-
-
-def _nodes(tree: Any) -> list[Any]:
-    """Every named tuple within a state."""
-    found: list[Any] = []
-
-    def look(node: Any) -> bool:
-        if isinstance(node, tuple):
-            found.append(node)
-        return False
-
-    jax.tree.leaves(tree, is_leaf=look)
-    return found
-
-
-def _sentence(error: Exception) -> str:
-    """The second half of a sentence about an optimizer that cannot train."""
-    reason = _reason(error)
-    if isinstance(error, TypeError) and "keyword" in reason:
-        asked = re.findall(r"'(\w+)'", reason)
-        if "missing" in reason and asked:
-            return f"asks every update for {' and '.join(asked)}, which training here does not hand on"
-    return f"cannot train here: {reason}"
-
-
-def _reason(error: Exception) -> str:
+def reason_of(error: Exception) -> str:
     """The first sentence of an exception, with its kind."""
     text = str(error).strip().splitlines() or [""]
     first = text[0] if len(text[0]) <= 160 else f"{text[0][:157]}..."
