@@ -215,6 +215,8 @@ STATIC = {
     "amsgrad": ("bias_correction_nu",), "radam": ("nesterov",), "lars": ("nesterov",), "muon": ("nesterov",),
     "rprop": (), "prodigy": ("safeguard_warmup",), "adam": (), "rmsprop": ("centered",),
 }  # fmt: skip
+#: Those whose test is in the fast tier.
+QUICK = ("lion", "adafactor", "amsgrad", "adam")
 #: Those that a lane's padding would change.
 EXACT = {"adafactor", "muon"}
 
@@ -253,7 +255,9 @@ def traced(recipe: Recipe, hyper: Hyperparameters, start: Any, target: Any, step
     return [jax.tree.map(lambda leaf, k=k: leaf[k], path) for k in range(steps)]
 
 
-@pytest.mark.parametrize("name", list(GIVEN))
+@pytest.mark.parametrize(
+    "name", [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in GIVEN]
+)
 def test_traced_arguments_do_what_plain_ones_do(name: str, problem: Any) -> None:
     recipe, hyper = lane_of(name, GIVEN[name])
     assert dict(recipe.arguments).keys() == set(STATIC[name])
@@ -320,7 +324,7 @@ def test_decoupled_decay_is_ours_and_spares_biases(problem: Any) -> None:
     np.testing.assert_array_equal(decayed["bias"], params["bias"])
 
 
-@pytest.mark.parametrize("name", ["rprop", "lion", "noisy_sgd"])
+@pytest.mark.parametrize("name", ["rprop", pytest.param("noisy_sgd", marks=pytest.mark.slow)])
 def test_a_rate_of_zero_moves_nothing(name: str, problem: Any) -> None:
     recipe, hyper = lane_of(name, {})
     params = jax.tree.map(jnp.asarray, problem[0])

@@ -75,7 +75,9 @@ def _unknown(path: tuple[str, ...], optimizers: Sequence[str]) -> str:
     own = arguments_of(optimizers) if table == ("optimizer",) else ()
     known = (*keys_of(table), *own)
     what = label(path) if table else key
-    wanted = (nearest(key, own) if own else None) or _ALIASES.get(key, key)
+    wanted = "b1" if key == "beta1" and "b1" in own else _ALIASES.get(key, key)
+    if own and (close := nearest(key, known, cutoff=0.5)) in own:  # b1 and b2 are no more alike than that
+        wanted = str(close)
     if wanted in known:
         return f"{what} is not a key; did you mean {wanted}?"
     home = _home(wanted)
