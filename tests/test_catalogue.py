@@ -26,14 +26,22 @@ RANGES: dict[str, tuple[float, float]] = {
     "kernel": (2, 3), "channels": (2, 3), "ensemble": (1, 2), "learning_rate": (1e-3, 1e-2),
     "momentum": (0.0, 0.9), "beta2": (0.9, 0.99), "warmup": (0.0, 1.0), "clip": (0.5, 5.0), "l1": (0.0, 1e-3),
     "l2": (0.0, 1e-3), "weight_decay": (0.0, 1e-2), "dropout": (0.0, 0.4), "label_smoothing": (0.0, 0.1),
-    "patience": (1, 3), "min_delta": (0.0, 1e-3), "batch_size": (8, 16), "threshold": (0.3, 0.7),
+    "final": (0.0, 0.5), "power": (1.0, 2.0), "pct_start": (0.2, 0.4), "div_factor": (2.0, 25.0),
+    "final_div_factor": (2.0, 1e3), "patience": (1, 3),
+    "min_delta": (0.0, 1e-3), "batch_size": (8, 16), "threshold": (0.3, 0.7),
 }  # fmt: skip
+#: Lists of the schedule: what they may be.
+LISTS = {"boundaries": ("1", "0.5 1.5"), "scales": ("0.5", "0.1")}
 SEARCHED = sorted(set(SETTINGS) - FIXED)
 
 
 def axis(key: str) -> Choice | Range:
-    """All words, or a range of numbers."""
+    """All words, or a range of numbers; of the optimizers those that share a program."""
     kind = SETTINGS[key].kind
+    if key in LISTS:
+        return Choice(LISTS[key])
+    if key == "optimizer":
+        return Choice(tuple(words.OPTIMIZERS))
     if isinstance(kind, Word):
         return Choice((*kind.extra, *kind.known))
     low, high = RANGES[key]
@@ -49,7 +57,8 @@ def study(folder: Path, text: str, **axes: Any) -> wb.Study:
 def test_every_setting_may_be_an_axis(key: str, tmp_path: Path) -> None:
     """As a study file says it: the text of the variation is read again."""
     base = 'name = "walk"\n[data]\nsource = "wine"\n[model]\nfamily = "softmax"\n'
-    searched = study(tmp_path, base, **{key: axis(key)})
+    beside = {"boundaries": "1"} if key == "scales" else {}
+    searched = study(tmp_path, base, **{key: axis(key)}, **beside)
     (tmp_path / "again.toml").write_text(searched.text)
     assert dict(wb.read_study(tmp_path / "again.toml").axes) == {key: axis(key)}
 

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 import workbench
-from workbench import optimizers, study_checks
+from workbench import optimizers
+from workbench import study_optimizer_checks as checks
 
 PACKAGE = Path(workbench.__file__).parent
 
@@ -30,6 +31,8 @@ LAYERS: dict[str, tuple[str, ...]] = {
             "regularizers",
             "schedules",
             "optimizers",
+            "transformations",
+            "transformation_plans",
         ),
         *("gradients", "models", "models.*"),
     ),
@@ -302,11 +305,9 @@ def test_public_name_exists(name: str) -> None:
 
 def test_what_optimizers_read_is_what_their_rules_say() -> None:
     rules = optimizers.OPTIMIZERS
-    assert set(study_checks.READ_BY["momentum"]) == {name for name, rule in rules.items() if rule.first}
-    assert set(study_checks.READ_BY["beta2"]) == {
-        n for n, rule in rules.items() if rule.second == "corrected"
-    }
-    assert set(study_checks.READ_BY["weight_decay"]) == {name for name, rule in rules.items() if rule.decay}
+    assert set(checks.READ_BY["momentum"]) == {name for name, rule in rules.items() if rule.first}
+    assert set(checks.READ_BY["beta2"]) == {n for n, rule in rules.items() if rule.second == "corrected"}
+    assert set(checks.READ_BY["weight_decay"]) == {name for name, rule in rules.items() if rule.decay}
 
 
 def _sorting(name: str) -> tuple[int, str]:

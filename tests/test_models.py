@@ -121,7 +121,7 @@ def learned(recipe, hyper, x, y, steps=400):
         return optimizers.update(recipe, hyper, gradients, moments, params, jnp.float32(0.03)), loss
 
     params = start(recipe, hyper)
-    return jax.lax.scan(step, (params, optimizers.init(recipe, params)), None, steps)[1]
+    return jax.lax.scan(step, (params, optimizers.init(recipe, hyper, params)), None, steps)[1]
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -105,9 +105,9 @@ def test_a_deep_model_comes_back_bit_for_bit(tmp_path: Path) -> None:
     model = savedmodel.load(folder)
     assert model.recipe == deep
     assert hash(model.recipe) == hash(deep)
-    for name, value in hyper._asdict().items():
+    for name, value in hyper._replace(arguments=())._asdict().items():
         assert getattr(model.hyper, name) == value
-        assert getattr(model.hyper, name).dtype == value.dtype
+        assert np.asarray(getattr(model.hyper, name)).dtype == np.asarray(value).dtype
     jax.tree.map(np.testing.assert_array_equal, model.params, params)
     x = table[["a", "b", "n"]].to_numpy(np.float32)
     one_by_one = np.stack([MODELS["mlp"].apply(deep, hyper, params, row) for row in x])

@@ -99,7 +99,8 @@ def test_hyperparameters_have_the_stated_types() -> None:
         "epochs",
         "patience",
     }
-    for name in Hyperparameters._fields:
+    assert hyper.arguments == ()
+    for name in set(Hyperparameters._fields) - {"arguments"}:
         expected = np.uint32 if name == "seed" else np.int32 if name in integers else np.float32
         assert type(getattr(hyper, name)) is expected, name
     assert recipe.activations[hyper.activation] == "relu"

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from workbench.runs import Runs, train, tuned
     from workbench.savedmodel import load as load_model
     from workbench.study import Study, read_study, vary
+    from workbench.transformations import register as register_optimizer
     from workbench.workflow import confirm, run, search
 
 __all__ = [
@@ -37,6 +38,7 @@ __all__ = [
     "read_study",
     "register_loss",
     "register_model",
+    "register_optimizer",
     "resolve",
     "run",
     "search",
@@ -58,6 +60,7 @@ _HOMES = {
     "read_study": ("study", "read_study"),
     "register_loss": ("losses", "register"),
     "register_model": ("models", "register"),
+    "register_optimizer": ("transformations", "register"),
     "resolve": ("places", "resolve"),
     "run": ("workflow", "run"),
     "search": ("workflow", "search"),

@@ -8,7 +8,7 @@ the shallowest that holds it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -17,9 +17,9 @@ import jax
 import jax.numpy as jnp
 
 from workbench import models
-from workbench.optimizers import Moments
 from workbench.recipe import Hyperparameters, Recipe
 from workbench.training import Lane
+from workbench.transformation_plans import merged, part_of
 
 __all__ = ["Pass", "at_own_depth", "compiled"]
 
@@ -27,8 +27,8 @@ __all__ = ["Pass", "at_own_depth", "compiled"]
 EVERY = 3
 
 Params = Any
-#: A pass over the rows: parameters and moments afterwards, and the training loss.
-Passed = tuple[Params, Moments, jax.Array]
+#: A pass over the rows: parameters and the optimizer's memory afterwards, and the training loss.
+Passed = tuple[Params, Any, jax.Array]
 Pass = Callable[[Recipe, Hyperparameters, Lane], Passed]
 
 
@@ -47,9 +47,11 @@ def at_own_depth(train: Pass, recipe: Recipe, hyper: Hyperparameters, lane: Lane
     """One lane's pass at the least of the `compiled` depths that holds it; layers beyond stay as they are."""
     if not models.MODELS[recipe.family].layered or recipe.depth < 2:
         return train(recipe, hyper, lane)
+    if recipe.exact:
+        return train(recipe, hyper._replace(depth=recipe.depth), lane)
     depths = compiled(recipe.depth)
     branches = [
-        partial(_within, train, replace(recipe, depth=room), exact=room == below + 1)
+        partial(_within, train, models.shapes(recipe), replace(recipe, depth=room), exact=room == below + 1)
         for below, room in zip((0, *depths), depths, strict=False)
     ]
     branch = jnp.sum(jnp.asarray(depths, jnp.int32) < hyper.depth, dtype=jnp.int32)
@@ -57,25 +59,19 @@ def at_own_depth(train: Pass, recipe: Recipe, hyper: Hyperparameters, lane: Lane
     return passed
 
 
-def _within(train: Pass, shallow: Recipe, hyper: Hyperparameters, lane: Lane, *, exact: bool) -> Passed:
+def _within(
+    train: Pass, whole: Params, shallow: Recipe, hyper: Hyperparameters, lane: Lane, *, exact: bool
+) -> Passed:
     """`train` of a lane without the layers that `shallow` has no room for.
 
+    whole  the shapes of the parameters of all layers
     exact  this is the lane's own depth, which the compiler may then know
     """
     names = models.shapes(shallow)
     if exact:
         hyper = hyper._replace(depth=shallow.depth)
-    of_lane = Moments(lane.moments.updates, *(_part(tree, names) for tree in lane.moments[1:]))
-    part = lane._replace(params=_part(lane.params, names), moments=of_lane)
-    params, moments, loss = train(shallow, hyper, part)
-    whole = Moments(moments.updates, *map(_merged, lane.moments[1:], moments[1:]))
-    return _merged(lane.params, params), whole, loss
-
-
-def _part(tree: Params, names: Mapping[str, Any]) -> Params:
-    return {name: tree[name] for name in names} if isinstance(tree, dict) else tree
-
-
-def _merged(whole: Params, part: Params) -> Params:
-    """An optimizer keeps an empty tuple where it has no moment."""
-    return {**whole, **part} if isinstance(whole, dict) else part
+    before = lane.params, lane.moments
+    params, moments = part_of(before, whole, names)
+    *after, loss = train(shallow, hyper, lane._replace(params=params, moments=moments))
+    params, moments = merged(before, tuple(after), whole, names)
+    return params, moments, loss

@@ -46,8 +46,11 @@ def rooms(
         return (int(axis),)
     candidates = _candidates(axis)
     configurations = [space.resolve(settings, params) for params in drawn(space.axes(settings), DRAWN)]
+    last = candidates[-1:]
     widest = {
-        space.program(settings, values, problem(space.variant(values)), metric, candidates[-1:]): values
+        space.program(
+            settings, {**values, "width": last[0]}, problem(space.variant(values)), metric, last
+        ): values
         for values in configurations
     }
     seconds = []

@@ -36,6 +36,13 @@ class Recipe:
     initializers: tuple[str, ...] = ("glorot_uniform",)
     optimizers: tuple[str, ...] = ("adam",)
     schedules: tuple[str, ...] = ("constant",)
+    arguments: tuple[tuple[str, Value], ...] = ()  # of the optimizer, those that cannot be traced, sorted
+    traced: tuple[
+        str, ...
+    ] = ()  # its other arguments, sorted; a lane's values are `Hyperparameters.arguments`
+    exact: bool = False  # depth and width are those of every lane: its optimizer does not bear padding
+    boundaries: tuple[float, ...] = ()  # of the schedule, in epochs
+    scales: tuple[float, ...] = ()  # by which `piecewise` multiplies there
     batch: int = 32  # rows in one step of the program
     accumulate: bool = False  # lanes whose batch size is a multiple of `batch` add gradients up
     dropout: bool = False  # whether any lane drops units
@@ -89,3 +96,9 @@ class Hyperparameters(NamedTuple):
     min_delta: Any  # float32, what counts as an improvement
     seed: Any  # uint32, initialization and dropout
     threshold: Any = np.float32(0.5)  # float32, above which probability the second of two classes is said
+    final: Any = np.float32(-1.0)  # float32, share of the rate that the schedule ends at; below 0: its own
+    power: Any = np.float32(1.0)  # float32, of the polynomial schedule
+    pct_start: Any = np.float32(0.3)  # float32, share of the epochs in which `one_cycle` rises
+    div_factor: Any = np.float32(25.0)  # float32, by which `one_cycle` begins below the rate
+    final_div_factor: Any = np.float32(1e4)  # float32, by which it ends below its beginning
+    arguments: Any = ()  # the optimizer's own, in the order of recipe.traced

@@ -41,6 +41,8 @@ __all__ = [
     "unflatten",
 ]
 
+#: What of a lane's hyperparameters is read in training alone, and is no single number.
+TRAINING = "arguments"
 #: The layout of model.json; a reader refuses a newer one. Without a transform of the target it is still 1.
 FORMAT = 2
 #: Beside the folder `model` of a study: the model that validation rows judged, if `model` has seen them.
@@ -78,7 +80,9 @@ def save(
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     arrays = {f"params/{path}": np.asarray(leaf) for path, leaf in _flatten(params)}
-    arrays |= {f"hyper/{name}": np.asarray(value) for name, value in hyper._asdict().items()}
+    arrays |= {
+        f"hyper/{name}": np.asarray(value) for name, value in hyper._asdict().items() if name != TRAINING
+    }
     arrays["shift"] = np.zeros(recipe.outputs, np.float32) if shift is None else np.asarray(shift)
     arrays["scale"] = np.ones(recipe.outputs, np.float32) if scale is None else np.asarray(scale)
     arrays["knots"] = np.asarray(transform.knots)
@@ -203,7 +207,8 @@ def _example(rows: Any) -> dict[str, Any] | None:
 def _recipe(fields: Mapping[str, Any]) -> Recipe:
     """JSON has lists where a recipe, being hashable, has tuples."""
     plain: dict[str, Any] = {n: tuple(v) if isinstance(v, list) else v for n, v in fields.items()}
-    plain["options"] = tuple((name, value) for name, value in plain["options"])
+    for field in ("options", "arguments"):
+        plain[field] = tuple((name, value) for name, value in plain.get(field, ()))
     return Recipe(**plain)
 
 

@@ -3,7 +3,7 @@
 A trial's settings decide its `Program` (what is compiled, and which preparation of the data it trains on)
 and its `Hyperparameters` (what flows through). Recipes that differ in activation, optimizer, schedule,
 initialization, depth, batch size or, within a room of the `ladder`, width share a program by masks and traced
-selection.
+selection. An optimizer of optax that is none of the common seven has programs of its own.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, NamedTuple, cast
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeVar, cast
 
 import numpy as np
 
 from workbench.divisions import OWN
 from workbench.recipe import Hyperparameters, Recipe
 from workbench.types import Axis, Choice, Range, Settings, Task, Value
-from workbench.words import FAMILIES, Family, of_layer
+from workbench.words import FAMILIES, SETTINGS, Family, argument_of, is_common, of_layer
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
@@ -27,14 +27,18 @@ __all__ = [
     "Problem",
     "Program",
     "Variant",
+    "arguments",
     "axes",
     "default",
     "distributions",
+    "first",
     "hyperparameters",
     "program",
     "resolve",
     "variant",
 ]
+
+T = TypeVar("T")
 
 #: Settings of families that lanes of one program may differ in.
 TRACED = ("depth", "width", "activation", "initializer", "init_scale", "dropout")
@@ -108,6 +112,18 @@ def resolve(settings: Settings, params: Mapping[str, Value]) -> dict[str, Value]
     return {name: params.get(name, cast("Value", value)) for name, value in settings.items()}
 
 
+def arguments(settings: Mapping[str, T]) -> dict[str, T]:
+    """What a study, or a trial, says of its optimizers' own arguments, by their own names."""
+    return {argument_of(name): value for name, value in settings.items() if name not in SETTINGS}
+
+
+def first(setting: Value | Axis) -> Value:
+    """A value that a setting may take, the same in every trial."""
+    if isinstance(setting, Range):
+        return int(setting.low) if setting.integer else float(setting.low)
+    return setting.choices[0] if isinstance(setting, Choice) else setting
+
+
 def variant(values: Mapping[str, Value], division: int = OWN) -> Variant:
     """The preparation of the data that a trial with these values trains on."""
     weight: Literal["none", "balanced"] = "balanced" if values["class_weight"] == "balanced" else "none"
@@ -130,6 +146,10 @@ def program(
     binary = problem.task == "classification" and problem.classes == 2 and family != "softmax"
     batch, accumulate = _batch(settings["batch_size"], int(values["batch_size"]), problem.rows)
     shaped = {name: settings[name] for name in word.shaped_by}
+    names, arguments, traced, exact = _optimizer(settings, values)
+    if exact:
+        shaped |= {name: values[name] for name in ("depth", "width") if name in shaped}
+        rooms = [int(values["width"])]
     recipe = Recipe(
         family=family,
         inputs=problem.inputs,
@@ -140,8 +160,13 @@ def program(
         width=min(room for room in rooms if room >= int(values["width"])) if "width" in shaped else 0,
         activations=_names(shaped["activation"]) if "activation" in shaped else ("linear",),
         initializers=_initializers(shaped) if "initializer" in shaped else ("zeros",),
-        optimizers=_names(settings["optimizer"]),
+        optimizers=names,
         schedules=_names(settings["schedule"]),
+        arguments=arguments,
+        traced=traced,
+        exact=exact,
+        boundaries=_numbers(values, "boundaries"),
+        scales=_numbers(values, "scales"),
         batch=batch,
         accumulate=accumulate,
         dropout="dropout" in shaped and _largest(shaped["dropout"]) > 0,
@@ -173,11 +198,14 @@ def hyperparameters(
     reals = {
         name: np.float32(cast("float", values[name]))
         for name in Hyperparameters._fields
-        if name not in integers and name != "seed"
+        if name not in integers and name in values
     }
+    given = arguments(values)
+    reals |= {name: np.float32(given[name]) for name in ("momentum", "beta2") if name in given}
     return Hyperparameters(
-        **{name: np.int32(value) for name, value in integers.items()}, **reals, seed=np.uint32(seed)
-    )
+        **{name: np.int32(value) for name, value in integers.items()}, **reals, seed=np.uint32(seed),
+        arguments=tuple(_scalar(given[name]) for name in recipe.traced),
+    )  # fmt: skip
 
 
 def _middle(axis: Axis) -> Value:
@@ -196,6 +224,38 @@ def _names(setting: Value | Axis) -> tuple[str, ...]:
         if isinstance(setting, Choice)
         else (str(setting),)
     )
+
+
+def _optimizer(
+    settings: Settings, values: Mapping[str, Value]
+) -> tuple[tuple[str, ...], tuple[tuple[str, Value], ...], tuple[str, ...], bool]:
+    """Of a recipe: its optimizers, their arguments that cannot be traced, those that are, and `exact`.
+
+    Optimizers of the common rule share a program; another one has its own.
+    """
+    name, names, searched = str(values["optimizer"]), _names(settings["optimizer"]), arguments(settings)
+    if not searched and is_common(name):
+        return tuple(filter(is_common, names)), (), (), False
+    from workbench import transformation_plans, transformations  # which load optax
+
+    taken = {each: transformations.taken(each, searched) for each in names}
+    if is_common(name) and not taken[name]:
+        return tuple(each for each in names if is_common(each) and not taken[each]), (), (), False
+    own = arguments(values)
+    sample = {key: first(searched[key]) for key in taken[name]}
+    plan = transformation_plans.plan(name, sample, {key: own[key] for key in taken[name]})
+    return (name,), tuple((key, own[key]) for key in plan.static), plan.traced, plan.exact
+
+
+def _scalar(value: Value) -> np.generic:
+    if isinstance(value, bool):
+        return np.bool_(value)
+    return np.int32(value) if isinstance(value, int) else np.float32(cast("float", value))
+
+
+def _numbers(values: Mapping[str, Value], name: str) -> tuple[float, ...]:
+    """A list of numbers, which a setting holds as text."""
+    return tuple(float(number) for number in str(values.get(name, "")).split())
 
 
 def _largest(setting: Value | Axis) -> float:

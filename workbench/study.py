@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
@@ -22,10 +22,20 @@ from workbench.contents import contents
 from workbench.errors import DataError, StudyError
 from workbench.study_checks import check_file, notes
 from workbench.study_errors import label, sentence
-from workbench.study_schema import SETTINGS, DataTable, SearchTable, SelectTable, StudyFile
+from workbench.study_optimizer import (
+    SHARED,
+    argument_kind,
+    arguments_of,
+    named,
+    of_file,
+    takers,
+    without_arguments,
+)
+from workbench.study_schema import SETTINGS, DataTable, SearchTable, SelectTable, StudyFile, keys_of, where
 from workbench.study_text import dump, written
 from workbench.types import Axis, Choice, DataSpec, Range, SearchSpec, Settings, Split, Value
 from workbench.wording import nearest, toml
+from workbench.words import argument_of, flat_argument
 
 __all__ = ["Study", "read_study", "vary"]
 
@@ -82,7 +92,7 @@ class Study:
             "metric": self.metric,
             "data": {key: value for key, value in spec.items() if value != plain[key]},
             "settings": {
-                key: toml(value) for key, value in self.settings.items() if value != SETTINGS[key].default
+                key: toml(value) for key, value in self.settings.items() if value != where(key).default
             },
             "search": {
                 key: value
@@ -125,16 +135,17 @@ def read_study(path: str | Path) -> Study:
     path = Path(path)
     text = _text(path)
     document = _document(str(path), text)
+    plain, arguments = without_arguments(document, keys_of(("optimizer",)))
     try:
-        file = StudyFile.model_validate(document)
+        file = StudyFile.model_validate(plain)
     except ValidationError as error:
-        raise StudyError(sentence(str(path), error.errors(include_url=False))) from None
+        raise StudyError(sentence(str(path), error.errors(include_url=False), of_file(plain))) from None
     study = Study(
         name=file.name,
         question=file.question,
         seed=file.seed,
         data=_data(file, path),
-        settings=_settings(file, document),
+        settings=_settings(file, document, _arguments(file, arguments, path)),
         search=SearchSpec(**file.search.model_dump()),
         metric=file.select.metric,
         path=path,
@@ -149,35 +160,50 @@ def vary(study: Study, /, **changes: Any) -> Study:
     """The study with some settings replaced: `vary(study, family="mlp", depth={"low": 1, "high": 3})`.
 
     Keys are flat settings, or name, question, seed, split_seed, metric, refit, trials, sampler, pruner,
-    seeds, stop, parallel. Values are what a study file may hold, or Range and Choice. A changed study has
-    another id and the text that says what it is. Raises StudyError.
+    seeds, stop, parallel. An argument of the study's optimizers goes by its own name, and None takes it out;
+    where a setting has that name (threshold), it is optimizer_threshold. Values are what a study file may
+    hold, or Range and Choice. A changed study has another id and the text that says what it is. Raises
+    StudyError.
     """
     read: dict[str, Any] = {}
-    for key, value in changes.items():
-        kind = SETTINGS[key].kind if key in SETTINGS else None
-        if key in _BESIDE:
-            kind = _BESIDE[key].model_fields[key].metadata[0]
+    optimizers = named(changes.get("optimizer", study.settings["optimizer"]))
+    for name, value in changes.items():
+        key, kind = _flat(name, optimizers)
+        if value is None and key in study.settings and key not in SETTINGS:
+            read[key] = None
+            continue
         if kind is None:
-            close = nearest(key, (*SETTINGS, *_BESIDE))
+            close = nearest(name, (*SETTINGS, *_BESIDE, *arguments_of(optimizers)))
             hint = f"did you mean {close}?" if close else f"known are {', '.join((*SETTINGS, *_BESIDE))}"
-            raise StudyError(f"{study.path}: {key} is no setting that can be varied; {hint}")
+            raise StudyError(f"{study.path}: {name} is no setting that can be varied; {hint}")
         if key == "metric" and value is None:
             read[key] = None
             continue
         try:
             read[key] = kind.read(written(key, value))
         except ValueError as error:
-            where = label(SETTINGS[key].path) if key in SETTINGS else key
-            raise StudyError(
-                f"{study.path}: {where} = {toml(written(key, value))} (varied) {error}"
-            ) from None
+            home = key if key in _BESIDE else label(where(key).path)
+            raise StudyError(f"{study.path}: {home} = {toml(written(key, value))} (varied) {error}") from None
     settings = {key: read.pop(key, value) for key, value in study.settings.items()}
+    settings |= {key: read.pop(key) for key in list(read) if key not in _BESIDE}
+    settings = {key: value for key, value in settings.items() if value is not None}
     search = replace(study.search, **{f.name: read.pop(f.name) for f in fields(SearchSpec) if f.name in read})
     split_seed = read.pop("split_seed", study.data.split_seed)
     data = replace(study.data, seed=read.get("seed", study.seed), split_seed=split_seed)
     varied = replace(study, settings=settings, search=search, data=data, kept_as="", **read)
     check_file(varied)
     return varied if varied.fingerprint == study.fingerprint else replace(varied, text=dump(varied))
+
+
+def _flat(name: str, optimizers: Sequence[str]) -> tuple[str, Any]:
+    """The flat name of what `vary` changes, and how its value is read; None: nothing has that name."""
+    if name in _BESIDE:
+        return name, _BESIDE[name].model_fields[name].metadata[0]
+    own = optimizers if name not in SETTINGS else takers(optimizers) if name in SHARED else ()
+    kind = argument_kind(own, argument_of(name))
+    if kind is not None:
+        return flat_argument(argument_of(name)), kind
+    return name, SETTINGS[name].kind if name in SETTINGS else None
 
 
 def _text(path: Path) -> str:
@@ -219,18 +245,33 @@ def _data(file: StudyFile, path: Path) -> DataSpec:
     return DataSpec(**spec, folder=path.absolute().parent, seed=file.seed)
 
 
-def _settings(file: StudyFile, document: dict[str, Any]) -> dict[str, Value | Axis]:
+def _arguments(file: StudyFile, written: Mapping[str, Any], path: Path) -> dict[str, Value | Axis]:
+    """The optimizers' own arguments under their flat names."""
+    read: dict[str, Value | Axis] = {}
+    for key, value in written.items():
+        kind = argument_kind(named(file.optimizer.name), key)
+        assert kind is not None
+        try:
+            read[flat_argument(key)] = kind.read(value)
+        except ValueError as error:
+            raise StudyError(f"{path}: {label(('optimizer', key))} = {toml(value)} {error}") from None
+    return read
+
+
+def _settings(
+    file: StudyFile, document: dict[str, Any], arguments: Mapping[str, Value | Axis]
+) -> dict[str, Value | Axis]:
     """Flat settings: those of the file in its order, then the rest at their defaults."""
-    flat = {where.path: key for key, where in SETTINGS.items()}
+    flat = {home.path: key for key, home in SETTINGS.items()} | {where(key).path: key for key in arguments}
     order = dict.fromkeys(flat[path] for path in _leaves(document, ()) if path in flat) | dict.fromkeys(
         SETTINGS
     )
     settings: dict[str, Value | Axis] = {}
     for key in order:
         value: Any = file
-        for step in SETTINGS[key].path:
+        for step in where(key).path if key not in arguments else ():
             value = getattr(value, step)
-        settings[key] = value
+        settings[key] = arguments.get(key, value)
     return settings
 
 

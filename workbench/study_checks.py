@@ -14,7 +14,8 @@ from workbench.errors import StudyError
 from workbench.study_data_checks import check_data
 from workbench.study_errors import label
 from workbench.study_offence import listed, numbers, offence, shown, values
-from workbench.study_schema import SETTINGS
+from workbench.study_optimizer_checks import check_optimizer, optimizer_notes
+from workbench.study_schema import SETTINGS, where
 from workbench.suggest import check_sampler
 from workbench.types import Range, Task
 from workbench.wording import toml
@@ -22,14 +23,8 @@ from workbench.wording import toml
 if TYPE_CHECKING:
     from workbench.study import Study
 
-__all__ = ["READ_BY", "check_file", "check_fit", "metric_of", "notes"]
+__all__ = ["check_file", "check_fit", "metric_of", "notes"]
 
-#: Which optimizers read a coefficient; every other setting of `[optimizer]` is read by all.
-READ_BY = {
-    "momentum": ("momentum", "nesterov", "adam", "adamw"),
-    "beta2": ("adam", "adamw"),
-    "weight_decay": ("adamw",),
-}
 #: More polynomial features than this do not fit a program.
 MAX_FEATURES = 20_000
 
@@ -42,6 +37,7 @@ def metric_of(study: Study, task: Task) -> str:
 def check_file(study: Study) -> None:
     """Raises StudyError if keys of the file contradict each other."""
     check_data(study)
+    check_optimizer(study)
     if study.data.task and study.metric:
         metric = words.METRICS[study.metric]
         if (metric.task == "regression") != (study.data.task == "regression"):
@@ -154,13 +150,9 @@ def notes(study: Study) -> tuple[str, ...]:
     shaping = {key for family in words.FAMILIES.values() for key in family.shaped_by}
     reads = {key for family in families for key in words.FAMILIES[family].shaped_by}
     for key, value in study.settings.items():
-        if value == SETTINGS[key].default:
-            continue
-        if key in shaping - reads:
+        if value != where(key).default and key in shaping - reads:
             remarks.append(f"{label(SETTINGS[key].path)} is not read by family {listed(families)}")
-        optimizers = [str(name) for name in values(study, "optimizer")]
-        if key in READ_BY and not set(optimizers) & set(READ_BY[key]):
-            remarks.append(f"{label(SETTINGS[key].path)} is not read by optimizer {listed(optimizers)}")
+    remarks += optimizer_notes(study)
     if study.settings["init_scale"] != SETTINGS["init_scale"].default and not {"uniform", "normal"} & set(
         values(study, "initializer")
     ):

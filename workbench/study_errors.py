@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from workbench.study_optimizer import arguments_of
 from workbench.study_schema import SETTINGS, StudyFile, keys_of
 from workbench.wording import nearest, toml
 
@@ -16,7 +17,10 @@ __all__ = ["label", "sentence"]
 
 #: What people call a key elsewhere.
 _ALIASES = {
+    "b1": "momentum",
+    "b2": "beta2",
     "batch": "batch_size",
+    "beta1": "momentum",
     "hidden": "width",
     "hidden_layers": "depth",
     "layers": "depth",
@@ -39,13 +43,16 @@ _EXAMPLES = {
 }
 
 
-def sentence(file: str, errors: Sequence[Mapping[str, Any]]) -> str:
-    """The first of pydantic's `errors` worth mending, unknown keys before all others, as a sentence."""
+def sentence(file: str, errors: Sequence[Mapping[str, Any]], optimizers: Sequence[str] = ()) -> str:
+    """The first of pydantic's `errors` worth mending, unknown keys before all others, as a sentence.
+
+    optimizers  that the file names, whose arguments are keys as well
+    """
     error = min(errors, key=lambda error: error["type"] != "extra_forbidden")
     path = tuple(str(step) for step in error["loc"])
     match error["type"]:
         case "extra_forbidden":
-            return f"{file}: {_unknown(path)}"
+            return f"{file}: {_unknown(path, optimizers)}"
         case "missing":
             return f"{file}: {label(path)} is missing; write {_EXAMPLES[path[-1]]}"
         case "value_error":
@@ -63,11 +70,14 @@ def label(path: Sequence[str]) -> str:
     return f"[{path[0]}] {'.'.join(path[1:])}"
 
 
-def _unknown(path: tuple[str, ...]) -> str:
+def _unknown(path: tuple[str, ...], optimizers: Sequence[str]) -> str:
     key, table = path[-1], path[:-1]
-    known = keys_of(table)
+    own = arguments_of(optimizers) if table == ("optimizer",) else ()
+    known = (*keys_of(table), *own)
     what = label(path) if table else key
-    wanted = _ALIASES.get(key, key)
+    wanted = "b1" if key == "beta1" and "b1" in own else _ALIASES.get(key, key)
+    if own and (close := nearest(key, known, cutoff=0.5)) in own:  # b1 and b2 are no more alike than that
+        wanted = str(close)
     if wanted in known:
         return f"{what} is not a key; did you mean {wanted}?"
     home = _home(wanted)

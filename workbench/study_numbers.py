@@ -12,7 +12,7 @@ from workbench.study_keys import RANGE_KEYS, choices, closed, list_hint, schema
 from workbench.types import Axis, Choice, Range, Value
 from workbench.wording import toml
 
-__all__ = ["Number"]
+__all__ = ["Number", "Numbers"]
 
 
 @dataclass(frozen=True)
@@ -136,3 +136,39 @@ class Number:
             end = end if self.integer else float(f"{end:.12g}")
             raise ValueError(f"has a high that no number of steps reaches from low; write high = {toml(end)}")
         return step if self.integer else float(step)
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """A list of numbers within limits, or an axis over such lists; a setting holds one as text."""
+
+    low: float = -math.inf
+    above: bool = False  # `low` itself is excluded
+    axis: bool = True
+    flat: str | None = None
+
+    __get_pydantic_core_schema__ = schema
+
+    def read(self, value: Any) -> Value | Axis:
+        """The numbers, separated by spaces, or the axis. Raises ValueError."""
+        if isinstance(value, dict):
+            if "choices" not in value:
+                raise ValueError("is no axis of lists; write { choices = [[...], [...]] }")
+            return Choice(tuple(choices(value, self._list)))
+        return self._list(value)
+
+    @property
+    def expected(self) -> str:
+        """The limits in words."""
+        return f"a list of numbers, each {Number(self.low, above=self.above).expected}"
+
+    def _list(self, value: Any) -> str:
+        if not isinstance(value, list) or not value:
+            raise ValueError(f"must be {self.expected}, such as [10, 20]")
+        each = Number(self.low, above=self.above, axis=False)
+        for item in value:
+            try:
+                each.read(item)
+            except ValueError as error:
+                raise ValueError(f"has {toml(item)}, which {error}") from None
+        return " ".join(toml(float(item)) for item in value)

@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from workbench.study_errors import label
-from workbench.study_schema import SETTINGS
+from workbench.study_schema import where
+from workbench.study_text import written
 from workbench.types import Choice, Range, Value
 from workbench.wording import toml
 
@@ -32,14 +33,14 @@ def numbers(study: Study, key: str) -> list[float]:
 
 def shown(study: Study, key: str) -> str:
     """`FILE: [model] family = "linear"`."""
-    return f"{study.path}: {label(SETTINGS[key].path)} = {toml(study.settings[key])}"
+    return f"{study.path}: {label(where(key).path)} = {toml(written(key, study.settings[key]))}"
 
 
 def offence(study: Study, key: str, value: Value) -> str:
     """`FILE: [model] family = "linear"`, or the axis with the choice that offends."""
     if study.settings[key] == value:
         return shown(study, key)
-    return f"{shown(study, key)} reaches {toml(value)}, which"
+    return f"{shown(study, key)} reaches {toml(written(key, value))}, which"
 
 
 def listed(names: Iterable[object]) -> str:

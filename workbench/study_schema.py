@@ -15,7 +15,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from workbench import words
 from workbench.study_keys import Flag, Names, Text, Word
-from workbench.study_numbers import Number
+from workbench.study_numbers import Number, Numbers
+from workbench.study_optimizer import DEFAULT, Argument, Optimizers
 from workbench.types import Axis, Value
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "TrainingTable",
     "Where",
     "keys_of",
+    "where",
 ]
 
 #: Seeds stay within int32, so that seed + i is a seed for NumPy, Optuna and JAX alike.
@@ -102,14 +104,24 @@ class ModelTable(Table):
 
 
 class OptimizerTable(Table):
-    """`[optimizer]`: the rule, its coefficients and the schedule of the learning rate."""
+    """`[optimizer]`: the rule, its coefficients and the schedule of the learning rate.
 
-    name: Annotated[Setting, Word(words.OPTIMIZERS, flat="optimizer")] = "adam"
+    Beside these keys it takes the arguments of its optimizers: see `study_optimizer`.
+    """
+
+    name: Annotated[Setting, Word(Optimizers(), flat="optimizer")] = DEFAULT
     learning_rate: Annotated[Setting, Number(0.0, above=True)] = 1e-3
     momentum: Annotated[Setting, _SHARE] = 0.9
     beta2: Annotated[Setting, _SHARE] = 0.999
-    schedule: Annotated[Setting, Word(words.SCHEDULES)] = "constant"
+    schedule: Annotated[Setting, Word(words.SCHEDULES, joined=words.JOIN)] = "constant"
     warmup: Annotated[Setting, _NOT_NEGATIVE] = 0.0
+    final: Annotated[Setting, Number(0.0, 1.0, words={"auto": -1})] = -1
+    power: Annotated[Setting, Number(0.0, above=True)] = 1.0
+    boundaries: Annotated[Setting, Numbers(0.0, above=True)] = ""
+    scales: Annotated[Setting, Numbers(0.0)] = ""
+    pct_start: Annotated[Setting, Number(0.0, 1.0, above=True, below=True)] = 0.3
+    div_factor: Annotated[Setting, Number(1.0)] = 25.0
+    final_div_factor: Annotated[Setting, Number(1.0)] = 1e4
     clip: Annotated[Setting, Number(0.0, above=True, infinite=True)] = math.inf
 
 
@@ -188,8 +200,15 @@ class Where(NamedTuple):
     """Where a setting stands in a file and what it may hold."""
 
     path: tuple[str, ...]  # section, (table,) key
-    kind: Number | Word
-    default: Value
+    kind: Number | Numbers | Word | Argument
+    default: Value | None
+
+
+def where(key: str) -> Where:
+    """Where a flat setting stands; one that no table has is an argument of an optimizer."""
+    if key in SETTINGS:
+        return SETTINGS[key]
+    return Where(("optimizer", words.argument_of(key)), Argument(), None)
 
 
 def keys_of(path: tuple[str, ...]) -> tuple[str, ...]:

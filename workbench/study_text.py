@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
-from workbench.study_schema import SETTINGS
+from workbench.study_numbers import Numbers
+from workbench.study_schema import SETTINGS, where
 from workbench.types import Choice, DataSpec, Range
 from workbench.wording import toml
 
@@ -30,8 +31,8 @@ def dump(study: Study) -> str:
     data["split"] = study.data.split._asdict()
     tables: dict[str, dict[str, Any]] = {"data": data}
     for key, value in study.settings.items():
-        if value != SETTINGS[key].default:
-            *path, last = SETTINGS[key].path
+        if value != where(key).default:
+            *path, last = where(key).path
             table = tables
             for step in path:
                 table = table.setdefault(step, {})
@@ -56,8 +57,9 @@ def dump(study: Study) -> str:
 
 
 def written(key: str, value: Any) -> Any:
-    """A flat setting's value as a study file holds it: axes as tables, the whole batch as "all"."""
-    words = getattr(SETTINGS[key].kind, "words", {}) if key in SETTINGS else {}
+    """A flat setting's value as a study file holds it: axes and lists as such, the whole batch as "all"."""
+    kind = SETTINGS[key].kind if key in SETTINGS else None
+    words = getattr(kind, "words", {})
     names = {number: word for word, number in words.items()}
     if isinstance(value, Range):
         parts = {"low": value.low, "high": value.high}
@@ -72,4 +74,6 @@ def written(key: str, value: Any) -> Any:
         return {str(part): written(key, item) if part == "choices" else item for part, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [written(key, item) for item in value]
+    if isinstance(kind, Numbers) and isinstance(value, str):
+        return [float(number) for number in value.split()]
     return names[value] if type(value) is int and value in names else value

@@ -35,7 +35,7 @@ class Lane(NamedTuple):
     """What the next epoch needs of a lane. `best` is empty unless the recipe keeps it."""
 
     params: Params
-    moments: optimizers.Moments
+    moments: Any  # the optimizer's memory
     plateau: schedules.Plateau
     best: Params
     best_score: jax.Array  # float32, in the metric's own direction; NaN before the first epoch
@@ -49,7 +49,7 @@ class _Training(NamedTuple):
     """What goes from step to step within an epoch."""
 
     params: Params
-    moments: optimizers.Moments
+    moments: Any  # the optimizer's memory
     summed: Params  # gradients of the steps of one update; empty unless the recipe accumulates
     seen: jax.Array  # total weight of the rows they were summed over
 
@@ -70,7 +70,7 @@ def start(recipe: Recipe, hyper: Hyperparameters, key: jax.Array) -> Lane:
     params = models.start(recipe, hyper, key=noise.key_of(key, hyper.seed))
     return Lane(
         params=params,
-        moments=each_member(recipe, lambda one: optimizers.init(recipe, one))(params),
+        moments=each_member(recipe, lambda one: optimizers.init(recipe, hyper, one))(params),
         plateau=schedules.plateau_init(),
         best=params if recipe.keep_best else (),
         best_score=jnp.float32(jnp.nan),
@@ -104,7 +104,7 @@ def train(
     order: jax.Array,
     number: jax.Array,
     keys: jax.Array | None,
-) -> tuple[Params, optimizers.Moments, jax.Array]:
+) -> tuple[Params, Any, jax.Array]:
     """Pass over the rows once: the parameters and moments afterwards, and the loss on the way.
 
     order   int32 [steps, B], row numbers; N and more: padding
@@ -135,14 +135,7 @@ def train(
         if recipe.clip:
             gradients = clip_by_global_norm(gradients, hyper.clip)
         progress = number.astype(jnp.float32) + k.astype(jnp.float32) / steps
-        rate = hyper.learning_rate * schedules.factor(
-            recipe.schedules,
-            hyper.schedule,
-            progress,
-            hyper.epochs.astype(jnp.float32),
-            hyper.warmup,
-            lane.plateau,
-        )
+        rate = hyper.learning_rate * schedules.factor_of(recipe, hyper, progress, lane.plateau)
         rate = jnp.where(lane.status == RUNNING, rate, 0.0)
         params, moments = optimizers.update(recipe, hyper, gradients, state.moments, state.params, rate)
         return state._replace(params=params, moments=moments)
@@ -160,9 +153,7 @@ def train(
         due = ((k + 1) % per_update == 0) | (k == steps - 1)
         return jax.lax.cond(due, lambda: updated(k, state, state.summed, state.seen), lambda: state), totals
 
-    def all_steps(
-        params: Params, moments: optimizers.Moments
-    ) -> tuple[Params, optimizers.Moments, jax.Array]:
+    def all_steps(params: Params, moments: Any) -> tuple[Params, Any, jax.Array]:
         """One model through the epoch's rows, and its loss on the way."""
         nothing = jnp.float32(0.0)
         summed = jax.tree.map(jnp.zeros_like, params) if recipe.accumulate else ()
@@ -179,7 +170,7 @@ def conclude(
     hyper: Hyperparameters,
     lane: Lane,
     params: Params,
-    moments: optimizers.Moments,
+    moments: Any,
     seen: Epoch,
 ) -> tuple[Lane, Epoch]:
     """Keep the best, count the epochs without improvement, stop or freeze the lane.

@@ -26,9 +26,9 @@ def duration(seconds: float | None) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
 
 
-def nearest(word: str, known: Collection[str]) -> str | None:
-    """The known word that `word` most resembles, if any does."""
-    close = difflib.get_close_matches(word.lower(), list(known), n=1, cutoff=0.6)
+def nearest(word: str, known: Collection[str], cutoff: float = 0.6) -> str | None:
+    """The known word that `word` most resembles, if any does, by at least `cutoff` of 1."""
+    close = difflib.get_close_matches(word.lower(), list(known), n=1, cutoff=cutoff)
     return close[0] if close else None
 
 

@@ -6,10 +6,12 @@ A user's own model or loss adds its word here through its `register` function.
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from collections.abc import Callable
+from typing import Any, Literal, NamedTuple
 
 __all__ = [
     "ACTIVATIONS",
+    "FACTORIES",
     "FAMILIES",
     "INITIALIZERS",
     "JOIN",
@@ -23,10 +25,14 @@ __all__ = [
     "SAMPLERS",
     "SCALES",
     "SCHEDULES",
+    "SETTINGS",
     "TARGET_TRANSFORMS",
     "Family",
     "Metric",
+    "argument_of",
     "by_layer",
+    "flat_argument",
+    "is_common",
     "of_layer",
 ]
 
@@ -101,8 +107,12 @@ METRICS: dict[str, Metric] = {
     "mae": Metric("minimize", "regression"),
     "r2": Metric("maximize", "regression"),
 }
+#: The optimizers whose lanes share a program; for every other one see `transformations`.
 OPTIMIZERS = ["sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamw"]
-SCHEDULES = ["constant", "cosine", "exponential", "plateau"]
+#: Factories of transformations that were registered, by name.
+FACTORIES: dict[str, Callable[..., Any]] = {}
+#: Several, joined by JOIN, follow one another.
+SCHEDULES = ["constant", "cosine", "exponential", "plateau", "polynomial", "piecewise", "one_cycle"]
 POOLINGS = ["max", "mean", "none"]
 PADDINGS = ["same", "valid"]
 OUTPUTS = ["last", "each"]  # of a recurrent network: after the last step, or after each
@@ -110,6 +120,31 @@ SCALES = ["none", "standardize", "minmax", "quantile"]
 TARGET_TRANSFORMS = ["none", "log", "quantile"]
 SAMPLERS = ["tpe", "random", "qmc", "gp", "cmaes", "grid"]
 PRUNERS = ["none", "asha", "hyperband", "median"]
+
+#: The settings that every study has, under their flat names. Further ones are arguments of its optimizers.
+SETTINGS = frozenset(
+    (
+        *("scale", "degree", "target_transform"),
+        *("family", "depth", "width", "activation", "initializer", "init_scale", "blocks", "kernel"),
+        *("channels", "pooling", "padding", "output", "ensemble"),
+        *("optimizer", "learning_rate", "momentum", "beta2", "schedule", "warmup", "clip"),
+        *("final", "power", "boundaries", "scales", "pct_start", "div_factor", "final_div_factor"),
+        *("l1", "l2", "weight_decay", "dropout", "label_smoothing", "patience", "min_delta"),
+        *("epochs", "batch_size", "loss", "class_weight", "threshold"),
+    )
+)
+_ARGUMENT = "optimizer_"
+
+
+def flat_argument(argument: str) -> str:
+    """The flat name of an optimizer's argument: its own, unless a setting has it."""
+    return _ARGUMENT + argument if argument in SETTINGS else argument
+
+
+def argument_of(flat: str) -> str:
+    """The inverse of `flat_argument`."""
+    bare = flat.removeprefix(_ARGUMENT)
+    return bare if bare in SETTINGS else flat
 
 
 def by_layer(activation: str) -> tuple[str, ...]:
@@ -121,3 +156,8 @@ def of_layer(activation: str, layer: int) -> str:
     """The activation of hidden layer `layer`, from 0; the last one named is that of all layers after it."""
     names = by_layer(activation)
     return names[min(layer, len(names) - 1)]
+
+
+def is_common(optimizer: str) -> bool:
+    """Whether an optimizer is one of those whose lanes share a program."""
+    return optimizer in OPTIMIZERS and optimizer not in FACTORIES
