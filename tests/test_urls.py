@@ -25,11 +25,48 @@ from workbench.urls import is_server, kind, reason, redact
         ("postgresql://me@h:5432/d", "postgresql://me@h:5432/d"),
         ('cannot connect to "postgresql://me:pw@h/d": no', 'cannot connect to "postgresql://me:***@h/d": no'),
         ("nothing to hide", "nothing to hide"),
+        # a name alone is a token to a server of the web
+        ("https://TOKEN@host/x", "https://***@host/x"),
+        ("https://TOKEN:@host", "https://***:***@host"),
+        ("https://ghp_1:x-oauth-basic@github.com/a", "https://***:***@github.com/a"),
+        ("HTTPS://me:p%40w@h", "HTTPS://me:***@h"),
+        ("git+https://tok@h/x and wss://tok@h", "git+https://***@h/x and wss://***@h"),
+        ("postgresql://me%3Apw@h/d", "postgresql://***@h/d"),
+        ("ssh://git@h/x, mail to a@b.com", "ssh://git@h/x, mail to a@b.com"),
+        # queries and fragments, in any case and spelling
+        *[
+            (f"https://h/x?a=1&{name}=s3%2Bcret#b", f"https://h/x?a=1&{name}=***#b")
+            for name in (
+                "apikey", "api_key", "api-key", "API%5FKEY", "key", "KEY", "auth", "auth_token", "token",
+                "access_token", "refresh-token", "private_token", "sig", "password", "passwd", "pwd", "pass",
+                "secret", "client_secret", "X-Amz-Signature", "X-Amz-Credential", "X-Amz-Security-Token",
+                "X-Goog-Signature", "AWSAccessKeyId", "jwt", "code", "sslpassword",
+            )
+        ],  # fmt: skip
+        ("https://h/#access_token=abc&state=1", "https://h/#access_token=***&state=1"),
+        ("https://h/?a=b&amp;token=x", "https://h/?a=b&amp;token=***"),
+        ("http://h/?next=https%3A%2F%2Fa%3Ab%40c", "http://h/?next=***"),
+        ("GET 'https://h?key=abc' failed", "GET 'https://h?key=***' failed"),
+        # what drivers and clients dump
+        ("{'password': 's3', 'host': 'h'}", "{'password': '***', 'host': 'h'}"),
+        ('{"api_key":"s3", "x": 1}', '{"api_key":"***", "x": 1}'),
+        ("host=h password='it\\'s two' user=me", "host=h password=*** user=me"),
+        ("Authorization: Bearer abc.def", "Authorization: ***"),
+        # and what is none
+        ("[data] key=x, monkey=5, ?monkey=5", "[data] key=x, monkey=5, ?monkey=5"),
+        ("password: is missing", "password: is missing"),
     ],
 )
 def test_passwords_are_not_shown(text: str, shown: str) -> None:
     assert redact(text) == shown
     assert redact(shown) == shown
+
+
+@pytest.mark.parametrize(
+    "address", ["https://s3%2Bcret@h", "https://h/x?apikey=s3%2Bcret", "https://h#auth=s3%2Bcret"]
+)
+def test_tokens_that_a_client_quotes_in_other_words(address: str) -> None:
+    assert redact("refused s3+cret, that is s3%2Bcret", address) == "refused ***, that is ***"
 
 
 @pytest.mark.parametrize("password", ["s3cret", "p%40ss", "a@b:c/d", "two words", "***"])
