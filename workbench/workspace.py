@@ -98,7 +98,7 @@ def development(study: Study, journal: Path) -> tuple[Dataset, SealedTest]:
     return dataset, sealed
 
 
-def search_of(study: Study, here: Workspace, train: Train) -> Search:
+def search_of(study: Study, here: Workspace, train: Train, note: Callable[[str], None]) -> Search:
     """The search of a study, at the point to which its journal brings it."""
     direction = words.METRICS[here.metric].direction
     rule, paired = study.search.stop == "noise", not study.data.holdouts
@@ -131,7 +131,7 @@ def search_of(study: Study, here: Workspace, train: Train) -> Search:
             enough(progress(trials, blocks, direction, paired=paired)) if rule else None
         ),
         commit=here.journal.append,
-        store=Store(here.folder / "checkpoints"),
+        store=Store(here.folder / "checkpoints", study.id, note),
         recorded=[event for event in here.journal.records if rule or event["kind"] != "stop"],
     )
 
