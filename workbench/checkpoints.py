@@ -94,7 +94,9 @@ class Store:
             try:
                 self._path(number).unlink(missing_ok=True)
             except OSError as error:
-                self._tell(f"{self._path(number)}: cannot be removed ({error.strerror}); nothing needs it now")
+                self._tell(
+                    f"{self._path(number)}: cannot be removed ({error.strerror}); nothing needs it now"
+                )
 
     def _path(self, number: int) -> Path:
         return self._folder / f"trial-{number:06d}.npz"
