@@ -65,7 +65,7 @@ from workbench.urls import is_server, kind, reason, redact
                 "code",
                 "sslpassword",
             )
-        ],  # fmt: skip
+        ],
         ("https://h/#access_token=abc&state=1", "https://h/#access_token=***&state=1"),
         ("https://h/?a=b&amp;token=x", "https://h/?a=b&amp;token=***"),
         ("http://h/?next=https%3A%2F%2Fa%3Ab%40c", "http://h/?next=***"),

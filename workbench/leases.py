@@ -4,7 +4,7 @@ Three tables beside the study records. A *fleet* is a study that a `run` leads, 
 each time; a *worker* is a process that helps; a *part* is work, leased for LEASE_SECONDS and renewed by a
 heartbeat as long as its owner lives. A part whose lease has run out is anybody's. Every lease has a number,
 and only the holder of the latest may deliver: a process that was thought dead and comes back delivers
-nothing, so no part counts twice. A clock may be set back: what would last longer than a lease can has run out.
+nothing, so no part counts twice. A clock may be set back: a lease that ends later than any can has run out.
 
 Everything is one short transaction; nothing here waits for training. With SQLite the tables have a file of
 their own, which is deleted with the home and holds no result; times are the server's where there is one.

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from workbench.errors import AwayError, StoreError
 from workbench.reachable import DATABASES, check_reachable
-from workbench.urls import kind, redact
+from workbench.urls import kind, redact, sqlite
 
 __all__ = ["Places", "local_store", "prepare", "resolve"]
 
@@ -53,10 +53,8 @@ def resolve(
 ) -> Places:
     """Places from options and environment. Raises StoreError for a location that nothing can be kept in."""
     root = Path(home or environ.get("WORKBENCH_HOME") or "runs").expanduser().absolute()
-    if set("?#\0") & set(str(root)):
-        raise StoreError(
-            f"--home = {str(root)!r}: has a ?, # or NUL, which database URLs cannot hold; rename it"
-        )
+    if "\0" in str(root):
+        raise StoreError(f"--home = {str(root)!r}: has a NUL, which no path can hold; rename it")
     tracking_uri = tracking_uri or environ.get("MLFLOW_TRACKING_URI") or local_store(root)
     storage = storage or environ.get("WORKBENCH_STORAGE") or local_store(root, "workbench")
     _check_scheme("--tracking-uri", tracking_uri, _TRACKING)
@@ -66,7 +64,7 @@ def resolve(
 
 def local_store(home: Path, name: str = "mlflow") -> str:
     """The address of a database that a home directory holds."""
-    return f"sqlite:///{home.absolute() / name}.db"
+    return sqlite(home / f"{name}.db")
 
 
 def prepare(places: Places, note: Callable[[str], None] | None = None) -> None:

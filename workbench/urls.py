@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from urllib.parse import unquote
 
-__all__ = ["is_server", "kind", "reason", "redact"]
+__all__ = ["folder", "is_server", "kind", "reason", "redact", "sqlite"]
 
 HIDDEN = "***"
 # Up to the last @ on the line, since a password may hold what should have been escaped: rather too much is
@@ -32,6 +34,8 @@ _SECRETS = (
 )  # fmt: skip
 #: … and these as a whole name, in the query or fragment of an address.
 _IN_QUERIES = frozenset({"key", "auth", "sig", "pass", "pw", "jwt", "code", "session", "sid", "k", "otp"})
+#: What a path may hold and an address would take for something else; Optuna fills in braces.
+_ESCAPED = {ord(character): f"%{ord(character):02X}" for character in "%?#{}"}
 #: Characters of an error that are shown.
 _LONGEST = 300
 
@@ -40,6 +44,20 @@ def kind(url: str) -> str:
     """What answers there: sqlite, postgresql, http …, without the driver; "" if it is no address."""
     scheme, separator, _ = url.partition("://")
     return scheme.partition("+")[0] if separator else ""
+
+
+def sqlite(file: Path) -> str:
+    """The address of a database in a file, whatever the file is called."""
+    path = file.absolute().as_posix()
+    escaped = path.translate(_ESCAPED)
+    # MLflow makes the folder that follows `sqlite:///` without decoding it; with a driver it makes none.
+    return f"sqlite:///{path}" if escaped == path else f"sqlite+pysqlite:///{escaped}"
+
+
+def folder(path: Path) -> str:
+    """A folder as MLflow takes one: it decodes whatever it is given, plain paths as well."""
+    plain = str(path.absolute())
+    return plain if plain.translate(_ESCAPED) == plain and os.sep == "/" else Path(plain).as_uri()
 
 
 def is_server(url: str) -> bool:

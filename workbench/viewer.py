@@ -10,11 +10,12 @@ import sys
 import time
 import urllib.request
 from pathlib import Path
+from urllib.parse import unquote
 
 from workbench.errors import InputError, StoreError, WorkbenchError
 from workbench.places import Places
 from workbench.streams import Output
-from workbench.urls import is_server, redact
+from workbench.urls import is_server, kind, redact
 
 __all__ = ["link", "serve"]
 
@@ -30,8 +31,8 @@ def serve(places: Places, port: int, out: Output) -> int:
     """
     if is_server(places.tracking_uri):
         return _tell(out, places.tracking_uri.rstrip("/"), places.tracking_uri)
-    scheme, _, path = places.tracking_uri.partition(":///")
-    if scheme == "sqlite" and not Path(path).is_file():
+    path = unquote(places.tracking_uri.partition(":///")[2])
+    if kind(places.tracking_uri) == "sqlite" and not Path(path).is_file():
         raise StoreError(
             f"{path}: nothing is recorded here yet; run a study first, or name another home by --home"
         )
