@@ -7,7 +7,6 @@ others already train, do not.
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -16,6 +15,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+
+from workbench.cores import cores
 
 __all__ = ["Programs", "alone"]
 
@@ -31,7 +32,7 @@ class Programs:
     """The programs that were compiled, and the seconds that went by with compiling and with running them."""
 
     def __init__(self) -> None:
-        self._threads = ThreadPoolExecutor(len(os.sched_getaffinity(0)), "compile")
+        self._threads = ThreadPoolExecutor(cores(), "compile")
         self._known: dict[tuple[Any, ...], Future[Any]] = {}
         self._compiled: list[Span] = []
         self._ran: list[Span] = []

@@ -72,10 +72,10 @@ def _create_file(file: Path, artifacts: str) -> None:
         if file.exists() and not file.stat().st_size:
             file.unlink()
         try:
-            os.link(draft, file)
+            file.hardlink_to(draft)
         except FileExistsError:
             return  # another process was faster
-        except OSError:  # a file system without links
+        except (OSError, NotImplementedError):  # a system or a file system without links
             if not file.exists():
                 draft.replace(file)
     finally:

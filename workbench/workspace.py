@@ -58,11 +58,11 @@ def enter(study: Study, places: Places, note: Callable[[str], None]) -> Workspac
     """Open everything. Raises InputError: DataError, StudyError or StoreError."""
     folder = places.study(study.id)
     dataset, sealed = development(study, folder / "journal")
+    configure(places.home / "cache" / "jax")
     prepare(places, note)
     journal = Spool(folder / "journal")
     try:
         write_text(folder / "study.toml", study.text)
-        configure(places.home / "cache" / "jax")
         preparations, epochs = Preparations(dataset), int(str(study.settings["epochs"]))
         engine = Engine(preparations.fold, capacity=epochs, seed=study.seed)
         begun = _begin(study, journal, preparations, sealed, engine)
