@@ -81,7 +81,7 @@ def confirm(
         x = np.asarray(predictor.preprocessor.transform(rows.x), np.float32)
         outputs = predictor.estimates(x)
         scored = evaluate(metric, outputs, rows.target, threshold=predictor.threshold, look=opening.look)
-        with replaced(folder / KEPT) as file:
+        with replaced(folder / KEPT, private=True) as file:
             np.savez(file, outputs=outputs, targets=rows.target)
         rated = statistic(metric, outputs, rows.target, predictor.threshold)
         compared = {

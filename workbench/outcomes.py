@@ -44,9 +44,9 @@ def save(outcome: Outcome, folder: Path) -> None:
     document["trials"] = [encode_trial(trial) for trial in outcome.trials]
     document["selection"] = None if outcome.selection is None else encode_selection(outcome.selection)
     document["test"] = None if outcome.test is None else asdict(outcome.test)
-    with replaced(folder / "outputs.npz") as file:
+    with replaced(folder / "outputs.npz", private=True) as file:
         np.savez(file, outputs=outcome.outputs, targets=outcome.targets)
-    write_text(folder / "outcome.json", json.dumps(document))
+    write_text(folder / "outcome.json", json.dumps(document), private=True)
 
 
 def load(folder: Path) -> Outcome | None:

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from workbench.errors import AwayError, StoreError
+from workbench.files import private_folder
 from workbench.reachable import DATABASES, check_reachable
 from workbench.urls import kind, redact, sqlite
 
@@ -83,7 +84,9 @@ def prepare(places: Places, note: Callable[[str], None] | None = None) -> None:
                     raise
                 note(f"{away}; the study goes on, and its records are kept here until then")
     try:
-        places.home.mkdir(parents=True, exist_ok=True)
+        private_folder(places.home)
+        if places.tracking_uri == local_store(places.home):
+            private_folder(places.home / "artifacts")  # MLflow's, with rows as examples
         with tempfile.TemporaryFile(dir=places.home):
             pass
     except OSError as error:

@@ -99,7 +99,7 @@ def ledger_of(places: Places) -> Ledger:
 
 def save(held: Held, folder: Path) -> None:
     """Keep the object, so that the next call of a finished study needs nothing else."""
-    write_text(folder / "result.json", json.dumps(held._asdict(), allow_nan=False))
+    write_text(folder / "result.json", json.dumps(held._asdict(), allow_nan=False), private=True)
 
 
 def load(folder: Path) -> Held | None:

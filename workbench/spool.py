@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from workbench.errors import BusyError, StoreError
+from workbench.files import private_folder
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
@@ -48,7 +49,7 @@ class Spool:
         """
         self.path = path
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            private_folder(path.parent)
             self._lock = _locked(path)
         except OSError as error:
             raise _unwritable(path, error) from error

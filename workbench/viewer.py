@@ -13,6 +13,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from workbench.errors import InputError, StoreError, WorkbenchError
+from workbench.files import private_folder, replaced
 from workbench.places import Places
 from workbench.streams import Output
 from workbench.urls import is_server, kind, redact
@@ -42,7 +43,7 @@ def serve(places: Places, port: int, out: Output) -> int:
             probe.bind((_HOST, port))
         except OSError as error:
             raise InputError(f"--port = {port}: is not free ({error.strerror}); choose another") from None
-    places.logs.mkdir(parents=True, exist_ok=True)
+    private_folder(places.logs)
     log = places.logs / "ui.txt"
     # one worker answers faster than four, and the job runner of MLflow would cost two gigabytes
     command = [sys.executable, "-m", "mlflow", "server", "--host", _HOST, "--port", str(port), "--workers=1"]
@@ -53,6 +54,8 @@ def serve(places: Places, port: int, out: Output) -> int:
     }
     environ.pop("MLFLOW_TRACKING_URI", None)
     url = f"http://{_HOST}:{port}"
+    with replaced(log, durable=False, private=True):
+        pass  # empty, and for nobody else
     with log.open("wb") as lines:
         server = subprocess.Popen(
             command,
