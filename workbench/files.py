@@ -12,7 +12,7 @@ from typing import IO
 __all__ = ["private_folder", "replaced", "write_text"]
 
 #: Seconds that a file may be held open by whoever reads it, where a system does not let it be replaced then.
-_HELD = 2.0
+_HELD = 2.0 if os.name == "nt" else 0.0
 _PAUSE = 0.02
 
 
@@ -56,6 +56,6 @@ def _put(draft: Path, path: Path) -> None:
             draft.replace(path)
             return
         except PermissionError:
-            if os.name != "nt" or time.monotonic() > until:
+            if time.monotonic() >= until:
                 raise
             time.sleep(_PAUSE)
