@@ -1,4 +1,4 @@
-"""What is left of a study whose files were damaged: the same trials again, or one sentence; from the command line."""
+"""A study whose files were damaged: the same trials again, or one sentence; from the command line."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import pytest
 
 from tests.end_to_end import TINY, Place, place, scores
 from tests.test_crashes import after, start, strike
+from workbench import results
 from workbench.cli import main
 
 Lines = list[bytes]
@@ -150,3 +151,21 @@ def test_what_holds_rows_is_for_its_owner_alone(tiny: Place) -> None:
 def damage(where: Place, how: Callable[[Lines], Lines]) -> None:
     journal = where.folder / "journal"
     journal.write_bytes(b"".join(how(journal.read_bytes().splitlines(keepends=True))))
+
+
+@pytest.mark.parametrize("name", ["result.json", "outcome.json", "outputs.npz", "test.npz"])
+def test_a_record_that_was_damaged_is_made_again_or_told(
+    name: str, tiny: Place, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy = Place(tmp_path / "copy" / tiny.file.name, tmp_path / "copy" / tiny.home.name)
+    shutil.copytree(tiny.file.parent, tmp_path / "copy")
+    file = copy.folder / name
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+    if name == "result.json":
+        assert results.load(copy.folder) is None
+        return
+    status = main(["show", str(copy.file), "--home", str(copy.home)])
+    err = capsys.readouterr().err
+    assert (status, "Traceback" in err) == (0 if name == "test.npz" else 2, False)
+    if status:
+        assert "is damaged; remove result.json there and run the study again" in err

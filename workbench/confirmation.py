@@ -20,7 +20,7 @@ from workbench.bootstrap import Statistic
 from workbench.data import Dataset
 from workbench.data.seal import Rows, SealedTest, row_marks, unseal
 from workbench.evaluate import Evaluation, evaluate, statistic
-from workbench.files import replaced
+from workbench.files import read_arrays, replaced
 from workbench.intervals import paired_bootstrap, widened
 from workbench.ledger import Ledger, Recorded
 from workbench.predictor import Predictor
@@ -109,10 +109,8 @@ def _compare(
 
 
 def _kept(path: Path) -> tuple[Array | None, Array | None]:
-    if not path.exists():
-        return None, None
-    with np.load(path, allow_pickle=False) as archive:
-        return archive["outputs"], archive["targets"]
+    arrays = read_arrays(path, "outputs", "targets") if path.exists() else None
+    return (None, None) if arrays is None else (arrays["outputs"], arrays["targets"])
 
 
 def _score(metric: str, scored: Evaluation, opening: Opening) -> TestScore:

@@ -2,14 +2,32 @@
 
 from __future__ import annotations
 
+import io
 import os
+import struct
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
+from zipfile import BadZipFile, ZipFile
 
-__all__ = ["private_folder", "replaced", "write_text"]
+if TYPE_CHECKING:
+    import numpy as np
+
+__all__ = ["private_folder", "read_arrays", "replaced", "write_text"]
+
+#: What zipfile and NumPy raise for an archive of which bytes were altered.
+_DAMAGE = (
+    BadZipFile,
+    EOFError,
+    KeyError,
+    NotImplementedError,
+    OSError,
+    RuntimeError,
+    ValueError,
+    struct.error,
+)
 
 #: Seconds that a file may be held open by whoever reads it, where a system does not let it be replaced then.
 _HELD = 2.0 if os.name == "nt" else 0.0
@@ -39,6 +57,26 @@ def write_text(path: Path, text: str, *, private: bool = False) -> None:
     """Replace a file of text in one step, durably."""
     with replaced(path, private=private) as file:
         file.write(text.encode())
+
+
+def read_arrays(path: Path, *names: str) -> dict[str, np.ndarray] | None:
+    """The arrays of an .npz file, `names` among them; None where it is damaged.
+
+    Raises FileNotFoundError where there is none.
+    """
+    import numpy as np
+
+    content = io.BytesIO(path.read_bytes())
+    try:
+        with ZipFile(content) as archive:
+            if archive.testzip() is not None:  # else NumPy would believe a header before it has read the rest
+                return None
+        content.seek(0)
+        with np.load(content, allow_pickle=False) as arrays:
+            found = {name: arrays[name] for name in arrays.files}
+            return found if set(names) <= set(found) else None
+    except _DAMAGE:
+        return None
 
 
 def private_folder(path: Path) -> None:

@@ -21,8 +21,9 @@ from workbench.codec import (
     encode_number,
     encode_trial,
 )
-from workbench.files import replaced, write_text
-from workbench.types import Axis, Choice, Outcome, Range, SeedRecord, Selection, TestScore
+from workbench.errors import StoreError
+from workbench.files import read_arrays, replaced, write_text
+from workbench.types import Array, Axis, Choice, Outcome, Range, SeedRecord, Selection, TestScore
 
 __all__ = ["decode_selection", "encode_selection", "load", "save"]
 
@@ -54,9 +55,17 @@ def load(folder: Path) -> Outcome | None:
     path = folder / "outcome.json"
     if not path.exists():
         return None
-    document = json.loads(path.read_text(encoding="utf-8"))
-    with np.load(folder / "outputs.npz", allow_pickle=False) as archive:
-        outputs, targets = archive["outputs"], archive["targets"]
+    try:
+        arrays = read_arrays(folder / "outputs.npz", "outputs", "targets") or {}
+        return _decoded(json.loads(path.read_text(encoding="utf-8")), arrays["outputs"], arrays["targets"])
+    except (AttributeError, KeyError, OSError, TypeError, ValueError) as error:
+        raise StoreError(
+            f"{folder}: outcome.json or outputs.npz is damaged; remove result.json there and run the study "
+            "again, which trains nothing and writes them anew"
+        ) from error
+
+
+def _decoded(document: Mapping[str, Any], outputs: Array, targets: Array) -> Outcome:
     return Outcome(
         **{name: document[name] for name in (*PLAIN, *MAPPINGS)},
         classes=tuple(document["classes"]),

@@ -103,9 +103,12 @@ def save(held: Held, folder: Path) -> None:
 
 
 def load(folder: Path) -> Held | None:
-    """What `save` kept in a study's folder, None if there is nothing."""
+    """What `save` kept in a study's folder; None if there is nothing, or nothing that can be read."""
     path = folder / "result.json"
-    return Held(**json.loads(path.read_text(encoding="utf-8"))) if path.exists() else None
+    try:
+        return Held(**json.loads(path.read_text(encoding="utf-8"))) if path.exists() else None
+    except (TypeError, ValueError):  # the journal and the ledger have all of it
+        return None
 
 
 def _refit(outcome: Outcome) -> dict[str, int] | None:
