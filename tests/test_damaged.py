@@ -16,6 +16,8 @@ from tests.test_crashes import after, start, strike
 from workbench import results
 from workbench.cli import main
 
+pytestmark = pytest.mark.filterwarnings("ignore")  # of MLflow, which reads
+
 Lines = list[bytes]
 
 

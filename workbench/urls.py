@@ -19,7 +19,7 @@ _PASSWORD = re.compile(r"(?<=://)([^/\s:]*):((?:(?!://).)*)@")
 _TOKEN = re.compile(r"(?i)(?<!\w)([a-z][a-z\d+.-]*)://([^/\s:@?#]+)(:\*\*\*)?@")
 _USERS = frozenset({"postgresql", "postgres", "mysql", "mariadb", "mssql", "oracle", "sqlite", "ssh", "sftp"})
 #: What stands for a password where the name is the token: https://TOKEN:x-oauth-basic@github.com
-_NO_PASSWORD = frozenset({"", "x", "x-oauth-basic", "x-oauth"})
+_NO_PASSWORD = frozenset({"", "x-oauth-basic"})
 # NAME=VALUE and NAME: VALUE, wherever they stand: in queries, fragments, conninfo strings, headers, JSON.
 _VALUE = r"""'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*"|(?:(?:bearer|basic|token)\s+)?[^&\s;#'"<>]+"""
 _PAIR = re.compile(
