@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
+
 import pytest
+import sqlalchemy as sa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workbench.urls import is_server, kind, reason, redact
+from workbench.urls import folder, is_server, kind, reason, redact, sqlite
 
 
 @pytest.mark.parametrize(
@@ -103,6 +108,17 @@ def test_parts_of_an_address_that_a_driver_quotes(password: str) -> None:
 def test_any_password_on_one_line(password: str) -> None:
     if "://" not in f"{password}@":
         assert redact(f"postgresql://me:{password}@host/d") == "postgresql://me:***@host/d"
+
+
+@given(st.text(st.characters(exclude_characters="/\0", codec="utf-8"), min_size=1))
+def test_the_address_of_a_file_of_any_name(name: str) -> None:
+    path = Path("/home") / name / "x.db"
+    address = sqlite(path)
+    assert sa.make_url(address).database == str(path)
+    assert address.format() == address  # as Optuna fills it in
+    assert kind(address) == "sqlite"
+    place = folder(path)  # as MLflow reads it
+    assert url2pathname(urlsplit(place).path if place.startswith("file:") else place) == str(path)
 
 
 @pytest.mark.parametrize(

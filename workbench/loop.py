@@ -19,6 +19,7 @@ from workbench import space
 from workbench.checkpoints import Store
 from workbench.codec import decode_array, encode_array, encode_trial
 from workbench.engine import Engine
+from workbench.errors import StoreError
 from workbench.folds import Merged, decode, encode, merged
 from workbench.parts import Member, Part, Train
 from workbench.recipe import Hyperparameters
@@ -93,7 +94,13 @@ class Search:
     def rounds(self) -> Iterator[Round]:
         """Run to the end, or until the caller stops iterating: nothing that was yielded is lost."""
         for event in self._recorded:
-            yield from self._replay(event)
+            try:
+                yield from self._replay(event)
+            except (IndexError, KeyError, ValueError) as error:  # lines of earlier versions are not chained
+                raise StoreError(
+                    "the study's journal lacks lines, or has them out of order; restore it from a copy, or "
+                    "remove it to search again (the ledger keeps its openings)"
+                ) from error
         while (step := self._scheduler.next()) is not None:
             if isinstance(step, Ask):
                 self._ask(step.trials)
