@@ -106,7 +106,7 @@ def test_a_killed_run_without_locks_of_the_system_goes_on(tmp_path: Path, here: 
     where = place(tmp_path / "study", TINY)
     code = (
         "import os, sys; from pathlib import Path; from workbench.spool import Spool\n"
-        "Spool(Path(sys.argv[1])); os._exit(1)"
+        "held = Spool(Path(sys.argv[1])); os._exit(1)"
     )
     journal = where.home / "studies" / here.folder.name / "journal"
     path = os.pathsep.join([str(machine.folder), str(Path(__file__).parents[1])])
