@@ -227,7 +227,6 @@ OPTIONS = {
         ("postgres://u:***@h/d", "postgresql://"),
     ),
     "no URL": (["ledger", "--storage", "study.db"], ("--storage = study.db", "sqlite")),
-    "question mark": (["ledger", "--home", "a?b"], ("--home", "rename")),
 }
 
 

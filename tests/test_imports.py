@@ -19,7 +19,18 @@ PACKAGE = Path(workbench.__file__).parent
 
 # Every module stands in one layer; imports point to its own layer or to one that its line names.
 LAYERS: dict[str, tuple[str, ...]] = {
-    "words": ("errors", "types", "words", "wording", "recipe", "codec", "ranking", "divisions", "units"),
+    "words": (
+        "errors",
+        "cores",
+        "types",
+        "words",
+        "wording",
+        "recipe",
+        "codec",
+        "ranking",
+        "divisions",
+        "units",
+    ),
     "ground": ("files", "urls", "sql", "reachable"),
     "maths": (
         *(

@@ -10,6 +10,7 @@ import pytest
 
 from workbench import leases
 from workbench.errors import StoreError
+from workbench.lease_tables import now_of
 from workbench.leases import Leases, LedError
 
 
@@ -88,6 +89,34 @@ def test_a_heartbeat_keeps_a_lease_and_leaving_gives_it_up(
     assert boss.claim(boss.me) is None
     hand.leave()
     assert boss.claim(boss.me) is not None
+
+
+@pytest.mark.parametrize("hours", [1.0, 24.0])
+def test_a_clock_that_is_set_back_holds_nothing(
+    pair: tuple[Leases, Leases], url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hours: float
+) -> None:
+    boss, hand = pair
+    (id_,) = boss.publish([b"one"])
+    with monkeypatch.context() as patch:
+        patch.setattr(leases, "now_of", lambda connection: now_of(connection) + 3600.0 * hours)
+        hand.join()
+        late = hand.claim(boss.me)  # and dies, and the clock is set back
+        boss.beat()
+    assert late is not None
+    assert boss.beat() == 0
+    again = boss.claim(boss.me)
+    assert again is not None
+    assert again.part == id_
+    assert not hand.deliver(late, b"late")
+    assert boss.deliver(again, b"good")
+    other = Leases(url, "s")  # the leader is alive, and has said so since
+    with pytest.raises(LedError):
+        other.lead(tmp_path / "elsewhere", {})
+    with monkeypatch.context() as patch:
+        patch.setattr(leases, "now_of", lambda connection: now_of(connection) + 3600.0 * hours)
+        boss.beat()  # its last sign of life is of the future
+    other.lead(tmp_path / "elsewhere", {})
+    other.close()
 
 
 def test_a_new_session_voids_the_old_one(pair: tuple[Leases, Leases], url: str, tmp_path: Path) -> None:

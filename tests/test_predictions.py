@@ -11,7 +11,8 @@ import pytest
 from sklearn.datasets import load_wine
 
 import workbench as wb
-from tests.end_to_end import SMALL, Place, Ran, place
+from tests.end_to_end import SMALL, TINY, Place, Ran, place
+from workbench import predictions
 from workbench.cli import main
 
 
@@ -118,6 +119,39 @@ def test_outputs_that_cannot_be_written(
     assert predict(finished[0], tmp_path / "rows.csv", tmp_path / output) == 2
     assert says in capsys.readouterr().err
     assert (tmp_path / "rows.csv").read_bytes() == before
+
+
+LABELS = ["=1+1", "+x", "-y", "@SUM(A1)", "\tz", "\r0", "-1.5", "+2", "plain", "-1,5", "a=b"]
+
+
+def test_formulas_are_escaped_and_numbers_are_not(tmp_path: Path) -> None:
+    table = pd.DataFrame({"=label": LABELS, "n": np.arange(11) - 5, "p": -np.arange(11) / 7})
+    escaped = predictions._escaped(table)
+    assert list(escaped.columns) == ["'=label", "n", "p"]
+    assert escaped["'=label"].tolist() == [f"'{text}" for text in LABELS[:6]] + LABELS[6:]
+    pd.testing.assert_frame_equal(escaped[["n", "p"]], table[["n", "p"]])
+    assert predictions._formulas(table) == sorted(["=label", *LABELS[:6]])
+
+
+@pytest.mark.slow
+def test_labels_that_a_spreadsheet_would_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    draw = np.random.default_rng(0)
+    table = pd.DataFrame(draw.normal(size=(120, 2)), columns=["a", "b"])
+    table["kind"] = np.where(table["a"] > 0, "=cmd|'/C calc'!A0", "@ok")
+    table.to_csv(tmp_path / "rows.csv", index=False)
+    text = TINY.replace('source = "wine"', 'source = "rows.csv"\ntarget = "kind"')
+    where = place(tmp_path / "study", text)
+    (tmp_path / "rows.csv").rename(tmp_path / "study" / "rows.csv")
+    assert where.run("--search-only").status == 0
+    rows = tmp_path / "study" / "rows.csv"
+    assert predict(where, rows, tmp_path / "plain.csv") == 0
+    assert "--escape puts a ' before such text" in capsys.readouterr().err
+    assert predict(where, rows, tmp_path / "safe.csv", "--escape") == 0
+    assert capsys.readouterr().err == ""
+    plain, safe = pd.read_csv(tmp_path / "plain.csv"), pd.read_csv(tmp_path / "safe.csv")
+    assert set(plain["prediction"]) <= {"=cmd|'/C calc'!A0", "@ok"}
+    assert safe["prediction"].tolist() == [f"'{label}" for label in plain["prediction"]]
+    pd.testing.assert_frame_equal(safe.iloc[:, 1:], plain.iloc[:, 1:])
 
 
 def test_without_a_model_or_an_output(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -17,6 +17,7 @@ from workbench.checkpoints import Store
 from workbench.codec import decode_trial, encode_trial
 from workbench.divisions import OWN
 from workbench.engine import Engine
+from workbench.errors import StoreError
 from workbench.loop import Search
 from workbench.scheduler import Scheduler
 from workbench.space import Problem
@@ -285,6 +286,14 @@ def test_a_larger_budget_trains_only_the_difference(tmp_path: Path, undisturbed:
     assert sorted(fresh) == list(range(TRIALS, TRIALS + 6))
     kept = {number: trial for number, trial in running.trials.items() if number < TRIALS}
     assert comparable(kept) == comparable(whole)
+
+
+@pytest.mark.parametrize("lost", ["ask", "launch"])
+def test_events_that_contradict_each_other_are_refused(lost: str, tmp_path: Path, undisturbed: Any) -> None:
+    events = list(undisturbed[2].events)
+    del events[[event["kind"] for event in events].index(lost)]
+    with pytest.raises(StoreError, match="lacks lines, or has them out of order"):
+        finish(tmp_path, Journal(events))
 
 
 def test_no_checkpoint_is_left_behind(tmp_path: Path) -> None:

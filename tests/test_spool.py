@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import sys
 import time
+import zlib
 from pathlib import Path
 
 import pytest
@@ -69,6 +71,59 @@ def test_a_flipped_bit_is_never_believed(
     assert "damaged" in said
     assert found == RECORDS[: len(found)]
     assert len(found) < len(RECORDS)
+
+
+@given(first=st.integers(0, 5), last=st.integers(0, 5), at=st.integers(0, 6))
+def test_lines_that_stand_there_twice_are_read_once(
+    tmp_path_factory: pytest.TempPathFactory, first: int, last: int, at: int
+) -> None:
+    path = tmp_path_factory.mktemp("twice") / "journal"
+    records = [{"kind": "n", "n": n % 2} for n in range(6)]  # alike, and none a copy
+    write(path, records)
+    lines = path.read_bytes().splitlines(keepends=True)
+    at = max(at, last + 1)  # behind the originals
+    path.write_bytes(b"".join(lines[:at] + lines[first : last + 1] + lines[at:]))
+    assert read(path) == records
+    write(path, [{"kind": "after"}])
+    assert read(path) == [*records, {"kind": "after"}]
+
+
+@given(order=st.permutations(range(5)), kept=st.integers(1, 5))
+def test_lines_that_are_missing_or_out_of_order_are_refused(
+    tmp_path_factory: pytest.TempPathFactory, order: list[int], kept: int
+) -> None:
+    path = tmp_path_factory.mktemp("order") / "journal"
+    records = [{"kind": "n", "n": n} for n in range(5)]
+    write(path, records)
+    lines = path.read_bytes().splitlines(keepends=True)
+    chosen = order[:kept]
+    path.write_bytes(b"".join(lines[n] for n in chosen))
+    whole = next((k for k, n in enumerate(chosen) if k != n), kept)  # a true beginning of the journal
+    if whole >= kept - 1:  # … with at most a last line that does not fit, as after a write cut short
+        assert read(path) == records[:whole]
+    else:
+        with pytest.raises(StoreError, match=f"line {whole + 1} is damaged .*; restore the file"):
+            read(path)
+
+
+def test_a_journal_of_an_earlier_version_is_read_and_goes_on(tmp_path: Path) -> None:
+    path = tmp_path / "journal"
+    bodies = [json.dumps(record).encode() for record in RECORDS]
+    lines = [b"%08x %s\n" % (zlib.crc32(body), body) for body in bodies]
+    path.write_bytes(b"".join([*lines, lines[-1]]))  # its last line doubled
+    assert read(path) == RECORDS
+    write(path, [{"kind": "after"}, {"kind": "more"}])
+    assert read(path) == [*RECORDS, {"kind": "after"}, {"kind": "more"}]
+    content = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join([*content[:-2], content[-1], lines[0]]))
+    with pytest.raises(StoreError, match="line 5 is damaged"):
+        read(path)
+
+
+def test_a_journal_that_cannot_be_read(tmp_path: Path) -> None:
+    (tmp_path / "journal").mkdir()
+    with pytest.raises(StoreError, match="journal: cannot be read"):
+        read(tmp_path / "journal")
 
 
 def test_a_second_process_is_refused_and_a_dead_one_is_not(tmp_path: Path) -> None:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
+
 import pytest
+import sqlalchemy as sa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workbench.urls import is_server, kind, reason, redact
+from workbench.urls import folder, is_server, kind, reason, redact, sqlite
 
 
 @pytest.mark.parametrize(
@@ -25,11 +30,71 @@ from workbench.urls import is_server, kind, reason, redact
         ("postgresql://me@h:5432/d", "postgresql://me@h:5432/d"),
         ('cannot connect to "postgresql://me:pw@h/d": no', 'cannot connect to "postgresql://me:***@h/d": no'),
         ("nothing to hide", "nothing to hide"),
+        # a name alone is a token to a server of the web
+        ("https://TOKEN@host/x", "https://***@host/x"),
+        ("https://TOKEN:@host", "https://***:***@host"),
+        ("https://ghp_1:x-oauth-basic@github.com/a", "https://***:***@github.com/a"),
+        ("HTTPS://me:p%40w@h", "HTTPS://me:***@h"),
+        ("git+https://tok@h/x and wss://tok@h", "git+https://***@h/x and wss://***@h"),
+        ("postgresql://me%3Apw@h/d", "postgresql://***@h/d"),
+        ("ssh://git@h/x, mail to a@b.com", "ssh://git@h/x, mail to a@b.com"),
+        # queries and fragments, in any case and spelling
+        *[
+            (f"https://h/x?a=1&{name}=s3%2Bcret#b", f"https://h/x?a=1&{name}=***#b")
+            for name in (
+                "apikey",
+                "api_key",
+                "api-key",
+                "API%5FKEY",
+                "key",
+                "KEY",
+                "auth",
+                "auth_token",
+                "token",
+                "access_token",
+                "refresh-token",
+                "private_token",
+                "sig",
+                "password",
+                "passwd",
+                "pwd",
+                "pass",
+                "secret",
+                "client_secret",
+                "X-Amz-Signature",
+                "X-Amz-Credential",
+                "X-Amz-Security-Token",
+                "X-Goog-Signature",
+                "AWSAccessKeyId",
+                "jwt",
+                "code",
+                "sslpassword",
+            )
+        ],
+        ("https://h/#access_token=abc&state=1", "https://h/#access_token=***&state=1"),
+        ("https://h/?a=b&amp;token=x", "https://h/?a=b&amp;token=***"),
+        ("http://h/?next=https%3A%2F%2Fa%3Ab%40c", "http://h/?next=***"),
+        ("GET 'https://h?key=abc' failed", "GET 'https://h?key=***' failed"),
+        # what drivers and clients dump
+        ("{'password': 's3', 'host': 'h'}", "{'password': '***', 'host': 'h'}"),
+        ('{"api_key":"s3", "x": 1}', '{"api_key":"***", "x": 1}'),
+        ("host=h password='it\\'s two' user=me", "host=h password=*** user=me"),
+        ("Authorization: Bearer abc.def", "Authorization: ***"),
+        # and what is none
+        ("[data] key=x, monkey=5, ?monkey=5", "[data] key=x, monkey=5, ?monkey=5"),
+        ("password: is missing", "password: is missing"),
     ],
 )
 def test_passwords_are_not_shown(text: str, shown: str) -> None:
     assert redact(text) == shown
     assert redact(shown) == shown
+
+
+@pytest.mark.parametrize(
+    "address", ["https://s3%2Bcret@h", "https://h/x?apikey=s3%2Bcret", "https://h#auth=s3%2Bcret"]
+)
+def test_tokens_that_a_client_quotes_in_other_words(address: str) -> None:
+    assert redact("refused s3+cret, that is s3%2Bcret", address) == "refused ***, that is ***"
 
 
 @pytest.mark.parametrize("password", ["s3cret", "p%40ss", "a@b:c/d", "two words", "***"])
@@ -43,6 +108,17 @@ def test_parts_of_an_address_that_a_driver_quotes(password: str) -> None:
 def test_any_password_on_one_line(password: str) -> None:
     if "://" not in f"{password}@":
         assert redact(f"postgresql://me:{password}@host/d") == "postgresql://me:***@host/d"
+
+
+@given(st.text(st.characters(exclude_characters="/\0", codec="utf-8"), min_size=1))
+def test_the_address_of_a_file_of_any_name(name: str) -> None:
+    path = Path("/home") / name / "x.db"
+    address = sqlite(path)
+    assert sa.make_url(address).database == str(path)
+    assert address.format() == address  # as Optuna fills it in
+    assert kind(address) == "sqlite"
+    place = folder(path)  # as MLflow reads it
+    assert url2pathname(urlsplit(place).path if place.startswith("file:") else place) == str(path)
 
 
 @pytest.mark.parametrize(

@@ -12,11 +12,13 @@ import gc
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple, NoReturn
 
+from workbench.cores import limit_threads
 from workbench.errors import InputError, WorkbenchError
 from workbench.interrupts import heard
-from workbench.streams import Output, output, until_closed
+from workbench.streams import Output, output, showable, until_closed
 
 __all__ = ["COMMANDS", "Command", "command", "main"]
 
@@ -38,6 +40,10 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     "data": {"metavar": "DATA", "help": "a file of rows: .csv, .tsv, .parquet or .npz"},
     "--target": {"metavar": "COLUMN", "help": "the column to predict"},
     "--output": {"metavar": "FILE", "help": "the file to write"},
+    "--escape": {
+        "action": "store_true",
+        "help": "put a ' before text that a spreadsheet takes for a formula",
+    },
     "--home": {"metavar": "DIR", "help": "what holds everything embedded ($WORKBENCH_HOME, else runs/)"},
     "--tracking-uri": {"metavar": "URI", "help": "an MLflow server or database ($MLFLOW_TRACKING_URI)"},
     "--storage": {"metavar": "URL", "help": "an Optuna database URL ($WORKBENCH_STORAGE)"},
@@ -72,7 +78,7 @@ COMMANDS: dict[str, Command] = {
     "new": Command("write a starter study for a data file of your own", ("--target", "--output"), ("data",)),
     "predict": Command(
         "predictions of the chosen model for new rows",
-        ("--output", "--home", "--storage"),
+        ("--output", "--escape", "--home", "--storage"),
         ("study", "data"),
     ),
     "experiment": Command(
@@ -97,6 +103,9 @@ def command() -> NoReturn:
     So does looking for garbage while modules load and programs are traced: they make objects that stay.
     """
     gc.set_threshold(*COLLECTED)
+    showable()
+    with suppress(InputError):  # a WORKBENCH_CORES that is wrong is told by what needs it
+        limit_threads()
     status = main()
     with until_closed():
         sys.stdout.flush()
@@ -198,22 +207,26 @@ def _unexpected(error: Exception, argv: Sequence[str]) -> str:
     import time
     import traceback
 
-    what = _one_line(f"{type(error).__name__}: {error}")
-    text = "".join(traceback.format_exception(error))
-    if "--debug" in argv:
-        print(text, file=sys.stderr)
-        return what
+    from workbench.files import private_folder, write_text
     from workbench.places import resolve
     from workbench.urls import redact
 
+    said = [_value_of(option, argv) for option in ("--tracking-uri", "--storage")]
+    said += [os.environ.get(name) for name in ("MLFLOW_TRACKING_URI", "WORKBENCH_STORAGE")]
+    addresses = [address for address in said if address]
+    what = redact(_one_line(f"{type(error).__name__}: {error}"), *addresses)
+    text = redact("".join(traceback.format_exception(error)), *addresses)
+    if "--debug" in argv:
+        print(text, file=sys.stderr)
+        return what
     try:
         logs = resolve(_value_of("--home", argv)).logs
-        logs.mkdir(parents=True, exist_ok=True)
+        private_folder(logs)
         path = logs / f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.txt"
-        path.write_text(redact(f"workbench {' '.join(argv)}\n\n{text}"), encoding="utf-8")
+        write_text(path, redact(f"workbench {' '.join(argv)}\n\n{text}", *addresses), private=True)
     except (OSError, WorkbenchError):
-        return f"{redact(what)}; add --debug to see the traceback"
-    return f"{redact(what)}; the traceback is in {path}"
+        return f"{what}; add --debug to see the traceback"
+    return f"{what}; the traceback is in {path}"
 
 
 def _value_of(option: str, argv: Sequence[str]) -> str | None:

@@ -116,9 +116,16 @@ def predict(options: argparse.Namespace, out: Output) -> int:
     study, places = _study(options), _places(options)
     from workbench import predictions
 
-    result = predictions.predict(study, places, Path(options.data), Path(options.output))
+    data, output = Path(options.data), Path(options.output)
+    result = predictions.predict(study, places, data, output, escape=options.escape)
     for remark in result["notes"]:
         print(remark, file=sys.stderr)
+    if result["formulas"] and not options.escape:
+        known = ", ".join(repr(text) for text in result["formulas"][:3])
+        print(
+            f"note: a spreadsheet takes {known} for formulas; --escape puts a ' before such text",
+            file=sys.stderr,
+        )
     if not out.json:
         print(f"{result['rows']:,} predictions of trial {result['trial']} in {result['output']}")
     out.result(result)

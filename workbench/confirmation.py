@@ -20,7 +20,7 @@ from workbench.bootstrap import Statistic
 from workbench.data import Dataset
 from workbench.data.seal import Rows, SealedTest, row_marks, unseal
 from workbench.evaluate import Evaluation, evaluate, statistic
-from workbench.files import replaced
+from workbench.files import read_arrays, replaced
 from workbench.intervals import paired_bootstrap, widened
 from workbench.ledger import Ledger, Recorded
 from workbench.predictor import Predictor
@@ -84,7 +84,7 @@ def confirm(
         x = np.asarray(predictor.preprocessor.transform(rows.x), np.float32)
         outputs = predictor.estimates(x)
         scored = evaluate(metric, outputs, rows.target, threshold=predictor.threshold, look=opening.look)
-        with replaced(folder / KEPT) as file:
+        with replaced(folder / KEPT, private=True) as file:
             np.savez(file, outputs=outputs, targets=rows.target, choice=np.array(choice))
         rated = statistic(metric, outputs, rows.target, predictor.threshold)
         compared = {
@@ -147,12 +147,10 @@ def _aside(folder: Path, choice: str) -> Path:
 
 
 def _kept(path: Path, choice: str) -> tuple[Array | None, Array | None]:
-    if not path.exists():
+    arrays = read_arrays(path, "outputs", "targets") if path.exists() else None
+    if arrays is None or str(arrays.get("choice", choice)) != choice:
         return None, None
-    with np.load(path, allow_pickle=False) as archive:
-        if str(archive.get("choice", choice)) != choice:
-            return None, None
-        return archive["outputs"], archive["targets"]
+    return arrays["outputs"], arrays["targets"]
 
 
 def _score(metric: str, scored: Evaluation, opening: Opening) -> TestScore:

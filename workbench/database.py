@@ -77,7 +77,9 @@ def sqlite_file(engine: sa.Engine) -> Path | None:
     if engine.dialect.name != "sqlite":
         return None
     database = engine.url.database or ""
-    return Path(re.sub(r"^file:|\?.*$", "", database))
+    if database.startswith("file:"):  # SQLite's own kind of address
+        return Path(re.sub(r"^file:|\?.*$", "", database))
+    return Path(database)
 
 
 @contextmanager

@@ -20,7 +20,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from workbench import devices, population, scoring, training, words
+from workbench import population, scoring, training, words
+from workbench.cores import cores
 from workbench.errors import WorkbenchError
 from workbench.programs import Programs
 from workbench.recipe import Hyperparameters, Recipe
@@ -78,7 +79,7 @@ class Engine:
     def __init__(self, prepare: Callable[[Any], Fold], *, capacity: int, seed: int, lanes: int = 1) -> None:
         self.meshes = population.meshes_of_host()
         self.turns = population.in_turn(self.meshes[0])
-        self.threads = devices.cores() if self.turns else 1
+        self.threads = cores() if self.turns else 1
         self.lanes = lanes
         self._programs = Programs()
         self._prepare = prepare

@@ -60,7 +60,7 @@ def export(model: Predictor, parameters: Mapping[str, np.ndarray], folder: Path)
     with replaced(folder / "model.stablehlo", durable=False) as file:
         file.write(program.serialize())
     write_text(folder / "features.json", json.dumps(_described(model), indent=1))
-    write_text(folder / "run.py", files("workbench").joinpath("templates/run.py.txt").read_text())
+    write_text(folder / "run.py", files("workbench").joinpath("templates/run.py.txt").read_text("utf-8"))
 
 
 def _described(model: Predictor) -> dict[str, Any]:

@@ -7,6 +7,7 @@ stops (Python itself does in callbacks of the garbage collector), so it is remem
 
 from __future__ import annotations
 
+import _thread
 import signal
 import sys
 import threading
@@ -83,7 +84,10 @@ def _again(hook: Callable[[Any], object]) -> Callable[[Any], None]:
 
     def unraisable(what: Any) -> None:
         if isinstance(what.exc_value, KeyboardInterrupt) and main is not None:
-            threading.Timer(0.05, signal.pthread_kill, (main, signal.SIGINT)).start()
+            if hasattr(signal, "pthread_kill"):
+                threading.Timer(0.05, signal.pthread_kill, (main, signal.SIGINT)).start()
+            else:  # Windows; a wait that is under way ends by itself first
+                threading.Timer(0.05, _thread.interrupt_main).start()
         else:
             hook(what)
 

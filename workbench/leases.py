@@ -4,7 +4,7 @@ Three tables beside the study records. A *fleet* is a study that a `run` leads, 
 each time; a *worker* is a process that helps; a *part* is work, leased for LEASE_SECONDS and renewed by a
 heartbeat as long as its owner lives. A part whose lease has run out is anybody's. Every lease has a number,
 and only the holder of the latest may deliver: a process that was thought dead and comes back delivers
-nothing, so no part counts twice.
+nothing, so no part counts twice. A clock may be set back: a lease that ends later than any can has run out.
 
 Everything is one short transaction; nothing here waits for training. With SQLite the tables have a file of
 their own, which is deleted with the home and holds no result; times are the server's where there is one.
@@ -79,13 +79,13 @@ class Leases:
             create(connection)
             now = now_of(connection)
             held = connection.execute(sa.select(fleets).where(fleets.c.study == self.study)).first()
-            if held is not None and held.home != place and held.seen > now - LEASE_SECONDS:
+            if held is not None and held.home != place and _lately(held.seen, now):
                 raise LedError(
                     f"{redact(self._url)}: study {self.study} is being run by another process, at "
                     f"{held.home}; join it with workbench worker, or stop it first"
                 )
             connection.execute(parts.delete().where(parts.c.study == self.study))
-            connection.execute(workers.delete().where(workers.c.seen < now - 10 * LEASE_SECONDS))
+            connection.execute(workers.delete().where(sa.func.abs(workers.c.seen - now) > 10 * LEASE_SECONDS))
             connection.execute(fleets.delete().where(fleets.c.study == self.study))
             row = {"session": self.me, "home": place, "seen": now, "done": False, "terms": json.dumps(terms)}
             connection.execute(fleets.insert().values(study=self.study, **row))
@@ -98,7 +98,7 @@ class Leases:
             if not connection.execute(fleets.update().where(mine).values(seen=now)).rowcount:
                 raise StoreError(f"{redact(self._url)}: study {self.study} is led by another process by now")
             self._renew(connection, now)
-            alive = sa.and_(workers.c.study == self.study, workers.c.seen > now - LEASE_SECONDS)
+            alive = sa.and_(workers.c.study == self.study, _lately(workers.c.seen, now))
             return int(connection.execute(sa.select(sa.func.count()).where(alive)).scalar_one())
 
     def resign(self, *, done: bool) -> None:
@@ -134,7 +134,7 @@ class Leases:
             row = connection.execute(sa.select(fleets).where(fleets.c.study == self.study)).first()
             if row is None:
                 return None, "", False
-            led = row.seen > now_of(connection) - LEASE_SECONDS
+            led = _lately(row.seen, now_of(connection))
             return json.loads(row.terms) if led else None, row.session, bool(row.done)
 
     def join(self) -> None:
@@ -161,9 +161,9 @@ class Leases:
     def claim(self, session: str) -> Claim | None:
         """Lease a part of the session that nobody holds; None if there is none."""
         with self._reading() as connection:
-            free = sa.and_(
-                parts.c.session == session, parts.c.result.is_(None), parts.c.until < now_of(connection)
-            )
+            now = now_of(connection)
+            over = sa.or_(parts.c.until < now, parts.c.until > now + 2 * LEASE_SECONDS)
+            free = sa.and_(parts.c.session == session, parts.c.result.is_(None), over)
             rows = connection.execute(
                 sa.select(parts.c.id, parts.c.lease).where(free).order_by(parts.c.id)
             ).all()
@@ -215,3 +215,15 @@ class Leases:
                 f"{redact(self._url)}: {reason(error, self._url)}; workers and the run that leads them meet "
                 "there, check that it can be reached and written"
             ) from error
+
+
+def _lately(seen: Any, now: float) -> Any:
+    """Whether a sign of life is fresh; one of the future was given before the clock was set back.
+
+    A number or a column, and so a truth or a condition.
+    """
+    return (
+        abs(seen - now) < LEASE_SECONDS
+        if isinstance(seen, float)
+        else sa.func.abs(seen - now) < LEASE_SECONDS
+    )

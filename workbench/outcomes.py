@@ -22,8 +22,8 @@ from workbench.codec import (
     encode_trial,
 )
 from workbench.errors import StoreError
-from workbench.files import replaced, write_text
-from workbench.types import Axis, Choice, Outcome, Range, SeedRecord, Selection, TestScore
+from workbench.files import read_arrays, replaced, write_text
+from workbench.types import Array, Axis, Choice, Outcome, Range, SeedRecord, Selection, TestScore
 
 __all__ = ["decode_selection", "encode_selection", "load", "recorded", "save"]
 
@@ -47,9 +47,9 @@ def save(outcome: Outcome, folder: Path) -> None:
     document["trials"] = [encode_trial(trial) for trial in outcome.trials]
     document["selection"] = None if outcome.selection is None else encode_selection(outcome.selection)
     document["test"] = None if outcome.test is None else asdict(outcome.test)
-    with replaced(folder / "outputs.npz") as file:
+    with replaced(folder / "outputs.npz", private=True) as file:
         np.savez(file, outputs=outcome.outputs, targets=outcome.targets, model=np.array(outcome.model))
-    write_text(folder / "outcome.json", json.dumps(document))
+    write_text(folder / "outcome.json", json.dumps(document), private=True)
 
 
 def load(folder: Path) -> Outcome | None:
@@ -57,11 +57,21 @@ def load(folder: Path) -> Outcome | None:
     path = folder / "outcome.json"
     if not path.exists():
         return None
-    document = json.loads(path.read_text(encoding="utf-8"))
-    with np.load(folder / "outputs.npz", allow_pickle=False) as archive:
-        outputs, targets = archive["outputs"], archive["targets"]
-        if str(archive.get("model", "")) != document.get("model", ""):  # another model said so
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+        arrays = read_arrays(folder / "outputs.npz", "outputs", "targets") or {}
+        outputs, targets = arrays["outputs"], arrays["targets"]
+        if str(arrays.get("model", "")) != document.get("model", ""):  # another model said so
             outputs, targets = outputs[:0], targets[:0]
+        return _decoded(document, outputs, targets)
+    except (AttributeError, KeyError, OSError, TypeError, ValueError) as error:
+        raise StoreError(
+            f"{folder}: outcome.json or outputs.npz is damaged; remove result.json there and run the study "
+            "again, which trains nothing and writes them anew"
+        ) from error
+
+
+def _decoded(document: Mapping[str, Any], outputs: Array, targets: Array) -> Outcome:
     return Outcome(
         **{name: document[name] for name in (*PLAIN, *MAPPINGS)},
         classes=tuple(document["classes"]),

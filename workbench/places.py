@@ -19,8 +19,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from workbench.errors import AwayError, StoreError
+from workbench.files import private_folder
 from workbench.reachable import DATABASES, check_reachable
-from workbench.urls import kind, redact
+from workbench.urls import kind, redact, sqlite
 
 __all__ = ["Places", "local_store", "prepare", "resolve"]
 
@@ -54,10 +55,8 @@ def resolve(
 ) -> Places:
     """Places from options and environment. Raises StoreError for a location that nothing can be kept in."""
     root = Path(home or environ.get("WORKBENCH_HOME") or "runs").expanduser().absolute()
-    if set("?#\0") & set(str(root)):
-        raise StoreError(
-            f"--home = {str(root)!r}: has a ?, # or NUL, which database URLs cannot hold; rename it"
-        )
+    if "\0" in str(root):
+        raise StoreError(f"--home = {str(root)!r}: has a NUL, which no path can hold; rename it")
     tracking_uri = tracking_uri or environ.get("MLFLOW_TRACKING_URI") or local_store(root)
     storage = storage or environ.get("WORKBENCH_STORAGE") or local_store(root, "workbench")
     _check_scheme("--tracking-uri", tracking_uri, _TRACKING)
@@ -67,7 +66,7 @@ def resolve(
 
 def local_store(home: Path, name: str = "mlflow") -> str:
     """The address of a database that a home directory holds."""
-    return f"sqlite:///{home.absolute() / name}.db"
+    return sqlite(home / f"{name}.db")
 
 
 def prepare(places: Places, note: Callable[[str], None] | None = None) -> None:
@@ -86,7 +85,9 @@ def prepare(places: Places, note: Callable[[str], None] | None = None) -> None:
                     raise
                 note(f"{away}; the study goes on, and its records are kept here until then")
     try:
-        places.home.mkdir(parents=True, exist_ok=True)
+        private_folder(places.home)
+        if places.tracking_uri == local_store(places.home):
+            private_folder(places.home / "artifacts")  # MLflow's, with rows as examples
         with tempfile.TemporaryFile(dir=places.home):
             pass
     except OSError as error:

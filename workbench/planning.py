@@ -8,8 +8,9 @@ from typing import Any
 import jax
 
 from workbench import space
+from workbench.cores import cores
 from workbench.costs import Costs, costs_of
-from workbench.devices import configure, cores
+from workbench.devices import configure
 from workbench.ladder import drawn, rooms
 from workbench.models import n_parameters
 from workbench.places import Places

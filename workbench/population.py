@@ -18,6 +18,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from workbench import devices, lanewise, noise, scoring, training
+from workbench.cores import cores
 from workbench.recipe import Hyperparameters, Recipe
 from workbench.training import Epoch, Lane
 from workbench.types import Fold
@@ -58,7 +59,7 @@ def meshes_of_host() -> tuple[Mesh, ...]:
     local = jax.local_devices()
     if local[0].platform != "cpu":
         return (Mesh(np.array(local), (LANES,)),)
-    needed = -(-devices.cores() // devices.IN_FLIGHT)
+    needed = -(-cores() // devices.IN_FLIGHT)
     return tuple(Mesh(np.array([device]), (LANES,)) for device in local[:needed])
 
 

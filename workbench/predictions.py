@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -40,8 +41,20 @@ WRITERS: dict[str, Callable[[pd.DataFrame, IO[bytes]], None]] = {
 }
 
 
-def predict(study: Study, places: Places, data: Path, output: Path) -> dict[str, Any]:
+#: Of these, what spreadsheets read.
+SPREADSHEETS = (".csv", ".tsv")
+#: A spreadsheet takes text that begins so for a formula, which may call programs and send cells away …
+_FORMULA = re.compile(r"[=+\-@\t\r\n＝＋－＠]")
+#: … unless it is a number.
+_NUMBER = re.compile(r"[+-]?(\d+([.,]\d*)?|[.,]\d+)(e[+-]?\d+)?", re.IGNORECASE)
+
+
+def predict(
+    study: Study, places: Places, data: Path, output: Path, *, escape: bool = False
+) -> dict[str, Any]:
     """Write the predictions for the rows of `data` into `output`, one row each, in the same order.
+
+    escape  put a ' before labels and names of columns that a spreadsheet would take for a formula
 
     The test set of the study stays as it is: rows that are given here are somebody's own.
 
@@ -70,6 +83,9 @@ def predict(study: Study, places: Places, data: Path, output: Path) -> dict[str,
         table = model.predict(rows)
     except DataError as error:
         raise DataError(f"{data.name}: {str(error).removeprefix('rows: ')}") from error
+    formulas = _formulas(table) if output.suffix.lower() in SPREADSHEETS else []
+    if escape and formulas:
+        table = _escaped(table)
     try:
         with replaced(output, durable=False) as file:
             WRITERS[output.suffix.lower()](table, file)
@@ -85,6 +101,7 @@ def predict(study: Study, places: Places, data: Path, output: Path) -> dict[str,
         "columns": [str(column) for column in table.columns],
         "output": str(output),
         "notes": [str(found.missing)] if found.missing else [],
+        "formulas": formulas,
     }
 
 
@@ -92,6 +109,31 @@ def _chosen(folder: Path) -> str:
     """Fingerprint of the model that was chosen last, where an outcome of an earlier version does not say."""
     models = [event["model"] for event in spool.read(folder / "journal") if event["kind"] == "choice"]
     return models[-1] if models else ""
+
+
+def _escaped(table: pd.DataFrame) -> pd.DataFrame:
+    """The same table without text that a spreadsheet would run; numbers stay as they are."""
+    plain = table.rename(columns=_quoted)
+    for place in range(plain.shape[1]):
+        if plain.dtypes.iloc[place].kind not in "iufb":
+            plain.isetitem(place, plain.iloc[:, place].map(_quoted).array)
+    return plain
+
+
+def _formulas(table: pd.DataFrame) -> list[str]:
+    """Labels and names of columns that a spreadsheet would take for formulas."""
+    texts = {str(name) for name in table.columns}
+    for place in range(table.shape[1]):
+        column = table.iloc[:, place]
+        if column.dtype.kind not in "iufb":
+            texts |= {value for value in column.unique() if isinstance(value, str)}
+    return sorted(text for text in texts if _quoted(text) != text)
+
+
+def _quoted(value: Any) -> Any:
+    if isinstance(value, str) and _FORMULA.match(value) and not _NUMBER.fullmatch(value):
+        return f"'{value}"
+    return value
 
 
 def check_output(output: Path, data: Path) -> None:

@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from workbench.devices import cores
+from workbench.cores import cores
 
 __all__ = ["Programs", "alone"]
 

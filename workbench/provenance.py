@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import getpass
-import os
 import platform
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+
+from workbench.cores import cores
 
 __all__ = ["environment", "named", "user", "versions"]
 
@@ -21,7 +22,7 @@ def environment(devices: str) -> dict[str, str]:
         "python": platform.python_version(),
         **{package: _version(package) for package in PACKAGES},
         "platform": platform.platform(),
-        "hardware": f"{_processor()}, {len(os.sched_getaffinity(0))} cores; trained on {devices}",
+        "hardware": f"{_processor()}, {cores()} cores; trained on {devices}",
     }
 
 

@@ -101,13 +101,16 @@ def ledger_of(places: Places) -> Ledger:
 
 def save(held: Held, folder: Path) -> None:
     """Keep the object, so that the next call of a finished study needs nothing else."""
-    write_text(folder / "result.json", json.dumps(held._asdict(), allow_nan=False))
+    write_text(folder / "result.json", json.dumps(held._asdict(), allow_nan=False), private=True)
 
 
 def load(folder: Path) -> Held | None:
-    """What `save` kept in a study's folder, None if there is nothing."""
+    """What `save` kept in a study's folder; None if there is nothing, or nothing that can be read."""
     path = folder / "result.json"
-    return Held(**json.loads(path.read_text(encoding="utf-8"))) if path.exists() else None
+    try:
+        return Held(**json.loads(path.read_text(encoding="utf-8"))) if path.exists() else None
+    except (TypeError, ValueError):  # the journal and the ledger have all of it
+        return None
 
 
 def _refit(outcome: Outcome) -> dict[str, int] | None:

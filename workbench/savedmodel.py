@@ -12,12 +12,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from zipfile import BadZipFile
 
 import numpy as np
 
 from workbench.errors import DataError, StoreError
-from workbench.files import write_text
+from workbench.files import read_arrays, write_text
 from workbench.predictor import Predictor
 from workbench.recipe import Hyperparameters, Recipe
 from workbench.types import Array, Task
@@ -113,12 +112,15 @@ def load(folder: Path | str) -> Predictor:
     folder = Path(folder)
     try:
         description = json.loads((folder / "model.json").read_text(encoding="utf-8"))
-        with (folder / "parameters.npz").open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
+        arrays = read_arrays(folder / "parameters.npz", "shift", "scale")
     except FileNotFoundError as error:
         raise _missing(folder, Path(error.filename).name) from error
-    except (ValueError, OSError, BadZipFile) as error:
+    except (ValueError, OSError) as error:
         raise StoreError(f"{folder}: the model cannot be read ({error}); run the study again") from error
+    if arrays is None:
+        raise StoreError(
+            f"{folder}: the model cannot be read (parameters.npz is damaged); run the study again"
+        )
     if description["format"] > FORMAT:
         raise StoreError(
             f"{folder}: format {description['format']} is newer than this workbench reads ({FORMAT}); "

@@ -68,7 +68,7 @@ class Session:
         self.direction = words.METRICS[self.metric].direction
         self._earlier = list(self.journal.of_kind("session"))
         self._crew = crew_of(study, self.places, self.here, note)
-        self._search = search_of(study, self.here, self._crew.train)
+        self._search = search_of(study, self.here, self._crew.train, note)
         self._search.foresee(self.here.rooms)
         dataset = self.here.dataset
         self.records = Records(study, self.places, metric=self.metric, data=dataset.fingerprint, note=note)

@@ -1,11 +1,12 @@
 """Standard output under `--json`: one JSON object and nothing else, whatever other libraries print.
 
 Chatter is diverted where it is written, at the file descriptor, so that C code and child processes are caught
-too.
+too. And what a console cannot show is shown otherwise, so that no result is lost to an encoding.
 """
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import io
 import json
@@ -16,7 +17,10 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
-__all__ = ["Output", "as_json", "output", "until_closed"]
+__all__ = ["Output", "as_json", "output", "showable", "until_closed"]
+
+#: What stands for characters that an encoding lacks; ? for all others.
+_SHOWN = dict(zip("–—‘’“”·•●✓×²→▁▂▃▄▅▆▇█", "--''\"\"-**+x2>_.-~=+*#", strict=True)) | {"…": "...", "±": "+-"}
 
 
 class Output(NamedTuple):
@@ -24,6 +28,14 @@ class Output(NamedTuple):
 
     json: bool
     result: Callable[[Mapping[str, Any]], None]  # prints the object if json was asked for, else nothing
+
+
+def showable() -> None:
+    """From now on a character that a console's encoding lacks does not end a command."""
+    codecs.register_error("workbench", _plainer)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="workbench")
 
 
 @contextlib.contextmanager
@@ -61,6 +73,12 @@ def until_closed() -> Iterator[None]:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
+def _plainer(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    return "".join(_SHOWN.get(one, "?") for one in error.object[error.start : error.end]), error.end
+
+
 def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {str(key): _plain(item) for key, item in value.items()}
@@ -91,7 +109,8 @@ def _kept(stdout: IO[str]) -> Iterator[IO[str]]:
     os.dup2(other, descriptor)
     try:
         with contextlib.redirect_stdout(sys.stderr):
-            yield os.fdopen(copy, "w", encoding="utf-8", closefd=False)
+            # What UTF-8 lacks are bytes of a file's name; their escapes are JSON's.
+            yield os.fdopen(copy, "w", encoding="utf-8", errors="backslashreplace", closefd=False)
     finally:
         stdout.flush()  # what is left in the buffer is chatter as well
         os.dup2(copy, descriptor)

@@ -17,13 +17,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
 
+from workbench import urls
 from workbench.tracking_backlog import Backlog, Remainder
 from workbench.tracking_final import final
 from workbench.tracking_process import Clerk, last_line, start, stop
 from workbench.tracking_rows import Parent, Status
 from workbench.tracking_wire import encode_parent, pack, unpack
 from workbench.types import Outcome, TrialRecord
-from workbench.urls import redact
 
 __all__ = ["Parent", "Remainder", "Status", "Tracker"]
 
@@ -64,7 +64,7 @@ class Tracker:
             "job": 0,
             "do": "open",
             "uri": uri,
-            "artifacts": str(artifacts.absolute()),
+            "artifacts": urls.folder(artifacts),
             "parent": encode_parent(parent),
             "session": uuid.uuid4().hex,
             "joins": joins,
@@ -103,7 +103,7 @@ class Tracker:
         with self._turn:
             self._turn.wait_for(lambda: self._where is not None or self._given_up, timeout)
             ids = self._where or {"experiment_id": "", "run_id": ""}
-        uri = redact(self._opening["uri"])
+        uri = urls.redact(self._opening["uri"])
         return {"tracking_uri": uri, "experiment": self._parent.experiment_name, **ids}
 
     @property
@@ -212,7 +212,7 @@ class Tracker:
                     self._trouble = answer["trouble"]
                     if not self._told:
                         self._told = True
-                        uri = redact(self._opening["uri"])
+                        uri = urls.redact(self._opening["uri"])
                         self._tell(
                             f"MLflow at {uri} is in trouble ({self._trouble}); training goes on, and the "
                             "trials are written when it is back"

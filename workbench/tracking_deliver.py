@@ -16,6 +16,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from workbench import urls
 from workbench.errors import StoreError
 from workbench.predictor import STEP_COLUMNS
 from workbench.savedmodel import fingerprint
@@ -141,7 +142,7 @@ def log_model(client: MlflowClient, run: str, folder: Path) -> tuple[str, str]:
             flavor_name="pyfunc.ModelFromCode",
             validate_serving_input=False,
             python_model=str(package / "tracking_model.py"),
-            artifacts={"model": str(folder)},
+            artifacts={"model": urls.folder(folder)},
             code_paths=[str(package)],
             pip_requirements=_requirements(),
             tags={_DIGEST: digest},

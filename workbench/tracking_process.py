@@ -78,6 +78,7 @@ def _started(*words: str) -> Clerk:
         stderr=errors,
         env={**os.environ, **ENVIRONMENT, "PYTHONPATH": path},
         process_group=0,
+        creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),  # the same on Windows
     )
     return Clerk(process, errors)
 

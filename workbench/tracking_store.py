@@ -13,7 +13,7 @@ from typing import NamedTuple
 import sqlalchemy as sa
 
 from workbench import sql
-from workbench.urls import kind
+from workbench.urls import kind, sqlite
 
 __all__ = ["KNOWN_HEADS", "Store", "close", "connect"]
 
@@ -66,16 +66,16 @@ def _create_file(file: Path, artifacts: str) -> None:
     draft = file.with_name(f".{file.name}.{os.getpid()}.new")
     draft.unlink(missing_ok=True)
     try:
-        engine = sa.create_engine(f"sqlite:///{draft}", poolclass=sa.pool.StaticPool)
+        engine = sa.create_engine(sqlite(draft), poolclass=sa.pool.StaticPool)
         _create_tables(engine, artifacts)
         engine.dispose()
         if file.exists() and not file.stat().st_size:
             file.unlink()
         try:
-            os.link(draft, file)
+            file.hardlink_to(draft)
         except FileExistsError:
             return  # another process was faster
-        except OSError:  # a file system without links
+        except (OSError, NotImplementedError):  # a system or a file system without links
             if not file.exists():
                 draft.replace(file)
     finally:
@@ -86,10 +86,12 @@ def _create_tables(engine: sa.Engine, artifacts: str) -> None:
     """MLflow's own migrations, run by MLflow. They take about a second, and importing it another."""
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
-    uri = engine.url.render_as_string(hide_password=False)
     if engine.dialect.name != "postgresql":
+        # Named with its driver: see `urls.sqlite`.
+        uri = engine.url.set(drivername="sqlite+pysqlite").render_as_string()
         SqlAlchemyStore(uri, artifacts)._dispose_engine()  # type: ignore[no-untyped-call]
         return
+    uri = engine.url.render_as_string(hide_password=False)
     with engine.connect() as connection:  # held while another process may be at the same work
         connection.execute(sa.select(sa.func.pg_advisory_lock(sql.lock_key("create"))))
         try:

@@ -42,7 +42,8 @@ NICE = 10
 
 def main() -> None:
     """Serve one tracker until its pipe closes."""
-    os.nice(NICE)
+    if hasattr(os, "nice"):
+        os.nice(NICE)
     replies = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)  # whatever a library prints must not get between the replies
     inbox = _Inbox(sys.stdin.buffer)

@@ -10,11 +10,13 @@ import sys
 import time
 import urllib.request
 from pathlib import Path
+from urllib.parse import unquote
 
 from workbench.errors import InputError, StoreError, WorkbenchError
+from workbench.files import private_folder, replaced
 from workbench.places import Places
 from workbench.streams import Output
-from workbench.urls import is_server, redact
+from workbench.urls import is_server, kind, redact
 
 __all__ = ["link", "serve"]
 
@@ -30,8 +32,8 @@ def serve(places: Places, port: int, out: Output) -> int:
     """
     if is_server(places.tracking_uri):
         return _tell(out, places.tracking_uri.rstrip("/"), places.tracking_uri)
-    scheme, _, path = places.tracking_uri.partition(":///")
-    if scheme == "sqlite" and not Path(path).is_file():
+    path = unquote(places.tracking_uri.partition(":///")[2])
+    if kind(places.tracking_uri) == "sqlite" and not Path(path).is_file():
         raise StoreError(
             f"{path}: nothing is recorded here yet; run a study first, or name another home by --home"
         )
@@ -41,7 +43,7 @@ def serve(places: Places, port: int, out: Output) -> int:
             probe.bind((_HOST, port))
         except OSError as error:
             raise InputError(f"--port = {port}: is not free ({error.strerror}); choose another") from None
-    places.logs.mkdir(parents=True, exist_ok=True)
+    private_folder(places.logs)
     log = places.logs / "ui.txt"
     # one worker answers faster than four, and the job runner of MLflow would cost two gigabytes
     command = [sys.executable, "-m", "mlflow", "server", "--host", _HOST, "--port", str(port), "--workers=1"]
@@ -52,6 +54,8 @@ def serve(places: Places, port: int, out: Output) -> int:
     }
     environ.pop("MLFLOW_TRACKING_URI", None)
     url = f"http://{_HOST}:{port}"
+    with replaced(log, durable=False, private=True):
+        pass  # empty, and for nobody else
     with log.open("wb") as lines:
         server = subprocess.Popen(
             command,

@@ -14,9 +14,10 @@ from dataclasses import replace
 from typing import Any
 
 from workbench import data, parts
+from workbench.cores import cores
 from workbench.crew import Heartbeat
 from workbench.data import SealedTest
-from workbench.devices import configure, cores
+from workbench.devices import configure
 from workbench.display import Watch
 from workbench.engine import Engine
 from workbench.errors import DataError, StoreError, StudyError

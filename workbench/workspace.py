@@ -64,6 +64,7 @@ def enter(study: Study, places: Places, note: Callable[[str], None]) -> Workspac
     """Open everything. Raises InputError: DataError, StudyError or StoreError."""
     folder = places.study(study.id)
     dataset, sealed = development(study, folder / "journal")
+    configure(places.home / "cache" / "jax")
     prepare(places, note)
     files = contents(study.data, places.home / "data").digests
     if study.id not in (study.id_with(files), study.id_with({})):
@@ -71,7 +72,6 @@ def enter(study: Study, places: Places, note: Callable[[str], None]) -> Workspac
     journal = Spool(folder / "journal")
     try:
         write_text(folder / "study.toml", study.text)
-        configure(places.home / "cache" / "jax")
         preparations, epochs = Preparations(dataset), int(str(study.settings["epochs"]))
         if not any(journal.of_kind("study")):
             crossings.save(dataset, folder)
@@ -134,7 +134,7 @@ def as_begun(spec: DataSpec, known: Mapping[str, Any]) -> DataSpec:
     return replace(spec, split_rule=known.get("split_rule", "rows"))
 
 
-def search_of(study: Study, here: Workspace, train: Train) -> Search:
+def search_of(study: Study, here: Workspace, train: Train, note: Callable[[str], None]) -> Search:
     """The search of a study, at the point to which its journal brings it."""
     direction = words.METRICS[here.metric].direction
     paired = not study.data.holdouts
@@ -169,7 +169,7 @@ def search_of(study: Study, here: Workspace, train: Train) -> Search:
         if study.search.stop == "noise"
         else None,
         commit=here.journal.append,
-        store=Store(here.folder / "checkpoints"),
+        store=Store(here.folder / "checkpoints", study.id, note),
         recorded=here.journal.records,
     )
 

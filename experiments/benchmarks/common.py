@@ -24,6 +24,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from workbench.cores import cores as available_cores
 from workbench.provenance import environment
 
 __all__ = [
@@ -162,7 +163,7 @@ def installed(*modules: str) -> bool:
 def machine() -> dict[str, Any]:
     """What a figure was measured on."""
     peers = {name: version(name) for name in PEERS if installed(name)}
-    cores = len(os.sched_getaffinity(0))
+    cores = available_cores()
     return {
         **environment(f"{cores} cores, unless the results say otherwise"),
         **peers,
