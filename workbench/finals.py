@@ -2,19 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from workbench.divisions import of_finalists
 from workbench.savedmodel import save
-from workbench.select import Delivered, Retrained, refit, retrain
+from workbench.select import FIRST_SEED, Again, Delivered, Retrained, refit, retrain, train_again
 from workbench.study import Study
-from workbench.types import SeedRecord, Value
+from workbench.types import SeedRecord, TrialRecord, Value
 from workbench.workspace import Workspace
 
-__all__ = ["keep", "refitted", "retrained"]
+__all__ = ["compared", "keep", "refitted", "retrained"]
+
+
+def compared(study: Study, here: Workspace, trials: Sequence[TrialRecord]) -> list[list[Again]]:
+    """Finalists, each trained from every seed of the study, [trial][training].
+
+    With folds or hold-outs the seeds take turns at them, until each was trained on equally often.
+    """
+    divisions = of_finalists(study.data)
+    count = len(divisions) * -(-study.search.seeds // len(divisions))
+    return train_again(
+        here.engine, study.settings, here.preparations.problem, here.metric, [one.params for one in trials],
+        rooms=here.rooms, width=here.widths[-1],
+        trainings=[(FIRST_SEED + k, divisions[k % len(divisions)]) for k in range(count)], blocks=True,
+    )  # fmt: skip
 
 
 def retrained(study: Study, here: Workspace, params: Mapping[str, Value], *, seeds: int) -> Retrained:

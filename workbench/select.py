@@ -1,18 +1,15 @@
-"""The choice.
-
-The best complete trial on the validation rows, trained again from seeds that took no part in the search.
-"""
+"""The choice: the best trials and the default, trained again from seeds that took no part in the search."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, cast
 
 import numpy as np
 
 from workbench import space
-from workbench.divisions import ALL_ROWS
+from workbench.divisions import ALL_ROWS, OWN
 from workbench.engine import Engine
 from workbench.errors import WorkbenchError
 from workbench.models import n_parameters
@@ -20,13 +17,17 @@ from workbench.population import best_params
 from workbench.ranking import ranked
 from workbench.recipe import Hyperparameters
 from workbench.space import Problem, Program, Variant
-from workbench.types import Curves, SeedRecord, Settings, TrialRecord, Value
+from workbench.trial import lane_of
+from workbench.types import Array, Curves, SeedRecord, Settings, TrialRecord, Value
 from workbench.widths import width_for_one
 
-__all__ = ["Delivered", "Retrained", "choose", "refit", "retrain"]
+__all__ = ["Again", "Delivered", "Retrained", "choose", "refit", "retrain", "retrained", "shortlist", "train_again"]
 
 #: Seeds of retrained models begin here, far from the numbers of trials.
 FIRST_SEED = 1_000_000
+#: The most trials that are trained again beside the default, and trials of the search for each of them: of
+#: a small search fewer, since a finalist trains for all epochs from every seed.
+FINALISTS, TRIALS_EACH = 5, 8
 
 
 class Delivered(NamedTuple):
@@ -35,6 +36,19 @@ class Delivered(NamedTuple):
     program: Program
     hyper: Hyperparameters
     params: Any
+
+
+class Again(NamedTuple):
+    """A configuration after one more training."""
+
+    record: SeedRecord  # its score is NaN if it diverged
+    model: Delivered
+    block: Array | None  # [G], see `population.pseudo_values`; None if it diverged or nobody asked
+
+    @property
+    def failed(self) -> bool:
+        """Whether it diverged."""
+        return math.isnan(self.record.validation)
 
 
 class Retrained(NamedTuple):
@@ -61,6 +75,61 @@ def choose(trials: Iterable[TrialRecord], direction: Literal["maximize", "minimi
     return complete[0]
 
 
+def shortlist(
+    trials: Iterable[TrialRecord], direction: Literal["maximize", "minimize"]
+) -> list[TrialRecord]:
+    """The finalists: the best few complete trials, of different configurations, and the default one."""
+    trials = list(trials)
+    few = min(FINALISTS, max(1, len(trials) // TRIALS_EACH))
+    found: dict[tuple[tuple[str, Value], ...], TrialRecord] = {}
+    for trial in ranked(trials, direction):
+        known = tuple(sorted(trial.params.items()))
+        if trial.number == 0:
+            found[known] = trial
+        elif len(found) < few:
+            found.setdefault(known, trial)
+    return list(found.values())
+
+
+def train_again(
+    engine: Engine,
+    settings: Settings,
+    problems: Callable[[Variant], Problem],
+    metric: str,
+    candidates: Sequence[Mapping[str, Value]],
+    *,
+    rooms: Sequence[int],
+    width: int,
+    trainings: Sequence[tuple[int, int]],
+    blocks: bool = False,
+) -> list[list[Again]]:
+    """Train each candidate once for every pair of a seed and a division of the rows, [candidate][training].
+
+    A seed decides initial weights, order of rows and dropped units; candidates share it.
+
+    blocks  whether scores of blocks of validation rows are wanted
+    """
+    epochs = int(cast("int", settings["epochs"]))
+    found: list[list[Again]] = [[] for _ in candidates]
+    for seed, division in trainings:
+        lanes = [
+            lane_of(settings, params, problems, metric, rooms, seed=seed, division=division)
+            for params in candidates
+        ]
+        for program in dict.fromkeys(program for program, _ in lanes):
+            mine = [k for k, (own, _) in enumerate(lanes) if own == program]
+            values, problem = space.resolve(settings, candidates[mine[0]]), problems(program.variant)
+            rows = problem.rows * epochs * len(trainings)
+            alone = width_for_one(engine.mesh, width, program.recipe, n_parameters(program.recipe, values), rows)
+            brought = _together(
+                engine, program, max(alone, min(width, len(mine))), [lanes[k][1] for k in mine], epochs, seed,
+                blocks=blocks,
+            )  # fmt: skip
+            for k, again in zip(mine, brought, strict=True):
+                found[k].append(again)
+    return found
+
+
 def retrain(
     engine: Engine,
     settings: Settings,
@@ -79,30 +148,22 @@ def retrain(
 
     Raises WorkbenchError if the first one diverges.
     """
-    values = space.resolve(settings, params)
-    problem = problems(space.variant(values))
-    program = space.program(settings, values, problem, metric, rooms)
-    epochs = int(values["epochs"])
-    parameters = n_parameters(program.recipe, values)
-    width = width_for_one(engine.mesh, width, program.recipe, parameters, problem.rows * epochs * seeds)
-    records, delivered = [], None
-    for seed in range(FIRST_SEED, FIRST_SEED + seeds):
-        hyper = space.hyperparameters(program.recipe, values, problem, seed)
-        trained = engine.run(
-            program.recipe, program.variant, width, [hyper], None, first=0, last=epochs, seed=seed
-        )[0]
-        failed = trained.status == "diverged" or trained.score is None
-        if delivered is None:
-            if failed:
-                raise WorkbenchError(
-                    f"the chosen configuration diverged at epoch {trained.epochs} when it was trained again; "
-                    "lower the upper end of learning_rate, or set clip"
-                )
-            delivered = Delivered(program, hyper, best_params(program.recipe, trained.lane))
-        score = math.nan if failed or trained.score is None else trained.score
-        records.append(SeedRecord(seed, score, trained.best_epoch, trained.curves))
-    assert delivered is not None
-    return Retrained(values, delivered, tuple(records))
+    trainings = [(seed, OWN) for seed in range(FIRST_SEED, FIRST_SEED + seeds)]
+    (again,) = train_again(
+        engine, settings, problems, metric, [params], rooms=rooms, width=width, trainings=trainings
+    )
+    return retrained(space.resolve(settings, params), again)
+
+
+def retrained(values: Mapping[str, Value], again: Sequence[Again]) -> Retrained:
+    """What trainings of one configuration make. Raises WorkbenchError if the first one diverged."""
+    first = again[0]
+    if first.failed:
+        raise WorkbenchError(
+            f"the chosen configuration diverged at epoch {len(first.record.curves.train_loss)} when it was "
+            "trained again; lower the upper end of learning_rate, or set clip"
+        )
+    return Retrained(values, first.model, tuple(one.record for one in again))
 
 
 def refit(
@@ -141,3 +202,34 @@ def refit(
     nothing = np.full_like(losses, np.nan)
     record = SeedRecord(first.seed, math.nan, epochs, Curves(losses, nothing, nothing))
     return Delivered(program, hyper, best_params(program.recipe, trained.lane)), record
+
+
+def _together(
+    engine: Engine,
+    program: Program,
+    width: int,
+    hypers: Sequence[Hyperparameters],
+    epochs: int,
+    seed: int,
+    *,
+    blocks: bool,
+) -> list[Again]:
+    """Train lanes of one program from their first epoch to their last, side by side where there is room."""
+    recipe, variant = program.recipe, program.variant
+    found = []
+    for at in range(0, len(hypers), width):
+        part = hypers[at : at + width]
+        trained = engine.run(recipe, variant, width, part, None, first=0, last=epochs, seed=seed)
+        whole = [k for k, one in enumerate(trained) if one.status != "diverged" and one.score is not None]
+        judged: dict[int, Array] = {}
+        if blocks and whole:
+            lanes = [trained[k].lane for k in whole]
+            values = engine.pseudo_values(recipe, variant, width, [part[k] for k in whole], lanes)
+            judged = dict(zip(whole, values, strict=True))
+        for k, one in enumerate(trained):
+            score = one.score if k in whole and one.score is not None else math.nan
+            record = SeedRecord(seed, score, one.best_epoch, one.curves)
+            found.append(
+                Again(record, Delivered(program, part[k], best_params(recipe, one.lane)), judged.get(k))
+            )
+    return found

@@ -105,7 +105,7 @@ class Session:
         return True
 
     def choose(self) -> None:
-        """Freeze the choice: the best trial, trained again over seeds, saved as it will be delivered.
+        """Freeze the choice: by the study's rule, trained again over seeds, saved as it will be delivered.
 
         Once the test set is open, the choice that it was opened for stays.
         """
@@ -113,16 +113,18 @@ class Session:
         from workbench.evaluate import as_rows
 
         trials, model = self._search.trials, self.folder / "model"
-        best = choose(trials.values(), self.direction)
-        kept = recall(self.journal.records, model, None if self._is_open() else len(trials))
-        if kept is not None and kept.trial != best.number:
-            self.watch.note(
-                f"trial {best.number} is better than trial {kept.trial} on the validation rows, but the test "
-                f"set was opened for trial {kept.trial}, which stays; to choose again, rename the study"
-            )
+        kept = recall(self.journal.records, model, len(trials))
+        if kept is None and self._is_open():
+            kept = recall(self.journal.records, model, None)
+            if kept is not None:
+                self.watch.note(
+                    f"there are more trials than trial {kept.trial} was chosen among, but the test set was "
+                    "opened for it, and it stays; to choose again, rename the study"
+                )
         if kept is None:
-            self.watch.stage(f"training trial {best.number} again over {self.study.search.seeds} seeds")
-            kept = freeze(best, self.study, self.here, self._search, model)
+            what = "the best trial" if self.study.rule == "single" else "the best trials and the default"
+            self.watch.stage(f"training {what} again over {self.study.search.seeds} seeds")
+            kept = freeze(self.study, self.here, self._search, model, self.watch.note)
             self.journal.append([remember(kept, len(trials), model)])
         self.records.model(model)
         rows = self.here.preparations.fold(space.variant(kept.settings)).validation

@@ -21,7 +21,7 @@ from pydantic import ValidationError
 from workbench.errors import StudyError
 from workbench.study_checks import check_file, notes
 from workbench.study_errors import label, sentence
-from workbench.study_schema import SETTINGS, DataTable, SearchTable, SelectTable, StudyFile
+from workbench.study_schema import RULE, SETTINGS, DataTable, SearchTable, SelectTable, StudyFile
 from workbench.study_text import dump, written
 from workbench.types import Axis, Choice, DataSpec, Range, SearchSpec, Settings, Split, Value
 from workbench.wording import nearest, toml
@@ -40,6 +40,8 @@ _BESIDE: Mapping[str, Any] = {
     "stop": SearchTable,
     "metric": SelectTable,
     "refit": SelectTable,
+    "rule": SelectTable,
+    "smallest_gain": SelectTable,
 }
 
 
@@ -61,6 +63,8 @@ class Study:
     path: Path
     text: str
     refit: bool = False  # train the choice once more, on training and validation rows
+    rule: str = RULE  # by which the choice is made
+    smallest_gain: float | None = None  # over the default configuration, that would count
 
     @cached_property
     def fingerprint(self) -> str:
@@ -79,8 +83,16 @@ class Study:
                 key: toml(value) for key, value in self.settings.items() if value != SETTINGS[key].default
             },
             "search": {key: value for key, value in asdict(self.search).items() if key not in _BUDGET},
-        } | ({"refit": True} if self.refit else {})
+        }
+        meaning |= {"refit": True} if self.refit else {}
+        meaning |= {"rule": self.rule} if self.rule != RULE else {}
         return hashlib.sha256(json.dumps(meaning, sort_keys=True).encode()).hexdigest()
+
+    @property
+    def declaration(self) -> str:
+        """SHA-256 of what the study says beforehand of its answer: question, rule and smallest gain."""
+        said = {"question": self.question, "rule": self.rule, "smallest_gain": self.smallest_gain}
+        return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 
     @property
     def id(self) -> str:
@@ -118,6 +130,8 @@ def read_study(path: str | Path) -> Study:
         path=path,
         text=text,
         refit=file.select.refit,
+        rule=file.select.rule,
+        smallest_gain=file.select.smallest_gain,
     )
     check_file(study)
     return study
@@ -126,7 +140,8 @@ def read_study(path: str | Path) -> Study:
 def vary(study: Study, /, **changes: Any) -> Study:
     """The study with some settings replaced: `vary(study, family="mlp", depth={"low": 1, "high": 3})`.
 
-    Keys are flat settings, or name, question, seed, metric, refit, trials, sampler, pruner, seeds, stop.
+    Keys are flat settings, or name, question, seed, metric, refit, rule, smallest_gain, trials, sampler,
+    pruner, seeds, stop.
     Values are what a study file may hold, or Range and Choice. A changed study has another id and the text
     that says what it is. Raises StudyError.
     """
@@ -139,7 +154,7 @@ def vary(study: Study, /, **changes: Any) -> Study:
             close = nearest(key, (*SETTINGS, *_BESIDE))
             hint = f"did you mean {close}?" if close else f"known are {', '.join((*SETTINGS, *_BESIDE))}"
             raise StudyError(f"{study.path}: {key} is no setting that can be varied; {hint}")
-        if key == "metric" and value is None:
+        if key in ("metric", "smallest_gain") and value is None:
             read[key] = None
             continue
         try:
@@ -154,7 +169,8 @@ def vary(study: Study, /, **changes: Any) -> Study:
     data = replace(study.data, seed=read.get("seed", study.seed))
     varied = replace(study, settings=settings, search=search, data=data, **read)
     check_file(varied)
-    return varied if varied.fingerprint == study.fingerprint else replace(varied, text=dump(varied))
+    same = (varied.fingerprint, varied.declaration) == (study.fingerprint, study.declaration)
+    return varied if same else replace(varied, text=dump(varied))
 
 
 def _text(path: Path) -> str:

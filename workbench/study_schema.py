@@ -19,6 +19,7 @@ from workbench.study_numbers import Number
 from workbench.types import Axis, Value
 
 __all__ = [
+    "RULE",
     "SETTINGS",
     "DataTable",
     "EarlyStopping",
@@ -40,6 +41,9 @@ _SEED = Number(0, 2**31 - 1_000_001, integer=True, axis=False)
 _COUNT = Number(1, 1_000_000, integer=True, axis=False)
 _NOT_NEGATIVE = Number(0.0)
 _SHARE = Number(0.0, 1.0, below=True)
+
+#: How a study chooses if it does not say.
+RULE = "beyond-noise"
 
 Setting = Value | Axis
 
@@ -152,13 +156,18 @@ class SearchTable(Table):
 class SelectTable(Table):
     """`[select]`: the score that decides, and what becomes of the choice.
 
-    threshold  the probability from which on the second of two classes is said
-    refit      whether the choice is trained once more, on training and validation rows, before its test
+    threshold      the probability from which on the second of two classes is said
+    refit          whether the choice is trained once more, on training and validation rows, before its test
+    rule           among the best few trials and the default, trained again over seeds: the simplest within one
+                   standard error of the best mean, or the best mean; or the best single score of the search
+    smallest_gain  over the default configuration, in units of the metric: what would count, said beforehand
     """
 
     metric: Annotated[Any, Word(words.METRICS, axis=False)] = None
     threshold: Annotated[Setting, Number(0.0, 1.0, above=True, below=True)] = 0.5
     refit: Annotated[bool, Flag()] = False
+    rule: Annotated[str, Word(("beyond-noise", "best", "single"), axis=False)] = RULE
+    smallest_gain: Annotated[float | None, Number(0.0, axis=False)] = None
 
 
 class StudyFile(Table):
