@@ -18,7 +18,18 @@ PACKAGE = Path(workbench.__file__).parent
 
 # Every module stands in one layer; imports point to its own layer or to one that its line names.
 LAYERS: dict[str, tuple[str, ...]] = {
-    "words": ("errors", "types", "words", "wording", "recipe", "codec", "ranking", "divisions", "units"),
+    "words": (
+        "errors",
+        "types",
+        "words",
+        "wording",
+        "recipe",
+        "codec",
+        "declarations",
+        "ranking",
+        "divisions",
+        "units",
+    ),
     "ground": ("files", "urls", "sql", "reachable"),
     "maths": (
         *(
@@ -55,6 +66,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
             "bootstrap",
             "intervals",
             "optimism",
+            "finalists",
             "diagnosis",
             "landscape",
             "probes",

@@ -132,7 +132,9 @@ def _final(study: Study, here: Workspace, search: Search, note: Callable[[str], 
         return _single(study, here, search, note)
     trials, trained = [trials[k] for k in whole], [trained[k] for k in whole]
     scores = np.array([[one.record.validation for one in agains] for agains in trained])
-    sizes = [_parameters(agains[0].model, study, trial) for agains, trial in zip(trained, trials, strict=True)]
+    sizes = [
+        _parameters(agains[0].model, study, trial) for agains, trial in zip(trained, trials, strict=True)
+    ]
     divisions = [again.model.program.variant.division for again in trained[0]]
     numbers = [trial.number for trial in trials]
     rule: Rule = "best" if study.rule == "best" else "beyond-noise"

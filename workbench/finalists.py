@@ -137,7 +137,7 @@ def carried(searched: Array, fresh: Array) -> float:
 
 
 def gain(finalists: Field, winner: int, optimism: Optimism) -> Gain | None:
-    """How much better than the default the winner is, less the optimism; None where the default is missing."""
+    """How much better than the default the winner is, less the optimism; None where no default is."""
     default = finalists.default
     if default is None:
         return None
@@ -188,7 +188,9 @@ def _among(finalists: Field, rule: Rule, winner: int, seed: int) -> Optimism:
         ahead[out][rows] += np.mean(same, axis=0) - finalists.blocks[out][again, rows]
         seen[out][rows] += 1
     each = np.concatenate([a / s.clip(1) for a, s in zip(ahead, seen, strict=True)])
-    return Optimism(float(each.mean()), float(each.std(ddof=1) / math.sqrt(max(sizes))), len(finalists.scores))
+    return Optimism(
+        float(each.mean()), float(each.std(ddof=1) / math.sqrt(max(sizes))), len(finalists.scores)
+    )
 
 
 def _peculiar(scores: Array) -> Array:

@@ -21,7 +21,17 @@ from workbench.trial import lane_of
 from workbench.types import Array, Curves, SeedRecord, Settings, TrialRecord, Value
 from workbench.widths import width_for_one
 
-__all__ = ["Again", "Delivered", "Retrained", "choose", "refit", "retrain", "retrained", "shortlist", "train_again"]
+__all__ = [
+    "Again",
+    "Delivered",
+    "Retrained",
+    "choose",
+    "refit",
+    "retrain",
+    "retrained",
+    "shortlist",
+    "train_again",
+]
 
 #: Seeds of retrained models begin here, far from the numbers of trials.
 FIRST_SEED = 1_000_000
@@ -75,9 +85,7 @@ def choose(trials: Iterable[TrialRecord], direction: Literal["maximize", "minimi
     return complete[0]
 
 
-def shortlist(
-    trials: Iterable[TrialRecord], direction: Literal["maximize", "minimize"]
-) -> list[TrialRecord]:
+def shortlist(trials: Iterable[TrialRecord], direction: Literal["maximize", "minimize"]) -> list[TrialRecord]:
     """The finalists: the best few complete trials, of different configurations, and the default one."""
     trials = list(trials)
     few = min(FINALISTS, max(1, len(trials) // TRIALS_EACH))
@@ -120,7 +128,9 @@ def train_again(
             mine = [k for k, (own, _) in enumerate(lanes) if own == program]
             values, problem = space.resolve(settings, candidates[mine[0]]), problems(program.variant)
             rows = problem.rows * epochs * len(trainings)
-            alone = width_for_one(engine.mesh, width, program.recipe, n_parameters(program.recipe, values), rows)
+            alone = width_for_one(
+                engine.mesh, width, program.recipe, n_parameters(program.recipe, values), rows
+            )
             brought = _together(
                 engine, program, max(alone, min(width, len(mine))), [lanes[k][1] for k in mine], epochs, seed,
                 blocks=blocks,

@@ -27,7 +27,7 @@ from workbench.savedmodel import judged, load
 from workbench.select import choose
 from workbench.study import Study
 from workbench.tracking import Status
-from workbench.types import Array, Outcome, Selection, TestScore
+from workbench.types import Array, Declared, Outcome, Selection, TestScore
 from workbench.workspace import enter, search_of
 
 __all__ = ["Session"]
@@ -53,6 +53,7 @@ class Session:
         self._selection: Selection | None = None
         self._test: TestScore | None = None
         self._baselines: dict[str, Any] = {}
+        self._declared: tuple[Declared, ...] = ()
         self._shown = _Shown(np.zeros((0, 1), np.float32), np.zeros(0, np.int32), "validation")
         self._ended: Status = "FAILED"
 
@@ -85,6 +86,7 @@ class Session:
         confirming  the test set will be opened
         """
         watch, began, replayed = self.watch, time.perf_counter(), 0
+        self._declare()
         watch.plan(self.study.search.trials, self.here.epochs)
         watch.stage("searching")
         with stop_requested(watch.note) as stopping, self._crew:
@@ -186,6 +188,19 @@ class Session:
 
     # ── what the steps stand on ──
 
+    def _declare(self) -> None:
+        """Have the ledger note what the study says beforehand, if it says anything."""
+        study = self.study
+        self._declared = ledger.declare(
+            results.ledger_of(self.places),
+            study.id,
+            question=study.question,
+            rule=study.rule,
+            smallest_gain=study.smallest_gain,
+            fingerprint=study.declaration,
+            trials=sum(1 for _ in self.journal.of_kind("trial")),
+        )
+
     def _is_open(self) -> bool:
         looks = ledger.openings(results.ledger_of(self.places))
         return any(look.opening.study == self.study.id for look in looks)
@@ -249,4 +264,5 @@ class Session:
             study_file=self.study.text,
             baselines=self._baselines,
             stopped=self._search.stopped,
+            declared=self._declared,
         )

@@ -158,7 +158,7 @@ class SelectTable(Table):
 
     threshold      the probability from which on the second of two classes is said
     refit          whether the choice is trained once more, on training and validation rows, before its test
-    rule           among the best few trials and the default, trained again over seeds: the simplest within one
+    rule           of the best few trials and the default, trained again over seeds: the simplest within one
                    standard error of the best mean, or the best mean; or the best single score of the search
     smallest_gain  over the default configuration, in units of the metric: what would count, said beforehand
     """

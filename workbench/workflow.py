@@ -109,6 +109,11 @@ def show(study: Study, places: Places, sizes: int = 0) -> Result:
     from workbench.workspace import development
 
     folder, remarks = places.study(study.id), []
+    said = outcome.declared[-1].fingerprint if outcome.declared else None
+    if (said or study.smallest_gain is not None) and said != study.declaration:
+        remarks.append(
+            "the file's question, rule or smallest_gain is not what was declared; workbench run records that"
+        )
     try:
         dataset, _ = development(study, folder / "journal")
         preparations = Preparations(dataset)
@@ -185,4 +190,7 @@ def _held(study: Study, places: Places, *, search_only: bool) -> results.Held | 
         return None
     if held.stopped and study.search.stop == "none":  # the rule that ended it was taken back
         return None
+    said = held.result.get("declared")
+    if (said or study.smallest_gain is not None) and (said or {}).get("fingerprint") != study.declaration:
+        return None  # what would count was changed, which the ledger and the report have to say
     return held
