@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 
@@ -18,15 +18,14 @@ from workbench.divisions import OWN
 from workbench.errors import StoreError
 from workbench.evaluate import trivial_loss
 from workbench.exported import export
-from workbench.finalists import Rule, carried, choice, field, gain, luck, shortlist_luck
+from workbench.finalists import Rule, carried, choice, gain, luck, shortlist_luck
 from workbench.finals import compared, keep, refitted, retrained
 from workbench.loop import Search
 from workbench.models import n_parameters
 from workbench.optimism import Gain, Optimism, beats_default, optimism, unpaired
 from workbench.outcomes import decode_selection, encode_selection
-from workbench.ranking import counted_loss
 from workbench.savedmodel import JUDGED, fingerprint, load, parameters
-from workbench.select import Again, Delivered, Retrained, choose, shortlist
+from workbench.select import Again, Retrained, choose, contest, mean_blocks, shortlist
 from workbench.select import retrained as retrained_of
 from workbench.study import Study
 from workbench.types import Array, Finalist, Selection, TrialRecord
@@ -131,66 +130,46 @@ def _final(study: Study, here: Workspace, search: Search, note: Callable[[str], 
         note("no finalist is left, so the best single score decides")
         return _single(study, here, search, note)
     trials, trained = [trials[k] for k in whole], [trained[k] for k in whole]
-    scores = np.array([[one.record.validation for one in agains] for agains in trained])
-    sizes = [
-        _parameters(agains[0].model, study, trial) for agains, trial in zip(trained, trials, strict=True)
-    ]
-    divisions = [again.model.program.variant.division for again in trained[0]]
-    numbers = [trial.number for trial in trials]
-    rule: Rule = "best" if study.rule == "best" else "beyond-noise"
-    blocks = [np.stack([_block(agains[k]) for agains in trained]) for k in range(len(divisions))]
-    compete = field(
-        scores,
-        np.array([np.mean([counted_loss(one.record) for one in agains]) for agains in trained]),
-        np.array(sizes),
-        blocks,
-        divisions,
-        default=numbers.index(0) if 0 in numbers else None,
-        maximize=_maximize(here),
-    )
+    compete = contest(trials, trained, study.settings, maximize=_maximize(here))
+    rule = cast("Rule", study.rule)
     kept = choice(compete, rule)
-    worth = luck(compete, rule, kept, *_shortlisted(search.blocks, numbers, blocks, divisions, here, study))
-    default = None if compete.default is None else float(scores[compete.default].mean())
+    worth = luck(compete, rule, kept, *_shortlisted(search.blocks, trials, trained, here, study))
     again = (
         retrained_of(space.resolve(study.settings, trials[kept].params), trained[kept])
-        if divisions[0] == OWN
+        if compete.divisions[0] == OWN
         else retrained(study, here, trials[kept].params, seeds=study.search.seeds)
     )
-    return _Chosen(
-        trials[kept], again, float(scores[kept].mean()), default, worth.estimate, gain(compete, kept, worth),
-        tuple(
-            Finalist(number, float(own.mean()), float(own.std(ddof=1)) if own.size > 1 else math.nan, size)
-            for number, own, size in zip(numbers, scores, sizes, strict=True)
-        ),
-    )  # fmt: skip
+    scores = compete.scores if _maximize(here) else -compete.scores
+    finalists = tuple(
+        Finalist(one.number, float(own.mean()), _spread(own), int(size))
+        for one, own, size in zip(trials, scores, compete.parameters, strict=True)
+    )
+    default = None if compete.default is None else finalists[compete.default].mean
+    better = gain(compete, kept, worth)
+    return _Chosen(trials[kept], again, finalists[kept].mean, default, worth.estimate, better, finalists)
 
 
 def _shortlisted(
-    searched: Mapping[int, Array], numbers: Sequence[int], blocks: Sequence[Array], divisions: Sequence[int],
-    here: Workspace, study: Study,
-) -> tuple[Optimism, float]:  # fmt: skip
+    searched: Mapping[int, Array],
+    trials: Sequence[TrialRecord],
+    trained: Sequence[Sequence[Again]],
+    here: Workspace,
+    study: Study,
+) -> tuple[Optimism, float]:
     """What made trials finalists: the luck in it, and the share of that luck that fresh seeds leave."""
-    count = len(numbers) - (0 in numbers and len(numbers) > 1)
-    each = [searched[number] for number in sorted(searched)]
+    each, numbers = [searched[number] for number in sorted(searched)], [trial.number for trial in trials]
     if study.data.holdouts:  # of different rows: the most that it can be
         winner = sorted(searched).index(numbers[0])
         return unpaired(each, maximize=_maximize(here), winner=winner)[0], 1.0
-    again = [
-        np.mean([part for part, at in zip(blocks, divisions, strict=True) if at == one], axis=0)
-        for one in dict.fromkeys(divisions)
-    ]
+    added = numbers[-1] == 0 and len(numbers) < len(each)  # the default, which no luck has brought there
+    rows = shortlist_luck(np.stack(each), len(numbers) - added, maximize=_maximize(here), seed=study.seed)
     once = np.stack([searched[number] for number in numbers])
-    luck_of_rows = shortlist_luck(np.stack(each), count, maximize=_maximize(here), seed=study.seed)
-    return luck_of_rows, carried(once, np.concatenate(again, axis=1))
+    fresh = np.stack([mean_blocks(agains) for agains in trained])
+    return rows, carried(once, fresh)
 
 
-def _block(again: Again) -> Array:
-    assert again.block is not None
-    return again.block
-
-
-def _parameters(model: Delivered, study: Study, trial: TrialRecord) -> int:
-    return n_parameters(model.program.recipe, space.resolve(study.settings, trial.params))
+def _spread(scores: Array) -> float:
+    return float(scores.std(ddof=1)) if scores.size > 1 else math.nan
 
 
 def _maximize(here: Workspace) -> bool:

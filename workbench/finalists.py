@@ -8,6 +8,7 @@ trained again from seeds that had no part in the search, and their means over th
     best          the highest mean; among equal ones the lowest loss
     beyond-noise  the simplest finalist whose mean is within one standard error of the highest: the default
                   where it is among them, else the one of fewest parameters
+    keep-default  the default where its mean is within one standard error of the highest, else the highest
 
 The error is that of the difference to the highest mean: of the same rows, whose blocks both were judged on,
 and of the same seeds. It is the rule of one standard error (Breiman et al. 1984, *Classification and
@@ -38,7 +39,7 @@ from workbench.types import Array
 
 __all__ = ["Field", "Rule", "carried", "choice", "field", "gain", "luck", "shortlist_luck"]
 
-Rule = Literal["beyond-noise", "best"]
+Rule = Literal["beyond-noise", "best", "keep-default"]
 
 #: How often the choice among finalists is made again.
 _SPLITS = 90
@@ -69,8 +70,12 @@ def field(
     maximize: bool,
 ) -> Field:
     """Finalists with scores and blocks in units of the metric. Blocks that some score lacks are left out."""
-    sign = 1.0 if maximize else -1.0
-    known = tuple(sign * part[:, np.isfinite(part).all(axis=0)].astype(np.float64) for part in blocks)
+    sign, pairs = (1.0 if maximize else -1.0), list(zip(blocks, divisions, strict=True))
+    whole = {
+        one: np.all([np.isfinite(part).all(axis=0) for part, at in pairs if at == one], axis=0)
+        for one in set(divisions)
+    }
+    known = tuple(sign * part[:, whole[at]].astype(np.float64) for part, at in pairs)
     return Field(sign * scores, losses, parameters, default, known, tuple(divisions))
 
 
@@ -85,6 +90,8 @@ def choice(finalists: Field, rule: Rule) -> int:
     if default in near:
         assert default is not None
         return default
+    if rule == "keep-default":
+        return best
     # One that is worse than the default is no simpler answer, however uncertain its own score.
     near = [k for k in near if default is None or means[k] >= means[default]]
     return min(near, key=lambda k: (finalists.parameters[k], -means[k], finalists.losses[k], k))

@@ -190,7 +190,7 @@ def _summary(result: Result, study: Study, places: Places) -> Panel:
         grid.add_row("default", f"{default}   the file's default configuration{over}")
         grid.add_row("optimism", f"{figure(result.get('optimism'))}   what choosing adds by luck")
         if how.get("default_kept"):
-            noise = " beyond noise" if how["rule"] == "beyond-noise" else ""
+            noise = "" if how["rule"] == "best" else " beyond noise"
             grid.add_row("", f"the default configuration is kept: no finalist beats it{noise}")
         grid.add_row("chosen", _settings(best["params"]))
     if result.get("declared"):

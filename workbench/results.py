@@ -117,7 +117,7 @@ def _how(outcome: Outcome) -> dict[str, Any] | None:
     if chosen is None:
         return None
     finalists = [{key: _finite(value) for key, value in asdict(one).items()} for one in chosen.finalists]
-    kept = chosen.trial == 0 and bool(finalists)
+    kept = chosen.trial == 0 and len(finalists) > 1
     return {"rule": chosen.rule, "seeds": len(chosen.seeds), "finalists": finalists, "default_kept": kept}
 
 

@@ -12,9 +12,10 @@ from workbench import space
 from workbench.divisions import ALL_ROWS, OWN
 from workbench.engine import Engine
 from workbench.errors import WorkbenchError
+from workbench.finalists import Field, field
 from workbench.models import n_parameters
 from workbench.population import best_params
-from workbench.ranking import ranked
+from workbench.ranking import counted_loss, ranked
 from workbench.recipe import Hyperparameters
 from workbench.space import Problem, Program, Variant
 from workbench.trial import lane_of
@@ -22,10 +23,13 @@ from workbench.types import Array, Curves, SeedRecord, Settings, TrialRecord, Va
 from workbench.widths import width_for_one
 
 __all__ = [
+    "FIRST_SEED",
     "Again",
     "Delivered",
     "Retrained",
     "choose",
+    "contest",
+    "mean_blocks",
     "refit",
     "retrain",
     "retrained",
@@ -212,6 +216,40 @@ def refit(
     nothing = np.full_like(losses, np.nan)
     record = SeedRecord(first.seed, math.nan, epochs, Curves(losses, nothing, nothing))
     return Delivered(program, hyper, best_params(program.recipe, trained.lane)), record
+
+
+def contest(
+    trials: Sequence[TrialRecord], trained: Sequence[Sequence[Again]], settings: Settings, *, maximize: bool
+) -> Field:
+    """Trials that were trained again, none of which diverged, as the finalists of a choice."""
+    numbers = [trial.number for trial in trials]
+    recipes = [agains[0].model.program.recipe for agains in trained]
+    sizes = [
+        n_parameters(recipe, space.resolve(settings, trial.params))
+        for recipe, trial in zip(recipes, trials, strict=True)
+    ]
+    return field(
+        np.array([[one.record.validation for one in agains] for agains in trained]),
+        np.array([np.mean([counted_loss(one.record) for one in agains]) for agains in trained]),
+        np.array(sizes),
+        [np.stack([_block(one) for one in again]) for again in zip(*trained, strict=True)],
+        [one.model.program.variant.division for one in trained[0]],
+        default=numbers.index(0) if 0 in numbers else None,
+        maximize=maximize,
+    )
+
+
+def mean_blocks(trained: Sequence[Again]) -> Array:
+    """What blocks of rows say after all trainings of a configuration, division by division: [G of all]."""
+    by_division: dict[int, list[Array]] = {}
+    for one in trained:
+        by_division.setdefault(one.model.program.variant.division, []).append(_block(one))
+    return np.concatenate([np.mean(blocks, axis=0) for blocks in by_division.values()])
+
+
+def _block(again: Again) -> Array:
+    assert again.block is not None
+    return again.block
 
 
 def _together(

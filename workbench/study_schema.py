@@ -159,14 +159,15 @@ class SelectTable(Table):
     threshold      the probability from which on the second of two classes is said
     refit          whether the choice is trained once more, on training and validation rows, before its test
     rule           of the best few trials and the default, trained again over seeds: the simplest within one
-                   standard error of the best mean, or the best mean; or the best single score of the search
+                   standard error of the best mean (beyond-noise), the best mean unless the default is within
+                   that error (keep-default), the best mean; or the best single score of the search
     smallest_gain  over the default configuration, in units of the metric: what would count, said beforehand
     """
 
     metric: Annotated[Any, Word(words.METRICS, axis=False)] = None
     threshold: Annotated[Setting, Number(0.0, 1.0, above=True, below=True)] = 0.5
     refit: Annotated[bool, Flag()] = False
-    rule: Annotated[str, Word(("beyond-noise", "best", "single"), axis=False)] = RULE
+    rule: Annotated[str, Word(("beyond-noise", "keep-default", "best", "single"), axis=False)] = RULE
     smallest_gain: Annotated[float | None, Number(0.0, axis=False)] = None
 
 

@@ -40,11 +40,11 @@ def answer(outcome: Outcome) -> str:
         found = best_trial(outcome)
         if found is None:
             return "The test set is still sealed, and no trial has finished with a score."
-        chosen = outcome.selection
-        if chosen is not None and chosen.finalists:
+        if (chosen := outcome.selection) is not None and chosen.finalists:
             return (
                 f"The test set is still sealed; the chosen configuration's validation {metric}, "
-                f"{_over(chosen)}, is {number(chosen.validation)}, which flatters, since the same rows made it a finalist."
+                f"{_over(chosen)}, is {number(chosen.validation)}, which flatters, since the same rows made "
+                "it a finalist."
             )
         return (
             f"The test set is still sealed; the best validation {metric} is {number(trial_score(found))}, "
@@ -90,7 +90,8 @@ def comparison(outcome: Outcome) -> list[tuple[str, str, str]]:
     mean = f", mean of {rows_of_trials}" if "folds" in rows_of_trials else ""
     found = best_trial(outcome)
     if selection is not None and selection.finalists:
-        how = "within one standard error of the best" if selection.rule == "beyond-noise" else "the best"
+        near = selection.rule == "beyond-noise" or (selection.rule == "keep-default" and selection.trial == 0)
+        how = "within one standard error of the best" if near else "the best"
         where = f", on {rows_of_trials}" if rows_of_trials else ""
         among = f"{how} of {len(selection.finalists)} finalists"
         told = f"trial {selection.trial}, {_over(selection)}{where}, {among}"
@@ -166,8 +167,8 @@ def gain(outcome: Outcome, interval: tuple[float, float] | None) -> str | None:
     """Whether the search beat the default, and by more than noise where an interval says so."""
     if outcome.selection is None or not math.isfinite(outcome.selection.default):
         return None
-    if outcome.selection.finalists and outcome.selection.trial == 0:
-        noise = " beyond noise" if outcome.selection.rule == "beyond-noise" else ""
+    if len(outcome.selection.finalists) > 1 and outcome.selection.trial == 0:
+        noise = "" if outcome.selection.rule == "best" else " beyond noise"
         return f"The default configuration is kept: no finalist beats it{noise}."
     sign = 1 if outcome.direction == "maximize" else -1
     better = sign * (outcome.selection.validation - outcome.selection.default)
@@ -252,6 +253,7 @@ def selection_rule(outcome: Outcome) -> str:
     if chosen is not None and chosen.finalists:
         what = {
             "best": "the best mean",
+            "keep-default": "the best mean, or the default if it is within one standard error of it",
             "beyond-noise": "the simplest within one standard error of the best mean, the default before any "
             "other and fewer parameters before more",
         }[chosen.rule]
