@@ -81,7 +81,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Ran]:
     return one
 
 
-@pytest.mark.parametrize("rule", ["beyond-noise", "best"])
+@pytest.mark.parametrize("rule", ["keep-default", "beyond-noise", "best"])
 def test_finalists_are_compared_by_their_means(ran: Callable[..., Ran], rule: str) -> None:
     _, _, outcome, result = ran(select=f'rule = "{rule}"')
     chosen, finalists = outcome.selection, result["choice"]["finalists"]

@@ -65,6 +65,7 @@ def test_beyond_noise(
     among = finalists(means, parameters, default=default, maximize=maximize)
     assert choice(among, "beyond-noise") == kept
     assert choice(among, "best") == 0
+    assert choice(among, "keep-default") == (kept if kept == default else 0)
 
 
 def test_equal_means_go_by_loss() -> None:
@@ -154,7 +155,7 @@ def world(rng: np.random.Generator, *, spread: float, trials: int = 30, rows: in
     return searched, truth, numbers, among, int(best[0])
 
 
-RULES: tuple[Rule, ...] = ("best", "beyond-noise")
+RULES: tuple[Rule, ...] = ("best", "beyond-noise", "keep-default")
 
 
 @pytest.mark.parametrize("spread", [0.0, 0.15, 0.5])
@@ -184,6 +185,7 @@ def test_choosing_among_finalists_beats_the_best_single_score(spread: float) -> 
 def test_the_luck_of_a_shortlist_that_takes_all_is_none() -> None:
     scores = np.random.default_rng(0).normal(size=(4, 50))
     assert shortlist_luck(scores, 4, maximize=True).estimate == 0.0
+    assert shortlist_luck(scores, 0, maximize=True).estimate == 0.0
     assert shortlist_luck(scores, 2, maximize=True).estimate > 0.0
     assert shortlist_luck(-scores, 2, maximize=False) == shortlist_luck(scores, 2, maximize=True)
 

@@ -74,7 +74,7 @@ def test_the_result_keeps_the_contract(finished: tuple[Place, Ran]) -> None:
     assert result["trials"]["total"] == 24
     assert result["trials"]["pruned"] > 0
     assert result["best"]["validation"] >= result["default"]["validation"]
-    assert result["choice"]["rule"] == "beyond-noise"
+    assert result["choice"]["rule"] == "keep-default"
     assert result["choice"]["seeds"] == 2
     assert result["declared"] is None
     assert set(result["best"]["params"]) == {

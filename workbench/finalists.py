@@ -23,7 +23,7 @@ The first part looks at the search's own scores of rows; `carried` is the share 
 on a row that comes back when it is trained from other seeds (the regression of fresh scores of rows on those
 of the search, within rows and trials). The second applies the rule itself without a third of the rows *and*
 without one of the trainings, and looks at that third and that training. In simulated searches their sum is
-0.9 to 1.3 times the truth, most where trials differ much.
+0.9 to 1.5 times the truth, and more only where that is small because trials differ much.
 """
 
 from __future__ import annotations
@@ -116,12 +116,12 @@ def luck(
 def shortlist_luck(searched: Array, count: int, *, maximize: bool, seed: int = 0) -> Optimism:
     """How much the best `count` of T trials owe to the rows, on average: [T, N] as in `optimism`.
 
-    Nothing where all of them are taken.
+    Nothing where all of them are taken, or none.
     """
     gains = searched * (1.0 if maximize else -1.0)
     gains = gains[:, np.isfinite(gains).all(axis=0)]
     n = gains.shape[1]
-    if count >= len(gains) or n < 3:
+    if not 0 < count < len(gains) or n < 3:
         return Optimism(0.0, 0.0, len(gains))
     chosen_on = thirds(n, _SPLITS, seed)  # [R, N]
     left_out = 1 - chosen_on

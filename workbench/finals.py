@@ -8,9 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from workbench.divisions import of_finalists
 from workbench.savedmodel import save
-from workbench.select import FIRST_SEED, Again, Delivered, Retrained, refit, retrain, train_again
+from workbench.select import Again, Delivered, Retrained, refit, retrain, train_again, trainings
 from workbench.study import Study
 from workbench.types import SeedRecord, TrialRecord, Value
 from workbench.workspace import Workspace
@@ -19,16 +18,11 @@ __all__ = ["compared", "keep", "refitted", "retrained"]
 
 
 def compared(study: Study, here: Workspace, trials: Sequence[TrialRecord]) -> list[list[Again]]:
-    """Finalists, each trained from every seed of the study, [trial][training].
-
-    With folds or hold-outs the seeds take turns at them, until each was trained on equally often.
-    """
-    divisions = of_finalists(study.data)
-    count = len(divisions) * -(-study.search.seeds // len(divisions))
+    """Finalists, each trained from every seed of the study, [trial][training]."""
     return train_again(
         here.engine, study.settings, here.preparations.problem, here.metric, [one.params for one in trials],
-        rooms=here.rooms, width=here.widths[-1],
-        trainings=[(FIRST_SEED + k, divisions[k % len(divisions)]) for k in range(count)], blocks=True,
+        rooms=here.rooms, width=here.widths[-1], blocks=True,
+        trainings=trainings(study.data, study.search.seeds),
     )  # fmt: skip
 
 

@@ -14,6 +14,7 @@ from workbench.places import Places
 from workbench.population import mesh_of_host
 from workbench.preparations import Preparations
 from workbench.scheduler import expected_epochs
+from workbench.select import few, trainings
 from workbench.space import Program
 from workbench.study import Study
 from workbench.study_checks import check_fit, metric_of
@@ -50,7 +51,12 @@ def plan(study: Study, places: Places) -> dict[str, Any]:
     configurations = [(program(params), params) for params in drawn(axes, DRAWN)]
     programs = {needed for needed, _ in configurations}
     epoch = sum(_epoch(needed, study, params, rows, costs) for needed, params in configurations) / DRAWN
-    train, compile_ = (lane_epochs + study.search.seeds * epochs) * epoch, costs.compile * len(programs)
+    again = study.search.seeds * epochs
+    if study.rule != "single":
+        finalists = 1 + few(study.search.trials)
+        again *= study.data.folds > 0 or study.data.holdouts > 0  # else the choice is one of the finalists
+        again += finalists * len(trainings(study.data, study.search.seeds)) * epochs
+    train, compile_ = (lane_epochs + again) * epoch, costs.compile * len(programs)
     return {
         "study": study.id,
         "task": dataset.task,

@@ -9,7 +9,7 @@ from typing import Any, Literal, NamedTuple, cast
 import numpy as np
 
 from workbench import space
-from workbench.divisions import ALL_ROWS, OWN
+from workbench.divisions import ALL_ROWS, OWN, of_finalists
 from workbench.engine import Engine
 from workbench.errors import WorkbenchError
 from workbench.finalists import Field, field
@@ -19,7 +19,7 @@ from workbench.ranking import counted_loss, ranked
 from workbench.recipe import Hyperparameters
 from workbench.space import Problem, Program, Variant
 from workbench.trial import lane_of
-from workbench.types import Array, Curves, SeedRecord, Settings, TrialRecord, Value
+from workbench.types import Array, Curves, DataSpec, SeedRecord, Settings, TrialRecord, Value
 from workbench.widths import width_for_one
 
 __all__ = [
@@ -29,12 +29,14 @@ __all__ = [
     "Retrained",
     "choose",
     "contest",
+    "few",
     "mean_blocks",
     "refit",
     "retrain",
     "retrained",
     "shortlist",
     "train_again",
+    "trainings",
 ]
 
 #: Seeds of retrained models begin here, far from the numbers of trials.
@@ -89,16 +91,31 @@ def choose(trials: Iterable[TrialRecord], direction: Literal["maximize", "minimi
     return complete[0]
 
 
+def few(trials: int) -> int:
+    """How many trials of a search of so many are finalists, beside the default."""
+    return min(FINALISTS, max(1, trials // TRIALS_EACH))
+
+
+def trainings(spec: DataSpec, seeds: int) -> list[tuple[int, int]]:
+    """What every finalist is trained from and on: pairs of a seed and a division of the rows.
+
+    With folds or hold-outs the seeds take turns at them, until each was trained on equally often.
+    """
+    divisions = of_finalists(spec)
+    count = len(divisions) * -(-seeds // len(divisions))
+    return [(FIRST_SEED + k, divisions[k % len(divisions)]) for k in range(count)]
+
+
 def shortlist(trials: Iterable[TrialRecord], direction: Literal["maximize", "minimize"]) -> list[TrialRecord]:
     """The finalists: the best few complete trials, of different configurations, and the default one."""
     trials = list(trials)
-    few = min(FINALISTS, max(1, len(trials) // TRIALS_EACH))
+    count = few(len(trials))
     found: dict[tuple[tuple[str, Value], ...], TrialRecord] = {}
     for trial in ranked(trials, direction):
         known = tuple(sorted(trial.params.items()))
         if trial.number == 0:
             found[known] = trial
-        elif len(found) < few:
+        elif len(found) < count:
             found.setdefault(known, trial)
     return list(found.values())
 
