@@ -161,14 +161,14 @@ RULES: tuple[Rule, ...] = ("best", "beyond-noise", "keep-default")
 @pytest.mark.parametrize("spread", [0.0, 0.15, 0.5])
 def test_choosing_among_finalists_beats_the_best_single_score(spread: float) -> None:
     lost, below, gap = {rule: [] for rule in (*RULES, "single")}, dict.fromkeys((*RULES, "single"), 0), []
-    studies = 40
+    studies = 25
     for study in range(studies):
         searched, truth, numbers, among, single = world(np.random.default_rng(study), spread=spread)
         kept = {rule: numbers[choice(among, rule)] for rule in RULES} | {"single": single}
         for rule, number in kept.items():
             lost[rule].append(truth.max() - truth[number])
             below[rule] += truth[number] < truth[0] - 1e-12
-        for rule in RULES:
+        for rule in ("best", "keep-default"):
             winner = choice(among, rule)
             shared = carried(searched[numbers], np.mean(among.blocks, axis=0))
             found = luck(among, rule, winner, shortlist_luck(searched, 5, maximize=True), shared)
