@@ -175,7 +175,8 @@ def test_choosing_among_finalists_beats_the_best_single_score(spread: float) -> 
             gap.append((found.estimate - (among.scores[winner].mean() - truth[numbers[winner]]), found.error))
     for rule in RULES:
         assert np.mean(lost[rule]) <= np.mean(lost["single"])
-        assert below[rule] <= below["single"]
+        if rule != "best":
+            assert below[rule] <= 0.5 * below["single"]
     # The optimism is right on average, to within the error that it states of one study.
     differences, errors = np.array(gap).T
     stated, simulated = math.sqrt(np.mean(errors**2)), differences.std() / math.sqrt(studies)

@@ -23,7 +23,7 @@ The first part looks at the search's own scores of rows; `carried` is the share 
 on a row that comes back when it is trained from other seeds (the regression of fresh scores of rows on those
 of the search, within rows and trials). The second applies the rule itself without a third of the rows *and*
 without one of the trainings, and looks at that third and that training. In simulated searches their sum is
-0.9 to 1.5 times the truth, and more only where that is small because trials differ much.
+0.8 to 1.5 times the truth, and more only where that is small because trials differ much.
 """
 
 from __future__ import annotations
