@@ -130,7 +130,10 @@ FALSE: dict[str, dict[str, Any]] = {
     "c34": {"trials": 1},  # nothing to choose from
     "c35": {"peeks": False},
     "c36": {"activation": "linear"},
+    "c37": {"praised": "single", "other": "beyond-noise"},
 }
+#: Experiments that are many searches, and take minutes; the others take up to one.
+LONG = ("c37_finalists_end_below_the_default_less_often",)
 QUICK = ("c01", "c02", "c03", "c06", "c11", "c14", "c28", "c29", "c35")
 
 
@@ -155,10 +158,10 @@ def test_every_experiment_has_a_record_and_a_figure(name: str) -> None:
     again = wb.verdict(record["effects"], unit=record["unit"], beyond=record["beyond"])
     assert again.conclusion == record["conclusion"]
     assert again.effect == pytest.approx(record["effect"])
-    assert record["seconds"] < 180
+    assert record["seconds"] < (180 if name not in LONG else 1_200)
     assert (FOLDER / "pictures" / f"{name}.png").stat().st_size < 80_000
     lines = (FOLDER / f"{name}.py").read_text().splitlines()
-    assert 30 <= len(lines) <= 120
+    assert 30 <= len(lines) <= 160
 
 
 def test_the_gallery_is_that_of_the_records() -> None:

@@ -74,6 +74,9 @@ def test_the_result_keeps_the_contract(finished: tuple[Place, Ran]) -> None:
     assert result["trials"]["total"] == 24
     assert result["trials"]["pruned"] > 0
     assert result["best"]["validation"] >= result["default"]["validation"]
+    assert result["choice"]["rule"] == "keep-default"
+    assert result["choice"]["seeds"] == 2
+    assert result["declared"] is None
     assert set(result["best"]["params"]) == {
         *("depth", "width", "activation", "optimizer", "learning_rate", "l2", "batch_size")
     }
@@ -104,14 +107,15 @@ def test_the_trials_are_those_that_were_counted(finished: tuple[Place, Ran]) -> 
     assert reasons & {"finished", "early stopped"}
     for state in ("complete", "pruned", "failed"):
         assert ran.result["trials"][state] == sum(trial.state == state for trial in trials)
-    values = {trial.number: trial.value for trial in trials if trial.state == "complete" and trial.value}
-    best = ran.result["best"]
-    assert best["validation"] == max(values.values())
-    tied = [trials[number] for number, value in values.items() if value == best["validation"]]
-    losses = {trial.number: trial.curves.validation_loss[trial.best_epoch - 1] for trial in tied}
-    assert losses[best["trial"]] == min(losses.values())
+    finalists = {one["trial"]: one for one in ran.result["choice"]["finalists"]}
+    assert set(finalists) <= {*(trial.number for trial in ranked(trials, "maximize")[:3]), 0}
+    best, chosen = ran.result["best"], where.outcome.selection
+    assert best["validation"] == finalists[best["trial"]]["mean"]
+    assert chosen is not None
+    assert best["validation"] == pytest.approx(sum(seed.validation for seed in chosen.seeds) / 2)
+    assert ran.result["choice"]["default_kept"] == (best["trial"] == 0)
     assert best["params"] == dict(trials[best["trial"]].params)
-    assert ran.result["default"]["validation"] == trials[0].value
+    assert ran.result["default"]["validation"] == finalists[0]["mean"]
     middle = {"depth": 2, "width": 7, "activation": "relu", "optimizer": "adam", "batch_size": 16}
     assert {key: trials[0].params[key] for key in middle} == middle
     assert trials[0].state == "complete"
@@ -224,7 +228,7 @@ def test_search_confirm_and_more_trials(tmp_path: Path) -> None:
 
     confirmed = where.run(command="confirm")
     assert confirmed.status == 0, confirmed.err
-    assert "training trial" not in confirmed.err  # the choice was frozen by the search
+    assert "training the best" not in confirmed.err  # the choice was frozen by the search
     adds_up(confirmed.result)
     for key in ("study", "task", "trials", "best", "default", "optimism", "programs"):
         assert confirmed.result[key] == searched.result[key]
@@ -247,9 +251,7 @@ def test_search_confirm_and_more_trials(tmp_path: Path) -> None:
     assert fresh == set(range(12, 20))
     assert where.run("--trials", "20").out == more.out
     assert where.run().out == more.out  # the file asks for fewer, which are there
-    complete = [trial for trial in where.outcome.trials if trial.state == "complete"]
-    best = ranked(complete, "maximize")[0]
-    assert ("which stays" in more.err) == (best.number != confirmed.result["best"]["trial"])
+    assert "but the test set was opened for it, and it stays" in more.err
     assert more.result["best"] == confirmed.result["best"]
 
 

@@ -1,4 +1,4 @@
-"""From the best trial to a frozen choice: retrained over seeds, saved for delivery, remembered.
+"""From the finished trials to a frozen choice: finalists compared over seeds, one saved and remembered.
 
 A choice is made once for each set of finished trials. What the journal remembers of it is taken up again, so
 a study that was stopped, or whose test set is opened later, delivers the very model that was chosen.
@@ -7,61 +7,91 @@ a study that was stopped, or whose test set is opened later, delivers the very m
 from __future__ import annotations
 
 import math
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 
-from workbench import words
+from workbench import space
+from workbench.divisions import OWN
 from workbench.errors import StoreError
 from workbench.evaluate import trivial_loss
 from workbench.exported import export
-from workbench.finals import keep, refitted, retrained
+from workbench.finalists import Rule, carried, choice, gain, luck, shortlist_luck
+from workbench.finals import compared, keep, refitted, retrained
 from workbench.loop import Search
 from workbench.models import n_parameters
-from workbench.optimism import Gain, beats_default, optimism, unpaired
+from workbench.optimism import Gain, Optimism, beats_default, optimism, unpaired
 from workbench.outcomes import decode_selection, encode_selection
 from workbench.savedmodel import JUDGED, fingerprint, load, parameters
+from workbench.select import Again, Retrained, choose, contest, mean_blocks, shortlist
+from workbench.select import retrained as retrained_of
 from workbench.study import Study
-from workbench.types import Array, Selection, TrialRecord
+from workbench.types import Array, Finalist, Selection, TrialRecord
+from workbench.words import METRICS
 from workbench.workspace import Workspace
 
 __all__ = ["freeze", "recall", "remember", "tested"]
 
 
-def freeze(best: TrialRecord, study: Study, here: Workspace, search: Search, folder: Path) -> Selection:
-    """Retrain the best trial, save its model in `folder`, and say what its validation score is worth.
+class _Chosen(NamedTuple):
+    """A trial that was chosen, trained again, and what its score is worth."""
+
+    trial: TrialRecord
+    again: Retrained
+    validation: float | None
+    default: float | None
+    luck: float
+    gain: Gain | None
+    finalists: tuple[Finalist, ...] = ()
+
+
+def freeze(
+    study: Study,
+    here: Workspace,
+    search: Search,
+    folder: Path,
+    note: Callable[[str], None],
+    stays: Selection | None = None,
+) -> Selection:
+    """Choose by the study's rule, save the model in `folder`, and say what its validation score is worth.
 
     A model that is refitted has seen the validation rows: the one that they judged is kept beside it.
 
-    Raises WorkbenchError if it diverges when it is trained again.
+    stays  the choice that was made before and whose model is wanted again
+
+    Raises WorkbenchError if no trial is complete, or what is chosen diverges when it is trained again.
     """
-    again = retrained(study, here, best.params, seeds=study.search.seeds)
+    choose_by = _single if study.rule == "single" else _final
+    chosen = choose_by(study, here, search, note) if stays is None else _same(study, here, search, stays)
+    again, best = chosen.again, chosen.trial
     model, refit = refitted(study, here, again)
     threshold = float(again.model.hyper.threshold)
     if refit is not None:
         keep(folder.parent / JUDGED, here, again.model, threshold=threshold)
-    about = {"study": study.id, "trial": best.number, "metric": here.metric, "validation": best.value}
+    about = {"study": study.id, "trial": best.number, "metric": here.metric, "validation": chosen.validation}
     keep(folder, here, model, threshold=threshold, example=here.dataset.examples(5), about=about)
     export(load(folder), parameters(folder), folder / "program")
+    if stays is not None:
+        return replace(stays, seeds=again.seeds, refit=refit)
     recipe, variant = again.model.program.recipe, again.model.program.variant
-    maximize, paired = words.METRICS[here.metric].direction == "maximize", not study.data.holdouts
-    luck, gain = _worth(search.blocks, best, maximize=maximize, paired=paired)
-    default = search.trials[0].value
     return Selection(
         trial=best.number,
         params=best.params,
         settings=again.values,
-        validation=math.nan if best.value is None else best.value,
-        default=math.nan if default is None else default,
-        optimism=luck,
+        validation=math.nan if chosen.validation is None else chosen.validation,
+        default=math.nan if chosen.default is None else chosen.default,
+        optimism=chosen.luck,
         considered=sum(trial.state == "complete" for trial in search.trials.values()),
         seeds=again.seeds,
         parameters=n_parameters(recipe, again.values),
-        gain=None if gain is None else (gain.low, gain.high),
+        gain=None if chosen.gain is None else (chosen.gain.low, chosen.gain.high),
         trivial_loss=trivial_loss(recipe, here.preparations.fold(variant)),
         refit=refit,
+        rule=study.rule,
+        finalists=chosen.finalists,
     )
 
 
@@ -100,6 +130,79 @@ def tested(events: Iterable[Mapping[str, Any]], opened: Container[str]) -> Selec
     return decode_selection(made[-1]["selection"]) if made else None
 
 
+def _same(study: Study, here: Workspace, search: Search, stays: Selection) -> _Chosen:
+    """A choice of earlier, trained again as it was then."""
+    again = retrained(study, here, stays.params, seeds=study.search.seeds)
+    return _Chosen(search.trials[stays.trial], again, stays.validation, stays.default, stays.optimism, None)
+
+
+def _single(study: Study, here: Workspace, search: Search, note: Callable[[str], None]) -> _Chosen:
+    """The best single score."""
+    best = choose(search.trials.values(), METRICS[here.metric].direction)
+    again = retrained(study, here, best.params, seeds=study.search.seeds)
+    luck, gain = _worth(search.blocks, best, maximize=_maximize(here), paired=not study.data.holdouts)
+    return _Chosen(best, again, best.value, search.trials[0].value, luck, gain)
+
+
+def _final(study: Study, here: Workspace, search: Search, note: Callable[[str], None]) -> _Chosen:
+    """The finalist that the rule keeps, by means over seeds."""
+    direction = METRICS[here.metric].direction
+    choose(search.trials.values(), direction)  # says what to try where nothing is complete
+    trials = shortlist(search.trials.values(), direction)
+    trained = compared(study, here, trials)
+    whole = [k for k, agains in enumerate(trained) if not any(one.failed for one in agains)]
+    for k in sorted(set(range(len(trials))) - set(whole)):
+        note(f"trial {trials[k].number} diverged when it was trained again, and is no finalist")
+    if not whole:
+        note("no finalist is left, so the best single score decides")
+        return _single(study, here, search, note)
+    trials, trained = [trials[k] for k in whole], [trained[k] for k in whole]
+    compete = contest(trials, trained, study.settings, maximize=_maximize(here))
+    rule = cast("Rule", study.rule)
+    kept = choice(compete, rule)
+    worth = luck(compete, rule, kept, *_shortlisted(search.blocks, trials, trained, here, study))
+    again = (
+        retrained_of(space.resolve(study.settings, trials[kept].params), trained[kept])
+        if compete.divisions[0] == OWN
+        else retrained(study, here, trials[kept].params, seeds=study.search.seeds)
+    )
+    scores = compete.scores if _maximize(here) else -compete.scores
+    finalists = tuple(
+        Finalist(one.number, float(own.mean()), _spread(own), int(size))
+        for one, own, size in zip(trials, scores, compete.parameters, strict=True)
+    )
+    default = None if compete.default is None else finalists[compete.default].mean
+    better = gain(compete, kept, worth)
+    return _Chosen(trials[kept], again, finalists[kept].mean, default, worth.estimate, better, finalists)
+
+
+def _shortlisted(
+    searched: Mapping[int, Array],
+    trials: Sequence[TrialRecord],
+    trained: Sequence[Sequence[Again]],
+    here: Workspace,
+    study: Study,
+) -> tuple[Optimism, float]:
+    """What made trials finalists: the luck in it, and the share of that luck that fresh seeds leave."""
+    each, numbers = [searched[number] for number in sorted(searched)], [trial.number for trial in trials]
+    if study.data.holdouts:  # of different rows: the most that it can be
+        winner = sorted(searched).index(numbers[0])
+        return unpaired(each, maximize=_maximize(here), winner=winner)[0], 1.0
+    added = numbers[-1] == 0 and len(numbers) < len(each)  # the default, which no luck has brought there
+    rows = shortlist_luck(np.stack(each), len(numbers) - added, maximize=_maximize(here), seed=study.seed)
+    once = np.stack([searched[number] for number in numbers])
+    fresh = np.stack([mean_blocks(agains) for agains in trained])
+    return rows, carried(once, fresh)
+
+
+def _spread(scores: Array) -> float:
+    return float(scores.std(ddof=1)) if scores.size > 1 else math.nan
+
+
+def _maximize(here: Workspace) -> bool:
+    return METRICS[here.metric].direction == "maximize"
+
+
 def _worth(
     blocks: Mapping[int, Array], best: TrialRecord, *, maximize: bool, paired: bool
 ) -> tuple[float, Gain | None]:
@@ -108,10 +211,10 @@ def _worth(
     winner, default = numbers.index(best.number), 0 if 0 in blocks else None
     each = [blocks[number] for number in numbers]
     if not paired:
-        luck, gain = unpaired(each, maximize=maximize, winner=winner, default=default)
-        return luck.estimate, gain
+        luck_of_rows, better = unpaired(each, maximize=maximize, winner=winner, default=default)
+        return luck_of_rows.estimate, better
     scores = np.stack(each)
-    luck = optimism(scores, maximize=maximize, winner=winner)
+    estimate = optimism(scores, maximize=maximize, winner=winner).estimate
     if default is None:
-        return luck.estimate, None
-    return luck.estimate, beats_default(scores, maximize=maximize, default=default, winner=winner)
+        return estimate, None
+    return estimate, beats_default(scores, maximize=maximize, default=default, winner=winner)

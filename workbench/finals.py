@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from workbench.savedmodel import save
-from workbench.select import Delivered, Retrained, refit, retrain
+from workbench.select import Again, Delivered, Retrained, refit, retrain, train_again, trainings
 from workbench.study import Study
-from workbench.types import SeedRecord, Value
+from workbench.types import SeedRecord, TrialRecord, Value
 from workbench.workspace import Workspace
 
-__all__ = ["keep", "refitted", "retrained"]
+__all__ = ["compared", "keep", "refitted", "retrained"]
+
+
+def compared(study: Study, here: Workspace, trials: Sequence[TrialRecord]) -> list[list[Again]]:
+    """Finalists, each trained from every seed of the study, [trial][training]."""
+    return train_again(
+        here.engine, study.settings, here.preparations.problem, here.metric, [one.params for one in trials],
+        rooms=here.rooms, blocks=True,
+        trainings=trainings(study.data, study.search.seeds),
+    )  # fmt: skip
 
 
 def retrained(study: Study, here: Workspace, params: Mapping[str, Value], *, seeds: int) -> Retrained:

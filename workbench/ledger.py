@@ -11,7 +11,8 @@ A look is up to three links of the chain (see `chain`): *opening* is committed b
 holds marks that recognize the rows, *score* is what came out. A study that was scored gets its record back
 and never a second look. Rows that an earlier opening met are met again as look 2, 3 …, also when that opening
 never got its score: whoever opened them may have seen them. A process that dies between opening and score
-leaves the opening; the next call with the same choice finishes that look, and it counts once.
+leaves the opening; the next call with the same choice finishes that look, and it counts once. What a study
+says beforehand of its answer is a *declaration*, which belongs to no look.
 
 Several processes at once: one works, under a lock that its death releases; the others wait for the record.
 """
@@ -32,15 +33,26 @@ import sqlalchemy as sa
 
 from workbench import chain, database
 from workbench.errors import StoreError
-from workbench.looks import Look, Recorded, contradictions, pack_marks, read_looks, shared_rows
+from workbench.looks import (
+    DECLARATION,
+    Look,
+    Recorded,
+    contradictions,
+    pack_marks,
+    read_declarations,
+    read_looks,
+    shared_rows,
+)
 from workbench.provenance import user
-from workbench.types import Array, Opening, TestScore
+from workbench.types import Array, Declared, Opening, TestScore
 
 __all__ = [
     "SAME_ROWS",
     "Ledger",
     "Look",
     "Recorded",
+    "declarations",
+    "declare",
     "meet",
     "opened",
     "openings",
@@ -151,6 +163,42 @@ def scored(book: Ledger, study: str) -> Recorded | None:
     """The latest score of a study; None when it has none. Raises StoreError."""
     records = [look.recorded for look in openings(book) if look.opening.study == study]
     return next((record for record in reversed(records) if record is not None), None)
+
+
+def declare(
+    book: Ledger,
+    study: str,
+    *,
+    question: str,
+    rule: str,
+    smallest_gain: float | None,
+    fingerprint: str,
+    trials: int,
+) -> tuple[Declared, ...]:
+    """Write down what a study says beforehand, if that is new; all that it has said, oldest first.
+
+    A study that never asked for a gain says nothing. Raises StoreError.
+
+    trials  that have finished by now
+    """
+    known = declarations(book, study)
+    if known[-1].fingerprint == fingerprint if known else smallest_gain is None:
+        return known
+    with database.writing(database.connect(book.url)) as connection:
+        chain.create(connection)
+        opened = any(look.opening.study == study for look in read_looks(chain.links(connection)))
+        said = Declared(question, rule, smallest_gain, fingerprint, trials, opened)
+        link = chain.append(connection, DECLARATION, study, asdict(said))
+    _witness(book, link)
+    return (*known, said)
+
+
+def declarations(book: Ledger, study: str) -> tuple[Declared, ...]:
+    """What a study has said beforehand, oldest first. Raises StoreError."""
+    with database.reading(database.connect(book.url)) as connection:
+        if connection is None or not chain.exists(connection):
+            return ()
+        return read_declarations(chain.links(connection), study)
 
 
 def openings(book: Ledger) -> list[Look]:

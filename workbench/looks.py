@@ -15,9 +15,21 @@ import numpy as np
 
 from workbench.chain import Link
 from workbench.errors import StoreError
-from workbench.types import Array, Opening, TestScore
+from workbench.types import Array, Declared, Opening, TestScore
 
-__all__ = ["Look", "Recorded", "contradictions", "pack_marks", "read_looks", "shared_rows"]
+__all__ = [
+    "DECLARATION",
+    "Look",
+    "Recorded",
+    "contradictions",
+    "pack_marks",
+    "read_declarations",
+    "read_looks",
+    "shared_rows",
+]
+
+#: The kind of link that holds what a study says beforehand; it belongs to no look.
+DECLARATION = "declaration"
 
 
 @dataclass(frozen=True)
@@ -52,6 +64,8 @@ def read_looks(links: Sequence[Link]) -> list[Look]:
     """One `Look` per opening, oldest first. Raises StoreError for a link that fits none before it."""
     looks: dict[int, Look] = {}
     for link in links:
+        if link.kind == DECLARATION:
+            continue
         try:
             content = json.loads(link.content)
             if link.kind == "opening":
@@ -68,21 +82,34 @@ def read_looks(links: Sequence[Link]) -> list[Look]:
                 look = replace(look, recorded=recorded)
             looks[look.number] = look
         except (KeyError, TypeError, ValueError) as error:
-            where = f"ledger: entry {link.number} cannot be read"
-            raise StoreError(f"{where}, it was changed; `workbench ledger --verify` says more") from error
+            raise _unreadable(link) from error
     return list(looks.values())
+
+
+def read_declarations(links: Sequence[Link], study: str) -> tuple[Declared, ...]:
+    """What a study has said beforehand, oldest first. Raises StoreError for a link that was changed."""
+    found = []
+    for link in links:
+        if link.kind == DECLARATION and link.study == study:
+            try:
+                found.append(Declared(**json.loads(link.content)))
+            except (TypeError, ValueError) as error:
+                raise _unreadable(link) from error
+    return tuple(found)
 
 
 def contradictions(links: Sequence[Link]) -> list[str]:
     """One sentence per link that is whole and yet tells an impossible story."""
     try:
         looks = read_looks(links)
+        for study in {link.study for link in links if link.kind == DECLARATION}:
+            read_declarations(links, study)
     except StoreError as error:
         return [str(error)]
     found: list[str] = []
     seen: set[tuple[str, int]] = set()
     for link in links:
-        if link.kind != "opening":
+        if link.kind not in ("opening", DECLARATION):
             key = (link.kind, json.loads(link.content)["opening"])
             if key in seen:
                 found.append(f"entry {link.number}: opening {key[1]} has its {link.kind} twice")
@@ -125,6 +152,11 @@ def _shared(marks: Array, others: Array) -> float:
     (mine, n_mine), (theirs, n_theirs) = (np.unique(rows, return_counts=True) for rows in (marks, others))
     _, here, there = np.intersect1d(mine, theirs, assume_unique=True, return_indices=True)
     return float(np.minimum(n_mine[here], n_theirs[there]).sum() / marks.size)
+
+
+def _unreadable(link: Link) -> StoreError:
+    where = f"ledger: entry {link.number} cannot be read"
+    return StoreError(f"{where}, it was changed; `workbench ledger --verify` says more")
 
 
 def _look(link: Link, content: Mapping[str, Any]) -> Look:

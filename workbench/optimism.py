@@ -30,7 +30,17 @@ from scipy import special
 
 from workbench.types import Array
 
-__all__ = ["Gain", "Optimism", "beats_default", "optimism", "optimism_of_scores", "row_scores", "unpaired"]
+__all__ = [
+    "Gain",
+    "Optimism",
+    "beats_default",
+    "gain_of",
+    "optimism",
+    "optimism_of_scores",
+    "row_scores",
+    "thirds",
+    "unpaired",
+]
 
 #: How often the choice is made again, and the most blocks of rows that a jackknife leaves out.
 _SPLITS, _BLOCKS = 300, 400
@@ -75,7 +85,7 @@ def optimism(
         winner = int(gains.mean(axis=1).argmax())
     if compared < 2 or n < 3:
         return Optimism(0.0, 0.0, compared)
-    chosen_on = _thirds(n, splits, seed)  # [R, N]
+    chosen_on = thirds(n, splits, seed)  # [R, N]
     left_out = 1 - chosen_on
     choices = np.argmax(chosen_on @ np.where(np.isfinite(gains), gains, -1e30).T, axis=1)  # [R]
     # What a row says each time that it was left out, averaged over those times: [N].
@@ -139,7 +149,7 @@ def beats_default(
         return Gain(math.inf, math.inf, math.inf, beats=True)
     gain = float(difference.mean()) - luck.estimate
     variance = float(difference.var(ddof=1)) / difference.size + luck.error**2
-    return _gain(gain, math.sqrt(variance), confidence)
+    return gain_of(gain, math.sqrt(variance), confidence)
 
 
 def unpaired(
@@ -161,7 +171,7 @@ def unpaired(
     if winner == default:
         return luck, Gain(0.0, 0.0, 0.0, beats=False)
     gain = (1 if maximize else -1) * float(values[winner] - values[default]) - luck.estimate
-    return luck, _gain(gain, math.hypot(errors[winner], errors[default], luck.error), 0.95)
+    return luck, gain_of(gain, math.hypot(errors[winner], errors[default], luck.error), 0.95)
 
 
 def row_scores(statistic: Callable[[Array], Array], n: int, *, seed: int = 0) -> Array:
@@ -182,8 +192,8 @@ def row_scores(statistic: Callable[[Array], Array], n: int, *, seed: int = 0) ->
     return np.asarray((blocks * whole - (blocks - 1) * without).T)
 
 
-# The interval of a gain whose standard error is known.
-def _gain(gain: float, error: float, confidence: float) -> Gain:
+def gain_of(gain: float, error: float, confidence: float) -> Gain:
+    """A gain whose standard error is known, with its interval."""
     half = float(special.ndtri(0.5 + confidence / 2)) * error
     return Gain(gain, gain - half, gain + half, beats=gain - half > 0)
 
@@ -194,9 +204,11 @@ def _oriented(scores: Array, maximize: bool) -> Array:
     return np.where(np.isfinite(gains).all(axis=1, keepdims=True), gains, -np.inf)
 
 
-# float64 [R, N]: ones for two thirds of the rows. Three splits share a shuffle, so every row is left out
-# equally often.
-def _thirds(n: int, splits: int, seed: int) -> Array:
+def thirds(n: int, splits: int, seed: int) -> Array:
+    """float64 [R, N]: ones for two thirds of the rows.
+
+    Three splits share a shuffle, so every row is left out equally often.
+    """
     rng = np.random.default_rng(seed)
     shuffles = rng.random((-(-splits // 3), n)).argsort(axis=1)
     third = np.empty_like(shuffles)

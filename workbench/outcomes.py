@@ -23,7 +23,18 @@ from workbench.codec import (
 )
 from workbench.errors import StoreError
 from workbench.files import read_arrays, replaced, write_text
-from workbench.types import Array, Axis, Choice, Outcome, Range, SeedRecord, Selection, TestScore
+from workbench.types import (
+    Array,
+    Axis,
+    Choice,
+    Declared,
+    Finalist,
+    Outcome,
+    Range,
+    SeedRecord,
+    Selection,
+    TestScore,
+)
 
 __all__ = ["decode_selection", "encode_selection", "load", "recorded", "save"]
 
@@ -42,6 +53,7 @@ def save(outcome: Outcome, folder: Path) -> None:
     document |= {name: dict(getattr(outcome, name)) for name in MAPPINGS}
     document["baselines"] = {name: dict(figures) for name, figures in outcome.baselines.items()}
     document |= {name: getattr(outcome, name) for name in LATER}
+    document["declared"] = [asdict(one) for one in outcome.declared]
     document["classes"] = list(outcome.classes)
     document["axes"] = {name: _encode_axis(axis) for name, axis in outcome.axes.items()}
     document["trials"] = [encode_trial(trial) for trial in outcome.trials]
@@ -83,6 +95,7 @@ def _decoded(document: Mapping[str, Any], outputs: Array, targets: Array) -> Out
         targets=targets,
         baselines=document.get("baselines", {}),
         **{name: document.get(name, "") for name in LATER},
+        declared=tuple(Declared(**one) for one in document.get("declared", ())),
     )
 
 
@@ -105,6 +118,10 @@ def encode_selection(selection: Selection) -> dict[str, Any]:
     document["gain"] = None if selection.gain is None else [encode_number(end) for end in selection.gain]
     document["seeds"] = [_encode_seed(seed) for seed in selection.seeds]
     document["refit"] = None if selection.refit is None else _encode_seed(selection.refit)
+    document["finalists"] = [
+        {**asdict(one), "mean": encode_number(one.mean), "spread": encode_number(one.spread)}
+        for one in selection.finalists
+    ]
     return document
 
 
@@ -117,7 +134,11 @@ def decode_selection(document: Mapping[str, Any]) -> Selection:
     settings = {
         name: float(value) if value in WORDS else value for name, value in document["settings"].items()
     }
-    parts = {"settings": settings, "seeds": seeds, "gain": gain, "refit": refit}
+    finalists = tuple(
+        Finalist(one["trial"], _required(one["mean"]), _required(one["spread"]), one["parameters"])
+        for one in document.get("finalists", ())
+    )
+    parts = {"settings": settings, "seeds": seeds, "gain": gain, "refit": refit, "finalists": finalists}
     return Selection(**{**document, **numbers, **parts})
 
 

@@ -16,6 +16,7 @@ from workbench.models import n_parameters
 from workbench.places import Places
 from workbench.preparations import Preparations
 from workbench.scheduler import LEARNING, expected_epochs, lag_of, parallel_of
+from workbench.select import few, trainings
 from workbench.space import Program
 from workbench.study import Study
 from workbench.study_checks import metric_of
@@ -53,7 +54,12 @@ def plan(study: Study, places: Places) -> dict[str, Any]:
     parallel = study.search.parallel or parallel_of(study.search.trials, study.search.sampler)
     costs = costs._replace(devices=min(lanes, parallel * folds) if platform == "cpu" else lanes)
     epoch = sum(_epoch(needed, study, params, rows, costs) for needed, params in configurations) / DRAWN
-    train, compile_ = (lane_epochs + study.search.seeds * epochs) * epoch, costs.compile * len(programs)
+    again = study.search.seeds * epochs
+    if study.rule != "single":
+        finalists = 1 + few(study.search.trials)
+        again *= study.data.folds > 0 or study.data.holdouts > 0  # else the choice is one of the finalists
+        again += finalists * len(trainings(study.data, study.search.seeds)) * epochs
+    train, compile_ = (lane_epochs + again) * epoch, costs.compile * len(programs)
     return {
         "study": study.id,
         "task": dataset.task,

@@ -186,10 +186,22 @@ def _summary(result: Result, study: Study, places: Places) -> Panel:
         grid.add_row("test", f"still sealed; open it with: workbench confirm {command}")
     if best:
         default = figure(result.get("default", {}).get("validation"))
-        grid.add_row(f"validation {best['metric']}", f"{figure(best['validation'])}   trial {best['trial']}")
-        grid.add_row("default", f"{default}   the file's default configuration")
-        grid.add_row("optimism", f"{figure(result.get('optimism'))}   what choosing the best adds by luck")
+        how = result.get("choice") or {}
+        finalists = how.get("finalists", ())
+        over = f", mean over {how['seeds']} seeds" if finalists and how["seeds"] > 1 else ""
+        among = f", one of {len(finalists)} finalists" if finalists else ""
+        grid.add_row(
+            f"validation {best['metric']}",
+            f"{figure(best['validation'])}   trial {best['trial']}{over}{among}",
+        )
+        grid.add_row("default", f"{default}   the file's default configuration{over}")
+        grid.add_row("optimism", f"{figure(result.get('optimism'))}   what choosing adds by luck")
+        if how.get("default_kept"):
+            noise = "" if how["rule"] == "best" else " beyond noise"
+            grid.add_row("", f"the default configuration is kept: no finalist beats it{noise}")
         grid.add_row("chosen", _settings(best["params"]))
+    if result.get("declared"):
+        grid.add_row("smallest gain", _smallest_gain(result["declared"]))
     if result.get("refit"):
         grid.add_row(
             "refitted", "on {rows:,} training and validation rows, {epochs} epochs".format(**result["refit"])
@@ -209,6 +221,19 @@ def _summary(result: Result, study: Study, places: Places) -> Panel:
     if result["status"] == "interrupted":
         grid.add_row("interrupted", f"go on with: workbench run {command}")
     return framed(grid, f"{result['study']} · {result['status']}")
+
+
+def _smallest_gain(declared: Mapping[str, Any]) -> str:
+    """What would count, since when it is said, and what came out."""
+    said = "before the first trial" if not declared["trials"] else f"after {declared['trials']} trials"
+    said = "after the test set was opened" if declared["opened"] else said
+    changed = ", and changed" if declared["earlier"] else ""
+    wanted = declared["smallest_gain"]
+    what = (
+        "none is asked for any more" if wanted is None else f"{figure(wanted)} over the default would count"
+    )
+    verdict = f": {declared['reached']}" if declared["reached"] else ""
+    return f"{what}, declared {said}{changed}{verdict}"
 
 
 def _settings(params: Mapping[str, Any]) -> str:

@@ -10,9 +10,9 @@ import math
 from collections.abc import Iterable
 from typing import Literal
 
-from workbench.types import TrialRecord
+from workbench.types import SeedRecord, TrialRecord
 
-__all__ = ["ranked"]
+__all__ = ["counted_loss", "ranked"]
 
 
 def ranked(trials: Iterable[TrialRecord], direction: Literal["maximize", "minimize"]) -> list[TrialRecord]:
@@ -20,14 +20,14 @@ def ranked(trials: Iterable[TrialRecord], direction: Literal["maximize", "minimi
     sign = -1.0 if direction == "maximize" else 1.0
 
     def key(trial: TrialRecord) -> tuple[float, float, int]:
-        return sign * (trial.value or 0.0), _loss(trial), trial.number
+        return sign * (trial.value or 0.0), counted_loss(trial), trial.number
 
     return sorted(
         (trial for trial in trials if trial.state == "complete" and trial.value is not None), key=key
     )
 
 
-def _loss(trial: TrialRecord) -> float:
+def counted_loss(trial: TrialRecord | SeedRecord) -> float:
     """Validation loss at the epoch that counts; infinite where it is not known."""
     losses = trial.curves.validation_loss
     loss = float(losses[trial.best_epoch - 1]) if 0 < trial.best_epoch <= len(losses) else math.nan

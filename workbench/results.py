@@ -9,6 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from workbench.declarations import reached
 from workbench.files import write_text
 from workbench.places import Places
 from workbench.ranking import ranked
@@ -48,6 +49,8 @@ def result(outcome: Outcome, report: Path | None, status: str | None = None) -> 
         "stopped": outcome.stopped or None,
         "best": best,
         "default": {"validation": default},
+        "choice": _how(outcome),
+        "declared": _declared(outcome),
         "refit": _refit(outcome),
         "optimism": None if outcome.selection is None else _finite(outcome.selection.optimism),
         "test": None if test is None else {name: _finite(value) for name, value in asdict(test).items()},
@@ -111,6 +114,24 @@ def load(folder: Path) -> Held | None:
         return Held(**json.loads(path.read_text(encoding="utf-8"))) if path.exists() else None
     except (TypeError, ValueError):  # the journal and the ledger have all of it
         return None
+
+
+def _how(outcome: Outcome) -> dict[str, Any] | None:
+    """By which rule was chosen, and among which finalists."""
+    chosen = outcome.selection
+    if chosen is None:
+        return None
+    finalists = [{key: _finite(value) for key, value in asdict(one).items()} for one in chosen.finalists]
+    kept = chosen.trial == 0 and len(finalists) > 1
+    return {"rule": chosen.rule, "seeds": len(chosen.seeds), "finalists": finalists, "default_kept": kept}
+
+
+def _declared(outcome: Outcome) -> dict[str, Any] | None:
+    """What the study said beforehand, since when, and whether it was reached."""
+    if not outcome.declared:
+        return None
+    *earlier, last = outcome.declared
+    return {**asdict(last), "earlier": [asdict(one) for one in earlier], "reached": reached(outcome)}
 
 
 def _refit(outcome: Outcome) -> dict[str, int] | None:

@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from workbench import data, population, space
+from workbench import data, parts, population, space
+from workbench.checkpoints import Store
 from workbench.data import Dataset
 from workbench.devices import configure
 from workbench.engine import Engine, Job
 from workbench.errors import StudyError
+from workbench.loop import Search
 from workbench.preparations import Preparations
 from workbench.recipe import Hyperparameters, Recipe
+from workbench.scheduler import Scheduler, lag_of, parallel_of
+from workbench.space import Problem
 from workbench.study import Study, vary
 from workbench.study_checks import check_fit, metric_of
-from workbench.types import Array, DataSpec, Fold
+from workbench.suggest import Suggester
+from workbench.trial import epoch_cost, lane_of
+from workbench.types import Array, DataSpec, Fold, Settings
+from workbench.words import METRICS
 
-__all__ = ["Runs", "train", "tuned"]
+__all__ = ["Runs", "searched", "train", "tuned"]
 
 
 class Runs(NamedTuple):
@@ -78,6 +87,44 @@ def train(study: Study, *, seeds: int = 20) -> Runs:
         tuple(hypers),
         preparations.fold(program.variant),
     )
+
+
+def searched(
+    engine: Engine,
+    settings: Settings,
+    problem: Problem,
+    metric: str,
+    *,
+    trials: int,
+    rooms: Sequence[int],
+    division: int,
+    seed: int,
+) -> Search:
+    """A search by TPE and ASHA on one division of the rows that `engine` prepares; nothing of it is kept."""
+    direction, parallel = METRICS[metric].direction, parallel_of(trials, "tpe")
+    with tempfile.TemporaryDirectory() as folder:
+        search = Search(
+            settings=settings,
+            lane=lambda params, number, division: lane_of(
+                settings, params, lambda _: problem, metric, rooms, seed=number, division=division
+            ),
+            divisions=lambda _: (division,),
+            cost=lambda params: epoch_cost(settings, params, lambda _: problem, metric, rooms),
+            trials=trials,
+            scheduler=Scheduler(
+                epochs=int(str(settings["epochs"])), pruner="asha", parallel=parallel, lag=lag_of(parallel),
+                maximize=direction == "maximize",
+            ),
+            engine=engine,
+            train=partial(parts.submit, engine),
+            suggest=Suggester(space.axes(settings), sampler="tpe", seed=seed, direction=direction).suggest,
+            enough=None,
+            commit=lambda _: None,
+            store=Store(Path(folder)),
+        )  # fmt: skip
+        for _ in search.rounds():
+            pass
+    return search
 
 
 def _last_train_loss(runs: Runs) -> Array:

@@ -1,31 +1,48 @@
-"""The choice.
-
-The best complete trial on the validation rows, trained again from seeds that took no part in the search.
-"""
+"""The choice: the best trials and the default, trained again from seeds that took no part in the search."""
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, cast
 
 import numpy as np
 
 from workbench import space
-from workbench.divisions import ALL_ROWS
-from workbench.engine import Engine, Job
+from workbench.divisions import ALL_ROWS, OWN, of_finalists
+from workbench.engine import Engine, Job, Trained
 from workbench.errors import WorkbenchError
+from workbench.finalists import Field, field
+from workbench.models import n_parameters
 from workbench.population import best_params
-from workbench.ranking import ranked
+from workbench.ranking import counted_loss, ranked
 from workbench.recipe import Hyperparameters
 from workbench.space import Problem, Program, Variant
-from workbench.types import Curves, SeedRecord, Settings, TrialRecord, Value
+from workbench.trial import lane_of
+from workbench.types import Array, Curves, DataSpec, SeedRecord, Settings, TrialRecord, Value
 
-__all__ = ["Delivered", "Retrained", "choose", "refit", "retrain"]
+__all__ = [
+    "FIRST_SEED",
+    "Again",
+    "Delivered",
+    "Retrained",
+    "choose",
+    "contest",
+    "few",
+    "mean_blocks",
+    "refit",
+    "retrain",
+    "retrained",
+    "shortlist",
+    "train_again",
+    "trainings",
+]
 
 #: Seeds of retrained models begin here, far from the numbers of trials.
 FIRST_SEED = 1_000_000
+#: The most trials that are trained again beside the default, and trials of the search for each of them: of
+#: a small search fewer, since a finalist trains for all epochs from every seed.
+FINALISTS, TRIALS_EACH = 5, 8
 
 
 class Delivered(NamedTuple):
@@ -34,6 +51,19 @@ class Delivered(NamedTuple):
     program: Program
     hyper: Hyperparameters
     params: Any
+
+
+class Again(NamedTuple):
+    """A configuration after one more training."""
+
+    record: SeedRecord  # its score is NaN if it diverged
+    model: Delivered
+    block: Array | None  # [G], see `population.pseudo_values`; None if it diverged or nobody asked
+
+    @property
+    def failed(self) -> bool:
+        """Whether it diverged."""
+        return math.isnan(self.record.validation)
 
 
 class Retrained(NamedTuple):
@@ -60,6 +90,72 @@ def choose(trials: Iterable[TrialRecord], direction: Literal["maximize", "minimi
     return complete[0]
 
 
+def few(trials: int) -> int:
+    """How many trials of a search of so many are finalists, beside the default."""
+    return min(FINALISTS, max(1, trials // TRIALS_EACH))
+
+
+def trainings(spec: DataSpec, seeds: int) -> list[tuple[int, int]]:
+    """What every finalist is trained from and on: pairs of a seed and a division of the rows.
+
+    With folds or hold-outs the seeds take turns at them, until each was trained on equally often.
+    """
+    divisions = of_finalists(spec)
+    count = len(divisions) * -(-seeds // len(divisions))
+    return [(FIRST_SEED + k, divisions[k % len(divisions)]) for k in range(count)]
+
+
+def shortlist(trials: Iterable[TrialRecord], direction: Literal["maximize", "minimize"]) -> list[TrialRecord]:
+    """The finalists: the best few complete trials, of different configurations, and the default one."""
+    trials = list(trials)
+    count = few(len(trials))
+    found: dict[tuple[tuple[str, Value], ...], TrialRecord] = {}
+    for trial in ranked(trials, direction):
+        known = tuple(sorted(trial.params.items()))
+        if trial.number == 0:
+            found[known] = trial
+        elif len(found) < count:
+            found.setdefault(known, trial)
+    return list(found.values())
+
+
+def train_again(
+    engine: Engine,
+    settings: Settings,
+    problems: Callable[[Variant], Problem],
+    metric: str,
+    candidates: Sequence[Mapping[str, Value]],
+    *,
+    rooms: Sequence[int],
+    trainings: Sequence[tuple[int, int]],
+    blocks: bool = False,
+) -> list[list[Again]]:
+    """Train each candidate once for every pair of a seed and a division of the rows, [candidate][training].
+
+    A seed decides initial weights, order of rows and dropped units; candidates share it.
+
+    blocks  whether scores of blocks of validation rows are wanted
+    """
+    epochs = int(cast("int", settings["epochs"]))
+    lanes = [
+        (lane_of(settings, params, problems, metric, rooms, seed=seed, division=division), seed)
+        for params in candidates
+        for seed, division in trainings
+    ]
+    jobs = [
+        Job(
+            program.recipe, program.variant, hyper, 0, epochs, seed=seed,
+            blocks="ended" if blocks else "never",
+        )
+        for (program, hyper), seed in lanes
+    ]  # fmt: skip
+    found = [
+        _again(program, job, trained)
+        for ((program, _), _), job, trained in zip(lanes, jobs, engine.run_many(jobs), strict=True)
+    ]
+    return [found[at : at + len(trainings)] for at in range(0, len(found), len(trainings))]
+
+
 def retrain(
     engine: Engine,
     settings: Settings,
@@ -77,31 +173,20 @@ def retrain(
 
     Raises WorkbenchError if the first one diverges.
     """
-    values = space.resolve(settings, params)
-    problem = problems(space.variant(values))
-    program = space.program(settings, values, problem, metric, rooms)
-    epochs = int(values["epochs"])
-    records, delivered = [], None
-    jobs = [
-        Job(
-            program.recipe, program.variant, space.hyperparameters(program.recipe, values, problem, seed),
-            0, epochs, seed=seed,
+    trainings = [(seed, OWN) for seed in range(FIRST_SEED, FIRST_SEED + seeds)]
+    (again,) = train_again(engine, settings, problems, metric, [params], rooms=rooms, trainings=trainings)
+    return retrained(space.resolve(settings, params), again)
+
+
+def retrained(values: Mapping[str, Value], again: Sequence[Again]) -> Retrained:
+    """What trainings of one configuration make. Raises WorkbenchError if the first one diverged."""
+    first = again[0]
+    if first.failed:
+        raise WorkbenchError(
+            f"the chosen configuration diverged at epoch {len(first.record.curves.train_loss)} when it was "
+            "trained again; lower the upper end of learning_rate, or set clip"
         )
-        for seed in range(FIRST_SEED, FIRST_SEED + seeds)
-    ]  # fmt: skip
-    for seed, job, trained in zip(itertools.count(FIRST_SEED), jobs, engine.run_many(jobs), strict=False):
-        failed = trained.status == "diverged" or trained.score is None
-        if delivered is None:
-            if failed:
-                raise WorkbenchError(
-                    f"the chosen configuration diverged at epoch {trained.epochs} when it was trained again; "
-                    "lower the upper end of learning_rate, or set clip"
-                )
-            delivered = Delivered(program, job.hyper, best_params(program.recipe, trained.lane))
-        score = math.nan if failed or trained.score is None else trained.score
-        records.append(SeedRecord(seed, score, trained.best_epoch, trained.curves))
-    assert delivered is not None
-    return Retrained(values, delivered, tuple(records))
+    return Retrained(values, first.model, tuple(one.record for one in again))
 
 
 def refit(
@@ -136,3 +221,46 @@ def refit(
     nothing = np.full_like(losses, np.nan)
     record = SeedRecord(first.seed, math.nan, epochs, Curves(losses, nothing, nothing))
     return Delivered(program, hyper, best_params(program.recipe, trained.lane)), record
+
+
+def contest(
+    trials: Sequence[TrialRecord], trained: Sequence[Sequence[Again]], settings: Settings, *, maximize: bool
+) -> Field:
+    """Trials that were trained again, none of which diverged, as the finalists of a choice."""
+    numbers = [trial.number for trial in trials]
+    recipes = [agains[0].model.program.recipe for agains in trained]
+    sizes = [
+        n_parameters(recipe, space.resolve(settings, trial.params))
+        for recipe, trial in zip(recipes, trials, strict=True)
+    ]
+    return field(
+        np.array([[one.record.validation for one in agains] for agains in trained]),
+        np.array([np.mean([counted_loss(one.record) for one in agains]) for agains in trained]),
+        np.array(sizes),
+        [np.stack([_block(one) for one in again]) for again in zip(*trained, strict=True)],
+        [one.model.program.variant.division for one in trained[0]],
+        default=numbers.index(0) if 0 in numbers else None,
+        maximize=maximize,
+    )
+
+
+def mean_blocks(trained: Sequence[Again]) -> Array:
+    """What blocks of rows say after all trainings of a configuration, division by division: [G of all]."""
+    by_division: dict[int, list[Array]] = {}
+    for one in trained:
+        by_division.setdefault(one.model.program.variant.division, []).append(_block(one))
+    return np.concatenate([np.mean(blocks, axis=0) for blocks in by_division.values()])
+
+
+def _block(again: Again) -> Array:
+    assert again.block is not None
+    return again.block
+
+
+def _again(program: Program, job: Job, trained: Trained) -> Again:
+    """What a training has made of a configuration."""
+    failed = trained.status == "diverged" or trained.score is None
+    score = math.nan if failed or trained.score is None else trained.score
+    record = SeedRecord(job.seed or FIRST_SEED, score, trained.best_epoch, trained.curves)
+    model = Delivered(program, job.hyper, best_params(program.recipe, trained.lane))
+    return Again(record, model, None if failed else trained.block)

@@ -27,7 +27,7 @@ from workbench.savedmodel import fingerprint, judged, load
 from workbench.select import choose
 from workbench.study import Study
 from workbench.tracking import Status
-from workbench.types import Array, Outcome, Selection, TestScore
+from workbench.types import Array, Declared, Outcome, Selection, TestScore
 from workbench.workspace import enter, search_of
 
 if TYPE_CHECKING:
@@ -57,6 +57,7 @@ class Session:
         self._test: TestScore | None = None
         self._baselines: dict[str, Any] = {}
         self._withheld = ""
+        self._declared: tuple[Declared, ...] = ()
         self._shown = _Shown(np.zeros((0, 1), np.float32), np.zeros(0, np.int32), "validation")
         self._ended: Status = "FAILED"
 
@@ -89,6 +90,7 @@ class Session:
         confirming  the test set will be opened
         """
         watch, began, replayed = self.watch, time.perf_counter(), 0
+        self._declare()
         watch.plan(self.study.search.trials, self.here.epochs)
         watch.stage("searching")
         with stop_requested(watch.note) as stopping, self._crew:
@@ -109,7 +111,7 @@ class Session:
         return True
 
     def choose(self) -> None:
-        """Freeze the choice: the best trial, trained again over seeds, saved as it will be delivered.
+        """Freeze the choice: by the study's rule, trained again over seeds, saved as it will be delivered.
 
         Once the test set is open, the choice that it was opened for stays, and is trained again where its
         model is lost. A tested model that this journal does not know is set aside.
@@ -119,19 +121,20 @@ class Session:
         from workbench.evaluate import as_rows
 
         trials, model, opened = self._search.trials, self.folder / "model", self._opened_for()
-        best = choose(trials.values(), self.direction)
         stays = tested(self.journal.records, opened)
-        if stays is not None and stays.trial != best.number:
+        complete = sum(trial.state == "complete" for trial in trials.values())
+        if stays is not None and complete > stays.considered:
             self.watch.note(
-                f"trial {best.number} is better than trial {stays.trial} on the validation rows, but the "
-                f"test set was opened for trial {stays.trial}, which stays; to choose again, rename the study"
+                f"there are more trials than trial {stays.trial} was chosen among, but the test set was "
+                "opened for it, and it stays; to choose again, rename the study"
             )
-            best = trials[stays.trial]
         kept = recall(self.journal.records, model, len(trials), opened)
         if kept is None:
-            self.watch.stage(f"training trial {best.number} again over {self.study.search.seeds} seeds")
+            what = "the best trial" if self.study.rule == "single" else "the best trials and the default"
+            what = what if stays is None else f"trial {stays.trial}"
+            self.watch.stage(f"training {what} again over {self.study.search.seeds} seeds")
             set_aside(self.folder, opened)
-            kept = freeze(best, self.study, self.here, self._search, model)
+            kept = freeze(self.study, self.here, self._search, model, self.watch.note, stays)
             if stays is not None and fingerprint(model) in opened:
                 kept = stays
             else:
@@ -199,6 +202,19 @@ class Session:
         return results.result(self._outcome(), None, status="interrupted")
 
     # ── what the steps stand on ──
+
+    def _declare(self) -> None:
+        """Have the ledger note what the study says beforehand, if it says anything."""
+        study = self.study
+        self._declared = ledger.declare(
+            results.ledger_of(self.places),
+            study.id,
+            question=study.question,
+            rule=study.rule,
+            smallest_gain=study.smallest_gain,
+            fingerprint=study.declaration,
+            trials=sum(1 for _ in self.journal.of_kind("trial")),
+        )
 
     def _opened_for(self) -> frozenset[str]:
         """Fingerprints of the models that the test set was opened for."""
@@ -279,4 +295,5 @@ class Session:
             stopped=self._search.stopped,
             model=fingerprint(self.folder / "model") if self._selection is not None else "",
             withheld=self._withheld,
+            declared=self._declared,
         )

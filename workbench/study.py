@@ -31,7 +31,16 @@ from workbench.study_optimizer import (
     takers,
     without_arguments,
 )
-from workbench.study_schema import SETTINGS, DataTable, SearchTable, SelectTable, StudyFile, keys_of, where
+from workbench.study_schema import (
+    RULE,
+    SETTINGS,
+    DataTable,
+    SearchTable,
+    SelectTable,
+    StudyFile,
+    keys_of,
+    where,
+)
 from workbench.study_text import dump, written
 from workbench.types import Axis, Choice, DataSpec, Range, SearchSpec, Settings, Split, Value
 from workbench.wording import nearest, toml
@@ -53,6 +62,8 @@ _BESIDE: Mapping[str, Any] = {
     "parallel": SearchTable,
     "metric": SelectTable,
     "refit": SelectTable,
+    "rule": SelectTable,
+    "smallest_gain": SelectTable,
 }
 
 
@@ -76,6 +87,8 @@ class Study:
     path: Path
     text: str
     refit: bool = False  # train the choice once more, on training and validation rows
+    rule: str = RULE  # by which the choice is made
+    smallest_gain: float | None = None  # over the default configuration, that would count
     kept_as: str = ""  # the id of its records, where `identity` has looked it up
 
     @cached_property
@@ -99,8 +112,16 @@ class Study:
                 for key, value in asdict(self.search).items()
                 if key not in _BUDGET and value is not None
             },
-        } | ({"refit": True} if self.refit else {})
+        }
+        meaning |= {"refit": True} if self.refit else {}
+        meaning |= {"rule": self.rule} if self.rule != RULE else {}
         return hashlib.sha256(json.dumps(meaning, sort_keys=True).encode()).hexdigest()
+
+    @property
+    def declaration(self) -> str:
+        """SHA-256 of what the study says beforehand of its answer: question, rule and smallest gain."""
+        said = {"question": self.question, "rule": self.rule, "smallest_gain": self.smallest_gain}
+        return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 
     @property
     def id(self) -> str:
@@ -151,6 +172,8 @@ def read_study(path: str | Path) -> Study:
         path=path,
         text=text,
         refit=file.select.refit,
+        rule=file.select.rule,
+        smallest_gain=file.select.smallest_gain,
     )
     check_file(study)
     return study
@@ -159,11 +182,11 @@ def read_study(path: str | Path) -> Study:
 def vary(study: Study, /, **changes: Any) -> Study:
     """The study with some settings replaced: `vary(study, family="mlp", depth={"low": 1, "high": 3})`.
 
-    Keys are flat settings, or name, question, seed, split_seed, metric, refit, trials, sampler, pruner,
-    seeds, stop, parallel. An argument of the study's optimizers goes by its own name, and None takes it out;
-    where a setting has that name (threshold), it is optimizer_threshold. Values are what a study file may
-    hold, or Range and Choice. A changed study has another id and the text that says what it is. Raises
-    StudyError.
+    Keys are flat settings, or name, question, seed, split_seed, metric, refit, rule, smallest_gain, trials,
+    sampler, pruner, seeds, stop, parallel. An argument of the study's optimizers goes by its own name, and
+    None takes it out; where a setting has that name (threshold), it is optimizer_threshold. Values are what a
+    study file may hold, or Range and Choice. A changed study has another id and the text that says what it
+    is. Raises StudyError.
     """
     read: dict[str, Any] = {}
     optimizers = named(changes.get("optimizer", study.settings["optimizer"]))
@@ -176,7 +199,7 @@ def vary(study: Study, /, **changes: Any) -> Study:
             close = nearest(name, (*SETTINGS, *_BESIDE, *arguments_of(optimizers)))
             hint = f"did you mean {close}?" if close else f"known are {', '.join((*SETTINGS, *_BESIDE))}"
             raise StudyError(f"{study.path}: {name} is no setting that can be varied; {hint}")
-        if key == "metric" and value is None:
+        if key in ("metric", "smallest_gain") and value is None:
             read[key] = None
             continue
         try:
@@ -192,7 +215,8 @@ def vary(study: Study, /, **changes: Any) -> Study:
     data = replace(study.data, seed=read.get("seed", study.seed), split_seed=split_seed)
     varied = replace(study, settings=settings, search=search, data=data, kept_as="", **read)
     check_file(varied)
-    return varied if varied.fingerprint == study.fingerprint else replace(varied, text=dump(varied))
+    same = (varied.fingerprint, varied.declaration) == (study.fingerprint, study.declaration)
+    return varied if same else replace(varied, text=dump(varied))
 
 
 def _flat(name: str, optimizers: Sequence[str]) -> tuple[str, Any]:

@@ -20,6 +20,7 @@ from workbench.study_optimizer import DEFAULT, Argument, Optimizers
 from workbench.types import Axis, Value
 
 __all__ = [
+    "RULE",
     "SETTINGS",
     "DataTable",
     "EarlyStopping",
@@ -42,6 +43,9 @@ _SEED = Number(0, 2**31 - 1_000_001, integer=True, axis=False)
 _COUNT = Number(1, 1_000_000, integer=True, axis=False)
 _NOT_NEGATIVE = Number(0.0)
 _SHARE = Number(0.0, 1.0, below=True)
+
+#: How a study chooses if it does not say: the rule that experiment c37 found best.
+RULE = "keep-default"
 
 Setting = Value | Axis
 
@@ -166,13 +170,19 @@ class SearchTable(Table):
 class SelectTable(Table):
     """`[select]`: the score that decides, and what becomes of the choice.
 
-    threshold  the probability from which on the second of two classes is said
-    refit      whether the choice is trained once more, on training and validation rows, before its test
+    threshold      the probability from which on the second of two classes is said
+    refit          whether the choice is trained once more, on training and validation rows, before its test
+    rule           of the best few trials and the default, trained again over seeds: the best mean, unless the
+                   default is within one standard error of it (keep-default), the simplest within that error
+                   (beyond-noise), the best mean (best); or the best single score of the search (single)
+    smallest_gain  over the default configuration, in units of the metric: what would count, said beforehand
     """
 
     metric: Annotated[Any, Word(words.METRICS, axis=False)] = None
     threshold: Annotated[Setting, Number(0.0, 1.0, above=True, below=True)] = 0.5
     refit: Annotated[bool, Flag()] = False
+    rule: Annotated[str, Word(("keep-default", "beyond-noise", "best", "single"), axis=False)] = RULE
+    smallest_gain: Annotated[float | None, Number(0.0, axis=False)] = None
 
 
 class StudyFile(Table):

@@ -7,7 +7,7 @@ from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from workbench.study_numbers import Numbers
-from workbench.study_schema import SETTINGS, where
+from workbench.study_schema import RULE, SETTINGS, where
 from workbench.types import Choice, DataSpec, Range
 from workbench.wording import toml
 
@@ -48,8 +48,11 @@ def dump(study: Study) -> str:
         tables["search"]["stop"] = search.stop
     if study.metric is not None:
         tables.setdefault("select", {})["metric"] = study.metric
-    if study.refit:
-        tables.setdefault("select", {})["refit"] = True
+    more = {"refit": (study.refit, False), "rule": (study.rule, RULE)}
+    more["smallest_gain"] = (study.smallest_gain, None)
+    for key, (value, plain_value) in more.items():
+        if value != plain_value:
+            tables.setdefault("select", {})[key] = value
     lines = [f"name = {toml(study.name)}", f"question = {toml(study.question)}", f"seed = {study.seed}"]
     for section, table in tables.items():
         lines += ["", f"[{section}]", *(f"{key} = {toml(value)}" for key, value in table.items())]

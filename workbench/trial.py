@@ -13,13 +13,15 @@ from typing import Any
 import numpy as np
 
 from workbench import space
+from workbench.costs import COSTS
 from workbench.divisions import OWN
+from workbench.models import n_parameters
 from workbench.recipe import Hyperparameters
 from workbench.scheduler import Judged, LaneReport
 from workbench.space import Problem, Program, Variant
 from workbench.types import Curves, Settings, TrialRecord, Value
 
-__all__ = ["Trial", "advance", "finish", "lane_of", "told"]
+__all__ = ["Trial", "advance", "epoch_cost", "finish", "lane_of", "told"]
 
 #: Part of a score by which a lower loss is better in the eyes of the sampler; less than a row in a million.
 TRIFLE = 1e-7
@@ -59,6 +61,22 @@ def lane_of(
     problem = problems(space.variant(values, division))
     program = space.program(settings, values, problem, metric, rooms, division)
     return program, space.hyperparameters(program.recipe, values, problem, seed)
+
+
+def epoch_cost(
+    settings: Settings,
+    params: Mapping[str, Value],
+    problems: Callable[[Variant], Problem],
+    metric: str,
+    rooms: Sequence[int],
+) -> float:
+    """Seconds of an epoch of these parameters on one core, by the constants and not by this machine."""
+    values = space.resolve(settings, params)
+    problem = problems(space.variant(values))
+    recipe = space.program(settings, values, problem, metric, rooms).recipe
+    if recipe.width:
+        values = {**values, "width": recipe.width}  # the padding is multiplied, too
+    return COSTS["cpu"].epoch(n_parameters(recipe, values), problem.rows, recipe.batch)
 
 
 def advance(

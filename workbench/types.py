@@ -20,7 +20,9 @@ __all__ = [
     "Choice",
     "Curves",
     "DataSpec",
+    "Declared",
     "Examples",
+    "Finalist",
     "Fold",
     "Opening",
     "Outcome",
@@ -200,21 +202,45 @@ class SeedRecord:
 
 
 @dataclass(frozen=True)
+class Finalist:
+    """A configuration that was trained again from fresh seeds, to be compared with the other finalists."""
+
+    trial: int
+    mean: float  # of its validation scores; NaN if it diverged from one of the seeds
+    spread: float  # their sample standard deviation; NaN for one
+    parameters: int
+
+
+@dataclass(frozen=True)
+class Declared:
+    """What a study says beforehand of its answer, as the ledger has it."""
+
+    question: str
+    rule: str
+    smallest_gain: float | None  # over the default configuration, in units of the metric
+    fingerprint: str
+    trials: int  # that were finished when this was declared: 0 is before the search
+    opened: bool  # whether the test set had been opened by then
+
+
+@dataclass(frozen=True)
 class Selection:
     """The choice, frozen before the test set is opened."""
 
     trial: int
     params: Mapping[str, Value]  # the axes as sampled
     settings: Mapping[str, Value]  # every setting, resolved
-    validation: float  # the score it was chosen by
-    default: float  # the default configuration's validation score (trial 0)
-    optimism: float  # how much better than the truth the best of so many scores is expected to be
+    validation: float  # the score it was chosen by: of its trial, or the mean over seeds of a finalist
+    default: float  # the same of the default configuration (trial 0)
+    optimism: float  # how much better than the truth a score that was so chosen is expected to be
     considered: int  # finished trials compared
     seeds: tuple[SeedRecord, ...]  # the first one is the model that is delivered
     parameters: int  # numbers in the model
     gain: tuple[float, float] | None = None  # 95 % interval of the gain over the default, optimism taken off
     trivial_loss: float = float("nan")  # validation loss of the class frequencies, or of the mean
     refit: SeedRecord | None = None  # the delivered model, if it was trained on validation rows as well
+    rule: str = "single"  # by which it was chosen: see `finalists`
+    finalists: tuple[Finalist, ...] = ()  # that it was chosen among, the best trial first; none by "single"
 
 
 @dataclass(frozen=True)
@@ -255,3 +281,4 @@ class Outcome:
     withheld: str = ""  # why the test set is open and this model has no figure all the same
     #: name -> value, gain, low, high: other models on the test rows, and how much better the choice is
     baselines: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict)
+    declared: tuple[Declared, ...] = ()  # oldest first; more than one if it was changed

@@ -127,6 +127,11 @@ def show(study: Study, places: Places, sizes: int = 0) -> Result:
 
     outcome, strange = _of_its_model(outcome, study, places)
     remarks = [remark for remark in (found.remark, found.missing and str(found.missing)) if remark]
+    said = outcome.declared[-1].fingerprint if outcome.declared else None
+    if (said or study.smallest_gain is not None) and said != study.declaration:
+        remarks.append(
+            "the file's question, rule or smallest_gain is not what was declared; workbench run records that"
+        )
     try:
         if strange:
             raise DataError(strange)
@@ -248,4 +253,7 @@ def _held(study: Study, places: Places, *, search_only: bool) -> results.Held | 
         return None  # of another study or model, or of a version that did not say of which
     if held.stopped and study.search.stop == "none":  # the rule that ended it was taken back
         return None
+    said = held.result.get("declared")
+    if (said or study.smallest_gain is not None) and (said or {}).get("fingerprint") != study.declaration:
+        return None  # what would count was changed, which the ledger and the report have to say
     return held

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import jax
 
-from workbench import crossings, data, space, words
+from workbench import crossings, data, words
 from workbench.checkpoints import Store
 from workbench.contents import contents
 from workbench.costs import costs_of
@@ -25,7 +25,6 @@ from workbench.errors import DataError, StoreError
 from workbench.files import write_text
 from workbench.ladder import rooms
 from workbench.loop import Search
-from workbench.models import n_parameters
 from workbench.parts import Train
 from workbench.places import Places, prepare
 from workbench.population import power_of_two
@@ -37,8 +36,8 @@ from workbench.stopping import enough, progress
 from workbench.study import Study
 from workbench.study_checks import check_fit, metric_of
 from workbench.suggest import Suggester
-from workbench.trial import lane_of
-from workbench.types import DataSpec, Value
+from workbench.trial import epoch_cost, lane_of
+from workbench.types import DataSpec
 
 __all__ = ["Workspace", "as_begun", "development", "enter", "search_of"]
 
@@ -150,7 +149,9 @@ def search_of(study: Study, here: Workspace, train: Train, note: Callable[[str],
             division=division,
         ),
         divisions=lambda number: of_trial(study.data, number),
-        cost=lambda params: _epoch_seconds(study, here, params),
+        cost=lambda params: epoch_cost(
+            study.settings, params, here.preparations.problem, here.metric, here.rooms
+        ),
         trials=study.search.trials,
         scheduler=Scheduler(
             epochs=here.epochs,
@@ -172,16 +173,6 @@ def search_of(study: Study, here: Workspace, train: Train, note: Callable[[str],
         store=Store(here.folder / "checkpoints", study.id, note),
         recorded=here.journal.records,
     )
-
-
-def _epoch_seconds(study: Study, here: Workspace, params: Mapping[str, Value]) -> float:
-    """What an epoch of these parameters costs, by the constants and not by this machine."""
-    values = space.resolve(study.settings, params)
-    about = here.preparations.problem(space.variant(values))
-    recipe = space.program(study.settings, values, about, here.metric, here.rooms).recipe
-    if recipe.width:
-        values["width"] = recipe.width  # the padding is multiplied, too
-    return costs_of("cpu").epoch(n_parameters(recipe, values), about.rows, recipe.batch)
 
 
 def _begin(

@@ -16,7 +16,16 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from workbench.mistakes import Slice, Worst
 from workbench.plots import Figure, data_uri, save
 from workbench.report.captions import WIDE_FIGURES, caption
-from workbench.report.sentences import answer, comparison, gain, seeds, short_answer, warning
+from workbench.report.sentences import (
+    answer,
+    comparison,
+    declared,
+    finalists,
+    gain,
+    seeds,
+    short_answer,
+    warning,
+)
 from workbench.report.tables import best_trials, checklist, data_rows, environment_rows, settings_rows
 from workbench.types import Outcome
 
@@ -87,8 +96,10 @@ def write(
         "command": command,
         "comparison": comparison(outcome),
         "data": data_rows(outcome),
+        "declared": declared(outcome),
         "diagnosis": diagnosis or (),
         "environment": environment_rows(outcome),
+        "finalists": finalists(outcome),
         "gain": gain(outcome, gain_interval),
         "large": short_answer(outcome),
         "outcome": outcome,

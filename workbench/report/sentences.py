@@ -6,6 +6,7 @@ import math
 import statistics
 from collections.abc import Mapping, Sequence
 
+from workbench.declarations import reached
 from workbench.plots.facts import (
     best_trial,
     complete_trials,
@@ -15,11 +16,13 @@ from workbench.plots.facts import (
     trial_score,
 )
 from workbench.plots.style import number
-from workbench.types import Outcome, TestScore
+from workbench.types import Outcome, Selection, TestScore
 
 __all__ = [
     "answer",
     "comparison",
+    "declared",
+    "finalists",
     "gain",
     "percent",
     "seeds",
@@ -39,6 +42,12 @@ def answer(outcome: Outcome) -> str:
         found = best_trial(outcome)
         if found is None:
             return "The test set is still sealed, and no trial has finished with a score."
+        if (chosen := outcome.selection) is not None and chosen.finalists:
+            return (
+                f"The test set is still sealed; the chosen configuration's validation {metric}, "
+                f"{_over(chosen)}, is {number(chosen.validation)}, which flatters, since the same rows made "
+                "it a finalist."
+            )
         return (
             f"The test set is still sealed; the best validation {metric} is {number(trial_score(found))}, "
             "which flatters, since it was picked for being the best."
@@ -84,7 +93,17 @@ def comparison(outcome: Outcome) -> list[tuple[str, str, str]]:
     rows_of_trials = validation(outcome)
     mean = f", mean of {rows_of_trials}" if "folds" in rows_of_trials else ""
     found = best_trial(outcome)
-    if selection is not None:
+    if selection is not None and selection.finalists:
+        near = selection.rule == "beyond-noise" or (selection.rule == "keep-default" and selection.trial == 0)
+        how = "within one standard error of the best" if near else "the best"
+        where = f", on {rows_of_trials}" if rows_of_trials else ""
+        among = f"{how} of {len(selection.finalists)} finalists"
+        told = f"trial {selection.trial}, {_over(selection)}{where}, {among}"
+        rows.append((f"Validation {metric}", number(selection.validation), told))
+        rows.append(("Default configuration", number(selection.default), "trial 0, over the same seeds"))
+        flatters = "how much a score that was chosen so is expected to flatter itself"
+        rows.append(("Optimism", _difference(selection.optimism), flatters))
+    elif selection is not None:
         rows.append(
             (
                 f"Best validation {metric}",
@@ -153,6 +172,9 @@ def gain(outcome: Outcome, interval: tuple[float, float] | None) -> str | None:
     """Whether the search beat the default, and by more than noise where an interval says so."""
     if outcome.selection is None or not math.isfinite(outcome.selection.default):
         return None
+    if len(outcome.selection.finalists) > 1 and outcome.selection.trial == 0:
+        noise = "" if outcome.selection.rule == "best" else " beyond noise"
+        return f"The default configuration is kept: no finalist beats it{noise}."
     sign = 1 if outcome.direction == "maximize" else -1
     better = sign * (outcome.selection.validation - outcome.selection.default)
     if better <= 0:
@@ -179,8 +201,73 @@ def seeds(outcome: Outcome) -> str | None:
     )
 
 
+def finalists(outcome: Outcome) -> list[tuple[str, str, str]]:
+    """What was chosen among: the trial, its mean over seeds with their spread, and its parameters."""
+    chosen = outcome.selection
+    if chosen is None:
+        return []
+    return [
+        (
+            f"trial {one.trial}"
+            + (", the default" if one.trial == 0 else "")
+            + (", chosen" if one.trial == chosen.trial else ""),
+            number(one.mean) + ("" if math.isnan(one.spread) else f" ± {_difference(one.spread)}"),
+            f"{one.parameters:,}",
+        )
+        for one in chosen.finalists
+    ]
+
+
+def declared(outcome: Outcome) -> str | None:
+    """What the study said would count, when it said so, and whether it came out; None if it said nothing."""
+    if not outcome.declared:
+        return None
+    *earlier, last = outcome.declared
+    if last.opened:
+        when = "declared after the test set was opened"
+    else:
+        when = f"declared after {last.trials} trials" if last.trials else "declared before the first trial"
+    if earlier and earlier[0].smallest_gain is not None:
+        when += f", before which it was {number(earlier[0].smallest_gain)}"
+        if (earlier[0].question, earlier[0].rule) != (last.question, last.rule):
+            when += " with another question or rule"
+    if last.smallest_gain is None:
+        return f"No smallest gain over the default configuration is asked for any more ({when})."
+    said = (
+        f"A gain over the default configuration of {number(last.smallest_gain)} in {metric_words(outcome)} "
+        f"would count ({when})."
+    )
+    verdict = reached(outcome)
+    if verdict is None:
+        return said
+    known = outcome.baselines.get("default", {})
+    value, low, high = (known.get(name) for name in ("gain", "low", "high"))
+    came = "" if value is None else f" {_difference(value)}"
+    if low is not None and high is not None:
+        came += f" (95 % interval {_difference(low)} to {_difference(high)})"
+    kept = (
+        " nothing, since the default is kept" if outcome.selection and outcome.selection.trial == 0 else came
+    )
+    beyond = " beyond noise" if verdict == "reached" else ""
+    return f"{said} On the test rows the choice gains{kept}: {verdict}{beyond}."
+
+
 def selection_rule(outcome: Outcome) -> str:
     """How the configuration was chosen."""
+    chosen = outcome.selection
+    if chosen is not None and chosen.finalists:
+        what = {
+            "best": "the best mean",
+            "keep-default": "the best mean, or the default if it is within one standard error of it",
+            "beyond-noise": "the simplest within one standard error of the best mean, the default before any "
+            "other and fewer parameters before more",
+        }[chosen.rule]
+        return (
+            f"{what}: validation {metric_words(outcome)} ({score_direction(outcome)}"
+            f"{', on ' + validation(outcome) if validation(outcome) else ''}) of {len(chosen.finalists)} "
+            f"finalists, {_over(chosen)}; they are the best of {len(complete_trials(outcome)):,} complete "
+            "trials and the default, trained again"
+        )
     return (
         f"best validation {metric_words(outcome)} ({score_direction(outcome)}"
         f"{', on ' + validation(outcome) if validation(outcome) else ''}) among "
@@ -192,6 +279,12 @@ def selection_rule(outcome: Outcome) -> str:
 def validation(outcome: Outcome) -> str:
     """On which rows trials were validated, if not on the split's own."""
     return str(outcome.data.get("validated on", ""))
+
+
+def _over(selection: Selection) -> str:
+    """Over which trainings a finalist's score is the mean."""
+    count = len(selection.seeds)
+    return f"mean over {count} fresh seeds" if count > 1 else "from a fresh seed"
 
 
 def percent(share: float) -> str:
