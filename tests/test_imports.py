@@ -18,7 +18,18 @@ PACKAGE = Path(workbench.__file__).parent
 
 # Every module stands in one layer; imports point to its own layer or to one that its line names.
 LAYERS: dict[str, tuple[str, ...]] = {
-    "words": ("errors", "types", "words", "wording", "recipe", "codec", "ranking", "divisions", "units"),
+    "words": (
+        "errors",
+        "types",
+        "words",
+        "wording",
+        "recipe",
+        "codec",
+        "ranking",
+        "divisions",
+        "units",
+        "before",
+    ),
     "ground": ("files", "urls", "sql", "reachable"),
     "maths": (
         *(
@@ -81,7 +92,10 @@ LAYERS: dict[str, tuple[str, ...]] = {
             "tracking",
             "tracking_*",
             "ledger",
+            "user_ledger",
             "looks",
+            "encounters",
+            "verdicts",
             "chain",
             "database",
             "leases",

@@ -40,7 +40,9 @@ def run(options: argparse.Namespace, out: Output) -> int:
     from workbench import workflow
 
     with _named(study), watching() as watch:
-        result = workflow.run(study, places, search_only=options.search_only, watch=watch)
+        result = workflow.run(
+            study, places, search_only=options.search_only, watch=watch, **_verdict(options)
+        )
     return _finish(result, out, study, places)
 
 
@@ -50,7 +52,7 @@ def confirm(options: argparse.Namespace, out: Output) -> int:
     from workbench import workflow
 
     with _named(study), watching() as watch:
-        result = workflow.confirm(study, places, watch)
+        result = workflow.confirm(study, places, watch, **_verdict(options))
     return _finish(result, out, study, places)
 
 
@@ -116,7 +118,9 @@ def predict(options: argparse.Namespace, out: Output) -> int:
     study, places = _study(options), _places(options)
     from workbench import predictions
 
-    result = predictions.predict(study, places, Path(options.data), Path(options.output))
+    result = predictions.predict(
+        study, places, Path(options.data), Path(options.output), lambda said: print(said, file=sys.stderr)
+    )
     if not out.json:
         print(f"{result['rows']:,} predictions of trial {result['trial']} in {result['output']}")
     out.result(result)
@@ -211,6 +215,10 @@ def _study(options: argparse.Namespace) -> Study:
         return study
     trials = _whole("--trials", options.trials, 1, 1_000_000, "the study's total budget")
     return replace(study, search=replace(study.search, trials=trials))
+
+
+def _verdict(options: argparse.Namespace) -> dict[str, bool]:
+    return {"verdict_only": True} if options.verdict_only else {}
 
 
 def _whole(option: str, text: str, low: int, high: int, meaning: str) -> int:

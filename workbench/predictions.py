@@ -6,8 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from workbench import outcomes, savedmodel
-from workbench.data.sources import read_rows
+from workbench import outcomes, results, savedmodel
+from workbench.data.seal import sealed_among
+from workbench.data.sources import read_file, read_rows
 from workbench.errors import DataError, InputError, StoreError, StudyError
 from workbench.files import replaced
 from workbench.places import Places
@@ -39,10 +40,13 @@ WRITERS: dict[str, Callable[[pd.DataFrame, IO[bytes]], None]] = {
 }
 
 
-def predict(study: Study, places: Places, data: Path, output: Path) -> dict[str, Any]:
+def predict(
+    study: Study, places: Places, data: Path, output: Path, tell: Callable[[str], None] = lambda _: None
+) -> dict[str, Any]:
     """Write the predictions for the rows of `data` into `output`, one row each, in the same order.
 
-    The test set of the study stays as it is: rows that are given here are somebody's own.
+    The test set of the study stays under seal. Where the file holds its rows, targets among them, whoever reads
+    both has looked: that is noted in the ledger as a look by hand, and `tell` hears of it.
 
     Raises StudyError if the study has not chosen a model, DataError if the rows cannot be read by it,
     StoreError or InputError if the output cannot be written.
@@ -61,6 +65,7 @@ def predict(study: Study, places: Places, data: Path, output: Path) -> dict[str,
         table = model.predict(rows)
     except DataError as error:
         raise DataError(f"{data.name}: {str(error).removeprefix('rows: ')}") from error
+    seen = _seen(study, places, data, savedmodel.fingerprint(folder), tell)
     try:
         with replaced(output, durable=False) as file:
             WRITERS[output.suffix.lower()](table, file)
@@ -73,9 +78,37 @@ def predict(study: Study, places: Places, data: Path, output: Path) -> dict[str,
         "trial": outcome.selection.trial,
         "model": savedmodel.fingerprint(folder),
         "rows": len(table),
+        "test_rows": seen,
         "columns": [str(column) for column in table.columns],
         "output": str(output),
     }
+
+
+def _seen(study: Study, places: Places, data: Path, choice: str, tell: Callable[[str], None]) -> int:
+    """How many sealed test rows the file holds, targets among them; noted before predictions are written."""
+    try:
+        known = sealed_among(read_file(data), study.data)
+    except DataError as error:
+        tell(f"whether {data.name} holds sealed test rows cannot be seen: {error}")
+        return 0
+    if known is None:
+        return 0
+    from workbench import ledger
+
+    ledger.by_hand(
+        results.ledger_of(places),
+        study=study.id,
+        name=data.name,
+        choice=choice,
+        marks=known.marks,
+        table=known.table,
+    )
+    count = len(known.marks)
+    tell(
+        f"{data.name} holds {count:,} sealed test row{'s' * (count > 1)} with the target: a look by hand, which "
+        "the ledger notes and which counts when the test set is opened"
+    )
+    return count
 
 
 def check_output(output: Path, data: Path) -> None:

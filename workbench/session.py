@@ -131,8 +131,10 @@ class Session:
             *as_rows(load(judged(self.folder)).estimates(rows.x), np.asarray(rows.y)), "validation"
         )
 
-    def confirm(self) -> None:
+    def confirm(self, *, verdict_only: bool = False) -> None:
         """Open the test set, once; or learn what it showed when it was opened.
+
+        verdict_only  a further look says whether the choice beats the recorded one, and no score
 
         The baselines are frozen before, like the choice.
         """
@@ -154,6 +156,12 @@ class Session:
             metric=self.metric,
             baselines=frozen,
             tell=self.watch.note,
+            tries={
+                "configurations": len(self._search.trials),
+                "seed": self.study.seed,
+                "metric": self.metric,
+            },
+            verdict_only=verdict_only,
         )
         self._test = confirmed.recorded.score
         self._baselines = confirmed.recorded.extra.get("baselines", {})
@@ -186,7 +194,7 @@ class Session:
 
     def _is_open(self) -> bool:
         looks = ledger.openings(results.ledger_of(self.places))
-        return any(look.opening.study == self.study.id for look in looks)
+        return any(look.opening.study == self.study.id and not look.hand for look in looks)
 
     def _close(self, status: Status) -> bool:
         """Bring the records up to date and close them; whether nothing is left to be written."""
