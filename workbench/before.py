@@ -8,7 +8,7 @@ __all__ = ["attempts", "opened_before"]
 
 
 def opened_before(rows: int, before: int, reused: int) -> list[str]:
-    """How many test rows were opened before, and how many opened rows are no test rows now; nothing of none."""
+    """How many test rows were opened before, and how many opened ones are no test rows now."""
     told = []
     if before:
         told.append(f"{before:,} of {rows:,} test rows were opened before")

@@ -6,8 +6,8 @@ time-stamp a digital document", 1991). Three things hold it:
 - triggers of the database refuse UPDATE and DELETE, which stops accidents;
 - the chain, a head row that names the last link, and the digests of the blobs show every edit made around
   the triggers: a changed, inserted, removed or reordered link, and a tail cut off;
-- a witness, a text file outside the database with one line per link of its chain, shows a database that was replaced by an
-  older or a rewritten one.
+- a witness, a text file outside the database with one line per link of its chain, shows a database that was
+  replaced by an older or a rewritten one.
 
 What cannot be seen: somebody who rewrites the chain from some link on *and* the head *and* every copy of the
 hashes outside (witness, tracking server, reports). A secret key would not help, since whoever writes here
@@ -174,8 +174,8 @@ def unlike_witness(links: Sequence[Link], witness: Path | None, shared: Path | N
 def seen_openings(links: Sequence[Link], witness: Path | None, shared: Path | None = None) -> dict[str, str]:
     """Openings that a witness saw and that the chain lacks: hash, and seal.
 
-    Of lines that do not say what they are of, as earlier versions wrote them, every third is taken for an opening,
-    with the seal "".
+    Of lines that do not say what they are of, as earlier versions wrote them, every third is taken for an
+    opening, with the seal "".
     """
     found: dict[str, str] = {}
     for _, lines in _contradicting(links, witness, shared):

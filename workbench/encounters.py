@@ -4,8 +4,9 @@
     meeting = encounter(rows, earlier opening)  the share of the new test set that it opened
     summary = together(rows, meetings)          of all of them
 
-An opening of the same seal opened all rows. Else rows are recognized one by one by their sketches (`data.met`),
-and whole files by the marks of whole rows (`data.marks`), which alone are known of openings of earlier versions.
+An opening of the same seal opened all rows. Else rows are recognized one by one by their sketches
+(`data.met`), and whole files by the marks of whole rows (`data.marks`), which alone are known of openings of
+earlier versions.
 """
 
 from __future__ import annotations
@@ -43,6 +44,7 @@ class Rows(NamedTuple):
 
     @property
     def n(self) -> int:
+        """N."""
         return int(self.marks.shape[1])
 
 

@@ -9,10 +9,10 @@
 
 A look is up to three links of the chain (see `chain`): *opening* is committed before a row is loaded, *rows*
 holds marks that recognize the rows, *score* is what came out. A study that was scored gets its record back
-and never a second look. Rows that earlier openings met are met again as look 2, 3 … (`looks` says how they are
-counted), also when an opening never got its score: whoever opened them may have seen them. A process that dies
-between opening and score leaves the opening; the next call with the same choice finishes that look, and it
-counts once.
+and never a second look. Rows that earlier openings met are met again as look 2, 3 … (`looks` says how they
+are counted), also when an opening never got its score: whoever opened them may have seen them. A process that
+dies between opening and score leaves the opening; the next call with the same choice finishes that look, and
+it counts once.
 
 Every opening is noted in the ledger of the user as well (see `user_ledger`), so that another home, a copy of
 this one, or one whose database was deleted does not begin anew.
@@ -118,9 +118,19 @@ def opened(
                 exposure = float(len(met) + _lost_looks(lost, seal))
                 entry = Opening(study=study, seal=seal, choice=choice, look=numbered(exposure))
                 content = {
-                    **{"study": study, "seal": seal, "choice": choice, "look": entry.look},
-                    **{"name": name, "rows": rows, "met": met, "who": user(), "host": platform.node()},
-                    **{"exposure": exposure, "lost": lost, "tries": dict(tries or {}), "hand": hand},
+                    "study": study,
+                    "seal": seal,
+                    "choice": choice,
+                    "look": entry.look,
+                    "name": name,
+                    "rows": rows,
+                    "met": met,
+                    "who": user(),
+                    "host": platform.node(),
+                    "exposure": exposure,
+                    "lost": lost,
+                    "tries": dict(tries or {}),
+                    "hand": hand,
                 }
                 link = chain.append(connection, "opening", study, content)
                 links = [*links, link]
@@ -303,7 +313,7 @@ def _witness(book: Ledger, link: chain.Link | None, seal: str = "") -> None:
 
 
 def _lost(book: Ledger, links: Sequence[chain.Link]) -> list[list[str]]:
-    """Openings that were seen and are in this ledger no more: receipt and seal, "" where that is not known."""
+    """Openings that were seen and are in this ledger no more: receipt and seal ("" if unknown)."""
     here = {link.hash for link in links}
     seen = chain.seen_openings(links, book.witness, book.shared)
     seen |= user_ledger.receipts(book.user, book.url)
@@ -311,7 +321,7 @@ def _lost(book: Ledger, links: Sequence[chain.Link]) -> list[list[str]]:
 
 
 def _lost_looks(lost: Sequence[Sequence[str]], seal: str) -> int:
-    """How often rows of this seal were opened by them; those of which nothing is known count once together."""
+    """How often rows of this seal were opened by them; all of which nothing is known count once."""
     seals = [each for _, each in lost]
     return seals.count(seal) + ("" in seals)
 

@@ -153,7 +153,7 @@ def pack_marks(marks: Array | Sequence[str]) -> Array:
 
 
 def shared_rows(marks: Array, others: Array) -> tuple[float, Array]:
-    """The rows of `marks` [C, N] that are among `others` [C, M], by the kind that finds most: share, [N] bool.
+    """The rows of `marks` [C, N] that are among `others` [C, M], by the kind that finds most: share, bool.
 
     Equal rows count as often as they occur. One kind of mark is enough: values survive in a part of the rows,
     places in a rescaled file (`data.marks`). Kinds that only one of the two has are passed over.

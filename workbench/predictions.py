@@ -45,8 +45,8 @@ def predict(
 ) -> dict[str, Any]:
     """Write the predictions for the rows of `data` into `output`, one row each, in the same order.
 
-    The test set of the study stays under seal. Where the file holds its rows, targets among them, whoever reads
-    both has looked: that is noted in the ledger as a look by hand, and `tell` hears of it.
+    The test set of the study stays under seal. Where the file holds its rows, targets among them, whoever
+    reads both has looked: that is noted in the ledger as a look by hand, and `tell` hears of it.
 
     Raises StudyError if the study has not chosen a model, DataError if the rows cannot be read by it,
     StoreError or InputError if the output cannot be written.
@@ -105,8 +105,8 @@ def _seen(study: Study, places: Places, data: Path, choice: str, tell: Callable[
     )
     count = len(known.marks)
     tell(
-        f"{data.name} holds {count:,} sealed test row{'s' * (count > 1)} with the target: a look by hand, which "
-        "the ledger notes and which counts when the test set is opened"
+        f"{data.name} holds {count:,} sealed test row{'s' * (count > 1)} with the target: a look by hand, "
+        "which the ledger notes and which counts when the test set is opened"
     )
     return count
 

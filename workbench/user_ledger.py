@@ -1,10 +1,10 @@
 """The ledger of the user: what all homes of this machine have opened, in one file.
 
-It is a chain like that of a home (see `chain`) and holds every opening with the marks of its rows, but no score
-and no cell. It lies in the platform's folder for data; WORKBENCH_LEDGER names another file or database, or
-switches it off (`off`). An opening is written in the home first and here second, both before a row is loaded;
-it is known here by the hash that it has there, so a copied home brings nothing new, and what a crash left out is
-written when the look is finished.
+It is a chain like that of a home (see `chain`) and holds every opening with the marks of its rows, but no
+score and no cell. It lies in the platform's folder for data; WORKBENCH_LEDGER names another file or database,
+or switches it off (`off`). An opening is written in the home first and here second, both before a row is
+loaded; it is known here by the hash that it has there, so a copied home brings nothing new, and what a crash
+left out is written when the look is finished.
 
 Where it cannot be used, work goes on, and the report says that looks of other homes are not counted.
 """

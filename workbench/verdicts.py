@@ -1,7 +1,7 @@
 """Further looks that say no score: only whether the new choice beats the best recorded one beyond noise.
 
-A score that is told can be fitted to, look by look; one bit that says "better than the best so far, by more than
-noise" can hardly be (Blum and Hardt 2015, "The Ladder", arXiv:1502.04585; Bertran, Roth and Wu 2026,
+A score that is told can be fitted to, look by look; one bit that says "better than the best so far, by more
+than noise" can hardly be (Blum and Hardt 2015, "The Ladder", arXiv:1502.04585; Bertran, Roth and Wu 2026,
 arXiv:2606.11045).
 """
 

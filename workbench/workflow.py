@@ -41,7 +41,8 @@ def run(
 ) -> Result:
     """Search, choose, retrain, open the test set, report. A finished study gives its recorded result at once.
 
-    verdict_only  a further look at rows that were opened before says whether the choice beats the recorded one,
+    verdict_only  a further look at rows that were opened before says whether the choice beats the recorded
+    one,
                   and no score
 
     Raises InputError for what the user can mend, WorkbenchError if the work fails.

@@ -107,6 +107,7 @@ def as_single(numbers: Array) -> Array:
 
 
 def of_text(text: str) -> int:
+    """The hash of a label; of one that differs in its case alone, the same."""
     return _bytes(text.casefold().encode())
 
 

@@ -3,17 +3,17 @@
 A row is met again by one of two questions (near, place; exact decides faster and is asked first) when
 
 - its target agrees with that of an earlier row, and
-- so do enough of the columns that both tables have, counted by how much they tell (the entropy of a cell), and
-- together they tell more than it takes to name one row among all earlier ones: 6 bits more.
+- so do enough of the columns that both tables have, counted by how much they tell (a cell's entropy), and
+- together they tell more than it takes to name one row among all earlier ones: 9 bits more.
 
-How many columns are enough is found at five levels, from all of them to 35 %, since noise or rounding may have
-spoiled some columns and not the others. What rows of this table meet among each other, which are different
-rows, is chance: the share that is found at a level less what is found there between test and development
-rows. The level that leaves most is believed. Where chance leaves nothing, as in a table of few columns of few
-values, no row is called known by this.
+How many columns are enough is found at five levels, from all of them to 35 %, since noise or rounding may
+have spoiled some columns and not the others. What rows of this table meet among each other, which are
+different rows, is chance: the share that is found at a level less what is found there between test and
+development rows. The level that leaves most is believed. Where chance leaves nothing, as in a table of few
+columns of few values, no row is called known by this.
 
-Candidates come from joins of some columns at a time, drawn by what they tell; every candidate is then compared
-cell by cell. Columns are paired by name, the others by what they hold.
+Candidates come from joins of some columns at a time, drawn by what they tell; every candidate is then
+compared cell by cell. Columns are paired by name, the others by what they hold.
 """
 
 from __future__ import annotations
@@ -32,8 +32,9 @@ __all__ = ["LEVELS", "Met", "Rule", "Table", "comparable", "met"]
 #: Shares of what the columns tell that may be asked to agree.
 LEVELS = (1.0, 0.9, 0.75, 0.5, 0.35)
 #: Bits beyond what names one row among the earlier ones; the same for the columns that find candidates.
-_BEYOND, _FIND = 6.0, 4.0
-#: Joins: at least and at most, and earlier rows times joins between; rows that one row is compared with in a join.
+_BEYOND, _FIND = 9.0, 4.0
+#: Joins: at least and at most, and earlier rows times joins between; rows that one row is compared with in a
+#: join.
 _JOINS, _WORK, _CROWD = (8, 64), 400_000, 8
 #: Pairs that are compared at a time.
 _CHUNK = 200_000
@@ -105,8 +106,14 @@ def met(rows: Sketch, earlier: Sketch, table: Table) -> Met:
         return Met(0.0, np.zeros(rows.rows, bool))
     seldom = [each for each in found if each.chance < _SELDOM]
     # Of two that find as much, the stricter one.
-    strict = max(seldom, key=lambda each: each.share - each.chance / 2, default=None)
+    strict = max(seldom, key=_believed, default=None)
     return strict or min(found, key=lambda each: each.chance)
+
+
+def _believed(found: Met) -> float:
+    """What was found, taken for less by as much as the level asks for less, and by what chance does."""
+    level = 1.0 if found.rule is None else found.rule[1]
+    return found.share * (1 - 0.2 * (1 - level)) - found.chance
 
 
 def _found(rows: Sketch, earlier: Sketch, kind: str) -> dict[float, Array]:
@@ -145,8 +152,11 @@ def _pairs(a: Sequence[Column], b: Sequence[Column], kind: str) -> list[tuple[in
 
 
 def _alike(a: Column, b: Column, near: bool) -> float:
-    """Whether two columns of different names may be one, 0 if not: by the cells that they hold, and by how much
-    these tell; else, where noise changed every cell, by their spread and by how much they tell."""
+    """Whether two columns of different names may be one; 0 if not.
+
+    By the cells that they hold, and by how much these tell; else, where noise changed every cell, by their
+    spread and by how much they tell.
+    """
     shared = len({*a.holds} & {*b.holds}) / max(1, min(len(a.holds), len(b.holds)))
     apart = sum(abs(mine - other) for mine, other in zip(a.bits, b.bits, strict=True))
     if shared >= 0.5:

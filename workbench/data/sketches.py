@@ -21,7 +21,6 @@ sketched by some numbers of it: sums over its cells with random signs.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple, Self
 
@@ -68,6 +67,7 @@ class Sketch(NamedTuple):
 
     @property
     def rows(self) -> int:
+        """N."""
         return int(self.codes.shape[2])
 
     def take(self, index: Array) -> Self:
@@ -163,7 +163,7 @@ def _by_frequency(counts: Array, coded: Array) -> Array:
 
 
 def _sums(x: Array) -> Array:
-    """[N, ...] -> [N, S]: sums over the cells of each, set to zero mean and unit deviation, by random signs."""
+    """[N, ...] -> [N, S]: sums over standardized cells with random signs."""
     flat = x.reshape(len(x), -1)
     signs = np.random.default_rng(0).choice(np.array([-1.0, 1.0], np.float32), (flat.shape[1], _SUMS))
     made = np.empty((len(x), _SUMS), np.float32)

@@ -45,8 +45,8 @@ def answer(outcome: Outcome) -> str:
     test = outcome.test
     if test.verdict:
         return (
-            f"On {test.rows:,} test rows, looked at for time number {test.look}, the choice is judged without "
-            f"a score: {test.verdict}."
+            f"On {test.rows:,} test rows, looked at for time number {test.look}, the choice is judged "
+            f"without a score: {test.verdict}."
         )
     value, low, high = _rounded(test)
     opened = "opened once" if test.look == 1 else f"looked at for time number {test.look}"
@@ -80,8 +80,8 @@ def warning(outcome: Outcome) -> str | None:
         widened = "" if test.verdict else " Its interval is widened for the number of looks."
         told.insert(
             0,
-            f"This is look number {test.look} at these test rows. Whatever was learned before may have shaped "
-            f"this study, so the score can flatter.{widened} Only fresh rows give an unspoiled answer.",
+            f"This is look number {test.look} at these test rows. Whatever was learned before may have "
+            f"shaped this study, so the score can flatter.{widened} Only fresh rows give an unspoiled answer.",
         )
     return " ".join(told) or None
 
