@@ -26,6 +26,8 @@ from workbench.types import Array
 
 __all__ = ["Encounter", "Rows", "Summary", "encounter", "meetings", "together"]
 
+#: A single row may be met by chance, and makes no look.
+_ALONE = 1.5
 #: Share of the rows whose whole marks must agree that a file is known by them, where it is sketched as well.
 _WHOLE = 0.5
 
@@ -118,7 +120,7 @@ def together(rows: Rows, encounters: Sequence[Encounter]) -> Summary:
     ]
     n_development = 0 if rows.table is None else rows.table.development.rows
     return Summary(
-        exposure=float(sum(share for share, _, _ in test)),
+        exposure=float(sum(share for share, _, _ in test if share * rows.n > min(_ALONE, rows.n / 2))),
         before=_union(test, rows.n),
         reused=_union(again, n_development),
     )

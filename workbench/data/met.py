@@ -4,7 +4,8 @@ A row is met again by one of two questions (near, place; exact decides faster an
 
 - its target agrees with that of an earlier row, and
 - so do enough of the columns that both tables have, counted by how much they tell (a cell's entropy), and
-- together they tell more than it takes to name one row among all earlier ones: 9 bits more.
+- together they tell enough to name one row among all earlier ones, for each of these rows (256 at most), and
+  these columns among all, and 3 bits more.
 
 How many columns are enough is found at five levels, from all of them to 35 %, since noise or rounding may
 have spoiled some columns and not the others. What rows of this table meet among each other, which are
@@ -18,6 +19,7 @@ compared cell by cell. Columns are paired by name, the others by what they hold.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -31,8 +33,10 @@ __all__ = ["LEVELS", "Met", "Rule", "Table", "comparable", "met"]
 
 #: Shares of what the columns tell that may be asked to agree.
 LEVELS = (1.0, 0.9, 0.75, 0.5, 0.35)
+#: Bits that two cells tell less by sharing one of two intervals, and not the only one.
+_EITHER = 0.6
 #: Bits beyond what names one row among the earlier ones; the same for the columns that find candidates.
-_BEYOND, _FIND = 9.0, 4.0
+_BEYOND, _MANY, _FIND = 3.0, 8.0, 4.0
 #: Joins: at least and at most, and earlier rows times joins between; rows that one row is compared with in a
 #: join.
 _JOINS, _WORK, _CROWD = (8, 64), 400_000, 8
@@ -70,17 +74,17 @@ class Table:
         self.test, self.development = test, development
         some = np.random.default_rng(0).permutation(development.rows)[:_SAMPLE]
         self._others = development.take(np.sort(some))
-        self._known: dict[tuple[str, tuple[int, ...], int], Array] = {}
+        self._known: dict[tuple[str, tuple[int, ...], int, int], Array] = {}
 
-    def chance(self, earlier: Sketch, kind: str, level: float) -> tuple[float, int]:
-        """The share of rows that so many others would meet by chance; and by how many that was learned."""
+    def chance(self, earlier: Sketch, kind: str, level: float, of: int) -> tuple[float, int]:
+        """The share of rows that would meet earlier ones by chance; and by how many it was learned."""
         if not self.test.rows or not self._others.rows:
             return 0.0, 1
         columns = tuple(sorted(i for i, _ in _pairs(self.test.columns, earlier.columns, kind)))
-        key = kind, columns, earlier.rows
+        key = kind, columns, earlier.rows, of
         if key not in self._known:
             pairs = [(i, i) for i in columns]
-            self._known[key] = _best(self._others, self.test, kind, pairs, among=earlier.rows)
+            self._known[key] = _best(self._others, self.test, kind, pairs, among=earlier.rows, of=of)
         alone = float(np.mean(self._known[key] >= level - 1e-6))
         return 1 - (1 - alone) ** (earlier.rows / self.test.rows), self._others.rows
 
@@ -95,7 +99,7 @@ def met(rows: Sketch, earlier: Sketch, table: Table) -> Met:
     found: list[Met] = []
     for kind in KINDS:
         for level, hits in _found(rows, earlier, kind).items():
-            chance, learned = table.chance(earlier, kind, level)
+            chance, learned = table.chance(earlier, kind, level, rows.rows)
             error = np.sqrt(chance * (1 - chance) * (1 / rows.rows + 1 / learned))
             share = float(hits.mean())
             if chance < _OFTEN and share - chance > _ERRORS * error:
@@ -121,7 +125,7 @@ def _found(rows: Sketch, earlier: Sketch, kind: str) -> dict[float, Array]:
     pairs = _pairs(rows.columns, earlier.columns, kind)
     if not pairs or not rows.rows or not earlier.rows:
         return {}
-    best = _best(rows, earlier, kind, pairs, among=earlier.rows)
+    best = _best(rows, earlier, kind, pairs, among=earlier.rows, of=rows.rows)
     hits = {level: best >= level - 1e-6 for level in LEVELS}
     return {level: some for level, some in hits.items() if some.any()}
 
@@ -165,10 +169,10 @@ def _alike(a: Column, b: Column, near: bool) -> float:
     return 1 - alone if near and a.step == b.step and alone < 0.4 else 0.0
 
 
-def _best(a: Sketch, b: Sketch, kind: str, pairs: Sequence[tuple[int, int]], *, among: int) -> Array:
+def _best(a: Sketch, b: Sketch, kind: str, pairs: Sequence[tuple[int, int]], *, among: int, of: int) -> Array:
     """For each row of `a` the largest share of information that a row of `b` with its target has in common.
 
-    0 where none has, or where what they have in common does not name one of `among` rows. [N]
+    0 where none has, or where what they have in common does not name one of `among` rows for any of `of`. [N]
     """
     which, slots = list(KINDS).index(kind), KINDS[kind]
     bits = np.array([min(a.columns[i].bits[which], b.columns[j].bits[which]) for i, j in pairs], np.float32)
@@ -176,10 +180,14 @@ def _best(a: Sketch, b: Sketch, kind: str, pairs: Sequence[tuple[int, int]], *, 
     x = np.ascontiguousarray(a.codes[[i for i, _ in pairs], slots].transpose(2, 0, 1))
     y = np.ascontiguousarray(b.codes[[j for _, j in pairs], slots].transpose(2, 0, 1))
     x_target, y_target = a.codes[-1, slots].T, b.codes[-1, slots].T
-    total, needed = float(bits.sum()), float(np.log2(among)) + _BEYOND
+    total, needed = float(bits.sum()), float(np.log2(among) + min(np.log2(of), _MANY)) + _BEYOND
     best = np.zeros(a.rows, np.float32)
     if total + target < needed:
         return best
+    n = len(bits)
+    # Which columns agree may be had in so many ways.
+    ways = [math.log2(math.comb(n, k)) for k in range(n + 1)]
+    free = np.array(ways) + np.arange(n + 1) * (_EITHER if x.shape[2] > 1 else 0.0)
     n_joins = int(np.clip(_WORK // (2 * among), *_JOINS))
     for draw, columns in enumerate(_draws(bits, np.log2(among) + _FIND - target, n_joins)):
         slot = draw % x.shape[2]
@@ -190,8 +198,10 @@ def _best(a: Sketch, b: Sketch, kind: str, pairs: Sequence[tuple[int, int]], *, 
         )
         for i, j in _candidates(*keys):
             i = left[i]
-            common = (x[i] == y[j]).any(axis=2) @ bits
-            same = (x_target[i] == y_target[j]).any(axis=1) & (common + target >= needed)
+            agree = (x[i] == y[j]).any(axis=2)
+            common = agree @ bits
+            told = common + target - free[agree.sum(axis=1)]
+            same = (x_target[i] == y_target[j]).any(axis=1) & (told >= needed)
             np.maximum.at(best, i[same], common[same] / total)
     return best
 

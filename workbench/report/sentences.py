@@ -81,7 +81,8 @@ def warning(outcome: Outcome) -> str | None:
         told.insert(
             0,
             f"This is look number {test.look} at these test rows. Whatever was learned before may have "
-            f"shaped this study, so the score can flatter.{widened} Only fresh rows give an unspoiled answer.",
+            f"shaped this study, so the score can flatter.{widened} Only fresh rows give an unspoiled "
+            "answer.",
         )
     return " ".join(told) or None
 
