@@ -148,7 +148,13 @@ CHANGES: dict[str, tuple[Callable[[pd.DataFrame], pd.DataFrame], dict[str, str]]
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("change", CHANGES)
+#: The others are slow from the command line; `test_met` has all of them.
+QUICK = ("a column added and dropped", "noise", "another seed, noise, a column removed")
+
+
+@pytest.mark.parametrize(
+    "change", [pytest.param(name, marks=[] if name in QUICK else pytest.mark.slow) for name in CHANGES]
+)
 def test_the_same_rows_are_a_further_look(bench: Bench, change: str) -> None:
     changed, edits = CHANGES[change]
     told = bench.run(bench.write("second", changed(table()), **edits))
@@ -170,6 +176,7 @@ def test_new_rows_of_the_same_law_are_a_first_look(bench: Bench) -> None:
     assert test["tried"] == {"studies": 1, "configurations": 1, "seeds": 1, "splits": 1, "metrics": 1}
 
 
+@pytest.mark.slow
 def test_what_was_tried_adds_up(bench: Bench) -> None:
     text = bench.write("second", None, **{"trials = 1": "trials = 3", "seed     = 0": "seed     = 4"})
     bench.run(text)
@@ -184,6 +191,7 @@ def test_what_was_tried_adds_up(bench: Bench) -> None:
 # ── other places ────────────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.slow
 def test_another_home_and_another_storage_are_further_looks(bench: Bench) -> None:
     first = bench.folder / "first.toml"
     assert bench.run(first, home="elsewhere").test["look"] == 2
@@ -204,6 +212,7 @@ def test_a_home_copied_before_the_opening_is_a_further_look(bench: Bench) -> Non
     assert looks == [2, 3]
 
 
+@pytest.mark.slow
 def test_a_home_copied_after_the_opening_gives_its_record(bench: Bench) -> None:
     shutil.copytree(bench.folder / "home", bench.folder / "copy")
     assert bench.run(bench.folder / "first.toml", home="copy").test["look"] == 1
@@ -227,6 +236,7 @@ def test_a_ledger_that_was_deleted_is_said_and_counted(
     assert "was seen as" in after.result["problem"]
 
 
+@pytest.mark.slow
 def test_an_older_copy_of_the_ledger_is_said_and_counted(bench: Bench) -> None:
     old = bench.folder / "old.db"
     shutil.copy(bench.folder / "home" / "workbench.db", old)
@@ -323,6 +333,7 @@ def test_a_verdict_tells_no_score(bench: Bench) -> None:
     assert np.isnan(kept[-1]["value"])
 
 
+@pytest.mark.slow
 def test_a_verdict_says_when_the_choice_is_better(bench: Bench) -> None:
     weak = bench.write(
         "weak", table(7, 1200), **{"[training]": "[optimizer]\nlearning_rate = 1e-9\n\n[training]"}
@@ -333,6 +344,7 @@ def test_a_verdict_says_when_the_choice_is_better(bench: Bench) -> None:
     assert told.test["verdict"].startswith("better than the choice of weak-")
 
 
+@pytest.mark.slow
 def test_a_verdict_is_no_change_to_a_first_look(bench: Bench) -> None:
     test = bench.run(bench.write("second", table(1)), "--verdict-only").test
     assert test["look"] == 1

@@ -28,6 +28,7 @@ import sqlalchemy as sa
 __all__ = [
     "GENESIS",
     "Link",
+    "Seen",
     "append",
     "create",
     "exists",

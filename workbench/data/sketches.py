@@ -32,7 +32,7 @@ from workbench.data import cells
 from workbench.data.marks import FEW, as_single, mix, of_text
 from workbench.types import Array
 
-__all__ = ["EXACT", "KINDS", "NEAR", "PLACE", "Column", "Sketch", "sketch"]
+__all__ = ["EXACT", "KINDS", "NEAR", "PLACE", "Column", "Sketch", "read", "read_head", "sketch"]
 
 #: Which of the hashes belong to which question.
 EXACT, NEAR, PLACE = slice(0, 1), slice(1, 3), slice(3, 5)

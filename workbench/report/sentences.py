@@ -68,20 +68,22 @@ def short_answer(outcome: Outcome) -> tuple[str, str]:
 
 
 def warning(outcome: Outcome) -> str | None:
-    """What must be said loudly of rows that had been opened before; None where nothing was."""
+    """What must be said loudly of rows that had been opened before; None where none was."""
     test = outcome.test
     if test is None:
         return None
     told = [
         f"{sentence}." for sentence in opened_before(test.rows, test.rows_opened_before, test.rows_reused)
     ]
-    told += [test.remarks] if test.remarks else []
     if test.look > 1:
-        widened = "" if test.verdict else " Its interval is widened for the number of looks."
+        often = "once before" if test.look == 2 else f"{test.look - 1} times before"
+        partly = 0 < test.rows_opened_before < test.rows
+        before = "some of them had been opened before" if partly else f"they had been opened {often}"
+        widened = "" if test.verdict else "; its interval is widened for the number of looks"
         told.insert(
             0,
-            f"This is look number {test.look} at these test rows. Whatever was learned before may have "
-            f"shaped this study, so the score can flatter.{widened} Only fresh rows give an unspoiled "
+            f"This is look number {test.look} at these test rows: {before}. Whatever was learned then may "
+            f"have shaped this study, so the score can flatter{widened}. Only fresh rows give an unspoiled "
             "answer.",
         )
     return " ".join(told) or None
@@ -131,6 +133,8 @@ def comparison(outcome: Outcome) -> list[tuple[str, str, str]]:
             if outcome.test.verdict
             else (f"Test {metric}", value, f"{low} to {high}, {where}")
         )
+        if outcome.test.remarks:
+            rows.append(("Earlier looks", "–", outcome.test.remarks))
         if outcome.test.tried:
             rows.append(("Tried on these rows", attempts(outcome.test.tried), "as far as the ledger knows"))
         rows += [_beside(name, figures, metric) for name, figures in outcome.baselines.items()]
