@@ -144,7 +144,7 @@ def sealed_among(rows: Source, spec: DataSpec) -> Known | None:
     ends = np.cumsum([len(part.rows) for part in parts])
     sketched = _sketched(whole, division.target)
     given, test_rows, others = (sketched.take(part) for part in np.split(np.arange(ends[-1]), ends[:-1]))
-    found = np.flatnonzero(met(given, test_rows, Table(given, others)).rows)
+    found = np.flatnonzero(met(given, test_rows, Table(test_rows, others)).rows)
     if not found.size:
         return None
     table = Table(given.take(found), others)
