@@ -31,6 +31,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
         "ranking",
         "divisions",
         "units",
+        "before",
     ),
     "ground": ("files", "urls", "sql", "reachable"),
     "maths": (
@@ -96,7 +97,10 @@ LAYERS: dict[str, tuple[str, ...]] = {
             "tracking",
             "tracking_*",
             "ledger",
+            "user_ledger",
             "looks",
+            "encounters",
+            "verdicts",
             "chain",
             "database",
             "leases",

@@ -324,7 +324,7 @@ def test_standard_error() -> None:
 
 
 def test_further_looks_widen() -> None:
-    assert [widened(0.95, look) for look in (1, 2, 5)] == pytest.approx([0.95, 0.975, 0.99])
+    assert [widened(0.95, look) for look in (1, 2, 5)] == pytest.approx([0.95, 0.975, 0.9975])
     widths = [proportion_interval(90, 100, widened(0.95, look)) for look in (1, 2, 3, 10)]
     assert all(a.low > b.low and a.high < b.high for a, b in pairwise(widths))
     with pytest.raises(ValueError, match="numbered from 1"):
@@ -340,3 +340,30 @@ def test_widened_intervals_hold_together() -> None:
     naive = {int(k): proportion_interval(int(k), 300) for k in np.unique(best)}
     assert np.mean([picked[int(k)].low <= 0.9 <= picked[int(k)].high for k in best]) >= 0.95
     assert np.mean([naive[int(k)].low <= 0.9 <= naive[int(k)].high for k in best]) < 0.93
+
+
+@pytest.mark.parametrize(("share", "apart"), [(0.9, 0.0), (0.9, 0.02), (0.6, 0.0)])
+def test_the_best_of_ten_seeds_is_covered(share: float, apart: float) -> None:
+    """Ten seeds of one study, each a further look at the same rows; the best one is quoted.
+
+    Seeds agree on most rows; some are truly better by `apart`.
+    """
+    rng, n = np.random.default_rng(6), 300
+    truth = share + apart * rng.normal(size=(2000, 10)).clip(-2, 2)
+    easy = rng.random((2000, 1, n))
+    own = rng.random((2000, 10, n))
+    scores = (np.where(rng.random((2000, 10, n)) < 0.7, easy, own) < truth[:, :, None]).sum(2)
+    levels = [widened(0.95, look) for look in range(1, 11)]
+    best = scores.argmax(1)
+    covered = [
+        interval.low <= truth[k, j] <= interval.high
+        for k, j in enumerate(best)
+        for interval in [proportion_interval(int(scores[k, j]), n, levels[j])]
+    ]
+    assert np.mean(covered) >= 0.93
+
+
+def test_all_further_looks_hold_together() -> None:
+    """The risks of all further looks add up to that of one interval."""
+    risks = [1 - widened(0.95, look) for look in range(2, 2000)]
+    assert 0.0499 < sum(risks) < 0.05

@@ -75,7 +75,8 @@ def test_an_unfinished_look_is_finished_with_the_same_choice_and_numbered_with_a
     [
         (MARKS[::-1], 2),  # reordered
         (MARKS[:50] + [f"new {n}" for n in range(50)], 2),
-        (MARKS[:49] + [f"new {n}" for n in range(51)], 1),
+        (MARKS[:20] + [f"new {n}" for n in range(80)], 2),
+        (MARKS[:1] + [f"new {n}" for n in range(99)], 1),  # one row in a hundred
         (MARKS[:7], 2),  # a part of the rows
         (["row 0"] * 100, 1),  # one known row repeated is not a hundred known rows
         ([f"new {n}" for n in range(100)], 1),
@@ -85,6 +86,19 @@ def test_an_unfinished_look_is_finished_with_the_same_choice_and_numbered_with_a
 def test_rows_are_recognized_under_another_seal(book: Ledger, marks: list[str], look: int) -> None:
     confirm(book, "a")
     assert confirm(book, "b", seal="seal-b", marks=marks).score.look == look
+    assert ledger.verify(book) == []
+
+
+def test_shares_of_rows_add_up_over_openings(book: Ledger) -> None:
+    for study, first in (("a", 0), ("b", 30), ("c", 60)):
+        assert confirm(book, study, seal=f"seal-{study}", marks=MARKS[first : first + 30]).score.look == 1
+    assert confirm(book, "d", seal="seal-d").score.look == 2  # 30 % and 30 % and 30 %
+    look = ledger.openings(book)[-1]
+    assert (look.exposure, look.opening.rows_opened_before) == (pytest.approx(0.9), 90)
+    assert (
+        confirm(book, "e", seal="seal-e", marks=MARKS[:50]).score.look == 3
+    )  # two of three opened them, and d
+    assert confirm(book, "f", seal="seal-f", marks=MARKS[90:]).score.look == 2
     assert ledger.verify(book) == []
 
 
@@ -117,7 +131,7 @@ def test_integer_marks(book: Ledger) -> None:
         (lambda rows: rows[:40], 2),  # a part of the rows: every place is another one
         (lambda rows: rows[::-1] * 2.54 + 32.0, 2),  # other units: every value is another one
         (lambda rows: rows[:, ::-1], 2),
-        (lambda rows: np.concatenate([rows[:20], rows[:30] + 9.0]), 1),
+        (lambda rows: np.concatenate([rows[:20], rows[:30] + 9.0]), 2),
         (lambda rows: np.random.default_rng(7).normal(size=rows.shape), 1),
     ],
 )

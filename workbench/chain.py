@@ -6,8 +6,8 @@ time-stamp a digital document", 1991). Three things hold it:
 - triggers of the database refuse UPDATE and DELETE, which stops accidents;
 - the chain, a head row that names the last link, and the digests of the blobs show every edit made around
   the triggers: a changed, inserted, removed or reordered link, and a tail cut off;
-- a witness, a text file outside the database with one line per link, shows a database that was replaced by an
-  older or a rewritten one.
+- a witness, a text file outside the database with one line per link of its chain, shows a database that was
+  replaced by an older or a rewritten one.
 
 What cannot be seen: somebody who rewrites the chain from some link on *and* the head *and* every copy of the
 hashes outside (witness, tracking server, reports). A secret key would not help, since whoever writes here
@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -27,12 +28,14 @@ import sqlalchemy as sa
 __all__ = [
     "GENESIS",
     "Link",
+    "Seen",
     "append",
     "create",
     "exists",
     "findings",
     "links",
     "load_blob",
+    "seen_openings",
     "store_blob",
     "unlike_witness",
     "witness_lines",
@@ -139,7 +142,7 @@ def findings(connection: sa.Connection) -> list[str]:
         if link.hash != _hash(*link[:-1]):
             found.append(f"entry {link.number}: its content is not what was written")
         expected, previous = _after(link.number, expected), link.hash
-        quoted.add(_quoted(link))
+        quoted |= _quoted(link)
     heads = [tuple(row) for row in connection.execute(sa.select(_head))]
     last = (1, chain[-1].number, chain[-1].hash) if chain else (1, 0, GENESIS)
     if heads != [last]:
@@ -153,26 +156,75 @@ def findings(connection: sa.Connection) -> list[str]:
             found.append(f"row marks {digest!s:.12}: their bytes are not what was written")
         if digest not in quoted:
             found.append(f"row marks {digest!s:.12}: no entry names them")
-    found += [f"row marks {digest!s:.12}: removed" for digest in sorted(quoted - stored - {None}, key=str)]
+    found += [f"row marks {digest!s:.12}: removed" for digest in sorted(quoted - stored, key=str)]
     return found
 
 
-def unlike_witness(connection: sa.Connection, witness: Path | None) -> list[str]:
-    """One sentence per line of a witness that the chain contradicts; none where there is no witness."""
-    hashes = {str(link.number): link.hash for link in links(connection)}
+def unlike_witness(links: Sequence[Link], witness: Path | None, shared: Path | None = None) -> list[str]:
+    """One sentence per line of a witness that the chain contradicts; none where there is no witness.
+
+    shared  a witness that other chains may have written into as well
+    """
     return [
-        f"{witness}: entry {number} was seen as {digest:.12}, the ledger has another or none"
-        for number, digest in witness_lines(witness)
-        if hashes.get(number) != digest
+        f"{file}: entry {line.number} was seen as {line.hash:.12}, the ledger has another or none"
+        for file, lines in _contradicting(links, witness, shared)
+        for line in lines
     ]
 
 
-def witness_lines(witness: Path | None) -> list[tuple[str, str]]:
-    """Number and hash of every line. A last line without its end was torn by a crash and is passed over."""
+def seen_openings(links: Sequence[Link], witness: Path | None, shared: Path | None = None) -> dict[str, str]:
+    """Openings that a witness saw and that the chain lacks: hash, and seal.
+
+    Of lines that do not say what they are of, as earlier versions wrote them, every third is taken for an
+    opening, with the seal "".
+    """
+    found: dict[str, str] = {}
+    for _, lines in _contradicting(links, witness, shared):
+        found |= {line.hash: line.seal for line in lines if line.kind == "opening"}
+        unsaid = [line.hash for line in lines if not line.kind]
+        found |= dict.fromkeys(unsaid[::3], "")
+    return found
+
+
+class Seen(NamedTuple):
+    """A line of a witness; earlier versions wrote number and hash alone."""
+
+    number: str
+    hash: str
+    kind: str = ""
+    seal: str = ""
+
+
+def witness_lines(witness: Path | None) -> list[Seen]:
+    """Every line. A last line without its end was torn by a crash and is passed over."""
     if witness is None or not witness.exists():
         return []
     lines = witness.read_text(encoding="utf-8", errors="replace").split("\n")[:-1]
-    return [(number, digest) for number, _, digest in (line.partition(" ") for line in lines)]
+    return [Seen(*([*line.split(" "), "", ""][:4])) for line in lines]
+
+
+def _contradicting(
+    links: Sequence[Link], witness: Path | None, shared: Path | None
+) -> list[tuple[Path, list[Seen]]]:
+    """The lines of both witnesses that speak against the chain.
+
+    In a shared one several chains may have written. Where no line agrees with this chain, others did; where a
+    number stands twice, a line speaks against this chain only if it has such an entry, and no line says so.
+    """
+    hashes = {str(link.number): link.hash for link in links}
+    found = []
+    for file in filter(None, (witness, shared)):
+        lines = witness_lines(file)
+        mixed = file == shared and len({line.number for line in lines}) < len({line[:2] for line in lines})
+        agreed = {line.number for line in lines if hashes.get(line.number) == line.hash}
+        if file == shared and hashes and not agreed:
+            continue
+        passed = agreed | ({line.number for line in lines} - set(hashes)) if mixed else set()
+        against = [
+            line for line in lines if hashes.get(line.number) != line.hash and line.number not in passed
+        ]
+        found.append((file, against))
+    return found
 
 
 # The hash covers a JSON list, so no two different sets of fields read as the same text.
@@ -186,13 +238,14 @@ def _after(number: object, expected: int) -> int:
     return number + 1 if isinstance(number, int) else expected + 1
 
 
-def _quoted(link: Link) -> str | None:
+def _quoted(link: Link) -> set[str]:
+    """The digests of the blobs that a link names."""
     try:
         content = json.loads(link.content)
     except (TypeError, ValueError):  # tampered with: its hash is already a finding
-        return None
-    blob = content.get("blob") if isinstance(content, dict) else None
-    return blob if isinstance(blob, str) else None
+        return set()
+    named = (content.get(key) for key in ("blob", "codes")) if isinstance(content, dict) else ()
+    return {digest for digest in named if isinstance(digest, str)}
 
 
 _REFUSE = "the ledger is append-only"

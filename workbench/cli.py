@@ -50,6 +50,10 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     "--trials": {"metavar": "N", "help": "the study's total budget of trials, instead of [search] trials"},
     "--sizes": {"metavar": "N", "help": "train the choice on N parts of the training rows: would more help?"},
     "--search-only": {"action": "store_true", "help": "stop before the test set"},
+    "--verdict-only": {
+        "action": "store_true",
+        "help": "a further look says whether the choice beats the recorded one, and no score",
+    },
     "name": {"metavar": "NAME|all", "help": "an experiment, such as c08, or all"},
     "--write": {"action": "store_true", "help": "keep record and figure in experiments/"},
     "--verify": {"action": "store_true", "help": "say whether the chain of openings is whole"},
@@ -66,10 +70,12 @@ _LONGEST = 800
 COMMANDS: dict[str, Command] = {
     "run": Command(
         "search, choose, retrain over seeds, open the test set once, report",
-        ("--trials", "--search-only", *_PLACES),
+        ("--trials", "--search-only", "--verdict-only", *_PLACES),
         ("study",),
     ),
-    "confirm": Command("open the test set of a finished search", ("--trials", *_PLACES), ("study",)),
+    "confirm": Command(
+        "open the test set of a finished search", ("--trials", "--verdict-only", *_PLACES), ("study",)
+    ),
     "check": Command("validate and plan; train nothing", ("--trials", *_PLACES), ("study",)),
     "worker": Command("help with a study that another process runs", ("--home", "--storage"), ("study",)),
     "show": Command(

@@ -40,7 +40,9 @@ def run(options: argparse.Namespace, out: Output) -> int:
     from workbench import workflow
 
     with _named(study), watching() as watch:
-        result = workflow.run(study, places, search_only=options.search_only, watch=watch)
+        result = workflow.run(
+            study, places, search_only=options.search_only, watch=watch, **_verdict(options)
+        )
     return _finish(result, out, study, places)
 
 
@@ -50,7 +52,7 @@ def confirm(options: argparse.Namespace, out: Output) -> int:
     from workbench import workflow
 
     with _named(study), watching() as watch:
-        result = workflow.confirm(study, places, watch)
+        result = workflow.confirm(study, places, watch, **_verdict(options))
     return _finish(result, out, study, places)
 
 
@@ -117,7 +119,9 @@ def predict(options: argparse.Namespace, out: Output) -> int:
     from workbench import predictions
 
     data, output = Path(options.data), Path(options.output)
-    result = predictions.predict(study, places, data, output, escape=options.escape)
+    result = predictions.predict(
+        study, places, data, output, lambda said: print(said, file=sys.stderr), escape=options.escape
+    )
     for remark in result["notes"]:
         print(remark, file=sys.stderr)
     if result["formulas"] and not options.escape:
@@ -220,6 +224,10 @@ def _study(options: argparse.Namespace) -> Study:
         return study
     trials = _whole("--trials", options.trials, 1, 1_000_000, "the study's total budget")
     return replace(study, search=replace(study.search, trials=trials))
+
+
+def _verdict(options: argparse.Namespace) -> dict[str, bool]:
+    return {"verdict_only": True} if options.verdict_only else {}
 
 
 def _whole(option: str, text: str, low: int, high: int, meaning: str) -> int:

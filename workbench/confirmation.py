@@ -11,20 +11,23 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from workbench import ledger, savedmodel
+from workbench.before import opened_before
 from workbench.bootstrap import Statistic
 from workbench.data import Dataset
-from workbench.data.seal import Rows, SealedTest, row_marks, unseal
+from workbench.data.seal import Rows, SealedTest, unseal
+from workbench.errors import DataError
 from workbench.evaluate import Evaluation, evaluate, statistic
 from workbench.files import read_arrays, replaced
 from workbench.intervals import paired_bootstrap, widened
 from workbench.ledger import Ledger, Recorded
 from workbench.predictor import Predictor
 from workbench.types import Array, Opening, TestScore
+from workbench.verdicts import Verdict, champion
 from workbench.words import METRICS
 
 __all__ = ["Confirmed", "confirm", "recorded", "set_aside"]
@@ -55,38 +58,50 @@ def confirm(
     metric: str,
     baselines: Mapping[str, Path],
     tell: Callable[[str], None],
+    tries: Mapping[str, Any] | None = None,
+    verdict_only: bool = False,
 ) -> Confirmed:
     """The test score of a study: taken now if nobody has, else the recorded one.
 
     folder  of the study; the delivered model is in its folder `model`
     baselines  models to compare with on the same rows, frozen before
     tell    hears of a further look at rows that were opened before
+    tries   what was tried to come to the choice: configurations, seed, metric
+    verdict_only  a further look says whether the choice beats the recorded one, and no score
 
     Raises DataError if the test rows cannot be loaded or have changed since the seal was made, StoreError
     if the ledger cannot be written.
     """
     choice = savedmodel.fingerprint(folder / "model")
     with ledger.opened(
-        book, study=study, name=dataset.name, seal=sealed.fingerprint, rows=sealed.rows, choice=choice
+        book,
+        study=study,
+        name=dataset.name,
+        seal=sealed.fingerprint,
+        rows=sealed.rows,
+        choice=choice,
+        tries=tries,
     ) as entry:
         if isinstance(entry, Recorded):
             return _told(entry, choice, folder)
         rows = unseal(sealed, dataset, entry)
-        opening = ledger.meet(book, entry, row_marks(rows))
-        if opening.look > 1:
-            tell(
-                f"look {opening.look} at these test rows: an earlier study opened them, "
-                "so the interval is widened"
-            )
-        for note in rows.notes:
+        known = rows.known
+        opening = ledger.meet(book, entry, known.marks, table=known.table, others=known.others)
+        for note in (*_met(opening, sealed.rows), *rows.notes):
             tell(note)
         predictor = savedmodel.load(folder / "model")
         x = np.asarray(predictor.preprocessor.transform(rows.x), np.float32)
         outputs = predictor.estimates(x)
+        rated = statistic(metric, outputs, rows.target, predictor.threshold)
+        if verdict_only and opening.look > 1:
+            verdict = _verdict(book, opening, folder, rated, metric, rows)
+            withheld = _score(
+                metric, Evaluation(math.nan, math.nan, math.nan, len(outputs)), opening, verdict
+            )
+            return Confirmed(ledger.record(book, opening, withheld), None, None)
         scored = evaluate(metric, outputs, rows.target, threshold=predictor.threshold, look=opening.look)
         with replaced(folder / KEPT, private=True) as file:
             np.savez(file, outputs=outputs, targets=rows.target, choice=np.array(choice))
-        rated = statistic(metric, outputs, rows.target, predictor.threshold)
         compared = {
             name: _compare(rated, metric, savedmodel.load(place), rows, opening.look)
             for name, place in baselines.items()
@@ -153,5 +168,43 @@ def _kept(path: Path, choice: str) -> tuple[Array | None, Array | None]:
     return arrays["outputs"], arrays["targets"]
 
 
-def _score(metric: str, scored: Evaluation, opening: Opening) -> TestScore:
-    return TestScore(metric, scored.value, scored.low, scored.high, scored.rows, opening.look)
+def _score(metric: str, scored: Evaluation, opening: Opening, verdict: str = "") -> TestScore:
+    return TestScore(
+        metric,
+        scored.value,
+        scored.low,
+        scored.high,
+        scored.rows,
+        opening.look,
+        rows_opened_before=opening.rows_opened_before,
+        rows_reused=opening.rows_reused,
+        tried=dict(opening.tried),
+        remarks=opening.remarks,
+        verdict=verdict,
+    )
+
+
+def _verdict(
+    book: Ledger, opening: Opening, folder: Path, rated: Statistic, metric: str, rows: Rows
+) -> Verdict:
+    """Whether the choice beats the best recorded one on these rows, by more than noise."""
+    best = champion(ledger.same_rows(book, opening), metric)
+    if best is None:
+        return "no recorded choice was scored on just these rows: nothing to compare with"
+    model = folder.parent / best.opening.study / "model"
+    if not model.is_dir() or savedmodel.fingerprint(model) != best.opening.choice:
+        return f"the model that {best.opening.study} was scored with is not here: nothing to compare with"
+    try:
+        gain = _compare(rated, metric, savedmodel.load(model), rows, opening.look)
+    except DataError:
+        return f"the model of {best.opening.study} cannot read these rows: nothing to compare with"
+    better = gain["low"] is not None and gain["low"] > 0
+    return f"{'better' if better else 'not better'} than the choice of {best.opening.study} beyond noise"
+
+
+def _met(opening: Opening, rows: int) -> list[str]:
+    """What is told of earlier looks before the score."""
+    told = opened_before(rows, opening.rows_opened_before, opening.rows_reused)
+    if opening.look > 1:
+        told.insert(0, f"look {opening.look} at these test rows, so the interval is widened")
+    return [*told, opening.remarks] if opening.remarks else told

@@ -9,16 +9,20 @@
 
 A look is up to three links of the chain (see `chain`): *opening* is committed before a row is loaded, *rows*
 holds marks that recognize the rows, *score* is what came out. A study that was scored gets its record back
-and never a second look. Rows that an earlier opening met are met again as look 2, 3 …, also when that opening
-never got its score: whoever opened them may have seen them. A process that dies between opening and score
-leaves the opening; the next call with the same choice finishes that look, and it counts once. What a study
-says beforehand of its answer is a *declaration*, which belongs to no look.
+and never a second look. Rows that earlier openings met are met again as look 2, 3 … (`looks` says how they
+are counted), also when an opening never got its score: whoever opened them may have seen them. A process that
+dies between opening and score leaves the opening; the next call with the same choice finishes that look, and
+it counts once. What a study says beforehand of its answer is a *declaration*, which belongs to no look.
+
+Every opening is noted in the ledger of the user as well (see `user_ledger`), so that another home, a copy of
+this one, or one whose database was deleted does not begin anew.
 
 Several processes at once: one works, under a lock that its death releases; the others wait for the record.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import platform
@@ -29,40 +33,42 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import sqlalchemy as sa
 
-from workbench import chain, database
+from workbench import chain, database, user_ledger
+from workbench.data.met import Table
+from workbench.encounters import Rows, meetings, together
 from workbench.errors import StoreError
 from workbench.looks import (
     DECLARATION,
+    LEAST,
     Look,
     Recorded,
     contradictions,
+    numbered,
     pack_marks,
     read_declarations,
     read_looks,
-    shared_rows,
+    tried,
 )
 from workbench.provenance import user
 from workbench.types import Array, Declared, Opening, TestScore
+from workbench.user_ledger import Meeting
 
 __all__ = [
-    "SAME_ROWS",
     "Ledger",
     "Look",
     "Recorded",
+    "by_hand",
     "declarations",
     "declare",
     "meet",
     "opened",
     "openings",
     "record",
+    "same_rows",
     "scored",
     "verify",
 ]
-
-#: Share of a test set's rows that an earlier opening must have met to make this one a further look.
-SAME_ROWS = 0.5
 
 
 @dataclass(frozen=True)
@@ -71,71 +77,150 @@ class Ledger:
 
     url      `sqlite:///FILE` or `postgresql://…`; the ledger's tables stand beside others there
     witness  a text file outside the database that gets one line per entry; None: no witness
+    shared   the witness of earlier versions, into which other ledgers wrote as well; read, and not written
+    user     address of the ledger of the user; "off": there is none; None: it is not asked for
     """
 
     url: str
     witness: Path | None = None
+    shared: Path | None = None
+    user: str | None = None
 
 
 @contextmanager
 def opened(
-    book: Ledger, *, study: str, name: str, seal: str, rows: int, choice: str
+    book: Ledger,
+    *,
+    study: str,
+    name: str,
+    seal: str,
+    rows: int,
+    choice: str,
+    tries: Mapping[str, Any] | None = None,
+    hand: bool = False,
 ) -> Iterator[Opening | Recorded]:
     """The right to look, committed; or the record of a study that was scored.
 
     Waits while another living process holds this study's look. `seal` and `choice` are fingerprints of the
     sealed rows and of the frozen choice. A study is the same when its id and its seal are; it gets its record
     back even when the choice has changed since (compare `Recorded.opening.choice`). Raises StoreError.
+
+    tries  what was tried to come to the choice: configurations, seed, metric
+    hand   rows that a user had predicted, and not a test set
     """
     engine = database.connect(book.url)
     with database.hold(engine, f"look:{study}"):
         with database.writing(engine) as connection:
             chain.create(connection)
-            looks = read_looks(chain.links(connection))
+            links = chain.links(connection)
+            looks = read_looks(links)
             entry = _known([look for look in looks if _identity(look.opening) == (study, seal)], choice)
             link = None
             if entry is None:
                 met = [look.number for look in looks if look.opening.seal == seal]
-                entry = Opening(study=study, seal=seal, choice=choice, look=len(met) + 1)
-                origin = {"name": name, "rows": rows, "met": met, "who": user(), "host": platform.node()}
-                link = chain.append(connection, "opening", study, {**asdict(entry), **origin})
-        _witness(book, link)
+                lost = _lost(book, links)
+                exposure = float(len(met) + _lost_looks(lost, seal))
+                entry = Opening(study=study, seal=seal, choice=choice, look=numbered(exposure))
+                content = {
+                    "study": study,
+                    "seal": seal,
+                    "choice": choice,
+                    "look": entry.look,
+                    "name": name,
+                    "rows": rows,
+                    "met": met,
+                    "who": user(),
+                    "host": platform.node(),
+                    "exposure": exposure,
+                    "lost": lost,
+                    "tries": dict(tries or {}),
+                    "hand": hand,
+                }
+                link = chain.append(connection, "opening", study, content)
+                links = [*links, link]
+        _witness(book, link, seal)
+        if isinstance(entry, Opening):
+            mine = _find(read_looks(links), entry)
+            first = next(link for link in links if link.number == mine.number)
+            entry = replace(entry, remarks=user_ledger.note(book.user, mine.receipt, first, book.url))
         yield entry
 
 
-def meet(book: Ledger, opening: Opening, marks: Array | Sequence[str]) -> Opening:
+def meet(
+    book: Ledger,
+    opening: Opening,
+    marks: Array | Sequence[str],
+    *,
+    table: Table | None = None,
+    others: Array | None = None,
+) -> Opening:
     """The opening, with its look corrected for rows that were met under another seal.
 
-    marks  [N] or [N, C] integers, or N strings: hashes that recognize a row, of C kinds. A row of any kind
-           that is met again is met again (`data.marks`: one survives in a part of the rows, one rescaling)
+    marks   [N] or [N, C] integers, or N strings: hashes that recognize a row, of C kinds. A row of any kind
+            that is met again is met again (`data.marks`: one survives in a part of the rows, one rescaling)
+    table   sketches of test and development rows, by which changed rows are recognized one by one
+    others  marks of other rows of the same table: what those have in common is chance
 
     Call it when the rows are loaded and before they are scored. The marks are kept; a second call for the
     same look changes nothing. Raises StoreError.
     """
+    rows = Rows(pack_marks(marks), None if others is None else pack_marks(others), table)
     with database.writing(database.connect(book.url)) as connection:
-        looks = read_looks(chain.links(connection))
+        links = chain.links(connection)
+        looks = read_looks(links)
         mine = _find(looks, opening)
         if mine.marks is not None:
             return mine.opening
-        packed = pack_marks(marks)
-        shares = {
-            look.number: shared_rows(packed, _marks(connection, look))
-            for look in looks
-            # One of the same seal was counted at the opening: by this look, or this look by the later one.
-            if look.marks is not None and look.opening.seal != opening.seal
-        }
-        met = sorted({*mine.met, *(number for number, share in shares.items() if share >= SAME_ROWS)})
-        content = {
-            "opening": mine.number,
-            "look": len(met) + 1,
-            "met": met,
-            "share": max(shares.values(), default=0.0),
-            "blob": chain.store_blob(connection, packed.tobytes()),
-            "kinds": len(packed),
-        }
-        link = chain.append(connection, "rows", opening.study, content)
+        lost = json.loads(next(link for link in links if link.number == mine.number).content).get("lost", [])
+        own = meetings(connection, looks, mine, rows, counted=lambda look: look.number in mine.met)
+        receipts = {look.receipt for look in looks}
+        link: chain.Link | None = None
+
+        def content(others: Sequence[Meeting], known: set[str], remark: str) -> dict[str, Any]:
+            """What is found out, with what the ledger of the user knows and this one does not."""
+            unseen = [entry for entry in lost if entry[0] not in known]
+            met = [*own, *others]
+            summary = together(rows, [encounter for _, encounter in met])
+            again = _lost_looks(unseen, mine.opening.seal)
+            exposure = summary.exposure + again
+            same = any(seal == mine.opening.seal for _, seal in unseen)
+            related = [look for look, each in met if max(each.share, each.reused_share) >= LEAST]
+            return {
+                "opening": mine.number,
+                "look": numbered(exposure),
+                "met": sorted(look.number for look, each in own if each.share >= LEAST),
+                "whole": sorted(look.number for look, each in own if each.share >= 1 - LEAST),
+                "exposure": exposure,
+                "rows_opened_before": rows.n if same else summary.before,
+                "rows_reused": summary.reused,
+                "tried": tried([*related, mine]),
+                "remarks": " ".join(filter(None, (remark, _told(lost)))),
+                "kinds": len(rows.marks),
+                **({} if table is None else {"head": table.test.head()}),
+            }
+
+        blobs = {"blob": rows.marks.tobytes()} | (
+            {} if table is None else {"codes": table.test.codes.tobytes()}
+        )
+        found = user_ledger.meet(book.user, mine, receipts, rows, blobs, content)
+        found |= {name: chain.store_blob(connection, data) for name, data in blobs.items()}
+        link = chain.append(connection, "rows", opening.study, found)
+        met_again = _find(read_looks([*links, link]), opening).opening
     _witness(book, link)
-    return replace(opening, look=len(met) + 1)
+    return met_again
+
+
+def by_hand(
+    book: Ledger, *, study: str, name: str, choice: str, marks: Array, table: Table | None
+) -> Opening:
+    """Note that a user had rows of a sealed test set predicted, targets in hand. Once for rows and a model.
+
+    Raises StoreError.
+    """
+    seal = "by hand " + hashlib.sha256(np.sort(marks, axis=None).tobytes()).hexdigest()[:48]
+    with opened(book, study=study, name=name, seal=seal, rows=len(marks), choice=choice, hand=True) as entry:
+        assert isinstance(entry, Opening)  # such a look is never scored
+        return meet(book, entry, marks, table=table)
 
 
 def record(
@@ -201,6 +286,13 @@ def declarations(book: Ledger, study: str) -> tuple[Declared, ...]:
         return read_declarations(chain.links(connection), study)
 
 
+def same_rows(book: Ledger, opening: Opening) -> list[Recorded]:
+    """What was recorded of earlier openings that had all rows of this one, oldest first."""
+    looks = openings(book)
+    whole = set(_find(looks, opening).whole)
+    return [look.recorded for look in looks if look.number in whole and look.recorded is not None]
+
+
 def openings(book: Ledger) -> list[Look]:
     """Every opening, oldest first. Raises StoreError."""
     with database.reading(database.connect(book.url)) as connection:
@@ -216,10 +308,13 @@ def verify(book: Ledger) -> list[str]:
     """
     with database.reading(database.connect(book.url)) as connection:
         if connection is None or not chain.exists(connection):
-            seen = chain.witness_lines(book.witness)
-            return [f"{book.witness}: {len(seen)} entries were seen, but the ledger is gone"] if seen else []
-        found = chain.findings(connection) + chain.unlike_witness(connection, book.witness)
-        return found or contradictions(chain.links(connection))
+            seen = [line for file in (book.witness, book.shared) for line in chain.witness_lines(file)]
+            gone = [f"{book.witness}: {len(seen)} entries were seen, but the ledger is gone"] if seen else []
+            return gone + user_ledger.verify(book.user, book.url, set())
+        links = chain.links(connection)
+        found = chain.findings(connection) + chain.unlike_witness(links, book.witness, book.shared)
+        found = found or contradictions(links)
+        return found + user_ledger.verify(book.user, book.url, {link.hash for link in links})
 
 
 def _known(mine: list[Look], choice: str) -> Opening | Recorded | None:
@@ -240,22 +335,42 @@ def _identity(opening: Opening) -> tuple[str, str]:
     return opening.study, opening.seal
 
 
-def _marks(connection: sa.Connection, look: Look) -> Array:
-    """[C, N], as `pack_marks` made them; of no rows where somebody removed them."""
-    stored = chain.load_blob(connection, look.marks or "") or b""
-    return np.frombuffer(stored, "<u8").reshape(look.kinds, -1)
-
-
-# Written after the commit: a crash in between leaves a line missing, which accuses nobody.
-def _witness(book: Ledger, link: chain.Link | None) -> None:
+# Number, hash, kind and, of an opening, its seal. Written after the commit: a crash in between leaves a line
+# missing, which accuses nobody.
+def _witness(book: Ledger, link: chain.Link | None, seal: str = "") -> None:
     if book.witness is None or link is None:
         return
     try:
         book.witness.parent.mkdir(parents=True, exist_ok=True)
         file = os.open(book.witness, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
         try:
-            os.write(file, f"{link.number} {link.hash}\n".encode())
+            line = f"{link.number} {link.hash} {link.kind} {seal.replace(' ', '_')}".rstrip()
+            os.write(file, f"{line}\n".encode())
         finally:
             os.close(file)
     except OSError as error:
         raise StoreError(f"{book.witness}: {error.strerror}; check that it can be written") from error
+
+
+def _lost(book: Ledger, links: Sequence[chain.Link]) -> list[list[str]]:
+    """Openings that were seen and are in this ledger no more: receipt and seal ("" if unknown)."""
+    here = {link.hash for link in links}
+    seen = chain.seen_openings(links, book.witness, book.shared)
+    seen |= user_ledger.receipts(book.user, book.url)
+    return [[receipt, seal] for receipt, seal in sorted(seen.items()) if receipt not in here]
+
+
+def _lost_looks(lost: Sequence[Sequence[str]], seal: str) -> int:
+    """How often rows of this seal were opened by them; all of which nothing is known count once."""
+    seals = [each for _, each in lost]
+    return seals.count(seal) + ("" in seals)
+
+
+def _told(lost: Sequence[object]) -> str:
+    if not lost:
+        return ""
+    what = "1 opening that was" if len(lost) == 1 else f"{len(lost)} openings that were"
+    return (
+        f"This ledger lacks {what} seen before: it was deleted, or an older copy was brought back. What is "
+        "known of them is counted."
+    )

@@ -7,8 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from workbench import outcomes, savedmodel, spool
-from workbench.data.sources import read_rows
+from workbench import outcomes, results, savedmodel, spool
+from workbench.data.seal import sealed_among
+from workbench.data.sources import read_file, read_rows
 from workbench.errors import DataError, InputError, StoreError
 from workbench.files import replaced
 from workbench.identity import identified
@@ -50,13 +51,20 @@ _NUMBER = re.compile(r"[+-]?(\d+([.,]\d*)?|[.,]\d+)(e[+-]?\d+)?", re.IGNORECASE)
 
 
 def predict(
-    study: Study, places: Places, data: Path, output: Path, *, escape: bool = False
+    study: Study,
+    places: Places,
+    data: Path,
+    output: Path,
+    tell: Callable[[str], None] = lambda _: None,
+    *,
+    escape: bool = False,
 ) -> dict[str, Any]:
     """Write the predictions for the rows of `data` into `output`, one row each, in the same order.
 
-    escape  put a ' before labels and names of columns that a spreadsheet would take for a formula
+    The test set of the study stays under seal. Where the file holds its rows, targets among them, whoever
+    reads both has looked: that is noted in the ledger as a look by hand, and `tell` hears of it.
 
-    The test set of the study stays as it is: rows that are given here are somebody's own.
+    escape  put a ' before labels and names of columns that a spreadsheet would take for a formula
 
     Raises StudyError if the study has not chosen a model, DataError if the rows cannot be read by it,
     StoreError or InputError if the output cannot be written.
@@ -86,6 +94,7 @@ def predict(
     formulas = _formulas(table) if output.suffix.lower() in SPREADSHEETS else []
     if escape and formulas:
         table = _escaped(table)
+    seen = _seen(study, places, data, savedmodel.fingerprint(folder), tell)
     try:
         with replaced(output, durable=False) as file:
             WRITERS[output.suffix.lower()](table, file)
@@ -98,6 +107,7 @@ def predict(
         "trial": outcome.selection.trial,
         "model": savedmodel.fingerprint(folder),
         "rows": len(table),
+        "test_rows": seen,
         "columns": [str(column) for column in table.columns],
         "output": str(output),
         "notes": [str(found.missing)] if found.missing else [],
@@ -134,6 +144,33 @@ def _quoted(value: Any) -> Any:
     if isinstance(value, str) and _FORMULA.match(value) and not _NUMBER.fullmatch(value):
         return f"'{value}"
     return value
+
+
+def _seen(study: Study, places: Places, data: Path, choice: str, tell: Callable[[str], None]) -> int:
+    """How many sealed test rows the file holds, targets among them; noted before predictions are written."""
+    try:
+        known = sealed_among(read_file(data), study.data)
+    except DataError as error:
+        tell(f"whether {data.name} holds sealed test rows cannot be seen: {error}")
+        return 0
+    if known is None:
+        return 0
+    from workbench import ledger
+
+    ledger.by_hand(
+        results.ledger_of(places),
+        study=study.id,
+        name=data.name,
+        choice=choice,
+        marks=known.marks,
+        table=known.table,
+    )
+    count = len(known.marks)
+    tell(
+        f"{data.name} holds {count:,} sealed test row{'s' * (count > 1)} with the target: a look by hand, "
+        "which the ledger notes and which counts when the test set is opened"
+    )
+    return count
 
 
 def check_output(output: Path, data: Path) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 from rich.panel import Panel
 from rich.text import Text
 
+from workbench.before import attempts, opened_before
 from workbench.places import Places
 from workbench.present_parts import bullets, figure, framed, interval, new_grid, new_table, printing
 from workbench.sparkline import spark
@@ -23,6 +24,7 @@ from workbench.wording import duration
 __all__ = ["check", "experiment", "ledger", "reproduce", "run", "show"]
 
 _PARTS = ("compile", "train", "sample", "track", "other")
+_BEFORE = ("rows_opened_before", "rows_reused")
 
 Result = Mapping[str, Any]
 
@@ -155,7 +157,7 @@ def ledger(result: Result) -> None:
                     str(row.get("time", ""))[:19].replace("T", " "),
                     str(row.get("study", "")),
                     figure(row.get("test_rows")),
-                    str(row.get("look", "")),
+                    "by hand" if row.get("by_hand") else str(row.get("look", "")),
                     f"{row.get('metric') or ''} {figure(row.get('value'))}".strip(),
                     interval(row),
                 )
@@ -172,7 +174,10 @@ def _summary(result: Result, study: Study, places: Places) -> Panel:
     grid = new_grid()
     best, test, trials = result.get("best"), result.get("test"), result.get("trials", {})
     command = f"{shlex.quote(str(study.path))}{_home(places)}"
-    if test:
+    if test and test.get("verdict"):
+        grid.add_row(f"test {test['metric']}", Text(test["verdict"], style="bold"))
+        grid.add_row("", f"{test['rows']:,} rows, look {test['look']}: the score stays under seal")
+    elif test:
         score = Text.assemble((figure(test["value"]), "bold green"), f"   95 % interval {interval(test)}")
         grid.add_row(f"test {test['metric']}", score)
         look = "first look" if test["look"] == 1 else f"look {test['look']}, so a wider interval"
@@ -180,6 +185,13 @@ def _summary(result: Result, study: Study, places: Places) -> Panel:
         for name, figures in result.get("baselines", {}).items():
             gain = f"{figure(figures['gain'])}   95 % interval {interval(figures)}"
             grid.add_row(f"gain over {name}", f"{gain}; {name} has {figure(figures['value'])}")
+    if test:
+        for told in opened_before(test["rows"], *(test.get(key, 0) for key in _BEFORE)):
+            grid.add_row("", told)
+        if test.get("remarks"):
+            grid.add_row("", test["remarks"])
+        if test.get("tried"):
+            grid.add_row("tried on them", attempts(test["tried"]))
     elif result.get("note"):
         grid.add_row("test", f"none for this model: {result['note']}")
     elif result["status"] == "searched":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from collections.abc import Mapping
@@ -11,9 +12,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from workbench.declarations import reached
 from workbench.files import write_text
-from workbench.places import Places
+from workbench.places import Places, local_store
 from workbench.ranking import ranked
-from workbench.types import Outcome, Value
+from workbench.types import Outcome, TestScore, Value
+from workbench.urls import redact
 
 if TYPE_CHECKING:
     from workbench.ledger import Ledger, Look
@@ -53,7 +55,7 @@ def result(outcome: Outcome, report: Path | None, status: str | None = None) -> 
         "declared": _declared(outcome),
         "refit": _refit(outcome),
         "optimism": None if outcome.selection is None else _finite(outcome.selection.optimism),
-        "test": None if test is None else {name: _finite(value) for name, value in asdict(test).items()},
+        "test": None if test is None else _test(test),
         "note": outcome.withheld or None,
         "baselines": {name: dict(figures) for name, figures in outcome.baselines.items()},
         "programs": outcome.programs,
@@ -88,6 +90,8 @@ def opening(look: Look) -> dict[str, Any]:
         "seal": look.opening.seal,
         "choice": look.opening.choice,
         "look": look.opening.look,
+        "by_hand": look.hand,
+        "rows_opened_before": look.opening.rows_opened_before,
         "test_rows": look.rows,
         "who": look.who,
         "host": look.host,
@@ -96,10 +100,14 @@ def opening(look: Look) -> dict[str, Any]:
 
 
 def ledger_of(places: Places) -> Ledger:
-    """The ledger beside the study records, with its witness under the home directory."""
+    """The ledger beside the study records, with its witness under the home directory, and the user's."""
     from workbench.ledger import Ledger  # and with it SQLAlchemy, which a recorded result does not need
+    from workbench.user_ledger import address
 
-    return Ledger(places.storage, places.home / "ledger.witness")
+    own = places.storage == local_store(places.home, "workbench")
+    name = "home" if own else hashlib.sha256(redact(places.storage).encode()).hexdigest()[:8]
+    shared = places.home / "ledger.witness" if own else None
+    return Ledger(places.storage, places.home / f"ledger-{name}.witness", shared, address())
 
 
 def save(held: Held, folder: Path) -> None:
@@ -158,6 +166,12 @@ def _best(outcome: Outcome) -> tuple[dict[str, Any] | None, float | None]:
 def _choice(outcome: Outcome, trial: int, validation: float, params: Mapping[str, Value]) -> dict[str, Any]:
     score = {"metric": outcome.metric, "validation": _finite(validation)}
     return {"trial": trial, **score, "params": dict(params)}
+
+
+def _test(test: TestScore) -> dict[str, Any]:
+    """A score; what is not said is left out."""
+    said = {name: _finite(value) for name, value in asdict(test).items()}
+    return {name: value for name, value in said.items() if value != "" or name not in ("remarks", "verdict")}
 
 
 def _finite(value: Any) -> Any:

@@ -146,8 +146,10 @@ class Session:
             *as_rows(load(judged(self.folder)).estimates(rows.x), np.asarray(rows.y)), "validation"
         )
 
-    def confirm(self) -> None:
+    def confirm(self, *, verdict_only: bool = False) -> None:
         """Open the test set, once; or learn what it showed when it was opened.
+
+        verdict_only  a further look says whether the choice beats the recorded one, and no score
 
         The baselines are frozen before, like the choice.
         """
@@ -168,6 +170,12 @@ class Session:
             metric=self.metric,
             baselines=frozen,
             tell=self.watch.note,
+            tries={
+                "configurations": len(self._search.trials),
+                "seed": self.study.seed,
+                "metric": self.metric,
+            },
+            verdict_only=verdict_only,
         )
         self._take(confirmed)
 
@@ -219,7 +227,9 @@ class Session:
     def _opened_for(self) -> frozenset[str]:
         """Fingerprints of the models that the test set was opened for."""
         looks = ledger.openings(results.ledger_of(self.places))
-        return frozenset(look.opening.choice for look in looks if look.opening.study == self.study.id)
+        return frozenset(
+            look.opening.choice for look in looks if look.opening.study == self.study.id and not look.hand
+        )
 
     def _take(self, confirmed: Confirmed) -> None:
         """A figure is taken up for the very model that it was made with."""

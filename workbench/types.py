@@ -189,6 +189,11 @@ class TestScore:
     rows: int
     look: int  # 1: the first look anybody took at these rows
     confidence: float = 0.95
+    rows_opened_before: int = 0  # of these rows
+    rows_reused: int = 0  # opened before, and now among those that were trained or selected on
+    tried: Mapping[str, int] = field(default_factory=dict)  # on these rows so far: see `looks.tried`
+    remarks: str = ""  # what is not known of earlier looks
+    verdict: str = ""  # said in place of value and interval, which are NaN then
 
 
 @dataclass(frozen=True)
@@ -251,6 +256,10 @@ class Opening:
     seal: str  # fingerprint of the sealed test rows
     choice: str  # fingerprint of the frozen choice
     look: int
+    rows_opened_before: int = 0
+    rows_reused: int = 0
+    tried: Mapping[str, int] = field(default_factory=dict)
+    remarks: str = ""
 
 
 @dataclass(frozen=True)

@@ -35,8 +35,19 @@ Result = dict[str, Any]
 _PAUSE = 1.0
 
 
-def run(study: Study, places: Places, *, search_only: bool = False, watch: Watch | None = None) -> Result:
+def run(
+    study: Study,
+    places: Places,
+    *,
+    search_only: bool = False,
+    verdict_only: bool = False,
+    watch: Watch | None = None,
+) -> Result:
     """Search, choose, retrain, open the test set, report. A finished study gives its recorded result at once.
+
+    verdict_only  a further look at rows that were opened before says whether the choice beats the recorded
+    one,
+                  and no score
 
     Raises InputError for what the user can mend, WorkbenchError if the work fails.
     """
@@ -55,7 +66,7 @@ def run(study: Study, places: Places, *, search_only: bool = False, watch: Watch
         if held is not None:
             check_reachable(places.tracking_uri)  # what is left to do is to tell MLflow
         with ahead():
-            return _worked(study, places, watch, search_only=search_only)
+            return _worked(study, places, watch, search_only=search_only, verdict_only=verdict_only)
     except StoreError as error:
         if held is None:
             raise
@@ -70,7 +81,9 @@ def search(study: Study, places: Places, *, watch: Watch | None = None) -> Resul
     return run(study, places, search_only=True, watch=watch)
 
 
-def confirm(study: Study, places: Places, watch: Watch | None = None) -> Result:
+def confirm(
+    study: Study, places: Places, watch: Watch | None = None, *, verdict_only: bool = False
+) -> Result:
     """Open the test set of a finished search; if another process is doing so, its result is this one's.
 
     Raises StudyError if the search is not finished.
@@ -88,7 +101,7 @@ def confirm(study: Study, places: Places, watch: Watch | None = None) -> Result:
     waiting = False
     while True:
         try:
-            return run(study, places, watch=watch)
+            return run(study, places, verdict_only=verdict_only, watch=watch)
         except BusyError:
             if not waiting:
                 watch.note("another process is at work on this study; waiting for what it finds")
@@ -167,7 +180,7 @@ def ledger(places: Places, verify: bool = False) -> Result:
     }
 
 
-def _worked(study: Study, places: Places, watch: Watch, *, search_only: bool) -> Result:
+def _worked(study: Study, places: Places, watch: Watch, *, search_only: bool, verdict_only: bool) -> Result:
     """The steps, in their order."""
     from workbench.session import Session
 
@@ -180,7 +193,7 @@ def _worked(study: Study, places: Places, watch: Watch, *, search_only: bool) ->
         if search_only:
             session.recall()
         else:
-            session.confirm()
+            session.confirm(verdict_only=verdict_only)
         insist()
         result = session.finish()
         insist()

@@ -24,10 +24,10 @@ import pyarrow as pa
 from workbench.data import cells
 from workbench.types import Array
 
-__all__ = ["row_marks"]
+__all__ = ["FEW", "as_single", "mix", "of_text", "row_marks"]
 
 #: Columns with more different values than this are placed by rank, others by how frequent a value is.
-_FEW = 32
+FEW = 32
 #: Steps between the smallest and the largest number of a channel: irrational, so that no ratio of whole
 #: numbers lies where rounding could go either way.
 _STEPS = 100.0 * np.sqrt(2.0)
@@ -58,24 +58,24 @@ def _of_column(column: pa.Array) -> tuple[Array, Array]:
     form, numbers, _ = (None, None, None) if pa.types.is_timestamp(column.type) else cells.numbers(column)
     if form is not None and numbers is not None:
         levels, codes = np.unique(numbers, return_inverse=True)
-        value = _mix(_single(numbers).view(np.uint32).astype(np.uint64))
+        value = mix(as_single(numbers).view(np.uint32).astype(np.uint64))
     else:
         coded, names = cells.labels(column)
         codes = np.unique(coded, return_inverse=True)[1]
         levels = np.array([0, *range(len(names))]) if (coded < 0).any() else np.arange(len(names))
-        value = np.array([*(_text(name) for name in names), 1], np.uint64)[coded]
+        value = np.array([*(of_text(name) for name in names), 1], np.uint64)[coded]
     if len(levels) <= 1:
         return nothing, nothing
     counts = np.bincount(codes)
-    if form is None or len(levels) <= _FEW:
-        return value, _mix(counts[codes].astype(np.uint64) + np.uint64(2**34))
+    if form is None or len(levels) <= FEW:
+        return value, mix(counts[codes].astype(np.uint64) + np.uint64(2**34))
     # Ranks in the middle of ties, so that rows that rounding makes equal move nobody else; folded, so that
     # rising and falling order are the same. Blanks, which NumPy sorts last, stand aside.
     counts[np.isnan(levels)] = 0
     below = np.cumsum(counts) - counts
     place = np.abs(2 * below + counts - counts.sum()) + 1
     place[np.isnan(levels)] = 0
-    return value, _mix(place[codes].astype(np.uint64) + np.uint64(2**33))
+    return value, mix(place[codes].astype(np.uint64) + np.uint64(2**33))
 
 
 def _of_channels(x: Array) -> Array:
@@ -91,13 +91,13 @@ def _of_channels(x: Array) -> Array:
         spread = np.where(high > low, high - low, 1.0)
         with np.errstate(invalid="ignore"):
             steps = np.where(known, np.rint((part - low) / spread * _STEPS), 2**15)
-        single = np.ascontiguousarray(_single(part)).astype(np.float32)
+        single = np.ascontiguousarray(as_single(part)).astype(np.float32)
         for row, (values, places) in enumerate(zip(single, steps.astype(np.uint16), strict=True), start):
             marks[row] = _bytes(values.tobytes()), _bytes(places.tobytes())
     return marks
 
 
-def _single(numbers: Array) -> Array:
+def as_single(numbers: Array) -> Array:
     """Numbers in single precision, so that a file saved in it is recognized; one zero, one blank."""
     with np.errstate(over="ignore"):
         single = numbers.astype(np.float32)
@@ -106,7 +106,8 @@ def _single(numbers: Array) -> Array:
     return found
 
 
-def _text(text: str) -> int:
+def of_text(text: str) -> int:
+    """The hash of a label; of one that differs in its case alone, the same."""
     return _bytes(text.casefold().encode())
 
 
@@ -114,7 +115,7 @@ def _bytes(data: bytes) -> int:
     return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "little")
 
 
-def _mix(z: Array) -> Array:
+def mix(z: Array) -> Array:
     """The finalizer of splitmix64: neighbors become strangers, so that sums do not collide."""
     with np.errstate(over="ignore"):
         z = z + np.uint64(0x9E3779B97F4A7C15)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
 import pyarrow as pa
 
 from workbench.errors import DataError
 from workbench.types import Array, Task
 from workbench.wording import toml
 
-__all__ = ["Source", "plain_table", "take"]
+__all__ = ["Source", "holds_target", "joined", "plain_table", "take"]
 
 
 class Source(NamedTuple):
@@ -34,6 +36,31 @@ def take(source: Source, index: Array) -> Source:
     """The rows at these positions, index [M]."""
     rows = source.rows.take(pa.array(index)) if isinstance(source.rows, pa.Table) else source.rows[index]
     return source._replace(rows=rows, y=None if source.y is None else source.y[index])
+
+
+def holds_target(source: Source, target: str) -> bool:
+    """Whether the rows come with the target."""
+    return target in source.rows.column_names if isinstance(source.rows, pa.Table) else source.y is not None
+
+
+def joined(parts: Sequence[Source]) -> Source | None:
+    """The rows of several sources in one: the columns that all have, as text; None if they are not alike."""
+    first = parts[0]
+    tables = [part.rows for part in parts if isinstance(part.rows, pa.Table)]
+    if len(tables) == len(parts):
+        names = [
+            name for name in tables[0].column_names if all(name in table.column_names for table in tables)
+        ]
+        rows = pa.concat_tables(
+            [pa.table({name: table[name].cast(pa.string()) for name in names}) for table in tables]
+        )
+        return Source(first.name, rows)
+    arrays = [part.rows for part in parts if not isinstance(part.rows, pa.Table)]
+    targets = [part.y for part in parts if part.y is not None]
+    alike = len({array.shape[1:] for array in arrays}) == len({y.shape[1:] for y in targets}) == 1
+    if not alike or len(arrays) < len(parts) or len(targets) < len(parts):
+        return None
+    return Source(first.name, np.concatenate(arrays), y=np.concatenate(targets))
 
 
 def plain_table(table: pa.Table, name: str) -> pa.Table:

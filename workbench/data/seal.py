@@ -16,19 +16,21 @@ import pyarrow as pa
 
 from workbench.data import fingerprints, marks
 from workbench.data.division import Division, divide
+from workbench.data.met import Table, met
 from workbench.data.overlap import overlap
-from workbench.data.raw import Source, take
+from workbench.data.raw import Source, holds_target, joined, take
+from workbench.data.sketches import Sketch, sketch
 from workbench.data.sources import read, read_official
 from workbench.data.tables import conform
 from workbench.data.targets import encode_rows
 from workbench.errors import DataError
-from workbench.types import Array, Opening
+from workbench.types import Array, DataSpec, Opening
 from workbench.wording import toml
 
 if TYPE_CHECKING:
     from workbench.data.dataset import Dataset
 
-__all__ = ["Rows", "SealedTest", "changed", "promise", "row_marks", "unseal"]
+__all__ = ["Known", "Rows", "SealedTest", "changed", "promise", "row_marks", "sealed_among", "unseal"]
 
 
 @dataclass(frozen=True)
@@ -45,13 +47,31 @@ class Rows(NamedTuple):
 
     x        a table of the columns of the Dataset, or an array [N, *F]; raw, for `Preprocessor.transform`
     target   int32 codes [N], or float32 [N, K]; of steps as in Dataset
-    marks    [N, 2] uint64, see `marks`
+    known    what they and the development rows are recognized by
     """
 
     x: pd.DataFrame | Array
     target: Array
-    marks: Array
+    known: Known
     notes: tuple[str, ...] = ()
+
+    @property
+    def marks(self) -> Array:
+        """[N, 2] uint64, see `marks`."""
+        return self.known.marks
+
+
+class Known(NamedTuple):
+    """What rows are recognized by in another file.
+
+    marks   [N, 2] uint64, see `marks`
+    others  [M, 2], of as many development rows, where there are so many
+    table   sketches of test and development rows, see `sketches`
+    """
+
+    marks: Array
+    others: Array
+    table: Table
 
 
 def promise(source: Source, division: Division, dataset: Dataset) -> tuple[SealedTest, str]:
@@ -85,7 +105,8 @@ def unseal(sealed: SealedTest, dataset: Dataset, opening: Opening) -> Rows:
             f"the seal {sealed.fingerprint[:12]}; open them through the ledger"
         )
     source = read(dataset.spec)
-    test = _test_rows(source, divide(source, dataset.spec), dataset)
+    division = divide(source, dataset.spec)
+    test = _test_rows(source, division, dataset)
     if _fingerprint(test) != sealed.fingerprint or len(test.rows) != sealed.rows:
         raise changed(test.name, sealed)
     if not sealed.rows:
@@ -94,7 +115,7 @@ def unseal(sealed: SealedTest, dataset: Dataset, opening: Opening) -> Rows:
     notes: tuple[str, ...] = ()
     if isinstance(test.rows, pa.Table):
         x, notes = conform(test.rows, dataset.columns, test.name, strict=False)
-    return Rows(x, _target(test, dataset), marks.row_marks(test.rows), notes)
+    return Rows(x, _target(test, dataset), _known(source, division, test, dataset.target_name), notes)
 
 
 def changed(name: str, sealed: SealedTest) -> DataError:
@@ -108,6 +129,43 @@ def changed(name: str, sealed: SealedTest) -> DataError:
 def row_marks(rows: Rows | pa.Table | pd.DataFrame | Array) -> Array:
     """Hashes that recognize rows in another file, [N, 2] uint64; see `marks`."""
     return rows.marks if isinstance(rows, Rows) else marks.row_marks(rows)
+
+
+def sealed_among(rows: Source, spec: DataSpec) -> Known | None:
+    """What those of some labelled rows are recognized by that are test rows of a study; None if none is.
+
+    The test rows are looked at once, hashed and forgotten. Raises DataError if they cannot be read.
+    """
+    source = read(spec)
+    division = divide(source, spec)
+    test = read_official(spec) if source.official else take(source, division.test)
+    parts = [rows, test, take(source, np.sort(np.concatenate([division.train, division.validation])))]
+    whole = joined(parts)
+    if not len(test.rows) or whole is None or not holds_target(whole, division.target):
+        return None
+    ends = np.cumsum([len(part.rows) for part in parts])
+    sketched = _sketched(whole, division.target)
+    given, test_rows, others = (sketched.take(part) for part in np.split(np.arange(ends[-1]), ends[:-1]))
+    found = np.flatnonzero(met(given, test_rows, Table(test_rows, others)).rows)
+    if not found.size:
+        return None
+    table = Table(given.take(found), others)
+    return Known(marks.row_marks(take(rows, found).rows)[:, :1], np.zeros((0, 1), np.uint64), table)
+
+
+def _known(source: Source, division: Division, test: Source, target: str) -> Known:
+    development = np.sort(np.concatenate([division.train, division.validation]))
+    if source.official:
+        table = Table(_sketched(test, target), _sketched(source, target).take(development))
+    else:
+        whole = _sketched(source, target)
+        table = Table(whole.take(division.test), whole.take(development))
+    some = np.random.default_rng(0).permutation(development)[: len(test.rows)]
+    return Known(marks.row_marks(test.rows), marks.row_marks(take(source, np.sort(some)).rows), table)
+
+
+def _sketched(source: Source, target: str) -> Sketch:
+    return sketch(source.rows, source.y, target)
 
 
 def _test_rows(source: Source, division: Division, dataset: Dataset) -> Source:

@@ -20,7 +20,7 @@ from workbench.errors import DataError
 from workbench.types import Array, DataSpec
 from workbench.wording import nearest, toml
 
-__all__ = ["SUFFIXES", "find", "read", "read_official", "read_rows"]
+__all__ = ["SUFFIXES", "find", "read", "read_file", "read_official", "read_rows"]
 
 
 def read(spec: DataSpec) -> Source:
@@ -55,10 +55,14 @@ def read_rows(path: Path | str) -> pd.DataFrame | Array:
 
     Raises DataError if the file cannot be read.
     """
-    path = Path(path)
-    name = path.name
-    source = _file(name, find(name, "the file", path.parent))
+    source = read_file(path)
     return source.rows.to_pandas() if isinstance(source.rows, pa.Table) else source.rows
+
+
+def read_file(path: Path | str) -> Source:
+    """A data file as it is. Raises DataError if it cannot be read."""
+    path = Path(path)
+    return _file(path.name, find(path.name, "the file", path.parent))
 
 
 def find(name: str, key: str, folder: Path) -> Path:

@@ -62,7 +62,7 @@ def search_history(outcome: Outcome) -> Figure:
     scores = np.array([trial_score(trial) for trial in outcome.trials])
     complete = np.array([trial.state == "complete" for trial in outcome.trials], dtype=bool)
     default = _default_score(outcome)
-    test = outcome.test
+    test = None if outcome.test is not None and outcome.test.verdict else outcome.test
     limits = extent(
         scores, outcome.direction, [default, *((test.value, test.low, test.high) if test else ())]
     )

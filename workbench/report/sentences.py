@@ -6,6 +6,7 @@ import math
 import statistics
 from collections.abc import Mapping, Sequence
 
+from workbench.before import attempts, opened_before
 from workbench.declarations import reached
 from workbench.plots.facts import (
     best_trial,
@@ -53,6 +54,11 @@ def answer(outcome: Outcome) -> str:
             "which flatters, since it was picked for being the best."
         )
     test = outcome.test
+    if test.verdict:
+        return (
+            f"On {test.rows:,} test rows, looked at for time number {test.look}, the choice is judged "
+            f"without a score: {test.verdict}."
+        )
     value, low, high = _rounded(test)
     opened = "opened once" if test.look == 1 else f"looked at for time number {test.look}"
     return (
@@ -68,21 +74,32 @@ def short_answer(outcome: Outcome) -> tuple[str, str]:
         if outcome.withheld:
             return "none", f"no test {metric} of this model"
         return "sealed", f"test {metric} not yet known"
+    if outcome.test.verdict:
+        return "no score", outcome.test.verdict
     value, low, high = _rounded(outcome.test)
     return value, f"test {metric} · {percent(outcome.test.confidence)} interval {low} to {high}"
 
 
 def warning(outcome: Outcome) -> str | None:
-    """What must be said loudly when these test rows had been opened before; None on the first look."""
-    if outcome.test is None or outcome.test.look == 1:
+    """What must be said loudly of rows that had been opened before; None where none was."""
+    test = outcome.test
+    if test is None:
         return None
-    look = outcome.test.look
-    before = "once before" if look == 2 else f"{look - 1} times before"
-    return (
-        f"This is look number {look} at these test rows: they had been opened {before}. Whatever was learned "
-        "then may have shaped this study, so the score can flatter; its interval is widened for the number "
-        "of looks. Only fresh rows give an unspoiled answer."
-    )
+    told = [
+        f"{sentence}." for sentence in opened_before(test.rows, test.rows_opened_before, test.rows_reused)
+    ]
+    if test.look > 1:
+        often = "once before" if test.look == 2 else f"{test.look - 1} times before"
+        partly = 0 < test.rows_opened_before < test.rows
+        before = "some of them had been opened before" if partly else f"they had been opened {often}"
+        widened = "" if test.verdict else "; its interval is widened for the number of looks"
+        told.insert(
+            0,
+            f"This is look number {test.look} at these test rows: {before}. Whatever was learned then may "
+            f"have shaped this study, so the score can flatter{widened}. Only fresh rows give an unspoiled "
+            "answer.",
+        )
+    return " ".join(told) or None
 
 
 def comparison(outcome: Outcome) -> list[tuple[str, str, str]]:
@@ -133,13 +150,16 @@ def comparison(outcome: Outcome) -> list[tuple[str, str, str]]:
         rows.append(("Refitted on", f"{together:,} rows", remark))
     if outcome.test is not None:
         value, low, high = _rounded(outcome.test)
+        where = f"{outcome.test.rows:,} rows, look {outcome.test.look}"
         rows.append(
-            (
-                f"Test {metric}",
-                value,
-                f"{low} to {high}, {outcome.test.rows:,} rows, look {outcome.test.look}",
-            )
+            (f"Test {metric}", "–", f"{outcome.test.verdict}, {where}")
+            if outcome.test.verdict
+            else (f"Test {metric}", value, f"{low} to {high}, {where}")
         )
+        if outcome.test.remarks:
+            rows.append(("Earlier looks", "–", outcome.test.remarks))
+        if outcome.test.tried:
+            rows.append(("Tried on these rows", attempts(outcome.test.tried), "as far as the ledger knows"))
         rows += [_beside(name, figures, metric) for name, figures in outcome.baselines.items()]
     else:
         sealed = ("sealed", "no test row has been read")
