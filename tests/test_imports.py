@@ -52,8 +52,8 @@ LAYERS: dict[str, tuple[str, ...]] = {
             "evaluate",
             "conclusions",
             "baselines",
-            "bootstrap",
             "intervals",
+            "intervals_of_*",
             "optimism",
             "diagnosis",
             "landscape",
@@ -111,6 +111,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
         ),
         *(
             "planning",
+            "defined_metric",
             "delivery",
             "predictions",
             "reproduction",

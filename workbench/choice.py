@@ -20,7 +20,7 @@ from workbench.exported import export
 from workbench.finals import keep, refitted, retrained
 from workbench.loop import Search
 from workbench.models import n_parameters
-from workbench.optimism import Gain, beats_default, optimism, unpaired
+from workbench.optimism import Gain, beats_default, optimism, optimism_of_pruned, own_error, unpaired
 from workbench.outcomes import decode_selection, encode_selection
 from workbench.savedmodel import JUDGED, fingerprint, load, parameters
 from workbench.study import Study
@@ -47,7 +47,9 @@ def freeze(best: TrialRecord, study: Study, here: Workspace, search: Search, fol
     export(load(folder), parameters(folder), folder / "program")
     recipe, variant = again.model.program.recipe, again.model.program.variant
     maximize, paired = words.METRICS[here.metric].direction == "maximize", not study.data.holdouts
-    luck, gain = _worth(search.blocks, best, maximize=maximize, paired=paired)
+    luck, gain = _worth(
+        search.trials, search.blocks, best, maximize=maximize, paired=paired, folds=study.data.folds
+    )
     default = search.trials[0].value
     return Selection(
         trial=best.number,
@@ -91,17 +93,32 @@ def recall(events: Iterable[Mapping[str, Any]], folder: Path, n_trials: int | No
 
 
 def _worth(
-    blocks: Mapping[int, Array], best: TrialRecord, *, maximize: bool, paired: bool
+    trials: Mapping[int, TrialRecord],
+    blocks: Mapping[int, Array],
+    best: TrialRecord,
+    *,
+    maximize: bool,
+    paired: bool,
+    folds: int,
 ) -> tuple[float, Gain | None]:
-    """The optimism of the best score; its gain over the default configuration, if that one has a score."""
+    """The optimism of the best score; its gain over the default configuration, if that one has a score.
+
+    Pruned trials were compared as well, by the scores that they reported.
+    """
     numbers = sorted(blocks)
     winner, default = numbers.index(best.number), 0 if 0 in blocks else None
     each = [blocks[number] for number in numbers]
+    luck = None
+    if any(trial.reason == "pruned" for trial in trials.values()):
+        ended = [trial.state == "complete" for trial in trials.values()]
+        rungs = [{} if trial.reason == "diverged" else trial.rungs for trial in trials.values()]
+        luck = optimism_of_pruned(rungs, ended, own_error(each, paired=paired), maximize=maximize)
     if not paired:
-        luck, gain = unpaired(each, maximize=maximize, winner=winner, default=default)
+        luck, gain = unpaired(each, maximize=maximize, winner=winner, default=default, luck=luck)
         return luck.estimate, gain
     scores = np.stack(each)
-    luck = optimism(scores, maximize=maximize, winner=winner)
+    luck = luck or optimism(scores, maximize=maximize, winner=winner)
     if default is None:
         return luck.estimate, None
-    return luck.estimate, beats_default(scores, maximize=maximize, default=default, winner=winner)
+    gain = beats_default(scores, maximize=maximize, default=default, winner=winner, luck=luck, folds=folds)
+    return luck.estimate, gain

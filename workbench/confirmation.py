@@ -9,23 +9,20 @@ next call finishes the same look.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from workbench import ledger, savedmodel
-from workbench.bootstrap import Statistic
 from workbench.data import Dataset
 from workbench.data.seal import Rows, SealedTest, row_marks, unseal
-from workbench.evaluate import Evaluation, evaluate, statistic
+from workbench.evaluate import Evaluation, compare, evaluate, score_of
 from workbench.files import replaced
-from workbench.intervals import paired_bootstrap, widened
 from workbench.ledger import Ledger, Recorded
 from workbench.predictor import Predictor
 from workbench.types import Array, Opening, TestScore
-from workbench.words import METRICS
 
 __all__ = ["Confirmed", "confirm"]
 
@@ -80,12 +77,25 @@ def confirm(
         predictor = savedmodel.load(folder / "model")
         x = np.asarray(predictor.preprocessor.transform(rows.x), np.float32)
         outputs = predictor.estimates(x)
-        scored = evaluate(metric, outputs, rows.target, threshold=predictor.threshold, look=opening.look)
+        scored = evaluate(
+            metric,
+            outputs,
+            rows.target,
+            threshold=predictor.threshold,
+            look=opening.look,
+            classes=dataset.classes,
+        )
         with replaced(folder / KEPT) as file:
             np.savez(file, outputs=outputs, targets=rows.target)
-        rated = statistic(metric, outputs, rows.target, predictor.threshold)
         compared = {
-            name: _compare(rated, metric, savedmodel.load(place), rows, opening.look)
+            name: _compare(
+                metric,
+                (outputs, predictor.threshold),
+                savedmodel.load(place),
+                rows,
+                opening.look,
+                dataset.classes,
+            )
             for name, place in baselines.items()
         }
         score = _score(metric, scored, opening)
@@ -94,18 +104,26 @@ def confirm(
 
 
 def _compare(
-    chosen: Statistic, metric: str, model: Predictor, rows: Rows, look: int
-) -> dict[str, float | None]:
-    """The baseline's score on the test rows, and by how much the choice is better, with its interval."""
+    metric: str,
+    chosen: tuple[Array, float],
+    model: Predictor,
+    rows: Rows,
+    look: int,
+    classes: Sequence[str],
+) -> dict[str, float | str | None]:
+    """The baseline's score on the test rows, and by how much the choice is better, with its interval.
+
+    chosen  outputs and threshold of the choice
+    """
     outputs = model.estimates(np.asarray(model.preprocessor.transform(rows.x), np.float32))
-    rated = statistic(metric, outputs, rows.target, model.threshold)
-    n = len(outputs)
-    gain = paired_bootstrap(
-        chosen, rated, n, widened(0.95, look), maximize=METRICS[metric].direction == "maximize"
-    )
-    value = float(rated(np.ones((1, n), np.float32))[0])
+    thresholds = (chosen[1], model.threshold)
+    gain = compare(metric, chosen[0], outputs, rows.target, thresholds=thresholds, look=look, classes=classes)
+    value = score_of(metric, outputs, rows.target, model.threshold)
     figures = {"value": value, "gain": gain.difference, "low": gain.low, "high": gain.high}
-    return {name: figure if math.isfinite(figure) else None for name, figure in figures.items()}
+    found: dict[str, float | str | None] = {
+        name: figure if math.isfinite(figure) else None for name, figure in figures.items()
+    }
+    return found | ({"note": gain.note} if gain.note else {})
 
 
 def _kept(path: Path) -> tuple[Array | None, Array | None]:
@@ -116,4 +134,5 @@ def _kept(path: Path) -> tuple[Array | None, Array | None]:
 
 
 def _score(metric: str, scored: Evaluation, opening: Opening) -> TestScore:
-    return TestScore(metric, scored.value, scored.low, scored.high, scored.rows, opening.look)
+    ends = scored.low, scored.high
+    return TestScore(metric, scored.value, *ends, scored.rows, opening.look, note=scored.note)

@@ -8,6 +8,7 @@ from typing import Any
 from workbench import data, space
 from workbench.costs import Costs, costs_of
 from workbench.devices import configure
+from workbench.defined_metric import check_defined
 from workbench.ladder import drawn, rooms
 from workbench.models import n_parameters
 from workbench.places import Places
@@ -34,6 +35,7 @@ def plan(study: Study, places: Places) -> dict[str, Any]:
         study, dataset.task, classes, shape, train_rows=dataset.fewest_train_rows, of_steps=dataset.of_steps
     )
     metric = metric_of(study, dataset.task)
+    check_defined(metric, dataset, sealed)
     axes = space.axes(study.settings)
     configure(places.home / "cache" / "jax")
     costs, problem = costs_of(mesh_of_host()), Preparations(dataset).problem

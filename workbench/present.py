@@ -14,7 +14,7 @@ from rich.panel import Panel
 from rich.text import Text
 
 from workbench.places import Places
-from workbench.present_parts import bullets, figure, framed, interval, new_grid, new_table, printing
+from workbench.present_parts import bullets, figure, framed, interval, new_grid, new_table, printing, stated
 from workbench.sparkline import spark
 from workbench.study import Study
 from workbench.urls import is_server, redact
@@ -168,12 +168,12 @@ def _summary(result: Result, study: Study, places: Places) -> Panel:
     best, test, trials = result.get("best"), result.get("test"), result.get("trials", {})
     command = f"{shlex.quote(str(study.path))}{_home(places)}"
     if test:
-        score = Text.assemble((figure(test["value"]), "bold green"), f"   95 % interval {interval(test)}")
+        score = Text.assemble((figure(test["value"]), "bold green"), f"   {stated(test)}")
         grid.add_row(f"test {test['metric']}", score)
         look = "first look" if test["look"] == 1 else f"look {test['look']}, so a wider interval"
         grid.add_row("", f"{test['rows']:,} rows, {look}")
         for name, figures in result.get("baselines", {}).items():
-            gain = f"{figure(figures['gain'])}   95 % interval {interval(figures)}"
+            gain = f"{figure(figures['gain'])}   {stated(figures)}"
             grid.add_row(f"gain over {name}", f"{gain}; {name} has {figure(figures['value'])}")
     elif result["status"] == "searched":
         grid.add_row("test", f"still sealed; open it with: workbench confirm {command}")

@@ -53,12 +53,22 @@ def choose(trials: Iterable[TrialRecord], direction: Literal["maximize", "minimi
     trials = list(trials)
     complete = ranked(trials, direction)
     if not complete:
-        diverged = sum(trial.reason == "diverged" for trial in trials)
+        ended = [trial for trial in trials if trial.reason == "diverged"]
+        if trials and len(ended) == len(trials) and all(_finite_losses(trial.curves) for trial in trials):
+            raise WorkbenchError(
+                f"no trial has a score: the losses of all {len(trials)} are finite, but the metric has no value "
+                "on the validation rows; take another [select] metric"
+            )
+        diverged = len(ended)
         raise WorkbenchError(
             f"no trial is complete: {diverged} of {len(trials)} diverged; lower the upper end of "
             "learning_rate, set clip, or scale the data"
         )
     return complete[0]
+
+
+def _finite_losses(curves: Curves) -> bool:
+    return bool(np.isfinite(curves.train_loss).all() and np.isfinite(curves.validation_loss).all())
 
 
 def retrain(

@@ -177,11 +177,12 @@ class TestScore:
 
     metric: str
     value: float
-    low: float
+    low: float  # NaN where no interval can be given honestly
     high: float
     rows: int
     look: int  # 1: the first look anybody took at these rows
     confidence: float = 0.95
+    note: str = ""  # why there is no interval, or what it does not cover
 
 
 @dataclass(frozen=True)
@@ -246,5 +247,5 @@ class Outcome:
     environment: Mapping[str, str]  # python, jax, …, hardware, platform
     study_file: str  # its text
     stopped: str = ""  # why the search ended before its budget
-    #: name -> value, gain, low, high: other models on the test rows, and how much better the choice is
-    baselines: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict)
+    #: name -> value, gain, low, high, note: other models on the test rows, and how much better the choice is
+    baselines: Mapping[str, Mapping[str, float | str | None]] = field(default_factory=dict)

@@ -7,7 +7,8 @@ when it has written it down. Nothing else in the package loads test rows.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -15,6 +16,7 @@ import pandas as pd
 import pyarrow as pa
 
 from workbench.data import fingerprints, marks
+from workbench.data.defined import undefined
 from workbench.data.division import Division, divide
 from workbench.data.raw import Source, take
 from workbench.data.sources import read, read_official
@@ -37,6 +39,7 @@ class SealedTest:
     name: str
     rows: int
     fingerprint: str  # SHA-256 of the rows with all their columns, as they stand in the source
+    undefined: Mapping[str, str] = field(default_factory=dict)  # metric -> why it has no value on these rows
 
 
 class Rows(NamedTuple):
@@ -56,12 +59,12 @@ class Rows(NamedTuple):
 def promise(source: Source, division: Division, dataset: Dataset) -> SealedTest:
     """The seal of the test rows, which are looked at once, hashed and forgotten.
 
-    Whether they can be opened later (columns, classes, blank targets) is found out now, before anything is
-    spent.
+    Whether they can be opened later (columns, classes, blank targets), and which metrics have a value on them,
+    is found out now, before anything is spent.
     Raises DataError if not.
     """
     test = _test_rows(source, division, dataset)
-    n = len(test.rows)
+    n, without = len(test.rows), {}
     if n:
         target = _target(test, dataset)
         if isinstance(test.rows, pa.Table):
@@ -69,7 +72,8 @@ def promise(source: Source, division: Division, dataset: Dataset) -> SealedTest:
         else:
             _check_shape(test, dataset)
         _check_targets(target, test, dataset)
-    return SealedTest(test.name, n, _fingerprint(test))
+        without = dict(undefined(target, dataset.classes))
+    return SealedTest(test.name, n, _fingerprint(test), without)
 
 
 def unseal(sealed: SealedTest, dataset: Dataset, opening: Opening) -> Rows:

@@ -42,12 +42,9 @@ def answer(outcome: Outcome) -> str:
             "which flatters, since it was picked for being the best."
         )
     test = outcome.test
-    value, low, high = _rounded(test)
+    value = _rounded(test)[0]
     opened = "opened once" if test.look == 1 else f"looked at for time number {test.look}"
-    return (
-        f"On {test.rows:,} sealed test rows, {opened}, {metric} is {value} "
-        f"({percent(test.confidence)} interval {low} to {high})."
-    )
+    return f"On {test.rows:,} sealed test rows, {opened}, {metric} is {value} ({_stated(test)})."
 
 
 def short_answer(outcome: Outcome) -> tuple[str, str]:
@@ -55,8 +52,8 @@ def short_answer(outcome: Outcome) -> tuple[str, str]:
     metric = metric_words(outcome)
     if outcome.test is None:
         return "sealed", f"test {metric} not yet known"
-    value, low, high = _rounded(outcome.test)
-    return value, f"test {metric} · {percent(outcome.test.confidence)} interval {low} to {high}"
+    value = _rounded(outcome.test)[0]
+    return value, f"test {metric} · {_stated(outcome.test)}"
 
 
 def warning(outcome: Outcome) -> str | None:
@@ -109,14 +106,8 @@ def comparison(outcome: Outcome) -> list[tuple[str, str, str]]:
         remark = f"training and validation rows for {epochs} epochs: the model that is delivered and tested"
         rows.append(("Refitted on", f"{together:,} rows", remark))
     if outcome.test is not None:
-        value, low, high = _rounded(outcome.test)
-        rows.append(
-            (
-                f"Test {metric}",
-                value,
-                f"{low} to {high}, {outcome.test.rows:,} rows, look {outcome.test.look}",
-            )
-        )
+        remark = f"{_stated(outcome.test)}, {outcome.test.rows:,} rows, look {outcome.test.look}"
+        rows.append((f"Test {metric}", _rounded(outcome.test)[0], remark))
         rows += [_beside(name, figures, metric) for name, figures in outcome.baselines.items()]
     else:
         rows.append((f"Test {metric}", "sealed", "no test row has been read"))
@@ -131,17 +122,25 @@ _BASELINES = {
 }
 
 
-def _beside(name: str, figures: Mapping[str, float | None], metric: str) -> tuple[str, str, str]:
+def _beside(name: str, figures: Mapping[str, float | str | None], metric: str) -> tuple[str, str, str]:
     """A baseline on the test rows, and whether the choice is better by more than noise."""
-    value, gained, low, high = (figures[key] for key in ("value", "gain", "low", "high"))
+    value, gained, low, high = (_number(figures[key]) for key in ("value", "gain", "low", "high"))
+    note = figures.get("note", "")
     title = f"{_BASELINES.get(name, name)}, test {metric}"
     if value is None or gained is None:
         return title, "–", "has no score on these rows"
     said = f"the choice is {'better' if gained >= 0 else 'worse'} by {_difference(abs(gained))}"
     if low is None or high is None:
-        return title, number(value), said
+        return title, number(value), f"{said} (no interval: {note})" if note else said
+    ends = f"interval {_difference(low)} to {_difference(high)}"
+    if note:
+        return title, number(value), f"{said} ({ends}: {note})"
     noise = "no more than noise may do" if low <= 0 <= high else "more than noise"
-    return title, number(value), f"{said} (95 % interval {_difference(low)} to {_difference(high)}): {noise}"
+    return title, number(value), f"{said} (95 % {ends}): {noise}"
+
+
+def _number(figure: float | str | None) -> float | None:
+    return None if figure is None else float(figure)
 
 
 def gain(outcome: Outcome, interval: tuple[float, float] | None) -> str | None:
@@ -197,6 +196,15 @@ def percent(share: float) -> str:
 def _difference(value: float) -> str:
     """Two significant digits: a difference is not known better than that."""
     return number(float(f"{value:.2g}"))
+
+
+def _stated(test: TestScore) -> str:
+    """The interval, called by its confidence only where nothing must be said beside it; or why there is none."""
+    _, low, high = _rounded(test)
+    if not (math.isfinite(test.low) and math.isfinite(test.high)):
+        return f"no interval: {test.note}" if test.note else "no interval"
+    ends = f"interval {low} to {high}"
+    return f"{ends}: {test.note}" if test.note else f"{percent(test.confidence)} {ends}"
 
 
 def _rounded(test: TestScore) -> Sequence[str]:
