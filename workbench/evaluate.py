@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from workbench import intervals_of_auc, intervals_of_classes, intervals_of_means
-from workbench.intervals import Comparison, Interval, widened, withheld
+from workbench.intervals import Comparison, Stated, widened, withheld
 from workbench.losses import LOSSES, batch_loss
 from workbench.metrics import class_logits, predictions, score
 from workbench.models.recurrent import steps_as_rows
@@ -79,7 +79,7 @@ def interval(
     threshold: float = 0.5,
     confidence: float = 0.95,
     classes: Sequence[str] = (),
-) -> Interval:
+) -> Stated:
     """The interval of a score, as `evaluate` gives it."""
     out, y, clusters = _flat(outputs, targets)
     if not np.isfinite(out).all():
@@ -135,7 +135,7 @@ def gain_interval(
     thresholds: tuple[float, float] = (0.5, 0.5),
     confidence: float = 0.95,
     classes: Sequence[str] = (),
-) -> Interval:
+) -> Stated:
     """The interval of a gain, as `compare` gives it."""
     (mine, y, clusters), (theirs, _, _) = _flat(one, targets), _flat(other, targets)
     if not (np.isfinite(mine).all() and np.isfinite(theirs).all()):
@@ -240,6 +240,6 @@ def _ranked(
     return intervals_of_auc.Ranked(logits[:, 1] - logits[:, 0], codes, clusters, tuple(classes))
 
 
-def _around(value: float, found: Interval) -> tuple[float, float]:
+def _around(value: float, found: Stated) -> tuple[float, float]:
     """The ends; rounding of a score in single precision must not leave it outside."""
     return min(found.low, value), max(found.high, value)

@@ -5,9 +5,10 @@ A metric that is a function of counts has the score intervals of its shares, put
 steps of a sequence) are not independent: shares of them count as fewer rows, by their design effect.
 
 Sources: Wilson 1927, "Probable inference"; Tango 1998, "Equivalence test and confidence interval for the
-difference in proportions for the paired-sample design"; Zou and Donner 2008, "Construction of confidence limits
-about effect measures" (MOVER, the method of variance estimates recovery); Korn and Graubard 1998, "Confidence
-intervals for proportions with small expected number of positive counts estimated from survey data"; Nadeau and
+difference in proportions for the paired-sample design"; Zou and Donner 2008, "Construction of confidence
+limits about effect measures" (MOVER, the method of variance estimates recovery); Korn and Graubard 1998,
+"Confidence intervals for proportions with small expected number of positive counts estimated from survey
+data"; Nadeau and
 Bengio 2003, "Inference for the generalization error" (folds share their training rows).
 """
 
@@ -25,6 +26,7 @@ __all__ = [
     "Comparison",
     "Interval",
     "Spread",
+    "Stated",
     "effective_counts",
     "effective_rows",
     "fold_error",
@@ -42,6 +44,13 @@ _HALVINGS = 60
 
 
 class Interval(NamedTuple):
+    """Both ends of an interval."""
+
+    low: float
+    high: float
+
+
+class Stated(NamedTuple):
     """Both ends of an interval, NaN where none can be given honestly; and what must be said beside it."""
 
     low: float
@@ -50,7 +59,7 @@ class Interval(NamedTuple):
 
 
 class Comparison(NamedTuple):
-    """How much better one model scores than another on the same rows; positive is better in either direction."""
+    """How much better one model scores than another on the same rows; positive is better."""
 
     difference: float
     low: float
@@ -67,9 +76,9 @@ class Spread(NamedTuple):
     high: float
 
 
-def withheld(note: str) -> Interval:
+def withheld(note: str) -> Stated:
     """No interval, and why."""
-    return Interval(math.nan, math.nan, note)
+    return Stated(math.nan, math.nan, note)
 
 
 def proportion_interval(successes: float, n: float, confidence: float = 0.95) -> Interval:
@@ -92,8 +101,8 @@ def proportion_interval(successes: float, n: float, confidence: float = 0.95) ->
 def paired_proportions(first: float, second: float, n: float, confidence: float = 0.95) -> Interval:
     """Tango's score interval for the difference of two shares of the same n rows.
 
-    first, second  rows that are right for the one alone, and for the other alone; rows on which both agree tell
-                   nothing but that there are n
+    first, second  rows that are right for the one alone, and for the other alone; rows on which both agree
+                   tell nothing but that there are n
 
     Never empty, also where the two agree on every row.
     """
@@ -131,8 +140,8 @@ def effective_counts(hits: Array, clusters: Array | None, confidence: float = 0.
 def effective_rows(values: Array, clusters: Array | None, confidence: float = 0.95) -> float:
     """How many independent rows would know the mean of these values [M] as well.
 
-    As many as would give the mean the variance that it has between clusters, and fewer where few clusters know
-    that variance badly. Values that are all alike show none, and then only clusters count.
+    As many as would give the mean the variance that it has between clusters, and fewer where few clusters
+    know that variance badly. Values that are all alike show none, and then only clusters count.
     """
     n = float(len(values))
     if clusters is None:

@@ -2,10 +2,10 @@
 
 The place of a positive is the share of negatives that it beats, and the other way round; the area is the mean
 of either. DeLong, DeLong and Clarke-Pearson (1988) take its variance from both; on the logit scale, with the
-degrees of freedom that few rows of a class leave, its interval stays below one. It cannot see what a handful of
-positives do not show, and nothing at all where every pair is in order. Newcombe (2006, method 5) supposes the
-variance from the area itself, and errs where the classes spread differently. Neither covers alone; the farther
-end of the two does.
+degrees of freedom that few rows of a class leave, its interval stays below one. It cannot see what a handful
+of positives do not show, and nothing at all where every pair is in order. Newcombe (2006, method 5) supposes
+the variance from the area itself, and errs where the classes spread differently. Neither covers alone; the
+farther end of the two does.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import special
 
-from workbench.intervals import Interval, student, withheld
+from workbench.intervals import Stated, student, withheld
 from workbench.types import Array
 
 __all__ = ["FEWEST", "Ranked", "interval", "paired_interval", "too_few"]
@@ -29,7 +29,7 @@ _PSEUDO = 2.0
 
 
 class Ranked(NamedTuple):
-    """Scores [N] of rows, the higher the more like a positive; truth [N] of 0 and 1; clusters as elsewhere."""
+    """Scores [N] of rows, higher for what looks positive; truth [N] of 0 and 1; clusters as elsewhere."""
 
     scores: Array
     truth: Array
@@ -37,7 +37,7 @@ class Ranked(NamedTuple):
     names: tuple[str, ...] = ()
 
 
-def interval(rows: Ranked, confidence: float) -> Interval:
+def interval(rows: Ranked, confidence: float) -> Stated:
     """The interval of the area."""
     if note := too_few(rows):
         return withheld(note)
@@ -50,14 +50,14 @@ def interval(rows: Ranked, confidence: float) -> Interval:
         centre = math.log(area / (1 - area))
         low = min(low, float(special.expit(centre - half)))
         high = max(high, float(special.expit(centre + half)))
-    return Interval(low, high)
+    return Stated(low, high)
 
 
-def paired_interval(one: Ranked, other: Ranked, confidence: float) -> Interval:
+def paired_interval(one: Ranked, other: Ranked, confidence: float) -> Stated:
     """The interval of the area of `one` less that of `other`, on the same rows.
 
-    DeLong's, after two rows more of each class that one model ranks as ill as a typical row and the other well:
-    where all rows that there are rank alike, others may not.
+    DeLong's, after two rows more of each class that one model ranks as ill as a typical row and the other
+    well: where all rows that there are rank alike, others may not.
     """
     if note := too_few(one):
         return withheld(note)
@@ -67,7 +67,7 @@ def paired_interval(one: Ranked, other: Ranked, confidence: float) -> Interval:
     more = sum(_PSEUDO * (below**2 + 1 / n**2) / n**2 for n in np.bincount(one.truth, minlength=2))
     half = student(freedom, confidence) * math.sqrt(variance + float(more))
     gain = areas[0] - areas[1]
-    return Interval(max(gain - half, -1.0), min(gain + half, 1.0))
+    return Stated(max(gain - half, -1.0), min(gain + half, 1.0))
 
 
 def too_few(rows: Ranked) -> str:

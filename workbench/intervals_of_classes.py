@@ -1,8 +1,8 @@
 """Intervals for scores of predicted classes, from the counts of their classes.
 
     accuracy            Wilson; of two models, Tango's interval of the rows that are right for one alone
-    balanced accuracy   recalls are shares of different rows, so independent: MOVER for two classes; for more, where
-                        MOVER is too narrow, Wilson's for as many rows as would know the mean as well
+    balanced accuracy   recalls are shares of different rows, so independent: MOVER for two classes; for more,
+                        where MOVER is too narrow, Wilson's for as many rows as would know the mean as well
     F1                  2 J / (1 + J) of J = TP / (TP + FP + FN), a share of the rows that are of the class or
                         predicted as it: Wilson's interval of J, transformed
     macro F1            the same two ways as balanced accuracy, with the correlation of the classes' F1 by the
@@ -23,7 +23,7 @@ import numpy as np
 from scipy import special
 
 from workbench.intervals import (
-    Interval,
+    Stated,
     effective_counts,
     effective_rows,
     mover,
@@ -58,13 +58,14 @@ class Decided(NamedTuple):
     names: tuple[str, ...] = ()
 
 
-def interval(metric: str, rows: Decided, confidence: float) -> Interval:
+def interval(metric: str, rows: Decided, confidence: float) -> Stated:
     """The interval of accuracy, balanced accuracy, F1 or macro F1."""
     if note := too_few(metric, rows):
         return withheld(note)
     hit = rows.truth == rows.said
     if metric == "accuracy":
-        return proportion_interval(*effective_counts(hit, rows.clusters, confidence), confidence)
+        right, n = effective_counts(hit, rows.clusters, confidence)
+        return Stated(*proportion_interval(right, n, confidence))
     if metric == "balanced_accuracy":
         masks = [rows.truth == code for code in np.unique(rows.truth)]
         counts = _counts(hit, masks, rows.clusters, confidence)
@@ -86,14 +87,15 @@ def interval(metric: str, rows: Decided, confidence: float) -> Interval:
     return _within(mover(f1, 2 * ends / (1 + ends), weights, _correlation(rows, codes)))
 
 
-def paired_interval(metric: str, one: Decided, other: Decided, confidence: float) -> Interval:
+def paired_interval(metric: str, one: Decided, other: Decided, confidence: float) -> Stated:
     """The interval of the score of `one` less that of `other`, on the same rows."""
     for rows in (one, other):
         if note := too_few(metric, rows):
             return withheld(note)
     first, second = one.truth == one.said, other.truth == other.said
     if metric == "accuracy":
-        return paired_proportions(*_alone(first, second, one.clusters, confidence), confidence)
+        rows_alone = _alone(first, second, one.clusters, confidence)
+        return Stated(*paired_proportions(*rows_alone, confidence))
     if metric == "balanced_accuracy":
         gain, variance, codes = 0.0, 0.0, np.unique(one.truth)
         for code in codes:
@@ -156,21 +158,22 @@ def _score(metric: str, rows: Decided) -> float:
 def _counts(hit: Array, masks: list[Array], clusters: Array | None, confidence: float) -> Array:
     """Hits and rows of each mask, [K, 2], as if rows were independent."""
     return np.array([
-        effective_counts(hit[mask], None if clusters is None else clusters[mask], confidence) for mask in masks
+        effective_counts(hit[mask], None if clusters is None else clusters[mask], confidence)
+        for mask in masks
     ])  # fmt: skip
 
 
 def _ends(counts: Array, confidence: float) -> Array:
-    return np.array([proportion_interval(hits, rows, confidence)[:2] for hits, rows in counts])
+    return np.array([proportion_interval(hits, rows, confidence) for hits, rows in counts])
 
 
-def _as_share(shares: Array, variances: Array, sizes: Array, confidence: float) -> Interval:
+def _as_share(shares: Array, variances: Array, sizes: Array, confidence: float) -> Stated:
     """Wilson's interval of the mean of K shares, for as many rows as would give a share its variance."""
     k, mean = len(shares), float(shares.mean())
     alike = k**2 / float(np.sum(1 / sizes))  # rows, if the shares were all the same
     most = float(np.sum(sizes))
     rows = alike if mean in (0.0, 1.0) else min(most, mean * (1 - mean) * k**2 / float(np.sum(variances)))
-    return proportion_interval(min(mean * rows, rows), rows, confidence)
+    return Stated(*proportion_interval(min(mean * rows, rows), rows, confidence))
 
 
 def _together(change: Array, clusters: Array | None) -> Array:
@@ -184,7 +187,7 @@ def _together(change: Array, clusters: Array | None) -> Array:
 def _alone(
     first: Array, second: Array, clusters: Array | None, confidence: float
 ) -> tuple[float, float, float]:
-    """Rows that are right for the one model alone, for the other alone, and all; of clusters, as effective."""
+    """Rows that are right for the one model alone, for the other alone, and all, as if independent."""
     gain = np.subtract(first, second, dtype=float)
     n = effective_rows(gain, clusters, confidence)
     mine, theirs = (float(np.mean(each)) * n for each in (gain > 0, gain < 0))
@@ -219,10 +222,10 @@ def _correlation(rows: Decided, codes: Array) -> Array:
 
 
 def _one_row(rows: Decided, codes: Array) -> Array:
-    """The square of what one more row that turns from right to wrong does to the mean F1, by its class, [K]."""
+    """The square of what one more wrong row of each class does to the mean F1, [K]."""
     hits, total = _totals(rows, codes)
     return np.asarray(((2 - 2 * hits / total) / total / len(codes)) ** 2)
 
 
-def _within(ends: tuple[float, float], lowest: float = 0.0) -> Interval:
-    return Interval(max(lowest, ends[0]), min(1.0, ends[1]))
+def _within(ends: tuple[float, float], lowest: float = 0.0) -> Stated:
+    return Stated(max(lowest, ends[0]), min(1.0, ends[1]))

@@ -1,14 +1,16 @@
 """Intervals for means of losses, and what says that they cannot be trusted.
 
-A mean of losses is taken for a gamma variable of its own mean and variance (Satterthwaite 1946; Box 1954). That
-is exact for squares of normal errors, and right in mean, variance and about in skewness for others; its levels
-are those of Student's t with the degrees of freedom that the kurtosis of the losses leaves. Differences of two
-models' losses, whose skewness nearly cancels, have Student's interval with the same degrees of freedom.
+A mean of losses is taken for a gamma variable of its own mean and variance (Satterthwaite 1946; Box 1954).
+That is exact for squares of normal errors, and right in mean, variance and about in skewness for others; its
+levels are those of Student's t with the degrees of freedom that the kurtosis of the losses leaves.
+Differences of two models' losses, whose skewness nearly cancels, have Student's interval with the same
+degrees of freedom.
 
-No interval of a mean is safe whatever the losses are (Bahadur and Savage 1956): one loss in a hundred rows may
-be as large as the rest together, and forty rows do not show it two times in three. Two rules say so. Losses
-whose kurtosis is too large for their number, of which a handful decide mean and variance, get no interval. With
-few rows the interval is given with the remark that it holds for losses such as these rows show.
+No interval of a mean is safe whatever the losses are (Bahadur and Savage 1956): one loss in a hundred rows
+may be as large as the rest together, and forty rows do not show it two times in three. Two rules say so.
+Losses whose kurtosis is too large for their number, of which a handful decide mean and variance, get no
+interval. With few rows the interval is given with the remark that it holds for losses such as these rows
+show.
 """
 
 from __future__ import annotations
@@ -18,20 +20,20 @@ import math
 import numpy as np
 from scipy import special
 
-from workbench.intervals import Interval, student, withheld
+from workbench.intervals import Stated, student, withheld
 from workbench.types import Array
 
 __all__ = ["FEWEST", "SHOWN_BY", "gain_interval", "log_loss_rows", "loss_interval", "row_losses"]
 
-#: Fewer rows get no interval; fewer than SHOWN_BY may miss what one row in 200 does, as one set in 20 of 600 does.
+#: Fewer rows get none. Fewer than SHOWN_BY may miss what one row in 200 does: of 600, one set in 20 does.
 FEWEST, SHOWN_BY = 10, 600
-#: The largest kurtosis: of so few rows, and growing with √rows, as it does where it is about to be infinite.
+#: The largest kurtosis: of few rows, and its growth with √rows, which is that of tails without a variance.
 _KURTOSIS, _GROWTH = 32.0, 1.6
 
 
 def loss_interval(
     metric: str, outputs: Array, targets: Array, clusters: Array | None, confidence: float
-) -> Interval:
+) -> Stated:
     """The interval of log_loss, mse, mae, rmse or r2.
 
     outputs, targets  [N, K] numbers, or [N, K] logits and [N] codes
@@ -44,7 +46,7 @@ def loss_interval(
             return found
         half = _student(values, confidence) * _error(values)
         low, high = 1 - ratio * math.exp(half), 1 - ratio * math.exp(-half)
-        return Interval(low, high, _remark(values))
+        return Stated(low, high, _remark(values))
     losses = _by_cluster(row_losses(metric, outputs, targets), clusters)
     if (found := _refused(losses)) is not None:
         return found
@@ -55,12 +57,12 @@ def loss_interval(
     high = shape * mean / float(special.gammaincinv(shape, tail))
     if metric == "rmse":
         low, high = math.sqrt(mean * low), math.sqrt(mean * high)
-    return Interval(low, high, _remark(losses))
+    return Stated(low, high, _remark(losses))
 
 
 def gain_interval(
     metric: str, one: Array, other: Array, targets: Array, clusters: Array | None, confidence: float
-) -> Interval:
+) -> Stated:
     """The interval of how much better `one` scores than `other`, both [N, K] outputs for the same rows."""
     if metric == "r2":
         parts = [_unexplained(each, targets) for each in (other, one)]
@@ -78,7 +80,7 @@ def gain_interval(
     if (found := _refused(values)) is not None:
         return found
     half = _student(values, confidence) * _error(values)
-    return Interval(gain - half, gain + half, _remark(values))
+    return Stated(gain - half, gain + half, _remark(values))
 
 
 def row_losses(metric: str, outputs: Array, targets: Array) -> Array:
@@ -122,7 +124,7 @@ def _by_cluster(values: Array, clusters: Array | None, mean: float | None = None
     return np.asarray(centre + np.bincount(cluster, values - centre) * groups / len(values))
 
 
-def _refused(values: Array) -> Interval | None:
+def _refused(values: Array) -> Stated | None:
     """No interval, and why; None if there may be one."""
     n = len(values)
     if n < FEWEST:
@@ -143,8 +145,8 @@ def _remark(values: Array) -> str:
     if n >= SHOWN_BY:
         return ""
     return (
-        f"too few rows ({n}) for an interval that rare large errors could not break: what one row in 200 does is "
-        f"missing from {100 * 0.995**n:.0f} % of such sets"
+        f"too few rows ({n}) for an interval that rare large errors could not break: what one row in 200 "
+        f"does is missing from {100 * 0.995**n:.0f} % of such sets"
     )
 
 

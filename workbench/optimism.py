@@ -143,10 +143,10 @@ def optimism_of_pruned(
     error        standard error of a score over rows that is not common to the trials: see `own_error`
     correlation  between the errors of one trial at consecutive rungs, which the scores do not tell
 
-    The search is run again with noise on every score, as in `optimism_of_scores`: at every rung as many pass as
-    did, and of those that reach the end the best is looked at through the other half of the noise. What a pruned
-    trial would have scored later is its last score and the mean step of those that took it. Where consecutive
-    rungs are less alike than is supposed, less of the luck lasts, and this estimate is too high.
+    The search is run again with noise on every score, as in `optimism_of_scores`: at every rung as many pass
+    as did, and of those that reach the end the best is looked at through the other half of the noise. What a
+    pruned trial would have scored later is its last score and the mean step of those that took it. Where
+    consecutive rungs are less alike than is supposed, less of the luck lasts, and this estimate is too high.
     """
     sign = 1 if maximize else -1
     epochs = sorted({epoch for one in rungs for epoch in one})
@@ -170,7 +170,7 @@ def optimism_of_pruned(
         paths.append(correlation * paths[-1] + math.sqrt(1 - correlation**2) * fresh)
     last = seen[-1]
     for k, path in enumerate(reversed(paths)):
-        # The noise is as large as the scores' own, with half of the variance for each of the two halves.
+        # As much noise as the scores have themselves, of which each half of the rows would have so much.
         noisy = np.where(alive & first[k], seen[k] + path * math.sqrt(_SHARE), -np.inf)
         if k + 1 == len(epochs):
             break

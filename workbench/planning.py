@@ -7,8 +7,8 @@ from typing import Any
 
 from workbench import data, space
 from workbench.costs import Costs, costs_of
-from workbench.devices import configure
 from workbench.defined_metric import check_defined
+from workbench.devices import configure
 from workbench.ladder import drawn, rooms
 from workbench.models import n_parameters
 from workbench.places import Places

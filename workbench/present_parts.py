@@ -22,7 +22,7 @@ _WIDTH_WITHOUT_TERMINAL = 110
 
 
 def stated(score: Mapping[str, Any]) -> str:
-    """Such as `95 % interval 0.97 to 0.99`; with a remark beside it, or the reason why there is none, if there is."""
+    """Such as `95 % interval 0.97 to 0.99`; or what must be said beside it, or why there is none."""
     note = score.get("note")
     if score.get("low") is None or score.get("high") is None:
         return f"no interval: {note}" if note else "no interval"

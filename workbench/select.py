@@ -56,8 +56,8 @@ def choose(trials: Iterable[TrialRecord], direction: Literal["maximize", "minimi
         ended = [trial for trial in trials if trial.reason == "diverged"]
         if trials and len(ended) == len(trials) and all(_finite_losses(trial.curves) for trial in trials):
             raise WorkbenchError(
-                f"no trial has a score: the losses of all {len(trials)} are finite, but the metric has no value "
-                "on the validation rows; take another [select] metric"
+                f"no trial has a score: the losses of all {len(trials)} are finite, but the metric has no "
+                "value on the validation rows; take another [select] metric"
             )
         diverged = len(ended)
         raise WorkbenchError(

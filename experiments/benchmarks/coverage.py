@@ -1,9 +1,9 @@
 """`coverage`: how often intervals that are called 95 % hold the true score, in simulated studies.
 
-A grid of metric x rows x class share x law of errors, for one model and for the gain of one model over another
-on the same rows. Every study draws test rows from a population whose true score is known, and asks the package's
-own functions for the interval. A study may get none (withheld), or one with a remark beside it (warned); of the
-plain ones it is counted how many hold the truth. Of a cell is kept:
+A grid of metric x rows x class share x law of errors, for one model and for the gain of one model over
+another on the same rows. Every study draws test rows from a population whose true score is known, and asks
+the package's own functions for the interval. A study may get none (withheld), or one with a remark beside it
+(warned); of the plain ones it is counted how many hold the truth. Of a cell is kept:
 
     plain, warned, withheld   shares of the studies
     coverage                  of the plain intervals, with its Monte Carlo error
@@ -29,7 +29,7 @@ from scipy import stats
 
 from experiments.benchmarks.common import machine, options, say, write
 from workbench import intervals_of_auc, intervals_of_classes, intervals_of_means
-from workbench.intervals import Interval
+from workbench.intervals import Stated
 from workbench.intervals_of_auc import Ranked
 from workbench.intervals_of_classes import Decided
 from workbench.intervals_of_means import row_losses
@@ -52,7 +52,7 @@ DECIDED = ("accuracy", "balanced_accuracy", "f1", "f1_macro")
 LOSSES = ("log_loss", "mse", "mae", "rmse", "r2")
 
 #: From a generator and a number of rows to the interval.
-Study = Callable[[np.random.Generator, int], Interval]
+Study = Callable[[np.random.Generator, int], Stated]
 
 
 class Cell(NamedTuple):
@@ -176,11 +176,11 @@ def _two_classes(share: str, fraction: float, law: str, spread: float, confidenc
 
     for metric in DECIDED:
 
-        def single(rng: np.random.Generator, n: int, metric: str = metric) -> Interval:
+        def single(rng: np.random.Generator, n: int, metric: str = metric) -> Stated:
             truth, one, _ = draw(rng, n)
             return intervals_of_classes.interval(metric, Decided(truth, (one > cut) * 1, 2), confidence)
 
-        def paired(rng: np.random.Generator, n: int, metric: str = metric) -> Interval:
+        def paired(rng: np.random.Generator, n: int, metric: str = metric) -> Stated:
             truth, *both = draw(rng, n)
             decided = (Decided(truth, (each > cut) * 1, 2) for each in both)
             return intervals_of_classes.paired_interval(metric, *decided, confidence)
@@ -189,11 +189,11 @@ def _two_classes(share: str, fraction: float, law: str, spread: float, confidenc
         yield Cell(metric, "score", share, law, truths[0], single)
         yield Cell(metric, "gain", share, law, truths[0] - truths[1], paired)
 
-    def area(rng: np.random.Generator, n: int) -> Interval:
+    def area(rng: np.random.Generator, n: int) -> Stated:
         truth, one, _ = draw(rng, n)
         return intervals_of_auc.interval(Ranked(one, truth), confidence)
 
-    def areas(rng: np.random.Generator, n: int) -> Interval:
+    def areas(rng: np.random.Generator, n: int) -> Stated:
         truth, *both = draw(rng, n)
         return intervals_of_auc.paired_interval(*(Ranked(each, truth) for each in both), confidence)
 
@@ -216,10 +216,10 @@ def _many_classes(confidence: float) -> Iterator[Cell]:
 
     for metric in ("accuracy", "balanced_accuracy", "f1_macro"):  # all of them are the share that is right
 
-        def single(rng: np.random.Generator, n: int, metric: str = metric) -> Interval:
+        def single(rng: np.random.Generator, n: int, metric: str = metric) -> Stated:
             return intervals_of_classes.interval(metric, draw(rng, n)[0], confidence)
 
-        def paired(rng: np.random.Generator, n: int, metric: str = metric) -> Interval:
+        def paired(rng: np.random.Generator, n: int, metric: str = metric) -> Stated:
             return intervals_of_classes.paired_interval(metric, *draw(rng, n), confidence)
 
         yield Cell(metric, "score", "ten classes", "", RIGHT[0], single)
@@ -289,11 +289,11 @@ def _losses(law: str, confidence: float) -> Iterator[Cell]:
 
         truths = _truths(metric, variance, population)
 
-        def single(rng: np.random.Generator, n: int, metric: str = metric) -> Interval:
+        def single(rng: np.random.Generator, n: int, metric: str = metric) -> Stated:
             one, _, y = models(rng, n, metric)
             return intervals_of_means.loss_interval(metric, logits(one, metric), y, None, confidence)
 
-        def paired(rng: np.random.Generator, n: int, metric: str = metric) -> Interval:
+        def paired(rng: np.random.Generator, n: int, metric: str = metric) -> Stated:
             one, other, y = models(rng, n, metric)
             both = (logits(each, metric) for each in (one, other))
             return intervals_of_means.gain_interval(metric, *both, y, None, confidence)

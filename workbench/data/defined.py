@@ -22,7 +22,8 @@ _BOTH, _EVERY, _SECOND = ("roc_auc",), ("balanced_accuracy", "f1_macro", "log_lo
 def undefined(target: Array, classes: Sequence[str]) -> Mapping[str, str]:
     """The metrics that these rows leave undefined, each with the reason: "all 30 are of class "no"".
 
-    target   as in Dataset: codes into `classes`, or numbers, for which `classes` is empty; of rows or of steps
+    target   as in Dataset: codes into `classes`, or numbers, for which `classes` is empty; of rows or of
+    steps
     """
     values = known(target)
     if not classes:

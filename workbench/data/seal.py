@@ -59,8 +59,8 @@ class Rows(NamedTuple):
 def promise(source: Source, division: Division, dataset: Dataset) -> SealedTest:
     """The seal of the test rows, which are looked at once, hashed and forgotten.
 
-    Whether they can be opened later (columns, classes, blank targets), and which metrics have a value on them,
-    is found out now, before anything is spent.
+    Whether they can be opened later (columns, classes, blank targets), and which metrics have a value on
+    them, is found out now, before anything is spent.
     Raises DataError if not.
     """
     test = _test_rows(source, division, dataset)

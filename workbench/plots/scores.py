@@ -126,9 +126,7 @@ def calibration(outcome: Outcome) -> Figure:
     axes = panel(figure, 0.55, 1.25, 0.25, 0.8)
     axes.plot([0, 1], [0, 1], color=FAINT, lw=1)
     axes.text(0.98, 0.05, "grey: as often right as sure", ha="right", color=MUTED, transform=axes.transAxes)
-    ends = [
-        proportion_interval(round(share * n), n)[:2] for share, n in zip(found, counts.tolist(), strict=True)
-    ]
+    ends = [proportion_interval(round(share * n), n) for share, n in zip(found, counts.tolist(), strict=True)]
     low, high = np.array(ends).reshape(-1, 2).T
     axes.errorbar(
         stated,

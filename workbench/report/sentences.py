@@ -199,7 +199,7 @@ def _difference(value: float) -> str:
 
 
 def _stated(test: TestScore) -> str:
-    """The interval, called by its confidence only where nothing must be said beside it; or why there is none."""
+    """The interval, called by its confidence if nothing must be said beside it; or why there is none."""
     _, low, high = _rounded(test)
     if not (math.isfinite(test.low) and math.isfinite(test.high)):
         return f"no interval: {test.note}" if test.note else "no interval"
