@@ -27,8 +27,9 @@ def study(folder: Path, metric: str, *data: str) -> Path:
     path = folder / "s.toml"
     keys = "\n".join(data)
     path.write_text(
-        f'name = "s"\n[data]\nsource = "d.csv"\ntarget = "y"\n{keys}\n[model]\nfamily = "mlp"\nwidth = 2\n'
-        f'[training]\nepochs = 1\nbatch_size = 8\n[search]\ntrials = 2\nseeds = 1\n[select]\nmetric = "{metric}"\n'
+        f'name = "s"\n[data]\nsource = "d.csv"\ntarget = "y"\n{keys}\n'
+        '[model]\nfamily = "mlp"\nwidth = 2\n[training]\nepochs = 1\nbatch_size = 8\n'
+        f'[search]\ntrials = 2\nseeds = 1\n[select]\nmetric = "{metric}"\n'
     )
     return path
 

@@ -199,7 +199,7 @@ def test_gain_at_the_ends() -> None:
 
 
 def test_pruned_trials_were_compared_as_well() -> None:
-    """Equal trials, of which a rung lets the luckiest pass, whose luck lasts: as if all of them had finished."""
+    """Equal trials, of which a rung lets the luckiest pass, whose luck lasts: as if all had finished."""
     rng = np.random.default_rng(7)
     found, truth = [], []
     for _ in range(40):

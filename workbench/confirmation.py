@@ -84,6 +84,7 @@ def confirm(
             threshold=predictor.threshold,
             look=opening.look,
             classes=dataset.classes,
+            groups=rows.group,
         )
         with replaced(folder / KEPT) as file:
             np.savez(file, outputs=outputs, targets=rows.target)
@@ -117,7 +118,16 @@ def _compare(
     """
     outputs = model.estimates(np.asarray(model.preprocessor.transform(rows.x), np.float32))
     thresholds = (chosen[1], model.threshold)
-    gain = compare(metric, chosen[0], outputs, rows.target, thresholds=thresholds, look=look, classes=classes)
+    gain = compare(
+        metric,
+        chosen[0],
+        outputs,
+        rows.target,
+        thresholds=thresholds,
+        look=look,
+        classes=classes,
+        groups=rows.group,
+    )
     value = score_of(metric, outputs, rows.target, model.threshold)
     figures = {"value": value, "gain": gain.difference, "low": gain.low, "high": gain.high}
     found: dict[str, float | str | None] = {

@@ -54,6 +54,7 @@ def evaluate(
     look: int = 1,
     confidence: float = 0.95,
     classes: Sequence[str] = (),
+    groups: Array | None = None,
 ) -> Evaluation:
     """Score outputs [N, K] against targets, [N] class codes or [N, K] numbers in the units of the data.
 
@@ -61,11 +62,17 @@ def evaluate(
     steps of one sequence are taken together, since they are not independent.
 
     The interval is widened for a further look at the same rows by the rule of `intervals.widened`. `classes`
-    are names for its remarks.
+    are names for its remarks; `groups` [N] says which rows belong together and so are not independent either.
     """
     value = score_of(metric, outputs, targets, threshold)
     found = interval(
-        metric, outputs, targets, threshold=threshold, confidence=widened(confidence, look), classes=classes
+        metric,
+        outputs,
+        targets,
+        threshold=threshold,
+        confidence=widened(confidence, look),
+        classes=classes,
+        groups=groups,
     )
     low, high = _around(value, found)
     return Evaluation(value, low, high, len(outputs), found.note)
@@ -79,9 +86,10 @@ def interval(
     threshold: float = 0.5,
     confidence: float = 0.95,
     classes: Sequence[str] = (),
+    groups: Array | None = None,
 ) -> Stated:
     """The interval of a score, as `evaluate` gives it."""
-    out, y, clusters = _flat(outputs, targets)
+    out, y, clusters = _flat(outputs, targets, groups)
     if not np.isfinite(out).all():
         return withheld("the model gives no finite number on some row, so there is no interval")
     word = WORDS[metric]
@@ -104,6 +112,7 @@ def compare(
     look: int = 1,
     confidence: float = 0.95,
     classes: Sequence[str] = (),
+    groups: Array | None = None,
 ) -> Comparison:
     """How much better the outputs `one` score than the outputs `other` for the same rows, with its interval.
 
@@ -122,6 +131,7 @@ def compare(
         thresholds=thresholds,
         confidence=widened(confidence, look),
         classes=classes,
+        groups=groups,
     )
     return Comparison(gain, *_around(gain, found), found.note)
 
@@ -135,9 +145,11 @@ def gain_interval(
     thresholds: tuple[float, float] = (0.5, 0.5),
     confidence: float = 0.95,
     classes: Sequence[str] = (),
+    groups: Array | None = None,
 ) -> Stated:
     """The interval of a gain, as `compare` gives it."""
-    (mine, y, clusters), (theirs, _, _) = _flat(one, targets), _flat(other, targets)
+    mine, y, clusters = _flat(one, targets, groups)
+    theirs, _, _ = _flat(other, targets, groups)
     if not (np.isfinite(mine).all() and np.isfinite(theirs).all()):
         return withheld("a model gives no finite number on some row, so there is no interval")
     if WORDS[metric].decides:
@@ -210,15 +222,16 @@ def _there(targets: Array) -> Array:
     return targets >= 0 if targets.ndim == 2 else ~np.isnan(targets).any(axis=2)
 
 
-def _flat(outputs: Array, targets: Array) -> tuple[Array, Array, Array | None]:
-    """Outputs and targets with a row for each target, and of steps the sequence that each belongs to."""
+def _flat(outputs: Array, targets: Array, groups: Array | None) -> tuple[Array, Array, Array | None]:
+    """Outputs and targets with a row for each target, and what each belongs to: a group, or its sequence."""
     outputs, targets = np.asarray(outputs), np.asarray(targets)
     if outputs.ndim == 2:
         regression = targets.dtype.kind == "f"
-        return outputs, targets.reshape(outputs.shape) if regression else targets, None
+        return outputs, targets.reshape(outputs.shape) if regression else targets, groups
     there = _there(targets)
     out, y = as_rows(outputs, targets)
-    return out, y, np.nonzero(there)[0]
+    sequence = np.nonzero(there)[0]
+    return out, y, sequence if groups is None else groups[sequence]
 
 
 def _logits(outputs: Array, metric: str) -> Array:

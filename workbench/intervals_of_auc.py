@@ -21,7 +21,7 @@ from workbench.types import Array
 
 __all__ = ["FEWEST", "Ranked", "interval", "paired_interval", "too_few"]
 
-#: Neither class may have fewer rows, and steps no fewer sequences.
+#: Neither class may have fewer rows, and rows that belong together no fewer groups.
 FEWEST = 5
 _HALVINGS = 50
 #: Rows of each class that are added before two models are compared.
@@ -73,7 +73,7 @@ def paired_interval(one: Ranked, other: Ranked, confidence: float) -> Stated:
 def too_few(rows: Ranked) -> str:
     """Why these rows do not suffice for an interval; empty if they do."""
     if rows.clusters is not None and (n := len(np.unique(rows.clusters))) < FEWEST:
-        return f"too few sequences ({n}) for an interval; {FEWEST} are needed"
+        return f"too few groups of rows that belong together ({n}) for an interval; {FEWEST} are needed"
     counted = np.bincount(rows.truth, minlength=2)
     code = int(counted.argmin())
     if counted[code] >= FEWEST:

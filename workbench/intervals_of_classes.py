@@ -37,7 +37,7 @@ from workbench.wording import toml
 
 __all__ = ["FEWEST", "Decided", "interval", "paired_interval", "too_few"]
 
-#: No class that a score averages over may have fewer rows, and no set of steps fewer sequences.
+#: No class that a score averages over may have fewer rows, and rows that belong together no fewer groups.
 FEWEST = 5
 #: Rows that are added for each model on which it alone is right, over all classes.
 _PSEUDO = 2.0
@@ -124,7 +124,7 @@ def paired_interval(metric: str, one: Decided, other: Decided, confidence: float
 def too_few(metric: str, rows: Decided) -> str:
     """Why these rows do not suffice for an interval; empty if they do."""
     if rows.clusters is not None and (n := len(np.unique(rows.clusters))) < FEWEST:
-        return f"too few sequences ({n}) for an interval; {FEWEST} are needed"
+        return f"too few groups of rows that belong together ({n}) for an interval; {FEWEST} are needed"
     if metric == "accuracy":
         return ""
     counted = np.bincount(rows.truth, minlength=rows.classes)

@@ -142,12 +142,7 @@ def _refused(values: Array) -> Stated | None:
 
 def _remark(values: Array) -> str:
     n = len(values)
-    if n >= SHOWN_BY:
-        return ""
-    return (
-        f"too few rows ({n}) for an interval that rare large errors could not break: what one row in 200 "
-        f"does is missing from {100 * 0.995**n:.0f} % of such sets"
-    )
+    return "" if n >= SHOWN_BY else f"too few rows ({n}) for an interval that rare large errors cannot break"
 
 
 def _kurtosis(values: Array) -> float:

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from workbench.data import fingerprints, marks
+from workbench.data import cells, fingerprints, marks
 from workbench.data.defined import undefined
 from workbench.data.division import Division, divide
 from workbench.data.raw import Source, take
@@ -48,12 +48,14 @@ class Rows(NamedTuple):
     x        a table of the columns of the Dataset, or an array [N, *F]; raw, for `Preprocessor.transform`
     target   int32 codes [N], or float32 [N, K]; of steps as in Dataset
     marks    [N, 2] uint64, see `marks`
+    group    [N] integers: rows that belong together by [data] group; None: all stand alone
     """
 
     x: pd.DataFrame | Array
     target: Array
     marks: Array
     notes: tuple[str, ...] = ()
+    group: Array | None = None
 
 
 def promise(source: Source, division: Division, dataset: Dataset) -> SealedTest:
@@ -87,7 +89,8 @@ def unseal(sealed: SealedTest, dataset: Dataset, opening: Opening) -> Rows:
             f"the seal {sealed.fingerprint[:12]}; open them through the ledger"
         )
     source = read(dataset.spec)
-    test = _test_rows(source, divide(source, dataset.spec), dataset)
+    division = divide(source, dataset.spec)
+    test = _test_rows(source, division, dataset)
     if _fingerprint(test) != sealed.fingerprint or len(test.rows) != sealed.rows:
         raise changed(test.name, sealed)
     if not sealed.rows:
@@ -96,7 +99,7 @@ def unseal(sealed: SealedTest, dataset: Dataset, opening: Opening) -> Rows:
     notes: tuple[str, ...] = ()
     if isinstance(test.rows, pa.Table):
         x, notes = conform(test.rows, dataset.columns, test.name, strict=False)
-    return Rows(x, _target(test, dataset), marks.row_marks(test.rows), notes)
+    return Rows(x, _target(test, dataset), marks.row_marks(test.rows), notes, _group(test, division, dataset))
 
 
 def changed(name: str, sealed: SealedTest) -> DataError:
@@ -124,6 +127,19 @@ def _test_rows(source: Source, division: Division, dataset: Dataset) -> Source:
     if not isinstance(test.rows, pa.Table) and test.y is None:
         raise DataError(f"{test.name}: holds no targets; add the array y_test")
     return test
+
+
+def _group(test: Source, division: Division, dataset: Dataset) -> Array | None:
+    """Which test rows belong together, if the study names a column that says so and the test rows have it."""
+    name = dataset.spec.group
+    if name is None or not isinstance(test.rows, pa.Table) or name not in test.rows.column_names:
+        return None
+    if not test.official and division.group is not None:
+        mine: Array = division.group[division.test]
+        return mine
+    codes, _ = cells.labels(cells.as_arrow(test.rows[name]))
+    blank = codes < 0
+    return np.where(blank, codes.max(initial=0) + 1 + np.arange(len(codes)), codes)  # a blank stands alone
 
 
 def _target(test: Source, dataset: Dataset) -> Array:
