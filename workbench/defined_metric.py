@@ -1,5 +1,4 @@
-"""Whether the metric that decides has a value wherever a study asks for it: on validation rows, and on test
-rows.
+"""Whether the metric has a value wherever a study asks for it: on validation rows, and on test rows.
 
 It is found out before anything is trained and before the seal is broken, from targets alone.
 """
