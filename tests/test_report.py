@@ -230,7 +230,8 @@ def test_an_interval_is_called_by_its_confidence_only_where_it_is_one(
     outcome = replace(outcomes.classification(20), test=score, baselines={"linear": figures})
     assert said in answer(outcome)
     line = next(remark for name, _, remark in comparison(outcome) if "Linear model" in name)
-    assert (note in line) and ("95 %" in line) == (not note)
+    assert note in line
+    assert ("95 %" in line) == (not note)
     found = results.result(outcome, None)["test"]
     assert found["note"] == note
     assert (found["low"] is None) == math.isnan(low)
