@@ -28,8 +28,10 @@ BENCHMARKS = (
     "asha",
     "children",
     "cold",
+    "coverage",
     "housing",
     "splitting",
+    "optimism",
     "gpu",
     "all",
 )
@@ -104,6 +106,25 @@ def test_the_rows_are_the_loader_s_own(tmp_path: Path) -> None:
     assert len(rows.x_validation) == 360
     np.testing.assert_allclose(rows.x.mean(axis=0), 0.0, atol=1e-5)
     assert np.bincount(rows.y_validation).min() > 30
+
+
+def test_coverage_in_miniature(call: Call) -> None:
+    """A metric with few studies: what is counted adds up."""
+    results = call("coverage", "--studies", "20", "--only", "f1")
+    assert len(results["cells"]) == 3 * 2 * 2 * 4
+    for cell in results["cells"]:
+        assert cell["plain"] + cell["warned"] + cell["withheld"] == pytest.approx(1)
+        assert cell["misled"] <= cell["plain"]
+
+
+def test_the_luck_of_a_simulated_search_is_found(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    optimism = importlib.import_module("experiments.benchmarks.optimism")
+    monkeypatch.setattr(optimism, "TRIALS", (100,))
+    monkeypatch.setattr(optimism, "SPREADS", (0.05,))
+    monkeypatch.setattr(optimism, "ALIKE", (0.8,))
+    results = call("optimism", "--studies", "40")
+    assert 0.6 < results["cells"][0]["ratio"] < 1.5
+    assert results["cells"][0]["without"] < results["cells"][0]["ratio"]
 
 
 @pytest.mark.slow

@@ -67,8 +67,8 @@ LAYERS: dict[str, tuple[str, ...]] = {
             "evaluate",
             "conclusions",
             "baselines",
-            "bootstrap",
             "intervals",
+            "intervals_of_*",
             "optimism",
             "finalists",
             "diagnosis",
@@ -133,6 +133,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
         ),
         *(
             "planning",
+            "defined_metric",
             "delivery",
             "predictions",
             "reproduction",

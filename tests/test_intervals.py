@@ -1,4 +1,8 @@
-"""Intervals against scipy, closed forms and their promise: to cover the true score of simulated studies."""
+"""Intervals against scipy, closed forms and their promise: to cover the true score of simulated studies.
+
+The whole grid of metrics, rows, shares and laws is a benchmark, `experiments/benchmarks/coverage.py`; here
+a are a few of its cells, the edges, and what follows from the definitions.
+"""
 
 from __future__ import annotations
 
@@ -11,71 +15,25 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
+from sklearn.metrics import f1_score, roc_auc_score
 
-from workbench import bootstrap as resampled
-from workbench.bootstrap import bootstrap
+from workbench import intervals_of_auc, intervals_of_classes, intervals_of_means
+from workbench.evaluate import compare, evaluate, gain_interval, interval
 from workbench.intervals import (
-    bca_interval,
-    paired_bootstrap,
+    effective_rows,
+    fold_error,
+    mover,
+    paired_proportions,
     proportion_interval,
     seed_spread,
-    standard_error,
     widened,
 )
+from workbench.intervals_of_auc import Ranked
+from workbench.intervals_of_classes import Decided
 
 Array = np.ndarray
-Statistic = Callable[[Array], Array]
-
-
-# ── metrics as functions of row weights, in NumPy ───────────────────────────────────────────────
-
-
-def mean(values: Array) -> Statistic:
-    return lambda weights: (weights @ values) / weights.sum(1)
-
-
-def root_mean_square(errors: Array) -> Statistic:
-    square = mean(errors**2)
-    return lambda weights: np.sqrt(square(weights))
-
-
-def f1(hit: Array, said: Array) -> Statistic:
-    return lambda weights: 2 * (weights @ (hit * said)) / (weights @ hit + weights @ said)
-
-
-def f1_macro(hit: Array, said: Array) -> Statistic:
-    return lambda weights: (f1(hit, said)(weights) + f1(1 - hit, 1 - said)(weights)) / 2
-
-
-def balanced(hit: Array, said: Array) -> Statistic:
-    def score(weights: Array) -> Array:
-        with np.errstate(invalid="ignore"):
-            of_ones = (weights @ (hit * said)) / (weights @ hit)
-            return (of_ones + (weights @ ((1 - hit) * (1 - said))) / (weights @ (1 - hit))) / 2
-
-    return score
-
-
-def area(hit: Array, logit: Array) -> Statistic:
-    order = np.argsort(logit)
-    ones = hit[order]
-
-    def score(weights: Array) -> Array:
-        sorted_ = weights[:, order].astype(float)
-        below = np.cumsum(sorted_ * (1 - ones), axis=1)
-        with np.errstate(invalid="ignore"):
-            return (sorted_ * ones * below).sum(1) / ((sorted_ @ ones) * (sorted_ @ (1 - ones)))
-
-    return score
-
-
-def r2(target: Array, output: Array) -> Statistic:
-    def score(weights: Array) -> Array:
-        total = weights.sum(1)
-        centre = (weights @ target) / total
-        return 1 - (weights @ (target - output) ** 2) / (weights @ target**2 - total * centre**2)
-
-    return score
+CLASSWISE = ("accuracy", "balanced_accuracy", "f1", "f1_macro")
+LOSSES = ("log_loss", "mse", "mae", "rmse", "r2")
 
 
 # ── proportions ─────────────────────────────────────────────────────────────────────────────────
@@ -107,208 +65,262 @@ def test_wilson_covers(share: float) -> None:
     assert 0.93 <= covered <= 0.97
 
 
-# ── BCa ─────────────────────────────────────────────────────────────────────────────────────────
+# ── pairs and sums ──────────────────────────────────────────────────────────────────────────────
 
 
-@pytest.mark.parametrize("confidence", [0.8, 0.95, 0.99])
-@pytest.mark.parametrize("skewed", [False, True])
-def test_bca_is_scipys(confidence: float, skewed: bool) -> None:
-    rng = np.random.default_rng(3)
-    values = rng.lognormal(0, 1, 80) if skewed else rng.normal(size=80)
-    resamples = 40_000
-    expected = stats.bootstrap(
-        (values,), np.mean, confidence_level=confidence, n_resamples=resamples, method="BCa", rng=rng
-    ).confidence_interval
-    ours = bca_interval(mean(values), 80, confidence, resamples=resamples, expand=False)
-    # Both have the Monte Carlo error of a quantile; 0.03 standard errors is some three of its deviations.
-    tolerance = (0.03 if confidence < 0.99 else 0.08) * values.std() / math.sqrt(80) * (2 if skewed else 1)
-    assert ours == pytest.approx(tuple(expected), abs=tolerance)
+def tango_score(first: float, second: float, n: float, difference: float) -> float:
+    """The score of a difference, with the share that is right for the second alone found by maximization."""
+    shares = np.linspace(max(0.0, -difference) + 1e-9, (1 - difference) / 2 - 1e-9, 200_001)
+    rest = 1 - difference - 2 * shares
+    with np.errstate(divide="ignore"):
+        likelihood = (
+            first * np.log(shares + difference)
+            + second * np.log(shares)
+            + (n - first - second) * np.log(rest)
+        )
+    q = shares[likelihood.argmax()]
+    return (first - second - n * difference) / math.sqrt(n * (2 * q + difference * (1 - difference)))
 
 
-def test_bca_of_a_statistic_that_is_no_mean_is_scipys() -> None:
-    rng = np.random.default_rng(4)
-    target = rng.normal(size=60)
-    output = target + 0.5 * rng.normal(size=60)
-
-    def score(y: Array, z: Array, axis: int) -> Array:
-        return 1 - ((y - z) ** 2).sum(axis) / ((y - y.mean(axis, keepdims=True)) ** 2).sum(axis)
-
-    expected = stats.bootstrap(
-        (target, output), score, paired=True, vectorized=True, n_resamples=20_000, method="BCa", rng=rng
-    ).confidence_interval
-    ours = bca_interval(r2(target, output), 60, resamples=20_000, expand=False)
-    assert ours == pytest.approx(tuple(expected), abs=0.006)
+@pytest.mark.parametrize(("first", "second", "n"), [(9, 3, 40), (1, 4, 100), (30, 12, 400)])
+def test_tangos_ends_have_the_score_of_the_quantile(first: int, second: int, n: int) -> None:
+    low, high = paired_proportions(first, second, n)
+    assert tango_score(first, second, n, low) == pytest.approx(1.96, abs=1e-3)
+    assert tango_score(first, second, n, high) == pytest.approx(-1.96, abs=1e-3)
 
 
-def test_expansion_is_students_interval_for_a_mean() -> None:
-    """For normal rows the expanded quantiles make the bootstrap's interval the t interval."""
-    values = np.random.default_rng(5).normal(size=12)
-    values = np.concatenate([values, -values])  # symmetric: no bias, no acceleration
-    exact = stats.t.interval(0.95, 23, 0, stats.sem(values))
-    plain = bca_interval(mean(values), 24, resamples=40_000, expand=False)
-    ours = bca_interval(mean(values), 24, resamples=40_000)
-    assert ours == pytest.approx(exact, rel=0.03)
-    assert ours.low < plain.low < plain.high < ours.high
+@given(st.integers(0, 40), st.integers(0, 40), st.integers(80, 500), st.floats(0.5, 0.999))
+def test_tango_is_never_empty_and_turns_with_the_pair(first: int, second: int, n: int, sure: float) -> None:
+    low, high = paired_proportions(first, second, n, sure)
+    assert -1 <= low < (first - second) / n + 1e-12
+    assert (first - second) / n - 1e-12 < high <= 1
+    assert paired_proportions(second, first, n, sure) == pytest.approx((-high, -low), abs=1e-9)
 
 
-def test_many_rows_use_groups() -> None:
-    values = np.random.default_rng(6).exponential(size=20_000)
-    calls: list[tuple[int, ...]] = []
-
-    def counted(weights: Array) -> Array:
-        calls.append(weights.shape)
-        return mean(values)(weights)
-
-    interval = bca_interval(counted, 20_000, resamples=1000)
-    half = 1.96 * values.std() / math.sqrt(20_000)
-    assert interval == pytest.approx((values.mean() - half, values.mean() + half), abs=half / 5)
-    assert len(set(calls)) == 1  # one shape, one compilation
-    assert sum(rows for rows, _ in calls) < 2200
+def test_two_models_that_agree_on_every_row_may_differ_on_others() -> None:
+    z2 = stats.norm.ppf(0.975) ** 2
+    assert paired_proportions(0, 0, 100) == pytest.approx((-z2 / (100 + z2), z2 / (100 + z2)), abs=1e-6)
 
 
-def test_many_rows_are_drawn_independently() -> None:
-    values = np.random.default_rng(8).exponential(size=12_000)
-    seen: list[Array] = []
-
-    def kept(weights: Array) -> Array:
-        seen.append(weights.copy())
-        return mean(values)(weights)
-
-    score, draws = bootstrap(kept, 12_000, 700, seed=0)
-    assert score == pytest.approx(values.mean())
-    counts = np.concatenate(seen[1:])
-    assert counts.mean() == pytest.approx(1.0, abs=1e-3)
-    assert counts.var() == pytest.approx(1.0, abs=5e-3)
-    assert np.abs(np.corrcoef(counts[:50, :20].T) - np.eye(20)).max() < 0.7
-    assert draws.std() == pytest.approx(values.std() / math.sqrt(12_000), rel=0.1)
-    few, _ = bootstrap(mean(values[:9_999]), 9_999, 10, seed=0)
-    assert few == pytest.approx(values[:9_999].mean())
+def test_mover_of_one_share_is_its_own_interval() -> None:
+    ends = np.array([[0.1, 0.7]])
+    assert mover(np.array([0.3]), ends, np.array([1.0])) == pytest.approx((0.1, 0.7))
+    assert mover(np.array([0.3]), ends, np.array([-1.0])) == pytest.approx((-0.7, -0.1))
 
 
-def test_the_same_seed_gives_the_same_interval() -> None:
-    values = np.random.default_rng(7).normal(size=50)
-    assert bca_interval(mean(values), 50, seed=1) == bca_interval(mean(values), 50, seed=1)
-    assert bca_interval(mean(values), 50, seed=1) != bca_interval(mean(values), 50, seed=2)
+def test_rows_of_one_cluster_count_as_one() -> None:
+    values = np.repeat(np.random.default_rng(0).integers(0, 2, 200), 5).astype(float)
+    clusters = np.repeat(np.arange(200), 5)
+    assert effective_rows(values, clusters) == pytest.approx(200, rel=0.03)
+    assert effective_rows(np.ones(1000), clusters) == 200
+    assert effective_rows(values, None) == 1000
 
 
-def test_degenerate_scores() -> None:
-    ones, bounds = np.ones(40), (0.0, 1.0)
-    perfect = bca_interval(mean(ones), 40, bounds=bounds)
-    assert perfect == proportion_interval(40, 40)
-    assert bca_interval(mean(0 * ones), 40, bounds=bounds) == proportion_interval(0, 40)
-    assert bca_interval(mean(ones), 40, bounds=bounds, effective=5).low < perfect.low
-    assert bca_interval(mean(3 * ones), 40) == (3.0, 3.0)
-    assert bca_interval(mean(ones), 40, bounds=(-math.inf, 1.0)) == (1.0, 1.0)
-    assert all(map(math.isnan, bca_interval(mean(ones * np.nan), 40)))
-    with pytest.raises(ValueError, match="at least 2 rows"):
-        bca_interval(mean(ones[:1]), 1)
+def test_fold_error_is_nadeaus_and_bengios() -> None:
+    scores = np.array([0.8, 0.9, 0.85, 0.95, 0.7])
+    expected = math.sqrt((1 / 5 + 1 / 4) * scores.var(ddof=1))
+    assert fold_error(scores, 1 / 4) == pytest.approx(expected)
 
 
-def test_a_class_that_is_hardly_there() -> None:
-    """With one row of a class most resamples have none, or one with luck: then only the bounds are known."""
-    hit = np.zeros(100)
-    hit[0] = 1
-    said = hit.copy()
-    interval = bca_interval(balanced(hit, said), 100, bounds=(0.0, 1.0), effective=1)
-    assert interval.low < 0.3
-    assert interval.high == 1.0
-    undefined = lambda weights: np.where(weights[:, 0] == 1, 0.5, np.nan)  # noqa: E731
-    assert bca_interval(undefined, 100, bounds=(0.0, 1.0)) == (0.0, 1.0)
-    assert bca_interval(undefined, 100) == (-math.inf, math.inf)
+# ── what metrics promise ────────────────────────────────────────────────────────────────────────
 
 
-# ── coverage ────────────────────────────────────────────────────────────────────────────────────
+def two_classes(seed: int, n: int, share: float = 0.3, shift: float = 2.0) -> tuple[Array, Array, Array]:
+    """Outputs of two models [N, 1], and codes."""
+    rng = np.random.default_rng(seed)
+    codes = (rng.random(n) < share).astype(np.int32)
+    codes[:6], codes[6:12] = 1, 0
+    one = (rng.normal(size=n) + shift * codes - shift / 2)[:, None].astype(np.float32)
+    return one, one + 0.7 * rng.normal(size=(n, 1)).astype(np.float32), codes
 
 
-def _classes(rng: np.random.Generator, n: int) -> tuple[Array, Array]:
-    hit = (rng.random(n) < 0.3).astype(float)
-    return hit, 1.5 * rng.normal(size=n) + 2 * hit - 1
+def numbers(seed: int, n: int) -> tuple[Array, Array, Array]:
+    rng = np.random.default_rng(seed)
+    y = rng.normal(size=(n, 1)).astype(np.float32)
+    one, other = (y + size * rng.normal(size=(n, 1)).astype(np.float32) for size in (0.5, 0.6))
+    return one, other, y
 
 
-def _numbers(rng: np.random.Generator, n: int) -> tuple[Array, Array]:
-    target = rng.normal(size=n)
-    return target, target + rng.standard_t(8, n) * 0.5 + 0.2 * target
+@pytest.mark.parametrize("confidence", [0.95, 0.995])
+@pytest.mark.parametrize("metric", [*CLASSWISE, "roc_auc", *LOSSES])
+def test_an_interval_lies_about_its_score_and_widens(metric: str, confidence: float) -> None:
+    one, other, y = (two_classes if metric in (*CLASSWISE, "roc_auc", "log_loss") else numbers)(1, 700)
+    found = evaluate(metric, one, y, confidence=confidence)
+    assert found.low < found.value < found.high
+    assert not found.note
+    wider = evaluate(metric, one, y, confidence=confidence, look=4)
+    assert wider.low < found.low < found.high < wider.high
+    gain = compare(metric, one, other, y, confidence=confidence)
+    back = compare(metric, other, one, y, confidence=confidence)
+    assert gain.low < gain.difference < gain.high
+    assert (back.difference, back.low, back.high) == pytest.approx(
+        (-gain.difference, -gain.high, -gain.low), abs=1e-6
+    )
 
 
-METRICS: dict[
-    str, tuple[Callable[[np.random.Generator, int], tuple[Array, Array]], Callable[[Array, Array], Statistic]]
-]
-METRICS = {
-    "log_loss": (_classes, lambda y, z: mean(np.logaddexp(0, np.where(y > 0, -z, z)))),
-    "balanced_accuracy": (_classes, lambda y, z: balanced(y, (z > 0) * 1.0)),
-    "f1": (_classes, lambda y, z: f1(y, (z > 0) * 1.0)),
-    "f1_macro": (_classes, lambda y, z: f1_macro(y, (z > 0) * 1.0)),
-    "roc_auc": (_classes, area),
-    "mse": (_numbers, lambda y, z: mean((y - z) ** 2)),
-    "rmse": (_numbers, lambda y, z: root_mean_square(y - z)),
-    "mae": (_numbers, lambda y, z: mean(np.abs(y - z))),
-    "r2": (_numbers, r2),
-}
+@pytest.mark.parametrize("metric", [*CLASSWISE, "roc_auc"])
+def test_models_that_agree_on_every_row_have_no_empty_interval(metric: str) -> None:
+    one, _, y = two_classes(2, 100)
+    found = compare(metric, one, one, y)
+    assert found.low < -0.005
+    assert found.high > 0.005
 
 
-def _coverage(metric: str, studies: int, rows: int, resamples: int) -> float:
-    draw, score = METRICS[metric]
-    truth = score(*draw(np.random.default_rng(99), 1_000_000))(np.ones((1, 1_000_000)))[0]
-    covered = 0
-    for study in range(studies):
-        interval = bca_interval(score(*draw(np.random.default_rng(study), rows)), rows, resamples=resamples)
-        covered += interval.low <= truth <= interval.high
-    return covered / studies
+@pytest.mark.parametrize("metric", LOSSES)
+def test_losses_that_agree_on_every_row_have_none(metric: str) -> None:
+    one, _, y = (two_classes if metric == "log_loss" else numbers)(2, 700)
+    found = compare(metric, one, one, y)
+    assert math.isnan(found.low)
+    assert "tells the two models apart" in found.note
 
 
-@pytest.mark.parametrize("metric", sorted(METRICS))
-def test_bca_covers_in_few_studies(metric: str) -> None:
-    """200 studies have a deviation of 1.5 points: this finds a broken interval, the slow one a crooked."""
-    assert 0.90 <= _coverage(metric, 200, 100, 400) <= 0.995
+@pytest.mark.parametrize("metric", [*CLASSWISE, "roc_auc"])
+def test_a_perfect_score_is_not_certain(metric: str) -> None:
+    codes = np.tile([0, 1], 50).astype(np.int32)
+    found = evaluate(metric, (4.0 * codes - 2.0)[:, None].astype(np.float32), codes)
+    assert found.value == found.high == 1.0
+    assert 0.85 < found.low < 0.995
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("rows", [100, 400])
-@pytest.mark.parametrize("metric", sorted(METRICS))
-def test_bca_covers(metric: str, rows: int) -> None:
-    assert 0.93 <= _coverage(metric, 1000, rows, 800) <= 0.97
+@pytest.mark.parametrize("metric", ["balanced_accuracy", "f1", "f1_macro", "roc_auc"])
+def test_too_few_rows_of_a_class_are_named(metric: str) -> None:
+    codes = np.zeros(60, np.int32)
+    codes[:3] = 1
+    outputs = np.random.default_rng(3).normal(size=(60, 1)).astype(np.float32)
+    found = evaluate(metric, outputs, codes, classes=("no", "yes"))
+    assert math.isnan(found.low)
+    assert math.isnan(found.high)
+    assert found.note == 'too few rows of class "yes" (3) for an interval; 5 are needed'
+    assert math.isnan(compare(metric, outputs, -outputs, codes).low)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("metric", sorted(METRICS))
-def test_bca_covers_with_independent_counts(metric: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What many rows have, where it would matter more: among 400 the total varies by a twentieth."""
-    monkeypatch.setattr(resampled, "_MANY", 100)
-    assert 0.93 <= _coverage(metric, 1000, 400, 800) <= 0.97
+def test_few_rows_of_losses_are_warned_and_heavy_tails_get_none() -> None:
+    one, other, y = numbers(4, 60)
+    found = evaluate("rmse", one, y)
+    assert found.low < found.value < found.high
+    assert found.note == "too few rows (60) for an interval that rare large errors cannot break"
+    assert compare("mae", one, other, y).note == found.note
+    one, other, y = numbers(4, 1000)
+    one[:3] += 40
+    found = evaluate("rmse", one, y)
+    assert math.isnan(found.low)
+    assert "heavy a tail" in found.note
+    assert "too few rows (5)" in evaluate("mae", one[:5], y[:5]).note
 
 
-# ── comparisons, seeds, looks ───────────────────────────────────────────────────────────────────
+def test_outputs_that_are_no_numbers_have_no_interval() -> None:
+    one, _, y = numbers(5, 700)
+    one[3] = np.nan
+    found = evaluate("mse", one, y)
+    assert math.isnan(found.value)
+    assert math.isnan(found.low)
+    assert "no finite number" in found.note
 
 
-def test_paired_bootstrap_sees_what_two_intervals_cannot() -> None:
-    rng = np.random.default_rng(0)
-    hard = rng.exponential(size=300)
-    a, b = hard + 0.05 * rng.normal(size=300), hard + 0.03 + 0.05 * rng.normal(size=300)
-    better = paired_bootstrap(mean(a), mean(b), 300, maximize=False)
-    assert better.difference == pytest.approx(b.mean() - a.mean(), abs=1e-6)
-    assert 0 < better.low < better.difference < better.high
-    assert better.probability < 0.01
-    apart = bca_interval(mean(a), 300), bca_interval(mean(b), 300)
-    assert apart[0].high > apart[1].low  # they overlap
-    worse = paired_bootstrap(mean(a), mean(b), 300, maximize=True)
-    assert worse.difference == -better.difference
-    assert worse.probability > 0.99
+def test_squares_of_normal_errors_have_the_chi_square_interval() -> None:
+    """Where the losses' own variance is that of normal errors, 2 σ⁴, the gamma interval is the exact one."""
+    errors = np.random.default_rng(6).normal(size=(5000, 1))
+    low, high, _ = intervals_of_means.loss_interval("mse", errors, np.zeros_like(errors), None, 0.95)
+    total = float((errors**2).sum())
+    exact = total / stats.chi2.ppf(0.975, 5000), total / stats.chi2.ppf(0.025, 5000)
+    assert (low, high) == pytest.approx(exact, rel=0.01)
+    roots = intervals_of_means.loss_interval("rmse", errors, np.zeros_like(errors), None, 0.95)
+    assert roots[:2] == pytest.approx((math.sqrt(low), math.sqrt(high)))
 
 
-def test_paired_bootstrap_agrees_with_the_paired_t_test() -> None:
-    rng = np.random.default_rng(1)
-    a, b = rng.normal(0.15, 1, (2, 200))
-    ours = paired_bootstrap(mean(a), mean(b), 200, maximize=True, resamples=20_000)
-    theirs = stats.ttest_rel(a, b, alternative="greater")
-    both = stats.ttest_rel(a, b).confidence_interval()
-    assert ours.probability == pytest.approx(theirs.pvalue, abs=0.015)
-    assert (ours.low, ours.high) == pytest.approx(tuple(both), abs=0.02)
+def test_f1_is_a_share_of_the_union() -> None:
+    truth, said = np.random.default_rng(7).integers(0, 2, (2, 200))
+    low, high, _ = intervals_of_classes.interval("f1", Decided(truth, said, 2), 0.95)
+    hits, union = int((truth & said).sum()), int((truth | said).sum())
+    shares = proportion_interval(hits, union)
+    assert (low, high) == pytest.approx(tuple(2 * end / (1 + end) for end in shares))
+    assert low < f1_score(truth, said) < high
 
 
-def test_paired_bootstrap_of_equals_and_of_the_undefined() -> None:
-    values = np.random.default_rng(2).normal(size=30)
-    assert paired_bootstrap(mean(values), mean(values), 30, maximize=True) == (0.0, 0.0, 0.0, 0.5)
-    assert math.isnan(paired_bootstrap(mean(values * np.nan), mean(values), 30, maximize=True).low)
+def test_the_delong_interval_is_that_of_the_pairs() -> None:
+    """The variance from places against the sum over all pairs of pairs, for rows with ties."""
+    rng = np.random.default_rng(8)
+    scores, truth = rng.integers(0, 9, 80).astype(float), rng.integers(0, 2, 80)
+    area, influence = intervals_of_auc._area(Ranked(scores, truth))
+    assert area == pytest.approx(roc_auc_score(truth, scores))
+    kernel = np.sign(scores[truth == 1][:, None] - scores[truth == 0][None, :]) / 2 + 0.5
+    m, n = kernel.shape
+    expected = kernel.mean(1).var(ddof=1) / m + kernel.mean(0).var(ddof=1) / n
+    assert intervals_of_auc._delong(influence, Ranked(scores, truth))[0] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("metric", [*CLASSWISE, "roc_auc", *LOSSES])
+def test_steps_of_a_sequence_are_not_independent(metric: str) -> None:
+    """Every step of a sequence the same: as wide as for the sequences alone, not √5 times narrower."""
+    classes = metric in (*CLASSWISE, "roc_auc", "log_loss")
+    one, other, y = (two_classes if classes else numbers)(9, 700)
+    steps = np.repeat(one[:, None], 5, axis=1), np.repeat(other[:, None], 5, axis=1)
+    targets = np.repeat(y[:, None], 5, axis=1)
+    alone, together = interval(metric, one, y), interval(metric, steps[0], targets)
+    assert together.high - together.low == pytest.approx(alone.high - alone.low, rel=0.12)
+    alone, together = gain_interval(metric, one, other, y), gain_interval(metric, *steps, targets)
+    assert together.high - together.low == pytest.approx(alone.high - alone.low, rel=0.15)
+
+
+def test_rows_of_one_group_are_not_independent() -> None:
+    """Every patient five times the same: as wide as for the patients alone."""
+    one, _, y = two_classes(10, 300)
+    groups = np.repeat(np.arange(300), 5)
+    alone = evaluate("accuracy", one, y)
+    together = evaluate("accuracy", np.repeat(one, 5, axis=0), np.repeat(y, 5), groups=groups)
+    assert together.value == pytest.approx(alone.value)
+    assert together.high - together.low == pytest.approx(alone.high - alone.low, rel=0.05)
+
+
+# ── coverage: a few cells of the benchmark ──────────────────────────────────────────────────────
+
+Draw = Callable[[np.random.Generator], tuple[float, float]]
+
+
+def covered(truth: float, draw: Draw, studies: int = 1000) -> float:
+    ends = np.array([draw(np.random.default_rng(study))[:2] for study in range(studies)])
+    given = ends[np.isfinite(ends[:, 0])]
+    return float(np.mean((given[:, 0] <= truth) & (truth <= given[:, 1])))
+
+
+@pytest.mark.parametrize(("n", "share"), [(400, 0.03), (100, 0.1), (40, 0.5)])
+@pytest.mark.parametrize("metric", ["balanced_accuracy", "f1", "f1_macro"])
+def test_classwise_intervals_cover(metric: str, n: int, share: float) -> None:
+    """Recalls of 0.7 and 0.95; what a bootstrap of these rows covers in 27 to 80 %."""
+
+    def draw(rng: np.random.Generator) -> tuple[float, float]:
+        truth = (rng.random(n) < share).astype(int)
+        said = np.where(rng.random(n) < np.where(truth == 1, 0.7, 0.95), truth, 1 - truth)
+        return intervals_of_classes.interval(metric, Decided(truth, said, 2), 0.95)[:2]
+
+    hits, alarms, rejected = share * 0.7, (1 - share) * 0.05, (1 - share) * 0.95
+    f1 = [2 * rejected / (2 * rejected + alarms + share - hits), 2 * hits / (hits + alarms + share)]
+    truth = {"balanced_accuracy": 0.825, "f1": f1[1], "f1_macro": sum(f1) / 2}[metric]
+    assert 0.92 <= covered(truth, draw) <= 0.99
+
+
+@pytest.mark.parametrize("spread", [1.0, 2.0])
+def test_areas_cover(spread: float) -> None:
+    def draw(rng: np.random.Generator) -> tuple[float, float]:
+        truth = (np.arange(200) < 20).astype(int)
+        scores = np.where(truth == 1, 2 + spread * rng.normal(size=200), rng.normal(size=200))
+        return intervals_of_auc.interval(Ranked(scores, truth), 0.95)[:2]
+
+    assert 0.92 <= covered(float(stats.norm.cdf(2 / math.hypot(1, spread))), draw, 600) <= 0.99
+
+
+@pytest.mark.parametrize("metric", ["mse", "rmse"])
+def test_means_of_losses_cover_or_are_withheld(metric: str) -> None:
+    def draw(rng: np.random.Generator, outliers: float) -> tuple[float, float]:
+        errors = rng.normal(size=(700, 1)) * np.where(rng.random((700, 1)) < outliers, 10, 1)
+        return intervals_of_means.loss_interval(metric, errors, np.zeros_like(errors), None, 0.95)[:2]
+
+    assert 0.93 <= covered(1.0, lambda rng: draw(rng, 0.0)) <= 0.97
+    given = [math.isfinite(draw(np.random.default_rng(study), 0.01)[0]) for study in range(300)]
+    assert np.mean(given) < 0.03
+
+
+# ── seeds and looks ─────────────────────────────────────────────────────────────────────────────
 
 
 def test_seed_spread() -> None:
@@ -316,11 +328,6 @@ def test_seed_spread() -> None:
     low, high = stats.t.interval(0.95, 2, 0.93, stats.sem([0.9, 0.92, 0.97]))
     assert (spread.mean, spread.low, spread.high) == pytest.approx((0.93, low, high))
     assert math.isnan(seed_spread(np.array([0.9])).deviation)
-
-
-def test_standard_error() -> None:
-    values = np.random.default_rng(3).normal(size=400)
-    assert standard_error(mean(values), 400, resamples=4000) == pytest.approx(stats.sem(values), rel=0.05)
 
 
 def test_further_looks_widen() -> None:

@@ -9,7 +9,16 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from workbench.optimism import beats_default, optimism, optimism_of_scores, row_scores, unpaired
+from workbench.optimism import (
+    beats_default,
+    fold_difference,
+    optimism,
+    optimism_of_pruned,
+    optimism_of_scores,
+    own_error,
+    row_scores,
+    unpaired,
+)
 
 Array = np.ndarray
 Search = Callable[[np.random.Generator, int, int], tuple[Array, Array]]
@@ -187,3 +196,52 @@ def test_gain_at_the_ends() -> None:
     rows[0] = np.nan
     assert beats_default(rows, maximize=True, default=0).beats
     assert not beats_default(rows, maximize=True, default=1, winner=1).beats
+
+
+def test_pruned_trials_were_compared_as_well() -> None:
+    """Equal trials, of which a rung lets the luckiest pass, whose luck lasts: as if all had finished."""
+    rng = np.random.default_rng(7)
+    found, truth = [], []
+    for _ in range(40):
+        first = rng.normal(size=60)
+        last = 0.95 * first + math.sqrt(1 - 0.95**2) * rng.normal(size=60)
+        passed = first >= np.sort(first)[-6]
+        rungs = [{4: a, 12: b} if ok else {4: a} for a, b, ok in zip(first, last, passed, strict=True)]
+        found.append(optimism_of_pruned(rungs, list(passed), 1.0, maximize=True).estimate)
+        truth.append(last[passed].max())
+    assert np.mean(found) == pytest.approx(np.mean(truth), rel=0.2)
+    turned = [{epochs: -score for epochs, score in one.items()} for one in rungs]
+    assert optimism_of_pruned(turned, list(passed), 1.0, maximize=False).estimate == pytest.approx(found[-1])
+
+
+def test_a_trial_without_a_score_is_not_compared() -> None:
+    rungs = [{4: 0.5, 12: 0.6}, {}, {4: math.nan}]
+    assert optimism_of_pruned(rungs, [True, False, False], 0.1, maximize=True) == (0.0, 0.0, 1)
+    assert optimism_of_pruned([*rungs, {4: 0.4}], [True, False, False, False], 0.1, maximize=True).trials == 2
+
+
+def test_an_early_stop_counts_with_its_last_score() -> None:
+    rungs = [{4: 0.5, 12: 0.6, 36: 0.7}, {4: 0.9}]
+    found = optimism_of_pruned(rungs, [True, True], 0.1, maximize=True)
+    assert 0 <= found.estimate < 0.1
+
+
+def test_the_error_that_is_a_trial_s_own() -> None:
+    rng = np.random.default_rng(8)
+    rows = rng.normal(size=400) + 0.5 * rng.normal(size=(200, 400))
+    assert own_error(list(rows), paired=True) == pytest.approx(0.5 / 20, rel=0.05)
+    assert own_error(list(rows), paired=False) == pytest.approx(math.sqrt(1.25) / 20, rel=0.1)
+
+
+def test_folds_share_training_rows() -> None:
+    """Nadeau and Bengio's corrected resampled t, where rows taken for independent would promise more."""
+    rng = np.random.default_rng(9)
+    scores = rng.normal(size=(4, 200)) + np.repeat(rng.normal(size=(4, 5)), 40, axis=1)
+    means = (scores[1] - scores[0]).reshape(5, 40).mean(axis=1)
+    error = math.sqrt((1 / 5 + 1 / 4) * means.var(ddof=1))
+    assert fold_difference(scores[1] - scores[0], 5) == pytest.approx(error)
+    alone, folded = (beats_default(scores, maximize=True, winner=1, folds=folds) for folds in (0, 5))
+    assert folded.gain == alone.gain
+    luck = optimism(scores, maximize=True, winner=1).error
+    assert folded.high - folded.gain == pytest.approx(stats.t.ppf(0.975, 4) * math.hypot(error, luck))
+    assert folded.high - folded.low > 2 * (alone.high - alone.low)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import math
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -11,7 +12,9 @@ from pathlib import Path
 import pytest
 
 from tests import outcomes
-from workbench import plots, report
+from workbench import outcomes as saved
+from workbench import plots, report, results
+from workbench.present_parts import stated
 from workbench.report.sentences import answer, comparison, gain, percent, seeds, warning
 from workbench.report.tables import checklist, environment_rows
 from workbench.types import Outcome, TestScore
@@ -202,3 +205,39 @@ def test_figures_in_words() -> None:
     assert "RMSE is 40,214 (95 % interval 38,203 to 42,627)" in answer(wide)
     exact = replace(outcome, metric="r2", test=TestScore("r2", 1.0, 1.0, 1.0, 800, 1))
     assert "R² is 1 " in answer(exact)
+
+
+WITHHELD = 'too few rows of class "yes" (3) for an interval; 5 are needed'
+WARNED = "too few rows (60) for an interval that rare large errors cannot break"
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "note", "said"),
+    [
+        (math.nan, math.nan, WITHHELD, f"no interval: {WITHHELD}"),
+        (0.8, 0.95, WARNED, f"interval 0.80 to 0.95: {WARNED}"),
+        (0.8, 0.95, "", "95 % interval 0.80 to 0.95"),
+    ],
+)
+def test_an_interval_is_called_by_its_confidence_only_where_it_is_one(
+    low: float, high: float, note: str, said: str, tmp_path: Path
+) -> None:
+    """In the report, in the panel and in JSON; what is recorded comes back with its reason."""
+    score = TestScore("accuracy", 0.9, low, high, 60, 1, note=note)
+    figures = {"value": 0.9, "gain": 0.1, "low": 0.0, "high": 0.2} | ({"note": note} if note else {})
+    if math.isnan(low):
+        figures |= {"low": None, "high": None}
+    outcome = replace(outcomes.classification(20), test=score, baselines={"linear": figures})
+    assert said in answer(outcome)
+    line = next(remark for name, _, remark in comparison(outcome) if "Linear model" in name)
+    assert note in line
+    assert ("95 %" in line) == (not note)
+    found = results.result(outcome, None)["test"]
+    assert found["note"] == note
+    assert (found["low"] is None) == math.isnan(low)
+    assert stated(found).startswith(said[:11])
+    saved.save(outcome, tmp_path)
+    again = saved.load(tmp_path)
+    assert again is not None
+    assert again.test is not None
+    assert again.test.note == note

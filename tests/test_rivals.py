@@ -13,7 +13,7 @@ from tests.end_to_end import Place, Ran
 from tests.problems import blobs, line
 from workbench import baselines, data, ledger, savedmodel
 from workbench.data.division import divide
-from workbench.evaluate import statistic
+from workbench.evaluate import score_of
 from workbench.places import resolve
 from workbench.results import ledger_of
 from workbench.study import read_study
@@ -87,7 +87,7 @@ def test_a_study_compares_its_choice_with_frozen_baselines(finished: tuple[Place
     everything = data.sources.read(dataset.spec)
     test = divide(everything, dataset.spec).test
     assert len(test) == len(targets)
-    chosen = statistic("accuracy", outputs, targets)(np.ones((1, len(targets)), np.float32))[0]
+    chosen = score_of("accuracy", outputs, targets)
     assert ran.result["test"]["value"] == pytest.approx(chosen)
     for name, figures in said_of.items():
         model = savedmodel.load(where.folder / "baselines" / name)

@@ -173,10 +173,11 @@ def test_the_promise_holds_no_row(tmp_path: Path) -> None:
     frame["secret"] = [f"s{i % 7}ecret" for i in range(200)]
     frame.to_csv(tmp_path / "a.csv", index=False)
     dataset, sealed = load(DataSpec(source="a.csv", folder=tmp_path, target="kind"))
-    assert [f.name for f in dataclasses.fields(sealed)] == ["name", "rows", "fingerprint"]
+    assert [f.name for f in dataclasses.fields(sealed)] == ["name", "rows", "fingerprint", "undefined"]
     assert b"ecret" not in pickle.dumps(sealed)
     assert "ecret" not in repr(sealed)
     assert SealedTest(**dataclasses.asdict(sealed)) == sealed
+    assert not sealed.undefined  # why a metric would have no value: of test rows it tells no more
     assert isinstance(dataset.rows, pd.DataFrame)
     assert len(dataset.rows) == len(dataset.train) + len(dataset.validation) == 160
 

@@ -23,7 +23,15 @@ from workbench.finalists import Rule, carried, choice, gain, luck, shortlist_luc
 from workbench.finals import compared, keep, refitted, retrained
 from workbench.loop import Search
 from workbench.models import n_parameters
-from workbench.optimism import Gain, Optimism, beats_default, optimism, unpaired
+from workbench.optimism import (
+    Gain,
+    Optimism,
+    beats_default,
+    optimism,
+    optimism_of_pruned,
+    own_error,
+    unpaired,
+)
 from workbench.outcomes import decode_selection, encode_selection
 from workbench.savedmodel import JUDGED, fingerprint, load, parameters
 from workbench.select import Again, Retrained, choose, contest, mean_blocks, shortlist
@@ -140,7 +148,10 @@ def _single(study: Study, here: Workspace, search: Search, note: Callable[[str],
     """The best single score."""
     best = choose(search.trials.values(), METRICS[here.metric].direction)
     again = retrained(study, here, best.params, seeds=study.search.seeds)
-    luck, gain = _worth(search.blocks, best, maximize=_maximize(here), paired=not study.data.holdouts)
+    paired = not study.data.holdouts
+    luck, gain = _worth(
+        search.trials, search.blocks, best, maximize=_maximize(here), paired=paired, folds=study.data.folds
+    )
     return _Chosen(best, again, best.value, search.trials[0].value, luck, gain)
 
 
@@ -157,10 +168,10 @@ def _final(study: Study, here: Workspace, search: Search, note: Callable[[str], 
         note("no finalist is left, so the best single score decides")
         return _single(study, here, search, note)
     trials, trained = [trials[k] for k in whole], [trained[k] for k in whole]
-    compete = contest(trials, trained, study.settings, maximize=_maximize(here))
+    compete = contest(trials, trained, study.settings, maximize=_maximize(here), folds=study.data.folds)
     rule = cast("Rule", study.rule)
     kept = choice(compete, rule)
-    worth = luck(compete, rule, kept, *_shortlisted(search.blocks, trials, trained, here, study))
+    worth = luck(compete, rule, kept, *_shortlisted(search, trials, trained, here, study))
     again = (
         retrained_of(space.resolve(study.settings, trials[kept].params), trained[kept])
         if compete.divisions[0] == OWN
@@ -177,19 +188,28 @@ def _final(study: Study, here: Workspace, search: Search, note: Callable[[str], 
 
 
 def _shortlisted(
-    searched: Mapping[int, Array],
+    search: Search,
     trials: Sequence[TrialRecord],
     trained: Sequence[Sequence[Again]],
     here: Workspace,
     study: Study,
 ) -> tuple[Optimism, float]:
-    """What made trials finalists: the luck in it, and the share of that luck that fresh seeds leave."""
+    """What made trials finalists: the luck in it, and the share of that luck that fresh seeds leave.
+
+    Whoever reached the end of a search that prunes was ahead at every rung, which is luck as well: what the
+    best single score owes to more than the choice among complete trials.
+    """
+    searched = search.blocks
     each, numbers = [searched[number] for number in sorted(searched)], [trial.number for trial in trials]
     if study.data.holdouts:  # of different rows: the most that it can be
         winner = sorted(searched).index(numbers[0])
         return unpaired(each, maximize=_maximize(here), winner=winner)[0], 1.0
     added = numbers[-1] == 0 and len(numbers) < len(each)  # the default, which no luck has brought there
-    rows = shortlist_luck(np.stack(each), len(numbers) - added, maximize=_maximize(here), seed=study.seed)
+    maximize = _maximize(here)
+    rows = shortlist_luck(np.stack(each), len(numbers) - added, maximize=maximize, seed=study.seed)
+    if whole := _of_pruned(search.trials, each, maximize=maximize, paired=True):
+        passing = max(0.0, whole.estimate - optimism(np.stack(each), maximize=maximize).estimate)
+        rows = Optimism(rows.estimate + passing, math.hypot(rows.error, whole.error), whole.trials)
     once = np.stack([searched[number] for number in numbers])
     fresh = np.stack([mean_blocks(agains) for agains in trained])
     return rows, carried(once, fresh)
@@ -204,17 +224,42 @@ def _maximize(here: Workspace) -> bool:
 
 
 def _worth(
-    blocks: Mapping[int, Array], best: TrialRecord, *, maximize: bool, paired: bool
+    trials: Mapping[int, TrialRecord],
+    blocks: Mapping[int, Array],
+    best: TrialRecord,
+    *,
+    maximize: bool,
+    paired: bool,
+    folds: int,
 ) -> tuple[float, Gain | None]:
-    """The optimism of the best score; its gain over the default configuration, if that one has a score."""
+    """The optimism of the best score; its gain over the default configuration, if that one has a score.
+
+    Pruned trials were compared as well, by the scores that they reported.
+    """
     numbers = sorted(blocks)
     winner, default = numbers.index(best.number), 0 if 0 in blocks else None
     each = [blocks[number] for number in numbers]
+    luck = _of_pruned(trials, each, maximize=maximize, paired=paired)
     if not paired:
-        luck_of_rows, better = unpaired(each, maximize=maximize, winner=winner, default=default)
-        return luck_of_rows.estimate, better
+        of_rows, better = unpaired(each, maximize=maximize, winner=winner, default=default, luck=luck)
+        return of_rows.estimate, better
     scores = np.stack(each)
-    estimate = optimism(scores, maximize=maximize, winner=winner).estimate
+    luck = luck or optimism(scores, maximize=maximize, winner=winner)
     if default is None:
-        return estimate, None
-    return estimate, beats_default(scores, maximize=maximize, default=default, winner=winner)
+        return luck.estimate, None
+    better = beats_default(scores, maximize=maximize, default=default, winner=winner, luck=luck, folds=folds)
+    return luck.estimate, better
+
+
+def _of_pruned(
+    trials: Mapping[int, TrialRecord], each: Sequence[Array], *, maximize: bool, paired: bool
+) -> Optimism | None:
+    """The optimism of the best single score where trials were pruned; None where none was.
+
+    each  scores of rows of the complete ones
+    """
+    if all(trial.reason != "pruned" for trial in trials.values()):
+        return None
+    ended = [trial.state == "complete" for trial in trials.values()]
+    rungs = [{} if trial.reason == "diverged" else trial.rungs for trial in trials.values()]
+    return optimism_of_pruned(rungs, ended, own_error(each, paired=paired), maximize=maximize)

@@ -9,7 +9,7 @@ next call finishes the same look.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,18 +17,15 @@ import numpy as np
 
 from workbench import ledger, savedmodel
 from workbench.before import opened_before
-from workbench.bootstrap import Statistic
 from workbench.data import Dataset
 from workbench.data.seal import Rows, SealedTest, unseal
 from workbench.errors import DataError
-from workbench.evaluate import Evaluation, evaluate, statistic
+from workbench.evaluate import Evaluation, compare, evaluate, score_of
 from workbench.files import read_arrays, replaced
-from workbench.intervals import paired_bootstrap, widened
 from workbench.ledger import Ledger, Recorded
 from workbench.predictor import Predictor
 from workbench.types import Array, Opening, TestScore
 from workbench.verdicts import Verdict, champion
-from workbench.words import METRICS
 
 __all__ = ["Confirmed", "confirm", "recorded", "set_aside"]
 
@@ -92,18 +89,33 @@ def confirm(
         predictor = savedmodel.load(folder / "model")
         x = np.asarray(predictor.preprocessor.transform(rows.x), np.float32)
         outputs = predictor.estimates(x)
-        rated = statistic(metric, outputs, rows.target, predictor.threshold)
+        chosen = outputs, predictor.threshold
         if verdict_only and opening.look > 1:
-            verdict = _verdict(book, opening, folder, rated, metric, rows)
-            withheld = _score(
-                metric, Evaluation(math.nan, math.nan, math.nan, len(outputs)), opening, verdict
+            verdict = _verdict(book, opening, folder, chosen, metric, rows, dataset.classes)
+            unsaid = Evaluation(math.nan, math.nan, math.nan, len(outputs))
+            return Confirmed(
+                ledger.record(book, opening, _score(metric, unsaid, opening, verdict)), None, None
             )
-            return Confirmed(ledger.record(book, opening, withheld), None, None)
-        scored = evaluate(metric, outputs, rows.target, threshold=predictor.threshold, look=opening.look)
+        scored = evaluate(
+            metric,
+            outputs,
+            rows.target,
+            threshold=predictor.threshold,
+            look=opening.look,
+            classes=dataset.classes,
+            groups=rows.group,
+        )
         with replaced(folder / KEPT, private=True) as file:
             np.savez(file, outputs=outputs, targets=rows.target, choice=np.array(choice))
         compared = {
-            name: _compare(rated, metric, savedmodel.load(place), rows, opening.look)
+            name: _compare(
+                metric,
+                (outputs, predictor.threshold),
+                savedmodel.load(place),
+                rows,
+                opening.look,
+                dataset.classes,
+            )
             for name, place in baselines.items()
         }
         score = _score(metric, scored, opening)
@@ -112,18 +124,35 @@ def confirm(
 
 
 def _compare(
-    chosen: Statistic, metric: str, model: Predictor, rows: Rows, look: int
-) -> dict[str, float | None]:
-    """The baseline's score on the test rows, and by how much the choice is better, with its interval."""
+    metric: str,
+    chosen: tuple[Array, float],
+    model: Predictor,
+    rows: Rows,
+    look: int,
+    classes: Sequence[str],
+) -> dict[str, float | str | None]:
+    """The baseline's score on the test rows, and by how much the choice is better, with its interval.
+
+    chosen  outputs and threshold of the choice
+    """
     outputs = model.estimates(np.asarray(model.preprocessor.transform(rows.x), np.float32))
-    rated = statistic(metric, outputs, rows.target, model.threshold)
-    n = len(outputs)
-    gain = paired_bootstrap(
-        chosen, rated, n, widened(0.95, look), maximize=METRICS[metric].direction == "maximize"
+    thresholds = (chosen[1], model.threshold)
+    gain = compare(
+        metric,
+        chosen[0],
+        outputs,
+        rows.target,
+        thresholds=thresholds,
+        look=look,
+        classes=classes,
+        groups=rows.group,
     )
-    value = float(rated(np.ones((1, n), np.float32))[0])
+    value = score_of(metric, outputs, rows.target, model.threshold)
     figures = {"value": value, "gain": gain.difference, "low": gain.low, "high": gain.high}
-    return {name: figure if math.isfinite(figure) else None for name, figure in figures.items()}
+    found: dict[str, float | str | None] = {
+        name: figure if math.isfinite(figure) else None for name, figure in figures.items()
+    }
+    return found | ({"note": gain.note} if gain.note else {})
 
 
 def recorded(book: Ledger, *, study: str, folder: Path) -> Confirmed | None:
@@ -181,11 +210,18 @@ def _score(metric: str, scored: Evaluation, opening: Opening, verdict: str = "")
         tried=dict(opening.tried),
         remarks=opening.remarks,
         verdict=verdict,
+        note=scored.note,
     )
 
 
 def _verdict(
-    book: Ledger, opening: Opening, folder: Path, rated: Statistic, metric: str, rows: Rows
+    book: Ledger,
+    opening: Opening,
+    folder: Path,
+    chosen: tuple[Array, float],
+    metric: str,
+    rows: Rows,
+    classes: Sequence[str],
 ) -> Verdict:
     """Whether the choice beats the best recorded one on these rows, by more than noise."""
     best = champion(ledger.same_rows(book, opening), metric)
@@ -195,10 +231,11 @@ def _verdict(
     if not model.is_dir() or savedmodel.fingerprint(model) != best.opening.choice:
         return f"the model that {best.opening.study} was scored with is not here: nothing to compare with"
     try:
-        gain = _compare(rated, metric, savedmodel.load(model), rows, opening.look)
+        gain = _compare(metric, chosen, savedmodel.load(model), rows, opening.look, classes)
     except DataError:
         return f"the model of {best.opening.study} cannot read these rows: nothing to compare with"
-    better = gain["low"] is not None and gain["low"] > 0
+    low = gain["low"]
+    better = isinstance(low, float) and low > 0
     return f"{'better' if better else 'not better'} than the choice of {best.opening.study} beyond noise"
 
 

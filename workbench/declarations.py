@@ -7,11 +7,20 @@ that was moved afterwards is seen.
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Literal, NamedTuple
 
 from workbench.types import Outcome
 
-__all__ = ["reached"]
+__all__ = ["Gained", "gained", "reached"]
+
+
+class Gained(NamedTuple):
+    """The gain over a baseline on the test rows; None where it has no value or no interval."""
+
+    gain: float | None
+    low: float | None
+    high: float | None
 
 
 def reached(outcome: Outcome) -> Literal["reached", "not reached", "undecided"] | None:
@@ -25,7 +34,13 @@ def reached(outcome: Outcome) -> Literal["reached", "not reached", "undecided"] 
     if outcome.selection.trial == 0:  # the default itself, which gains nothing over itself
         return "reached" if wanted == 0 else "not reached"
     figures = outcome.baselines.get("default", {})
-    low, high = figures.get("low"), figures.get("high")
+    gain, low, high = gained(figures)
     if low is None or high is None:
-        return None if figures.get("gain") is None else "undecided"
+        return None if gain is None else "undecided"
     return "reached" if low >= wanted else "not reached" if high < wanted else "undecided"
+
+
+def gained(figures: Mapping[str, float | str | None]) -> Gained:
+    """The gain in a baseline's entry of `Outcome.baselines`."""
+    values = (figures.get(name) for name in Gained._fields)
+    return Gained(*(value if isinstance(value, float) else None for value in values))

@@ -5,16 +5,17 @@ The same metrics that trained lanes are judged by.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from workbench.bootstrap import Statistic
-from workbench.intervals import bca_interval, proportion_interval, widened
+from workbench import intervals_of_auc, intervals_of_classes, intervals_of_means
+from workbench.intervals import Comparison, Stated, widened, withheld
 from workbench.losses import LOSSES, batch_loss
-from workbench.metrics import class_logits, score
+from workbench.metrics import class_logits, predictions, score
 from workbench.models.recurrent import steps_as_rows
 from workbench.recipe import Recipe
 from workbench.scoring import per_target
@@ -22,23 +23,26 @@ from workbench.types import Array, Fold
 from workbench.units import to_training
 from workbench.words import METRICS as WORDS
 
-__all__ = ["Evaluation", "as_rows", "evaluate", "statistic", "trivial_loss"]
-
-#: Where the ends of a metric's scale are.
-BOUNDS: dict[str, tuple[float, float]] = {
-    "r2": (-np.inf, 1.0),
-    **dict.fromkeys(("accuracy", "balanced_accuracy", "f1_macro", "f1", "roc_auc"), (0.0, 1.0)),
-    **dict.fromkeys(("log_loss", "rmse", "mse", "mae"), (0.0, np.inf)),
-}
+__all__ = [
+    "Evaluation",
+    "as_rows",
+    "compare",
+    "evaluate",
+    "gain_interval",
+    "interval",
+    "score_of",
+    "trivial_loss",
+]
 
 
 class Evaluation(NamedTuple):
     """A score and its interval."""
 
     value: float
-    low: float
+    low: float  # NaN where no interval can be given honestly
     high: float
     rows: int
+    note: str = ""  # why there is no interval, or what it does not cover
 
 
 def evaluate(
@@ -49,29 +53,120 @@ def evaluate(
     threshold: float = 0.5,
     look: int = 1,
     confidence: float = 0.95,
+    classes: Sequence[str] = (),
+    groups: Array | None = None,
 ) -> Evaluation:
     """Score outputs [N, K] against targets, [N] class codes or [N, K] numbers in the units of the data.
 
     Or outputs [N, T, K] against targets of steps, [N, T] or [N, T, K]; N sequences are the rows then, and
-    steps of one sequence are drawn together, since they are not independent.
+    steps of one sequence are taken together, since they are not independent.
 
-    Wilson's interval for proportions of rows, the BCa bootstrap for the rest; widened for a further look at
-    the same rows by the rule of `intervals.widened`.
+    The interval is widened for a further look at the same rows by the rule of `intervals.widened`. `classes`
+    are names for its remarks; `groups` [N] says which rows belong together and so are not independent either.
     """
-    n = len(outputs)
-    score = statistic(metric, outputs, targets, threshold)
-    value = float(score(np.ones((1, n), np.float32))[0])
-    level = widened(confidence, look)
-    if WORDS[metric].proportion and outputs.ndim == 2:
-        right = round(value * n)
-        value, interval = right / n, proportion_interval(right, n, level)
-    else:
-        interval = bca_interval(score, n, level, bounds=BOUNDS[metric])
-    return Evaluation(value, float(interval.low), float(interval.high), n)
+    value = score_of(metric, outputs, targets, threshold)
+    found = interval(
+        metric,
+        outputs,
+        targets,
+        threshold=threshold,
+        confidence=widened(confidence, look),
+        classes=classes,
+        groups=groups,
+    )
+    low, high = _around(value, found)
+    return Evaluation(value, low, high, len(outputs), found.note)
 
 
-def statistic(metric: str, outputs: Array, targets: Array, threshold: float = 0.5) -> Statistic:
-    """The metric as a function of row weights: [R, N] -> [R]. What every bootstrap over these rows needs."""
+def interval(
+    metric: str,
+    outputs: Array,
+    targets: Array,
+    *,
+    threshold: float = 0.5,
+    confidence: float = 0.95,
+    classes: Sequence[str] = (),
+    groups: Array | None = None,
+) -> Stated:
+    """The interval of a score, as `evaluate` gives it."""
+    out, y, clusters = _flat(outputs, targets, groups)
+    if not np.isfinite(out).all():
+        return withheld("the model gives no finite number on some row, so there is no interval")
+    word = WORDS[metric]
+    if word.decides:
+        return intervals_of_classes.interval(
+            metric, _decided(out, y, threshold, clusters, classes), confidence
+        )
+    if metric == "roc_auc":
+        return intervals_of_auc.interval(_ranked(out, y, clusters, classes), confidence)
+    return intervals_of_means.loss_interval(metric, _logits(out, metric), y, clusters, confidence)
+
+
+def compare(
+    metric: str,
+    one: Array,
+    other: Array,
+    targets: Array,
+    *,
+    thresholds: tuple[float, float] = (0.5, 0.5),
+    look: int = 1,
+    confidence: float = 0.95,
+    classes: Sequence[str] = (),
+    groups: Array | None = None,
+) -> Comparison:
+    """How much better the outputs `one` score than the outputs `other` for the same rows, with its interval.
+
+    Rows that are hard for both cancel out, so this sees smaller differences than two intervals side by side.
+    """
+    pair, word = (one, other), WORDS[metric]
+    scores = [
+        score_of(metric, each, targets, threshold) for each, threshold in zip(pair, thresholds, strict=True)
+    ]
+    gain = (scores[0] - scores[1]) * (1 if word.direction == "maximize" else -1)
+    found = gain_interval(
+        metric,
+        one,
+        other,
+        targets,
+        thresholds=thresholds,
+        confidence=widened(confidence, look),
+        classes=classes,
+        groups=groups,
+    )
+    return Comparison(gain, *_around(gain, found), found.note)
+
+
+def gain_interval(
+    metric: str,
+    one: Array,
+    other: Array,
+    targets: Array,
+    *,
+    thresholds: tuple[float, float] = (0.5, 0.5),
+    confidence: float = 0.95,
+    classes: Sequence[str] = (),
+    groups: Array | None = None,
+) -> Stated:
+    """The interval of a gain, as `compare` gives it."""
+    mine, y, clusters = _flat(one, targets, groups)
+    theirs, _, _ = _flat(other, targets, groups)
+    if not (np.isfinite(mine).all() and np.isfinite(theirs).all()):
+        return withheld("a model gives no finite number on some row, so there is no interval")
+    if WORDS[metric].decides:
+        first, second = (
+            _decided(out, y, threshold, clusters, classes)
+            for out, threshold in zip((mine, theirs), thresholds, strict=True)
+        )
+        return intervals_of_classes.paired_interval(metric, first, second, confidence)
+    if metric == "roc_auc":
+        a, b = (_ranked(out, y, clusters, classes) for out in (mine, theirs))
+        return intervals_of_auc.paired_interval(a, b, confidence)
+    mine, theirs = _logits(mine, metric), _logits(theirs, metric)
+    return intervals_of_means.gain_interval(metric, mine, theirs, y, clusters, confidence)
+
+
+def score_of(metric: str, outputs: Array, targets: Array, threshold: float = 0.5) -> float:
+    """The score alone, in single precision as that of the trained lanes."""
     out, y = jnp.asarray(outputs, jnp.float32), jnp.asarray(targets)
     if WORDS[metric].task == "regression":
         y = y.astype(jnp.float32).reshape(out.shape)
@@ -82,8 +177,7 @@ def statistic(metric: str, outputs: Array, targets: Array, threshold: float = 0.
         rows = steps_as_rows(out, y, weight) if out.ndim == 3 else (out, y, weight)
         return score(metric, *rows, threshold)
 
-    scored = jax.jit(jax.vmap(one, in_axes=(None, None, 0)))  # arguments: constants would be folded
-    return lambda weights: np.asarray(scored(out, y, jnp.asarray(weights, jnp.float32)), np.float64)
+    return float(jax.jit(one)(out, y, jnp.ones(len(out), jnp.float32)))
 
 
 def trivial_loss(recipe: Recipe, fold: Fold) -> float:
@@ -119,5 +213,46 @@ def as_rows(outputs: Array, targets: Array) -> tuple[Array, Array]:
     """Outputs and targets with a row for each target: of sequences with targets of steps, these steps."""
     if outputs.ndim == 2:
         return outputs, targets
-    there = targets >= 0 if targets.ndim == 2 else ~np.isnan(targets).any(axis=2)
+    there = _there(targets)
     return outputs[there], targets[there]
+
+
+def _there(targets: Array) -> Array:
+    """Which steps have a target, [N, T]."""
+    return targets >= 0 if targets.ndim == 2 else ~np.isnan(targets).any(axis=2)
+
+
+def _flat(outputs: Array, targets: Array, groups: Array | None) -> tuple[Array, Array, Array | None]:
+    """Outputs and targets with a row for each target, and what each belongs to: a group, or its sequence."""
+    outputs, targets = np.asarray(outputs), np.asarray(targets)
+    if outputs.ndim == 2:
+        regression = targets.dtype.kind == "f"
+        return outputs, targets.reshape(outputs.shape) if regression else targets, groups
+    there = _there(targets)
+    out, y = as_rows(outputs, targets)
+    sequence = np.nonzero(there)[0]
+    return out, y, sequence if groups is None else groups[sequence]
+
+
+def _logits(outputs: Array, metric: str) -> Array:
+    return np.asarray(class_logits(jnp.asarray(outputs))) if metric == "log_loss" else outputs
+
+
+def _decided(
+    outputs: Array, codes: Array, threshold: float, clusters: Array | None, classes: Sequence[str]
+) -> intervals_of_classes.Decided:
+    said = np.asarray(predictions(jnp.asarray(outputs, jnp.float32), threshold))
+    number = max(2, outputs.shape[1])
+    return intervals_of_classes.Decided(codes, said, number, clusters, tuple(classes))
+
+
+def _ranked(
+    outputs: Array, codes: Array, clusters: Array | None, classes: Sequence[str]
+) -> intervals_of_auc.Ranked:
+    logits = np.asarray(class_logits(jnp.asarray(outputs, jnp.float32)))
+    return intervals_of_auc.Ranked(logits[:, 1] - logits[:, 0], codes, clusters, tuple(classes))
+
+
+def _around(value: float, found: Stated) -> tuple[float, float]:
+    """The ends; rounding of a score in single precision must not leave it outside."""
+    return min(found.low, value), max(found.high, value)

@@ -33,7 +33,9 @@ from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 import numpy as np
+from scipy import special
 
+from workbench.intervals import fold_error, student
 from workbench.optimism import Gain, Optimism, gain_of, thirds
 from workbench.types import Array
 
@@ -57,6 +59,7 @@ class Field(NamedTuple):
     default: int | None  # which of them is the default configuration
     blocks: tuple[Array, ...]  # [K, G] each: see `population.pseudo_values`
     divisions: tuple[int, ...]  # [L]
+    folds: int = 0  # of how many folds the divisions are, which train on the same rows for the most part
 
 
 def field(
@@ -68,6 +71,7 @@ def field(
     *,
     default: int | None,
     maximize: bool,
+    folds: int = 0,
 ) -> Field:
     """Finalists with scores and blocks in units of the metric. Blocks that some score lacks are left out."""
     sign, pairs = (1.0 if maximize else -1.0), list(zip(blocks, divisions, strict=True))
@@ -76,7 +80,7 @@ def field(
         for one in set(divisions)
     }
     known = tuple(sign * part[:, whole[at]].astype(np.float64) for part, at in pairs)
-    return Field(sign * scores, losses, parameters, default, known, tuple(divisions))
+    return Field(sign * scores, losses, parameters, default, known, tuple(divisions), folds)
 
 
 def choice(finalists: Field, rule: Rule) -> int:
@@ -152,12 +156,20 @@ def gain(finalists: Field, winner: int, optimism: Optimism) -> Gain | None:
         return Gain(0.0, 0.0, 0.0, beats=False)
     difference = float((finalists.scores[winner] - finalists.scores[default]).mean())
     error = math.hypot(_error(finalists, winner, default), optimism.error)
-    return gain_of(difference - optimism.estimate, error, 0.95)
+    quantile = student(finalists.folds - 1, 0.95) if finalists.folds else float(special.ndtri(0.975))
+    return gain_of(difference - optimism.estimate, error, quantile)
 
 
 def _error(finalists: Field, one: int, other: int) -> float:
-    """Standard error of the difference of two means: of rows, and of trainings on the same rows."""
+    """Standard error of the difference of two means: of rows, and of trainings on the same rows.
+
+    Of folds, whose models share training rows, it is that of their means with the correction for it.
+    """
     apart = finalists.scores[one] - finalists.scores[other]
+    if finalists.folds:
+        at = np.array(finalists.divisions)
+        means = np.array([apart[at == fold].mean() for fold in sorted(set(finalists.divisions))])
+        return fold_error(means, 1 / (finalists.folds - 1))
     variance = float(apart.var(ddof=1)) / apart.size if apart.size > 1 else 0.0
     kinds = sorted(set(finalists.divisions))
     for kind in kinds:

@@ -17,7 +17,7 @@ import numpy as np
 from workbench import space
 from workbench.codec import decode_number, encode_number
 from workbench.engine import Engine, Job, Trained
-from workbench.evaluate import statistic
+from workbench.evaluate import score_of
 from workbench.files import write_text
 from workbench.intervals import seed_spread
 from workbench.population import best_params
@@ -100,8 +100,7 @@ def _train_score(
 ) -> float:
     rows, recipe = part.train, program.recipe
     outputs = engine.outputs(recipe, program.variant, hyper, best_params(recipe, lane.lane), rows.x)
-    score = statistic(recipe.metric, outputs, rows.y, float(hyper.threshold))
-    return float(score(np.ones((1, len(rows.x)), np.float32))[0])
+    return score_of(recipe.metric, outputs, rows.y, float(hyper.threshold))
 
 
 def _interval(scores: Array) -> Interval:

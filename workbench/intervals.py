@@ -1,10 +1,15 @@
-"""Intervals for scores: Wilson for proportions, the BCa bootstrap for the rest, and paired differences.
+"""Intervals for scores: what they are made of, and shares of rows.
 
-A statistic here is a function of row weights, `statistic(weights [R, N]) -> [R]`: see `bootstrap`.
+A metric that is a function of counts has the score intervals of its shares, put together by MOVER; see
+`intervals_of_classes`, `intervals_of_auc` and `intervals_of_means` for the metrics. Rows of one cluster (the
+steps of a sequence) are not independent: shares of them count as fewer rows, by their design effect.
 
-Sources: Wilson 1927, "Probable inference"; Efron 1987, "Better bootstrap confidence intervals"
-(bias-corrected and accelerated); Hesterberg 2015, arXiv:1411.5279 (the bootstrap is too narrow in small
-samples, and by how much).
+Sources: Wilson 1927, "Probable inference"; Tango 1998, "Equivalence test and confidence interval for the
+difference in proportions for the paired-sample design"; Zou and Donner 2008, "Construction of confidence
+limits about effect measures" (MOVER, the method of variance estimates recovery); Korn and Graubard 1998,
+"Confidence intervals for proportions with small expected number of positive counts estimated from survey
+data"; Nadeau and
+Bengio 2003, "Inference for the generalization error" (folds share their training rows).
 """
 
 from __future__ import annotations
@@ -15,23 +20,27 @@ from typing import NamedTuple
 import numpy as np
 from scipy import special
 
-from workbench.bootstrap import Statistic, bootstrap, influence
 from workbench.types import Array
 
 __all__ = [
     "Comparison",
     "Interval",
     "Spread",
-    "bca_interval",
-    "paired_bootstrap",
+    "Stated",
+    "effective_counts",
+    "effective_rows",
+    "fold_error",
+    "mover",
+    "paired_proportions",
     "proportion_interval",
     "seed_spread",
-    "standard_error",
+    "student",
     "widened",
+    "withheld",
 ]
 
-#: Resamples that should lie outside each end of an interval, and the most that are drawn for it.
-_TAIL_DRAWS, _MOST_DRAWS = 100, 40_000
+#: Halvings of a range that is at most 2 wide: to the last digits of a float64.
+_HALVINGS = 60
 
 
 class Interval(NamedTuple):
@@ -41,13 +50,21 @@ class Interval(NamedTuple):
     high: float
 
 
+class Stated(NamedTuple):
+    """Both ends of an interval, NaN where none can be given honestly; and what must be said beside it."""
+
+    low: float
+    high: float
+    note: str = ""  # why there is none, or what it does not cover
+
+
 class Comparison(NamedTuple):
-    """How much better `a` scores than `b` on the same rows; positive is better in either direction."""
+    """How much better one model scores than another on the same rows; positive is better."""
 
     difference: float
     low: float
     high: float
-    probability: float  # share of resamples in which `a` is not better (ties count half): a one-sided p-value
+    note: str = ""
 
 
 class Spread(NamedTuple):
@@ -59,9 +76,17 @@ class Spread(NamedTuple):
     high: float
 
 
-def proportion_interval(successes: int, n: int, confidence: float = 0.95) -> Interval:
-    """Wilson's score interval for a share of n rows. Never empty, also for 0 of n and n of n."""
-    if not 0 <= successes <= n or n < 1:
+def withheld(note: str) -> Stated:
+    """No interval, and why."""
+    return Stated(math.nan, math.nan, note)
+
+
+def proportion_interval(successes: float, n: float, confidence: float = 0.95) -> Interval:
+    """Wilson's score interval for a share of n rows. Never empty, also for 0 of n and n of n.
+
+    Both may be fractions, where n rows count as fewer: see `effective_counts`.
+    """
+    if not 0 <= successes <= n or n <= 0:
         raise ValueError(f"{successes} of {n} rows is no proportion")
     # centre ± half = (p + z²/2n ± z √(p(1-p)/n + z²/4n²)) / (1 + z²/n)
     z2 = special.ndtri(0.5 + confidence / 2) ** 2
@@ -70,7 +95,88 @@ def proportion_interval(successes: int, n: int, confidence: float = 0.95) -> Int
     half = math.sqrt(z2 * (p * (1 - p) / n + z2 / (4 * n * n)))
     low, high = (centre - half) / (1 + z2 / n), (centre + half) / (1 + z2 / n)
     # Rounding must not move the ends that are known.
-    return Interval(0.0 if successes == 0 else low, 1.0 if successes == n else high)
+    return Interval(0.0 if successes == 0 else float(low), 1.0 if successes == n else float(high))
+
+
+def paired_proportions(first: float, second: float, n: float, confidence: float = 0.95) -> Interval:
+    """Tango's score interval for the difference of two shares of the same n rows.
+
+    first, second  rows that are right for the one alone, and for the other alone; rows on which both agree
+                   tell nothing but that there are n
+
+    Never empty, also where the two agree on every row.
+    """
+    if min(first, second) < 0 or first + second > n or n <= 0:
+        raise ValueError(f"{first} and {second} of {n} rows are no pair of proportions")
+    z = float(special.ndtri(0.5 + confidence / 2))
+
+    def score(difference: float) -> float:
+        # The likeliest share that is right for the second alone, q, given the difference.
+        b = -first - second + (2 * n - first + second) * difference
+        c = -second * difference * (1 - difference)
+        q = (math.sqrt(max(0.0, b * b - 8 * n * c)) - b) / (4 * n)
+        variance = n * (2 * q + difference * (1 - difference))
+        return (first - second - n * difference) / math.sqrt(max(variance, 1e-300))
+
+    def end(low: float, high: float, target: float) -> float:
+        for _ in range(_HALVINGS):  # the score falls as the difference grows
+            middle = (low + high) / 2
+            low, high = (middle, high) if score(middle) > target else (low, middle)
+        return (low + high) / 2
+
+    found = (first - second) / n
+    return Interval(end(-1.0, found, z), end(found, 1.0, -z))
+
+
+def effective_counts(hits: Array, clusters: Array | None, confidence: float = 0.95) -> tuple[float, float]:
+    """Successes and rows, as if rows were independent, of a share of rows [M] of 0 and 1.
+
+    clusters  [M] integers: rows of one cluster stand or fall together. See `effective_rows`
+    """
+    n, share = effective_rows(hits, clusters, confidence), float(np.mean(hits))
+    return min(share * n, n), n
+
+
+def effective_rows(values: Array, clusters: Array | None, confidence: float = 0.95) -> float:
+    """How many independent rows would know the mean of these values [M] as well.
+
+    As many as would give the mean the variance that it has between clusters, and fewer where few clusters
+    know that variance badly. Values that are all alike show none, and then only clusters count.
+    """
+    n = float(len(values))
+    if clusters is None:
+        return n
+    _, cluster = np.unique(clusters, return_inverse=True)
+    groups = float(cluster.max() + 1)
+    apart = np.asarray(values, float) - np.mean(values)
+    alone = float(np.sum(apart**2))
+    if alone == 0 or groups < 2:
+        return groups
+    together = groups / (groups - 1) * float(np.sum(np.bincount(cluster, apart) ** 2))
+    wide = (student(groups - 1, confidence) / float(special.ndtri(0.5 + confidence / 2))) ** 2
+    return min(n, n * alone / (together * wide)) if together > 0 else n
+
+
+def mover(
+    shares: Array, ends: Array, weights: Array, correlation: Array | None = None
+) -> tuple[float, float]:
+    """Both ends for Σ weights · shares, from the intervals of the shares.
+
+    shares       [K] estimates
+    ends         [K, 2] low and high of each
+    weights      [K], of either sign
+    correlation  [K, K] of the estimates; None: independent
+
+    Each end lies √(dᵀ R d) from the sum, where d are the distances of the shares from those of their own ends
+    that move the sum that way.
+    """
+    total, sign = float(weights @ shares), np.sign(weights)
+    matrix = np.eye(len(shares)) if correlation is None else correlation * np.outer(sign, sign)
+    distance = np.abs(weights) * np.abs(shares - ends.T)  # [2, K]: to the low ends, to the high ends
+    down = np.where(weights > 0, distance[0], distance[1])
+    up = np.where(weights > 0, distance[1], distance[0])
+    far = [math.sqrt(max(0.0, float(each @ matrix @ each))) for each in (down, up)]
+    return total - far[0], total + far[1]
 
 
 def widened(confidence: float, look: int) -> float:
@@ -89,77 +195,20 @@ def widened(confidence: float, look: int) -> float:
     return 1 - (1 - confidence) / (1 if look == 1 else look * (look - 1))
 
 
-def bca_interval(
-    statistic: Statistic,
-    n: int,
-    confidence: float = 0.95,
-    *,
-    seed: int = 0,
-    resamples: int | None = None,
-    bounds: tuple[float, float] | None = None,
-    effective: int | None = None,
-    expand: bool = True,
-) -> Interval:
-    """The bias-corrected and accelerated bootstrap interval of a statistic of n rows.
+def student(freedom: float, confidence: float) -> float:
+    """How many standard errors either end lies away, with so many degrees of freedom."""
+    return float(special.stdtrit(freedom, 0.5 + confidence / 2))
 
-    statistic  weights float32 [R, n] -> [R]; NaN where it is undefined (a class that was not drawn)
-    resamples  None: enough for a hundred beyond each end, 40,000 at the most
-    bounds     lowest and highest value of the metric. A perfect score, which no resample changes, has
-    Wilson's
-               interval of `effective` rows all right (the smallest class; None: n) if both are finite
-    expand     Hesterberg's wider quantiles (√(n/(n-1)) t instead of z), with the degrees of freedom that the
-               rows' kurtosis leaves; without, Efron's own, which cover less among few or heavy-tailed rows
 
-    A statistic that is itself undefined has the interval (NaN, NaN); one that is undefined on most resamples
-    is known to lie within its bounds, no more.
+def fold_error(scores: Array, share: float) -> float:
+    """Standard error of the mean over k folds [k], which train on the same rows for the most part.
+
+    share  validation rows per training row of a fold: 1 / (k - 1) where every row validates once
+
+    Nadeau and Bengio's correction: √(1/k + share) standard deviations, where independent folds would have
+    √(1/k); its interval is Student's with k - 1 degrees of freedom.
     """
-    score, draws = bootstrap(statistic, n, _enough(confidence, resamples), seed)
-    if not math.isfinite(score):
-        return Interval(math.nan, math.nan)
-    finite = draws[np.isfinite(draws)]
-    if finite.size < draws.size / 2:
-        return Interval(*bounds) if bounds else Interval(-math.inf, math.inf)
-    if np.ptp(finite) <= 1e-7 * max(1.0, abs(score)):
-        return _degenerate(score, effective or n, confidence, bounds)
-    return _bca(score, finite, influence(statistic, n, seed), n, confidence, expand)
-
-
-def paired_bootstrap(
-    statistic_a: Statistic,
-    statistic_b: Statistic,
-    n: int,
-    confidence: float = 0.95,
-    *,
-    maximize: bool,
-    seed: int = 0,
-    resamples: int | None = None,
-) -> Comparison:
-    """Whether `a` scores better than `b` on the same n rows, by resampling rows with both scores in hand.
-
-    Rows that are hard for both cancel out, so this sees smaller differences than two intervals side by side.
-    """
-    sign = 1.0 if maximize else -1.0
-
-    def difference(weights: Array) -> Array:
-        return np.asarray(sign * np.subtract(statistic_a(weights), statistic_b(weights), dtype=float))
-
-    score, draws = bootstrap(difference, n, _enough(confidence, resamples), seed)
-    finite = draws[np.isfinite(draws)]
-    if not math.isfinite(score) or finite.size < draws.size / 2:
-        return Comparison(score, math.nan, math.nan, math.nan)
-    # One tie is added, so no p-value is zero.
-    worse = np.append(finite, 0.0)
-    probability = float(np.mean((worse < 0) + 0.5 * (worse == 0)))
-    if np.ptp(finite) <= 1e-7 * max(1.0, abs(score)):
-        return Comparison(score, score, score, probability)
-    interval = _bca(score, finite, influence(difference, n, seed), n, confidence, expand=True)
-    return Comparison(score, interval.low, interval.high, probability)
-
-
-def standard_error(statistic: Statistic, n: int, *, seed: int = 0, resamples: int = 400) -> float:
-    """The bootstrap's standard error of a statistic of n rows; what `optimism_of_scores` asks for."""
-    _, draws = bootstrap(statistic, n, resamples, seed)
-    return float(np.std(draws[np.isfinite(draws)], ddof=1))
+    return math.sqrt((1 / len(scores) + share) * float(np.var(scores, ddof=1)))
 
 
 def seed_spread(scores: Array, confidence: float = 0.95) -> Spread:
@@ -169,41 +218,5 @@ def seed_spread(scores: Array, confidence: float = 0.95) -> Spread:
     if values.size < 2:
         return Spread(mean, math.nan, math.nan, math.nan)
     deviation = float(values.std(ddof=1))
-    half = float(special.stdtrit(values.size - 1, 0.5 + confidence / 2)) * deviation / math.sqrt(values.size)
+    half = student(values.size - 1, confidence) * deviation / math.sqrt(values.size)
     return Spread(mean, deviation, mean - half, mean + half)
-
-
-def _enough(confidence: float, resamples: int | None) -> int:
-    return resamples or min(_MOST_DRAWS, math.ceil(2 * _TAIL_DRAWS / (1 - confidence)))
-
-
-def _bca(score: float, draws: Array, influence: Array, n: int, confidence: float, expand: bool) -> Interval:
-    below = float(np.mean((draws < score) + 0.5 * (draws == score)))
-    below = min(max(below, 0.5 / draws.size), 1 - 0.5 / draws.size)
-    bias = float(special.ndtri(below))
-    # a = Σ d³ / 6 (Σ d²)^1.5
-    total = float(np.sum(influence**2))
-    acceleration = float(np.sum(influence**3)) / (6 * total**1.5) if total > 0 else 0.0
-    tail = (1 - confidence) / 2
-    z = float(special.ndtri(tail))
-    if expand and total > 0:
-        # The variance is estimated too, with 2 / (κ - 1) of the rows' degrees of freedom (Satterthwaite).
-        kurtosis = influence.size * float(np.sum(influence**4)) / total**2
-        freedom = min(n - 1.0, 2 * influence.size / max(kurtosis - 1, 1e-6))
-        z = float(special.stdtrit(freedom, tail)) * math.sqrt(n / (n - 1))
-    ends = [bias + side for side in (z, -z)]
-    levels = [float(special.ndtr(bias + end / max(1 - acceleration * end, 1e-6))) for end in ends]
-    low, high = np.quantile(draws, levels)
-    return Interval(float(low), float(high))
-
-
-# No resample differs: every row is right, or the score is exact. A bounded metric at its end is told like a
-# proportion with all rows right; anything else has nothing to tell a width from.
-def _degenerate(score: float, rows: int, confidence: float, bounds: tuple[float, float] | None) -> Interval:
-    lowest, highest = bounds or (-math.inf, math.inf)
-    scale = highest - lowest
-    share = (score - lowest) / scale
-    if not math.isfinite(scale) or min(abs(share), abs(share - 1)) > 1e-6:
-        return Interval(score, score)
-    low, high = proportion_interval(round(share) * rows, rows, confidence)
-    return Interval(lowest + low * scale, lowest + high * scale)

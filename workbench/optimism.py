@@ -22,21 +22,26 @@ eighth); only rows that the search never saw measure that.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from scipy import special
 
+from workbench.intervals import fold_error, student
 from workbench.types import Array
 
 __all__ = [
+    "RUNGS_ALIKE",
     "Gain",
     "Optimism",
     "beats_default",
+    "fold_difference",
     "gain_of",
     "optimism",
+    "optimism_of_pruned",
     "optimism_of_scores",
+    "own_error",
     "row_scores",
     "thirds",
     "unpaired",
@@ -46,6 +51,10 @@ __all__ = [
 _SPLITS, _BLOCKS = 300, 400
 #: Normal numbers drawn for `optimism_of_scores`: 32 MB.
 _NOISE = 4_000_000
+#: The share of a score's variance that is laid over it as noise to choose by.
+_SHARE = 0.5
+#: How alike a trial's errors at consecutive rungs are taken to be.
+RUNGS_ALIKE = 0.9
 
 
 class Optimism(NamedTuple):
@@ -113,12 +122,86 @@ def optimism_of_scores(
         return Optimism(0.0, 0.0, values.size)
     draws = max(500, min(4000, _NOISE // values.size))
     noise = errors * np.random.default_rng(seed).standard_normal((draws, values.size))
-    share = 0.5
-    choices = np.argmax(values + math.sqrt(share) * noise, axis=1)
-    # What the other half says of each choice: its score less noise / √share.
-    seen = values[choices] - np.take_along_axis(noise, choices[:, None], 1)[:, 0] / math.sqrt(share)
+    choices = np.argmax(values + math.sqrt(_SHARE) * noise, axis=1)
+    # What the other half says of each choice: its score less noise / √_SHARE.
+    seen = values[choices] - np.take_along_axis(noise, choices[:, None], 1)[:, 0] / math.sqrt(_SHARE)
     width = float(errors[int(values.argmax())])
     return Optimism(float(values.max() - seen.mean()), width / 2, values.size)
+
+
+def optimism_of_pruned(
+    rungs: Sequence[Mapping[int, float]],
+    complete: Sequence[bool],
+    error: float,
+    *,
+    maximize: bool,
+    correlation: float = RUNGS_ALIKE,
+    seed: int = 0,
+) -> Optimism:
+    """The optimism of a search that prunes: whoever was let pass at a rung was ahead there, in part by luck.
+
+    rungs        of T trials: epochs trained -> the score that was reported then, as the pruner saw it
+    complete     which of them ran to their end
+    error        standard error of a score over rows that is not common to the trials: see `own_error`
+    correlation  between the errors of one trial at consecutive rungs, which the scores do not tell
+
+    The search is run again with noise on every score, as in `optimism_of_scores`: at every rung as many pass
+    as did, and of those that reach the end the best is looked at through the other half of the noise. What a
+    pruned trial would have scored later is its last score and the mean step of those that took it. Where
+    consecutive rungs are less alike than is supposed, less of the luck lasts, and this estimate is too high.
+    """
+    sign = 1 if maximize else -1
+    epochs = sorted({epoch for one in rungs for epoch in one})
+    known = [i for i, one in enumerate(rungs) if one and np.isfinite(list(one.values())).all()]
+    if len(known) < 2 or not error > 0:
+        return Optimism(0.0, 0.0, len(known))
+    seen = np.array([[sign * rungs[i].get(epoch, np.nan) for i in known] for epoch in epochs])  # [R, T]
+    ended = np.array([complete[i] for i in known])
+    reached = np.isfinite(seen)
+    for k in range(1, len(epochs)):
+        took = reached[k] & np.isfinite(seen[k - 1])
+        step = float(np.mean(seen[k, took] - seen[k - 1, took])) if took.any() else 0.0
+        seen[k] = np.where(np.isfinite(seen[k]), seen[k], seen[k - 1] + np.where(ended, 0.0, step))
+    first = np.isfinite(seen)  # a trial of a bracket that reports late is there from then on
+    rng = np.random.default_rng(seed)
+    shape = max(200, min(1500, _NOISE // (len(known) * len(epochs)))), len(known)
+    noise, alive = error * rng.standard_normal(shape), np.ones(shape, bool)
+    paths = [noise]  # the last rung first: the noise of a rung is like that of the next
+    for _ in epochs[1:]:
+        fresh = error * rng.standard_normal(shape)
+        paths.append(correlation * paths[-1] + math.sqrt(1 - correlation**2) * fresh)
+    last = seen[-1]
+    for k, path in enumerate(reversed(paths)):
+        # As much noise as the scores have themselves, of which each half of the rows would have so much.
+        noisy = np.where(alive & first[k], seen[k] + path * math.sqrt(_SHARE), -np.inf)
+        if k + 1 == len(epochs):
+            break
+        passed = int(np.sum(reached[k + 1] | (ended & reached[k])))
+        bar = np.partition(noisy, len(known) - passed, axis=1)[:, len(known) - passed, None]
+        alive &= (noisy >= bar) | ~first[k]
+    choices = noisy.argmax(axis=1)
+    later = last[choices] - np.take_along_axis(noise, choices[:, None], 1)[:, 0] / math.sqrt(_SHARE)
+    best = float(np.where(ended, last, -np.inf).max())
+    return Optimism(max(0.0, best - float(later.mean())), error / 2, len(known))
+
+
+def own_error(scores: Sequence[Array], *, paired: bool) -> float:
+    """Standard error of a trial's score over rows that is not common to all trials.
+
+    scores  of the complete trials, each [N]; `paired`: of the same rows, whose common part cancels out
+    """
+    if not paired or len(scores) < 2:
+        return float(np.median([each.std(ddof=1) / math.sqrt(len(each)) for each in scores]))
+    rows = np.stack(scores).astype(np.float64)
+    apart = rows - rows.mean(axis=0)
+    alone = float(np.sum(np.var(apart, axis=1, ddof=1))) / (len(rows) - 1)
+    return math.sqrt(alone / rows.shape[1])
+
+
+def fold_difference(difference: Array, folds: int) -> float:
+    """Standard error of the mean of differences [N] of the rows of so many folds, one after the other."""
+    means = np.array([part.mean() for part in np.array_split(difference, folds)])
+    return fold_error(means, 1 / (folds - 1))
 
 
 def beats_default(
@@ -129,11 +212,16 @@ def beats_default(
     winner: int | None = None,
     confidence: float = 0.95,
     seed: int = 0,
+    luck: Optimism | None = None,
+    folds: int = 0,
 ) -> Gain:
     """Whether the search beat the default configuration by more than noise.
 
     scores   [T, N] as in `optimism`
     default  which trial is the default configuration
+    luck     the optimism, where more was compared than has scores of rows; None: that of these scores
+    folds    how many folds the rows are of, one after the other; their models share training rows, so the
+             difference has the error of `intervals.fold_error`, and Student's quantile
 
     The gain on the same rows, less the optimism of choosing; its interval joins the error of the difference
     over rows with that of the optimism.
@@ -143,35 +231,48 @@ def beats_default(
         winner = int(gains.mean(axis=1).argmax())
     if winner == default:
         return Gain(0.0, 0.0, 0.0, beats=False)
-    luck = optimism(scores, maximize=maximize, winner=winner, seed=seed)
+    luck = luck or optimism(scores, maximize=maximize, winner=winner, seed=seed)
     difference = gains[winner] - gains[default]
     if not np.isfinite(difference).all():  # the default diverged: anything finite is better
         return Gain(math.inf, math.inf, math.inf, beats=True)
     gain = float(difference.mean()) - luck.estimate
-    variance = float(difference.var(ddof=1)) / difference.size + luck.error**2
-    return gain_of(gain, math.sqrt(variance), confidence)
+    error = (
+        fold_difference(difference, folds)
+        if folds
+        else float(difference.std(ddof=1)) / math.sqrt(difference.size)
+    )
+    quantile = student(folds - 1, confidence) if folds else float(special.ndtri(0.5 + confidence / 2))
+    return gain_of(gain, math.hypot(error, luck.error), quantile)
 
 
 def unpaired(
-    scores: Sequence[Array], *, maximize: bool, winner: int, default: int | None = None
+    scores: Sequence[Array],
+    *,
+    maximize: bool,
+    winner: int,
+    default: int | None = None,
+    luck: Optimism | None = None,
 ) -> tuple[Optimism, Gain | None]:
     """Optimism and gain where trials were validated on different rows.
 
     scores   of T trials, each [N] of its own rows, as in `optimism`
     default  which trial is the default configuration; None: it has no score
+    luck     the optimism, where more was compared than has scores of rows
 
     The optimism is that of independent errors, the most that it can be where hold-outs overlap; the error of
     the difference is that of two scores of different rows.
     """
     values = np.array([each.mean() for each in scores])
     errors = np.array([each.std(ddof=1) / math.sqrt(len(each)) for each in scores])
-    luck = optimism_of_scores(values, errors, maximize=maximize)
+    luck = luck or optimism_of_scores(values, errors, maximize=maximize)
     if default is None:
         return luck, None
     if winner == default:
         return luck, Gain(0.0, 0.0, 0.0, beats=False)
     gain = (1 if maximize else -1) * float(values[winner] - values[default]) - luck.estimate
-    return luck, gain_of(gain, math.hypot(errors[winner], errors[default], luck.error), 0.95)
+    return luck, gain_of(
+        gain, math.hypot(errors[winner], errors[default], luck.error), float(special.ndtri(0.975))
+    )
 
 
 def row_scores(statistic: Callable[[Array], Array], n: int, *, seed: int = 0) -> Array:
@@ -192,9 +293,9 @@ def row_scores(statistic: Callable[[Array], Array], n: int, *, seed: int = 0) ->
     return np.asarray((blocks * whole - (blocks - 1) * without).T)
 
 
-def gain_of(gain: float, error: float, confidence: float) -> Gain:
-    """A gain whose standard error is known, with its interval."""
-    half = float(special.ndtri(0.5 + confidence / 2)) * error
+def gain_of(gain: float, error: float, quantile: float) -> Gain:
+    """A gain whose standard error is known, with its interval of so many errors to each side."""
+    half = quantile * error
     return Gain(gain, gain - half, gain + half, beats=gain - half > 0)
 
 

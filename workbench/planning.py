@@ -10,6 +10,7 @@ import jax
 from workbench import space
 from workbench.cores import cores
 from workbench.costs import Costs, costs_of
+from workbench.defined_metric import check_defined
 from workbench.devices import configure
 from workbench.ladder import drawn, rooms
 from workbench.models import n_parameters
@@ -34,6 +35,7 @@ def plan(study: Study, places: Places) -> dict[str, Any]:
     dataset, sealed = development(study, places.study(study.id) / "journal")
     rows = len(dataset.train)
     metric = metric_of(study, dataset.task)
+    check_defined(metric, dataset, sealed)
     axes = space.axes(study.settings)
     configure(places.home / "cache" / "jax")
     platform = jax.default_backend()

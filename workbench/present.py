@@ -15,7 +15,7 @@ from rich.text import Text
 
 from workbench.before import attempts, opened_before
 from workbench.places import Places
-from workbench.present_parts import bullets, figure, framed, interval, new_grid, new_table, printing
+from workbench.present_parts import bullets, figure, framed, interval, new_grid, new_table, printing, stated
 from workbench.sparkline import spark
 from workbench.study import Study
 from workbench.urls import is_server, redact
@@ -178,12 +178,12 @@ def _summary(result: Result, study: Study, places: Places) -> Panel:
         grid.add_row(f"test {test['metric']}", Text(test["verdict"], style="bold"))
         grid.add_row("", f"{test['rows']:,} rows, look {test['look']}: the score stays under seal")
     elif test:
-        score = Text.assemble((figure(test["value"]), "bold green"), f"   95 % interval {interval(test)}")
+        score = Text.assemble((figure(test["value"]), "bold green"), f"   {stated(test)}")
         grid.add_row(f"test {test['metric']}", score)
         look = "first look" if test["look"] == 1 else f"look {test['look']}, so a wider interval"
         grid.add_row("", f"{test['rows']:,} rows, {look}")
         for name, figures in result.get("baselines", {}).items():
-            gain = f"{figure(figures['gain'])}   95 % interval {interval(figures)}"
+            gain = f"{figure(figures['gain'])}   {stated(figures)}"
             grid.add_row(f"gain over {name}", f"{gain}; {name} has {figure(figures['value'])}")
     if test:
         for told in opened_before(test["rows"], *(test.get(key, 0) for key in _BEFORE)):

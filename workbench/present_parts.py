@@ -16,9 +16,17 @@ from rich.text import Text
 
 from workbench.streams import until_closed
 
-__all__ = ["bullets", "figure", "framed", "interval", "new_grid", "new_table", "printing"]
+__all__ = ["bullets", "figure", "framed", "interval", "new_grid", "new_table", "printing", "stated"]
 
 _WIDTH_WITHOUT_TERMINAL = 110
+
+
+def stated(score: Mapping[str, Any]) -> str:
+    """Such as `95 % interval 0.97 to 0.99`; or what must be said beside it, or why there is none."""
+    note = score.get("note")
+    if score.get("low") is None or score.get("high") is None:
+        return f"no interval: {note}" if note else "no interval"
+    return f"interval {interval(score)}: {note}" if note else f"95 % interval {interval(score)}"
 
 
 def interval(score: Mapping[str, Any]) -> str:

@@ -95,7 +95,9 @@ def opening(look: Look) -> dict[str, Any]:
         "test_rows": look.rows,
         "who": look.who,
         "host": look.host,
-        **{name: _finite(score[name]) for name in ("metric", "value", "low", "high") if name in score},
+        **{
+            name: _finite(score[name]) for name in ("metric", "value", "low", "high", "note") if name in score
+        },
     }
 
 

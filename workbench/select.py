@@ -82,7 +82,13 @@ def choose(trials: Iterable[TrialRecord], direction: Literal["maximize", "minimi
     trials = list(trials)
     complete = ranked(trials, direction)
     if not complete:
-        diverged = sum(trial.reason == "diverged" for trial in trials)
+        ended = [trial for trial in trials if trial.reason == "diverged"]
+        if trials and len(ended) == len(trials) and all(_finite_losses(trial.curves) for trial in trials):
+            raise WorkbenchError(
+                f"no trial has a score: the losses of all {len(trials)} are finite, but the metric has no "
+                "value on the validation rows; take another [select] metric"
+            )
+        diverged = len(ended)
         raise WorkbenchError(
             f"no trial is complete: {diverged} of {len(trials)} diverged; lower the upper end of "
             "learning_rate, set clip, or scale the data"
@@ -224,7 +230,12 @@ def refit(
 
 
 def contest(
-    trials: Sequence[TrialRecord], trained: Sequence[Sequence[Again]], settings: Settings, *, maximize: bool
+    trials: Sequence[TrialRecord],
+    trained: Sequence[Sequence[Again]],
+    settings: Settings,
+    *,
+    maximize: bool,
+    folds: int = 0,
 ) -> Field:
     """Trials that were trained again, none of which diverged, as the finalists of a choice."""
     numbers = [trial.number for trial in trials]
@@ -241,6 +252,7 @@ def contest(
         [one.model.program.variant.division for one in trained[0]],
         default=numbers.index(0) if 0 in numbers else None,
         maximize=maximize,
+        folds=folds,
     )
 
 
@@ -264,3 +276,7 @@ def _again(program: Program, job: Job, trained: Trained) -> Again:
     record = SeedRecord(job.seed or FIRST_SEED, score, trained.best_epoch, trained.curves)
     model = Delivered(program, job.hyper, best_params(program.recipe, trained.lane))
     return Again(record, model, None if failed else trained.block)
+
+
+def _finite_losses(curves: Curves) -> bool:
+    return bool(np.isfinite(curves.train_loss).all() and np.isfinite(curves.validation_loss).all())

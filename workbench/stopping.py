@@ -16,6 +16,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
+from workbench.optimism import fold_difference
 from workbench.ranking import ranked
 from workbench.types import Array, TrialRecord
 
@@ -40,11 +41,13 @@ def progress(
     direction: Literal["maximize", "minimize"],
     *,
     paired: bool,
+    folds: int = 0,
 ) -> Progress | None:
     """What the second half of the trials that have ended has brought; None while there are too few.
 
     blocks  [G] of each complete trial: see `population.pseudo_values`
     paired  whether all trials were validated on the same rows
+    folds   how many folds these rows are of; their models share training rows
     """
     ended = sorted(trials, key=lambda trial: trial.number)
     complete = [trial for trial in ranked(ended, direction) if trial.number in blocks]
@@ -59,7 +62,7 @@ def progress(
     chance = 0.5 ** np.arange(1, len(scores) + 1)
     expected = scores[0] - float((chance * scores).sum() + chance[-1] * scores[-1])
     best, others = blocks[complete[0].number], [blocks[one.number] for one in complete[1 : NEXT_BEST + 1]]
-    noise = float(np.median([_error(best, other, paired=paired) for other in others]))
+    noise = float(np.median([_error(best, other, paired=paired, folds=folds) for other in others]))
     return Progress(float(max(observed, expected)), noise)
 
 
@@ -73,8 +76,10 @@ def enough(found: Progress | None) -> str | None:
     )
 
 
-def _error(one: Array, other: Array, *, paired: bool) -> float:
+def _error(one: Array, other: Array, *, paired: bool, folds: int) -> float:
     """Standard error of the difference of two scores over validation rows."""
+    if folds and len(one) == len(other):
+        return fold_difference(one - other, folds)
     if paired and len(one) == len(other):
         return float(np.std(one - other, ddof=1) / math.sqrt(len(one)))
     return math.sqrt(sum(np.var(each, ddof=1) / len(each) for each in (one, other)))

@@ -104,11 +104,13 @@ def _metrics(outcome: Outcome) -> dict[str, float]:
         metrics["parameters"] = chosen.parameters
     if test is not None:
         metrics[f"test_{test.metric}"] = test.value
-        metrics[f"test_{test.metric}_low"] = test.low
-        metrics[f"test_{test.metric}_high"] = test.high
+        ends = {"low": test.low, "high": test.high}
+        metrics |= {f"test_{test.metric}_{end}": at for end, at in ends.items() if math.isfinite(at)}
         metrics["test_rows"] = test.rows
     for name, figures in outcome.baselines.items():
-        metrics |= {f"test_{name}_{figure}": value for figure, value in figures.items() if value is not None}
+        metrics |= {
+            f"test_{name}_{figure}": value for figure, value in figures.items() if isinstance(value, float)
+        }
     return {key: float(value) for key, value in metrics.items() if math.isfinite(value)}
 
 

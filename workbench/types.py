@@ -184,7 +184,7 @@ class TestScore:
 
     metric: str
     value: float
-    low: float
+    low: float  # NaN where no interval can be given honestly
     high: float
     rows: int
     look: int  # 1: the first look anybody took at these rows
@@ -194,6 +194,7 @@ class TestScore:
     tried: Mapping[str, int] = field(default_factory=dict)  # on these rows so far: see `looks.tried`
     remarks: str = ""  # what is not known of earlier looks
     verdict: str = ""  # said in place of value and interval, which are NaN then
+    note: str = ""  # why there is no interval, or what it does not cover
 
 
 @dataclass(frozen=True)
@@ -288,6 +289,6 @@ class Outcome:
     stopped: str = ""  # why the search ended before its budget
     model: str = ""  # fingerprint of the delivered model, which `test` and `baselines` are of
     withheld: str = ""  # why the test set is open and this model has no figure all the same
-    #: name -> value, gain, low, high: other models on the test rows, and how much better the choice is
-    baselines: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict)
+    #: name -> value, gain, low, high, note: other models on the test rows, and how much better the choice is
+    baselines: Mapping[str, Mapping[str, float | str | None]] = field(default_factory=dict)
     declared: tuple[Declared, ...] = ()  # oldest first; more than one if it was changed

@@ -18,6 +18,7 @@ from workbench.checkpoints import Store
 from workbench.contents import contents
 from workbench.costs import costs_of
 from workbench.data import Dataset, SealedTest
+from workbench.defined_metric import check_defined
 from workbench.devices import configure
 from workbench.divisions import of_trial
 from workbench.engine import Engine
@@ -112,6 +113,7 @@ def development(study: Study, journal: Path) -> tuple[Dataset, SealedTest]:
         dataset = replace(dataset, overlap=known["overlap"])
     classes, shape, rows = len(dataset.classes), dataset.input_shape, dataset.fewest_train_rows
     check_fit(study, dataset.task, classes, shape, train_rows=rows, of_steps=dataset.of_steps)
+    check_defined(metric_of(study, dataset.task), dataset, sealed)
     if known is not None and known["data"] != dataset.fingerprint:
         raise DataError(
             f"{study.data.source}: its rows have changed since study {study.id} began"
@@ -166,7 +168,11 @@ def search_of(study: Study, here: Workspace, train: Train, note: Callable[[str],
         suggest=Suggester(
             study.axes, sampler=study.search.sampler, seed=study.seed, direction=direction
         ).suggest,
-        enough=(lambda trials, blocks: enough(progress(trials, blocks, direction, paired=paired)))
+        enough=(
+            lambda trials, blocks: enough(
+                progress(trials, blocks, direction, paired=paired, folds=study.data.folds)
+            )
+        )
         if study.search.stop == "noise"
         else None,
         commit=here.journal.append,

@@ -7,14 +7,16 @@ when it has written it down. Nothing else in the package loads test rows.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from workbench.data import fingerprints, marks
+from workbench.data import cells, fingerprints, marks
+from workbench.data.defined import undefined
 from workbench.data.division import Division, divide
 from workbench.data.met import Table, met
 from workbench.data.overlap import overlap
@@ -40,6 +42,7 @@ class SealedTest:
     name: str
     rows: int
     fingerprint: str  # SHA-256 of the rows with all their columns, as they stand in the source
+    undefined: Mapping[str, str] = field(default_factory=dict)  # metric -> why it has no value on these rows
 
 
 class Rows(NamedTuple):
@@ -48,12 +51,14 @@ class Rows(NamedTuple):
     x        a table of the columns of the Dataset, or an array [N, *F]; raw, for `Preprocessor.transform`
     target   int32 codes [N], or float32 [N, K]; of steps as in Dataset
     known    what they and the development rows are recognized by
+    group    [N] integers: rows that belong together by [data] group; None: all stand alone
     """
 
     x: pd.DataFrame | Array
     target: Array
     known: Known
     notes: tuple[str, ...] = ()
+    group: Array | None = None
 
     @property
     def marks(self) -> Array:
@@ -77,11 +82,12 @@ class Known(NamedTuple):
 def promise(source: Source, division: Division, dataset: Dataset) -> tuple[SealedTest, str]:
     """The seal of the test rows, which are looked at once, hashed and forgotten; what must be said of them.
 
-    Whether they can be opened later (columns, classes, blank targets) is found out now, before anything is
-    spent, and whether official ones are new to the model. Raises DataError if not.
+    Whether they can be opened later (columns, classes, blank targets), which metrics have a value on them,
+    and whether official ones are new to the model, is found out now, before anything is spent. Raises
+    DataError if not.
     """
     test, said = _test_rows(source, division, dataset), ""
-    n = len(test.rows)
+    n, without = len(test.rows), {}
     if n:
         target = _target(test, dataset)
         if isinstance(test.rows, pa.Table):
@@ -89,9 +95,10 @@ def promise(source: Source, division: Division, dataset: Dataset) -> tuple[Seale
         else:
             _check_shape(test, dataset)
         _check_targets(target, test, dataset)
+        without = dict(undefined(target, dataset.classes))
         if source.official:
             said = overlap(source, dataset, test, target)
-    return SealedTest(test.name, n, _fingerprint(test)), said
+    return SealedTest(test.name, n, _fingerprint(test), without), said
 
 
 def unseal(sealed: SealedTest, dataset: Dataset, opening: Opening) -> Rows:
@@ -115,7 +122,8 @@ def unseal(sealed: SealedTest, dataset: Dataset, opening: Opening) -> Rows:
     notes: tuple[str, ...] = ()
     if isinstance(test.rows, pa.Table):
         x, notes = conform(test.rows, dataset.columns, test.name, strict=False)
-    return Rows(x, _target(test, dataset), _known(source, division, test, dataset.target_name), notes)
+    known = _known(source, division, test, dataset.target_name)
+    return Rows(x, _target(test, dataset), known, notes, _group(test, division, dataset))
 
 
 def changed(name: str, sealed: SealedTest) -> DataError:
@@ -180,6 +188,19 @@ def _test_rows(source: Source, division: Division, dataset: Dataset) -> Source:
     if not isinstance(test.rows, pa.Table) and test.y is None:
         raise DataError(f"{test.name}: holds no targets; add the array y_test")
     return test
+
+
+def _group(test: Source, division: Division, dataset: Dataset) -> Array | None:
+    """Which test rows belong together, if the study names a column that says so and the test rows have it."""
+    name = dataset.spec.group
+    if name is None or not isinstance(test.rows, pa.Table) or name not in test.rows.column_names:
+        return None
+    if not test.official and division.group is not None:
+        mine: Array = division.group[division.test]
+        return mine
+    codes, _ = cells.labels(cells.as_arrow(test.rows[name]))
+    blank = codes < 0
+    return np.where(blank, codes.max(initial=0) + 1 + np.arange(len(codes)), codes)  # a blank stands alone
 
 
 def _target(test: Source, dataset: Dataset) -> Array:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import numpy as np
@@ -101,7 +102,8 @@ def search_history(outcome: Outcome) -> Figure:
         axes.axhline(default, color=MUTED, lw=0.9, ls=(0, (4, 3)), zorder=1, label="default")
         labels.append(Label(default, f"default {number(default)}", MUTED))
     if test is not None:
-        bars = [[test.value - test.low], [test.high - test.value]]
+        known = math.isfinite(test.low) and math.isfinite(test.high)
+        bars = [[test.value - test.low], [test.high - test.value]] if known else None
         axes.errorbar(
             [right * 1.06 + 0.3],
             [test.value],

@@ -7,7 +7,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 
 from workbench.before import attempts, opened_before
-from workbench.declarations import reached
+from workbench.declarations import gained, reached
 from workbench.plots.facts import (
     best_trial,
     complete_trials,
@@ -59,12 +59,9 @@ def answer(outcome: Outcome) -> str:
             f"On {test.rows:,} test rows, looked at for time number {test.look}, the choice is judged "
             f"without a score: {test.verdict}."
         )
-    value, low, high = _rounded(test)
+    value = _rounded(test)[0]
     opened = "opened once" if test.look == 1 else f"looked at for time number {test.look}"
-    return (
-        f"On {test.rows:,} sealed test rows, {opened}, {metric} is {value} "
-        f"({percent(test.confidence)} interval {low} to {high})."
-    )
+    return f"On {test.rows:,} sealed test rows, {opened}, {metric} is {value} ({_stated(test)})."
 
 
 def short_answer(outcome: Outcome) -> tuple[str, str]:
@@ -76,8 +73,8 @@ def short_answer(outcome: Outcome) -> tuple[str, str]:
         return "sealed", f"test {metric} not yet known"
     if outcome.test.verdict:
         return "no score", outcome.test.verdict
-    value, low, high = _rounded(outcome.test)
-    return value, f"test {metric} · {percent(outcome.test.confidence)} interval {low} to {high}"
+    value = _rounded(outcome.test)[0]
+    return value, f"test {metric} · {_stated(outcome.test)}"
 
 
 def warning(outcome: Outcome) -> str | None:
@@ -149,12 +146,11 @@ def comparison(outcome: Outcome) -> list[tuple[str, str, str]]:
         remark = f"training and validation rows for {epochs} epochs: the model that is delivered and tested"
         rows.append(("Refitted on", f"{together:,} rows", remark))
     if outcome.test is not None:
-        value, low, high = _rounded(outcome.test)
         where = f"{outcome.test.rows:,} rows, look {outcome.test.look}"
         rows.append(
             (f"Test {metric}", "–", f"{outcome.test.verdict}, {where}")
             if outcome.test.verdict
-            else (f"Test {metric}", value, f"{low} to {high}, {where}")
+            else (f"Test {metric}", _rounded(outcome.test)[0], f"{_stated(outcome.test)}, {where}")
         )
         if outcome.test.remarks:
             rows.append(("Earlier looks", "–", outcome.test.remarks))
@@ -175,17 +171,25 @@ _BASELINES = {
 }
 
 
-def _beside(name: str, figures: Mapping[str, float | None], metric: str) -> tuple[str, str, str]:
+def _beside(name: str, figures: Mapping[str, float | str | None], metric: str) -> tuple[str, str, str]:
     """A baseline on the test rows, and whether the choice is better by more than noise."""
-    value, gained, low, high = (figures[key] for key in ("value", "gain", "low", "high"))
+    value, gained, low, high = (_number(figures[key]) for key in ("value", "gain", "low", "high"))
+    note = figures.get("note", "")
     title = f"{_BASELINES.get(name, name)}, test {metric}"
     if value is None or gained is None:
         return title, "–", "has no score on these rows"
     said = f"the choice is {'better' if gained >= 0 else 'worse'} by {_difference(abs(gained))}"
     if low is None or high is None:
-        return title, number(value), said
+        return title, number(value), f"{said} (no interval: {note})" if note else said
+    ends = f"interval {_difference(low)} to {_difference(high)}"
+    if note:
+        return title, number(value), f"{said} ({ends}: {note})"
     noise = "no more than noise may do" if low <= 0 <= high else "more than noise"
-    return title, number(value), f"{said} (95 % interval {_difference(low)} to {_difference(high)}): {noise}"
+    return title, number(value), f"{said} (95 % {ends}): {noise}"
+
+
+def _number(figure: float | str | None) -> float | None:
+    return None if figure is None else float(figure)
 
 
 def gain(outcome: Outcome, interval: tuple[float, float] | None) -> str | None:
@@ -260,8 +264,7 @@ def declared(outcome: Outcome) -> str | None:
     verdict = reached(outcome)
     if verdict is None:
         return said
-    known = outcome.baselines.get("default", {})
-    value, low, high = (known.get(name) for name in ("gain", "low", "high"))
+    value, low, high = gained(outcome.baselines.get("default", {}))
     came = "" if value is None else f" {_difference(value)}"
     if low is not None and high is not None:
         came += f" (95 % interval {_difference(low)} to {_difference(high)})"
@@ -315,6 +318,15 @@ def percent(share: float) -> str:
 def _difference(value: float) -> str:
     """Two significant digits: a difference is not known better than that."""
     return number(float(f"{value:.2g}"))
+
+
+def _stated(test: TestScore) -> str:
+    """The interval, called by its confidence if nothing must be said beside it; or why there is none."""
+    _, low, high = _rounded(test)
+    if not (math.isfinite(test.low) and math.isfinite(test.high)):
+        return f"no interval: {test.note}" if test.note else "no interval"
+    ends = f"interval {low} to {high}"
+    return f"{ends}: {test.note}" if test.note else f"{percent(test.confidence)} {ends}"
 
 
 def _rounded(test: TestScore) -> Sequence[str]:

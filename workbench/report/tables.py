@@ -107,7 +107,10 @@ def checklist(outcome: Outcome, command: str) -> list[Check]:
             else outcome.withheld or "never: they are sealed"
         ),
         "How sure is the score?": (
-            f"{percent(test.confidence)} interval from {test.rows:,} rows" if test else "no test score yet"
+            f"{percent(test.confidence)} interval from {test.rows:,} rows"
+            + (f"; {test.note}" if test.note else "")
+            if test
+            else "no test score yet"
         ),
         "Which versions?": versions,
         "Which hardware?": machine,

@@ -1,0 +1,51 @@
+"""Which metrics have no value on some rows, known from their targets alone.
+
+A ROC curve needs both classes, a score that averages over classes every one of them, R² a target that varies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from workbench.data.steps import known
+from workbench.types import Array
+from workbench.wording import toml
+
+__all__ = ["undefined"]
+
+#: Metrics of two classes that must both be there; those that average over all classes; of class 1 alone.
+_BOTH, _EVERY, _SECOND = ("roc_auc",), ("balanced_accuracy", "f1_macro", "log_loss"), ("f1",)
+
+
+def undefined(target: Array, classes: Sequence[str]) -> Mapping[str, str]:
+    """The metrics that these rows leave undefined, each with the reason: "all 30 are of class "no"".
+
+    target   as in Dataset: codes into `classes`, or numbers, for which `classes` is empty; of rows or of
+    steps
+    """
+    values = known(target)
+    if not classes:
+        return _constant(values)
+    counts = np.bincount(values, minlength=len(classes))
+    absent, present = np.flatnonzero(counts == 0), np.flatnonzero(counts)
+    if not absent.size:
+        return {}
+    if len(present) == 1:
+        why = f"all {len(values):,} are of class {toml(classes[present[0]])}"
+    else:
+        more = f" and {len(absent) - 1} more" if len(absent) > 1 else ""
+        why = f"none of {len(values):,} is of class {toml(classes[absent[0]])}{more}"
+    found = dict.fromkeys((*_BOTH, *_EVERY), why)
+    return found | (dict.fromkeys(_SECOND, why) if counts[1] == 0 else {})
+
+
+def _constant(values: Array) -> Mapping[str, str]:
+    """R² where some target is the same in all rows."""
+    still = np.flatnonzero((values == values[:1]).all(axis=0))
+    if not still.size:
+        return {}
+    which = "the target" if values.shape[1] == 1 else f"target {int(still[0]) + 1} of {values.shape[1]}"
+    rows = "the one row there is" if len(values) == 1 else f"all {len(values):,}"
+    return {"r2": f"{which} is {values[0, still[0]]:g} in {rows}"}
