@@ -154,7 +154,7 @@ HOMES = {
     "sklearn": ("@data", "baselines"),
     "torch": (),
 }
-LONGEST_FILE = 250
+LONGEST_FILE = 400
 
 MODULES = {
     ".".join(file.relative_to(PACKAGE).with_suffix("").parts).removesuffix("__init__").rstrip("."): file

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import jax
 
-__all__ = ["IN_FLIGHT", "configure", "cores"]
+__all__ = ["IN_FLIGHT", "configure", "cores", "machine"]
 
 #: Programs that jax runs at a time on one device of a CPU: the cores beyond need another device.
 IN_FLIGHT = 32
@@ -21,6 +21,12 @@ def cores() -> int:
     forced = _FORCED.search(os.environ.get("XLA_FLAGS", ""))
     told = forced.group(1) if forced else os.environ.get("WORKBENCH_CORES", "")
     return max(1, int(told)) if told else len(os.sched_getaffinity(0))
+
+
+def machine() -> tuple[str, int]:
+    """The kind of device that trains, as jax names it, and how many of them: of a CPU, its cores."""
+    kind = jax.default_backend()
+    return kind, cores() if kind == "cpu" else jax.local_device_count()
 
 
 def configure(cache: Path | None) -> None:

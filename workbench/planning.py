@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import jax
-
 from workbench import data, space
 from workbench.costs import Costs, costs_of
-from workbench.devices import configure, cores
+from workbench.devices import configure, machine
 from workbench.ladder import drawn, rooms
 from workbench.models import n_parameters
 from workbench.places import Places
@@ -37,7 +35,7 @@ def plan(study: Study, places: Places) -> dict[str, Any]:
     metric = metric_of(study, dataset.task)
     axes = space.axes(study.settings)
     configure(places.home / "cache" / "jax")
-    platform = jax.default_backend()
+    platform, lanes = machine()
     costs, problem = costs_of(platform), Preparations(dataset).problem
     epochs = int(str(study.settings["epochs"]))
     folds = max(1, study.data.folds)
@@ -51,7 +49,6 @@ def plan(study: Study, places: Places) -> dict[str, Any]:
     default = space.default(axes)
     configurations = [(program(params), params) for params in drawn(axes, DRAWN)]
     programs = {needed for needed, _ in configurations}
-    lanes = cores() if platform == "cpu" else jax.local_device_count()
     parallel = study.search.parallel or parallel_of(study.search.trials, study.search.sampler)
     costs = costs._replace(devices=min(lanes, parallel * folds) if platform == "cpu" else lanes)
     epoch = sum(_epoch(needed, study, params, rows, costs) for needed, params in configurations) / DRAWN

@@ -11,13 +11,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import jax
-
 from workbench import data, space, words
 from workbench.checkpoints import Store
 from workbench.costs import costs_of
 from workbench.data import Dataset, SealedTest
-from workbench.devices import configure
+from workbench.devices import configure, machine
 from workbench.divisions import of_trial
 from workbench.engine import Engine
 from workbench.errors import DataError, StoreError
@@ -171,7 +169,7 @@ def _begin(study: Study, journal: Spool, preparations: Preparations, sealed: Sea
         preparations.problem,
         metric_of(study, dataset.task),
         lane_epochs=trials * max(1, study.data.folds) * expected_epochs(epochs, study.search.pruner),
-        costs=costs_of(jax.default_backend()),
+        costs=costs_of(machine()[0]),
     )
     begun = {
         "kind": "study",
