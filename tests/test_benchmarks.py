@@ -26,6 +26,7 @@ BENCHMARKS = (
     "overhead",
     "growth",
     "asha",
+    "busy",
     "children",
     "cold",
     "coverage",

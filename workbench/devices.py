@@ -11,10 +11,16 @@ import jax
 from workbench.cores import FORCED, cores
 from workbench.errors import InputError
 
-__all__ = ["IN_FLIGHT", "configure"]
+__all__ = ["IN_FLIGHT", "configure", "machine"]
 
 #: Programs that jax runs at a time on one device of a CPU: the cores beyond need another device.
 IN_FLIGHT = 32
+
+
+def machine() -> tuple[str, int]:
+    """The kind of device that trains, as jax names it, and how many of them: of a CPU, its cores."""
+    kind = jax.default_backend()
+    return kind, cores() if kind == "cpu" else jax.local_device_count()
 
 
 def configure(cache: Path | None) -> None:

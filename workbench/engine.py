@@ -88,6 +88,7 @@ class Engine:
         self._lock = threading.Lock()
         self._folds: dict[tuple[Hashable, int], Fold] = {}
         self._foreseen: set[tuple[Hashable, ...]] = set()
+        self._trains: dict[tuple[Recipe, Hashable], Future[Any]] = {}  # programs, as they are asked for
         self._pool = ThreadPoolExecutor(self.threads, "train")
         self._mine = threading.local()  # on which of the meshes a thread trains
         self._turn = itertools.count()
@@ -314,6 +315,8 @@ class Engine:
 
     def _programs_of(self, recipe: Recipe, variant: Hashable, hyper: Hyperparameters) -> Future[Any]:
         """Begin to compile what training needs; the program of the first device."""
+        if (recipe, variant) in self._trains:
+            return self._trains[recipe, variant]
         key, number = jax.eval_shape(jax.random.key, 0), np.int32(0)
         first: Future[Any] | None = None
         for mesh in self.meshes:
@@ -325,6 +328,7 @@ class Engine:
             )  # fmt: skip
             first = first or program
         assert first is not None
+        self._trains[recipe, variant] = first
         return first
 
     def _is_foreseen(self, *what: Hashable) -> bool:

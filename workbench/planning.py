@@ -5,13 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import jax
-
 from workbench import space
-from workbench.cores import cores
 from workbench.costs import Costs, costs_of
-from workbench.defined_metric import check_defined
-from workbench.devices import configure
+from workbench.devices import configure, machine
 from workbench.ladder import drawn, rooms
 from workbench.models import n_parameters
 from workbench.places import Places
@@ -35,10 +31,9 @@ def plan(study: Study, places: Places) -> dict[str, Any]:
     dataset, sealed = development(study, places.study(study.id) / "journal")
     rows = len(dataset.train)
     metric = metric_of(study, dataset.task)
-    check_defined(metric, dataset, sealed)
     axes = space.axes(study.settings)
     configure(places.home / "cache" / "jax")
-    platform = jax.default_backend()
+    platform, lanes = machine()
     costs, problem = costs_of(platform), Preparations(dataset).problem
     epochs = int(str(study.settings["epochs"]))
     folds = max(1, study.data.folds)
@@ -52,7 +47,6 @@ def plan(study: Study, places: Places) -> dict[str, Any]:
     default = space.default(axes)
     configurations = [(program(params), params) for params in drawn(axes, DRAWN)]
     programs = {needed for needed, _ in configurations}
-    lanes = cores() if platform == "cpu" else jax.local_device_count()
     parallel = study.search.parallel or parallel_of(study.search.trials, study.search.sampler)
     costs = costs._replace(devices=min(lanes, parallel * folds) if platform == "cpu" else lanes)
     epoch = sum(_epoch(needed, study, params, rows, costs) for needed, params in configurations) / DRAWN

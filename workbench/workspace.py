@@ -11,15 +11,13 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import jax
-
 from workbench import crossings, data, words
 from workbench.checkpoints import Store
 from workbench.contents import contents
 from workbench.costs import costs_of
 from workbench.data import Dataset, SealedTest
 from workbench.defined_metric import check_defined
-from workbench.devices import configure
+from workbench.devices import configure, machine
 from workbench.divisions import of_trial
 from workbench.engine import Engine
 from workbench.errors import DataError, StoreError
@@ -203,7 +201,7 @@ def _begin(
         preparations.problem,
         metric_of(study, dataset.task),
         lane_epochs=trials * max(1, study.data.folds) * expected_epochs(epochs, study.search.pruner),
-        costs=costs_of(jax.default_backend()),
+        costs=costs_of(machine()[0]),
     )
     begun = {
         "kind": "study",

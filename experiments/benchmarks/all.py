@@ -24,6 +24,7 @@ QUICK = {
     "children": ["--repeats", "1"],
     "cold": ["--repeats", "1"],
     "asha": ["--repeats", "1", "--seeds", "1"],
+    "busy": ["--lanes", "48"],
     "growth": ["--repeats", "1", "--trials", "2500"],
     "housing": ["--repeats", "1"],
     "splitting": ["--repeats", "1"],
