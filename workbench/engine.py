@@ -81,6 +81,7 @@ class Engine:
         self.turns = population.in_turn(self.meshes[0])
         self.threads = cores() if self.turns else 1
         self.lanes = lanes
+        self._most = 1 << 20  # that fit, as far as is known
         self._programs = Programs()
         self._prepare = prepare
         self._capacity = capacity
@@ -264,7 +265,7 @@ class Engine:
                     f"{self.meshes[0].devices.flat[0].device_kind}; lower the upper end of width or depth, "
                     "or batch_size"
                 ) from error
-        self.lanes = min(self.lanes, room)
+        self._most, self.lanes = room, min(self.lanes, room)
         parts = [jobs[at : at + room] for at in range(0, len(jobs), room)]
         return [trained for part in parts for trained in self._train(part)]
 
@@ -358,7 +359,8 @@ class Engine:
 
     def _room(self, job: Job) -> int:
         """Lanes that an accelerator trains at once: so many as a study wants, or as its memory holds."""
-        return max(self.lanes, population.room_of(self.meshes[0], self.template(job.recipe, job.hyper)))
+        by_memory = population.room_of(self.meshes[0], self.template(job.recipe, job.hyper))
+        return min(self._most, max(self.lanes, by_memory))
 
     def _blocks(self, fold: Fold) -> np.ndarray:
         """The block of each validation row, int32 [N]."""
