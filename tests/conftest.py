@@ -25,16 +25,8 @@ os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
 settings.register_profile("shared", deadline=None)
 settings.load_profile("shared")
 
-# Nobody's own ledger is read or written, and no test sees what another one opened.
+# Nobody's own ledger is read or written, and no test sees what another opened; those that want one name it.
 os.environ["WORKBENCH_LEDGER"] = "off"
-
-
-@pytest.fixture(autouse=True)
-def ledger_of_the_user(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The ledger of the user, for this test alone."""
-    file = tmp_path_factory.mktemp("user") / "openings.db"
-    monkeypatch.setenv("WORKBENCH_LEDGER", str(file))
-    return file
 
 
 #: Long files of few tests: `make test` gives files out in this order, and none of these may be the last.

@@ -69,7 +69,7 @@ REFUSED: dict[str, Callable[[Lines], Lines]] = {
     "a line missing": lambda lines: [*lines[:2], *lines[3:]],
     "two lines exchanged": lambda lines: [lines[0], lines[2], lines[1], *lines[3:]],
     "its first line missing": lambda lines: lines[1:],
-    "a bit turned": lambda lines: [lines[0], lines[1].replace(b"learning", b"learninf", 1), *lines[2:]],
+    "a bit turned": lambda lines: [line.replace(b"learning", b"learninf", 1) for line in lines],
     "another study's line": lambda lines: [lines[0], b'1234abcd {"kind":"ask"}\n', *lines[2:]],
     "an empty line": lambda lines: [*lines[:2], b"\n", *lines[2:]],
 }

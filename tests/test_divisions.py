@@ -240,7 +240,7 @@ def test_baselines_are_refitted_as_well(ran: Callable[..., Run]) -> None:
 
 def brought(status: Any, score: float | None, epochs: int, lane: Any, block: Any = None) -> Brought:
     curve = np.full(epochs, score or 0.0, np.float32)
-    return Brought(status, score, epochs, Curves(curve, curve, curve), lane, block)
+    return Brought(status, score, epochs, 0.1, Curves(curve, curve, curve), lane, block)
 
 
 def test_a_trial_goes_on_while_one_of_its_folds_does() -> None:
@@ -271,7 +271,7 @@ def test_one_fold_that_diverges_is_as_good_as_all() -> None:
 
 def test_a_single_lane_passes_as_it_is() -> None:
     one = brought("running", 0.5, 2, "a")
-    assert merged([one]) == Merged("running", 0.5, 2, one.curves, ("a",), None)
+    assert merged([one]) == Merged("running", 0.5, 2, 0.1, one.curves, ("a",), None)
 
 
 @pytest.mark.parametrize(

@@ -136,7 +136,7 @@ def test_under_seal_like_any_other_set(name: str) -> None:
     rows = unseal(sealed, dataset, Opening("s", sealed.fingerprint, "c", 1))
     assert len(rows.x) == sealed.rows == dataset.test_rows
     assert not np.isin(rows.marks[:, 0], row_marks(dataset.rows)[:, 0]).mean() > 0.02
-    other, elsewhere = load(replace(spec, seed=1))
+    other, elsewhere = load(replace(spec, split_seed=1))
     assert sealed.fingerprint != elsewhere.fingerprint
     held = unseal(elsewhere, other, Opening("s", elsewhere.fingerprint, "c", 1))
     if isinstance(rows.x, np.ndarray):  # the same set, so another seed's test rows are partly the same

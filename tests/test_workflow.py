@@ -178,7 +178,9 @@ def test_show_and_check(finished: tuple[Place, Ran]) -> None:
     keeps(CONTRACT, shown.result)
     assert {key: shown.result[key] for key in ran.result} == ran.result
     top = shown.result["top"]
-    assert top[0]["trial"] == ran.result["best"]["trial"]
+    finalists = {one["trial"] for one in ran.result["choice"]["finalists"]} - {0}
+    assert ran.result["best"]["trial"] in finalists
+    assert finalists == {trial["trial"] for trial in top[: len(finalists)]}
     assert [trial["validation"] for trial in top] == sorted((t["validation"] for t in top), reverse=True)
     assert all(len(trial["curve"]) == trial["epochs"] for trial in top)
     for_people = workbench("show", str(where.file), "--home", str(where.home))

@@ -86,8 +86,6 @@ def prepare(places: Places, note: Callable[[str], None] | None = None) -> None:
                 note(f"{away}; the study goes on, and its records are kept here until then")
     try:
         private_folder(places.home)
-        if places.tracking_uri == local_store(places.home):
-            private_folder(places.home / "artifacts")  # MLflow's, with rows as examples
         with tempfile.TemporaryFile(dir=places.home):
             pass
     except OSError as error:

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import cast
 
 from workbench import space, words
-from workbench.places import Places
+from workbench.files import private_folder
+from workbench.places import Places, local_store
 from workbench.storage import Storage
 from workbench.study import Study
 from workbench.tracking import Parent, Status, Tracker
@@ -39,6 +40,8 @@ class Records:
         self._note = note
         self._open = True
         artifacts = places.home / "artifacts"
+        if places.tracking_uri == local_store(places.home):
+            private_folder(artifacts)  # rows are in it, as examples
         parent = _parent(study, metric, data)
         self._tracker = Tracker.open(places.tracking_uri, parent, artifacts=artifacts, notify=note)
         axes, about = space.axes(study.settings), {"question": study.question}

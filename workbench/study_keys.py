@@ -65,12 +65,11 @@ class Word:
         return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} or {words[-1]}"
 
     def _word(self, value: Any) -> str:
-        words = (*self.extra, *self.known)
-        if isinstance(value, str) and value in words:
+        if isinstance(value, str) and (value in self.extra or value in self.known):
             return value
         if isinstance(value, str) and self.joined and self.joined in value:
             return self.joined.join(self._word(part) for part in value.split(self.joined))
-        close = nearest(value, words) if isinstance(value, str) else None
+        close = nearest(value, (*self.extra, *self.known)) if isinstance(value, str) else None
         raise ValueError(
             f"is not known; did you mean {toml(close)}?" if close else f"must be {self.expected}"
         )
