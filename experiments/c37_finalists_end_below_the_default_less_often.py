@@ -19,7 +19,6 @@ import numpy as np
 import pandas as pd
 from scipy.stats import norm
 from sklearn import datasets
-from workbench.widths import widths
 
 import workbench as wb
 from workbench.devices import configure
@@ -72,7 +71,7 @@ def _gains(x: np.ndarray, y: np.ndarray, seeds: int) -> np.ndarray:
     engine = Engine(lambda variant: splits[variant.division][0], capacity=EPOCHS, seed=0)
     task, rows = ("classification" if classes else "regression"), splits[0][0].train.x.shape
     problem = Problem(task, rows[1:], classes, 0 if classes else 1, rows[0])
-    metric, maximize, width = "accuracy" if classes else "rmse", classes > 0, widths(engine.mesh, TRIALS)[-1]
+    metric, maximize = "accuracy" if classes else "rmse", classes > 0
     found = []
     for seed, (_, *test) in enumerate(splits):
         search = searched(
@@ -81,7 +80,7 @@ def _gains(x: np.ndarray, y: np.ndarray, seeds: int) -> np.ndarray:
         trials = shortlist(search.trials.values(), "maximize" if maximize else "minimize")
         trained = train_again(
             engine, SPACE, lambda _: problem, metric, [one.params for one in trials],
-            rooms=ROOMS, width=width, trainings=[(FIRST_SEED + k, seed) for k in range(SEEDS)], blocks=True,
+            rooms=ROOMS, trainings=[(FIRST_SEED + k, seed) for k in range(SEEDS)], blocks=True,
         )  # fmt: skip
         finalists = contest(trials, trained, SPACE, maximize=maximize)
         scores = [np.mean([_score(engine, one.model, *test) for one in agains]) for agains in trained]

@@ -122,11 +122,11 @@ def test_what_is_alive_ends_and_no_trial_is_asked_for(tmp_path: Path) -> None:
     assert sorted(finish(tmp_path, rest)) == list(range(30))
 
 
-@pytest.mark.parametrize("lacks", [1, 3])
-def test_interrupted_it_ends_at_the_same_trial(tmp_path: Path, lacks: int) -> None:
+@pytest.mark.parametrize("share", [0.3, 0.7])
+def test_interrupted_it_ends_at_the_same_trial(tmp_path: Path, share: float) -> None:
     undisturbed = Journal()
     whole = finish(tmp_path / "whole", undisturbed, enough=after(6))
-    journal = Journal(room=undisturbed.commits - lacks)
+    journal = Journal(room=round(share * len(undisturbed.events)))
     with pytest.raises(KeyboardInterrupt):
         finish(tmp_path / "cut", journal, enough=after(6))
     assert comparable(finish(tmp_path / "cut", Journal(journal.events), enough=after(6))) == comparable(whole)
