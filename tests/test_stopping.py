@@ -118,8 +118,10 @@ def test_what_is_alive_ends_and_no_trial_is_asked_for(tmp_path: Path) -> None:
     assert again.stopped == "so said the rule"
     assert comparable(again.trials) == comparable(running.trials)
     # Without the rule the same study goes on to its budget.
-    rest = Journal([event for event in journal.events if event["kind"] != "stop"])
-    assert sorted(finish(tmp_path, rest)) == list(range(30))
+    rest = Journal(journal.events)
+    whole = finish(tmp_path, rest)
+    assert sorted(whole) == list(range(30))
+    assert comparable(finish(tmp_path, Journal(rest.events))) == comparable(whole), "replayed, stop and all"
 
 
 @pytest.mark.parametrize("share", [0.3, 0.7])
