@@ -335,9 +335,7 @@ def test_a_verdict_tells_no_score(bench: Bench) -> None:
 
 @pytest.mark.slow
 def test_a_verdict_says_when_the_choice_is_better(bench: Bench) -> None:
-    weak = bench.write(
-        "weak", table(7, 1200), **{"[training]": "[optimizer]\nlearning_rate = 1e-9\n\n[training]"}
-    )
+    weak = bench.write("weak", table(7, 1200), **{'target = "kind"': 'target = "kind"\ndrop = ["a", "c"]'})
     bench.run(weak)
     strong = STUDY.replace("table.csv", "weak.csv").replace("epochs     = 1", "epochs     = 30")
     told = bench.run(bench.write("strong", None, text=strong), "--verdict-only")

@@ -26,6 +26,7 @@ from workbench import ledger, outcomes, savedmodel, spool, workflow
 from workbench.cli import main
 from workbench.contents import contents
 from workbench.errors import DataError
+from workbench.files import write_record
 from workbench.identity import identified
 from workbench.places import resolve
 from workbench.results import ledger_of
@@ -290,9 +291,44 @@ def test_a_result_of_something_else_is_not_believed(case: Case, made: Made, chan
     document = json.loads((case.folder / "result.json").read_text())
     document["model"] = change.get("model", document["model"])
     document["result"] = {**document["result"], "study": change.get("study", case.folder.name)}
-    document["result"]["test"]["value"] = 0.99
-    (case.folder / "result.json").write_text(json.dumps(document))
+    written(case.folder / "result.json", document)
     assert not answers_at_once(case)
+
+
+def written(path: Path, document: dict[str, Any]) -> None:
+    """As if the product had written it."""
+    document.pop("digest", None)
+    write_record(path, document)
+
+
+@pytest.mark.parametrize("digest", ["as it was", "taken out"])
+def test_a_figure_that_was_edited_is_not_believed(case: Case, made: Made, digest: str) -> None:
+    assert answers_at_once(case)
+    for name in ("result.json", "outcome.json"):
+        document = json.loads((case.folder / name).read_text())
+        (document if name == "outcome.json" else document["result"])["test"]["value"] = 0.99
+        if digest == "taken out":
+            del document["digest"]
+        (case.folder / name).write_text(json.dumps(document))
+    assert not answers_at_once(case)
+    shown = case.ask("show")
+    if digest == "taken out":  # then the ledger's is shown
+        assert shown.figure == made.first.figure
+    else:
+        assert (shown.status, "is damaged; remove result.json" in shown.err) == (2, True)
+        ran = case.ask("run")
+        assert (ran.status, ran.figure) == (0, made.first.figure)
+        assert answers_at_once(case)
+        assert case.ask("show").figure == made.first.figure
+
+
+def test_outputs_that_were_edited_are_not_drawn(case: Case) -> None:
+    with np.load(case.folder / "outputs.npz") as archive:
+        arrays = {**archive, "outputs": archive["outputs"][::-1]}
+    np.savez(case.folder / "outputs.npz", **arrays)
+    outcome = outcomes.load(case.folder)
+    assert outcome is not None
+    assert not len(outcome.outputs)
 
 
 def answers_at_once(case: Case) -> bool:
@@ -302,7 +338,7 @@ def answers_at_once(case: Case) -> bool:
 
 def test_an_outcome_of_another_study_is_not_believed(case: Case) -> None:
     document = json.loads((case.folder / "outcome.json").read_text())
-    (case.folder / "outcome.json").write_text(json.dumps({**document, "study": "months-00000000"}))
+    written(case.folder / "outcome.json", {**document, "study": "months-00000000"})
     for told in (case.ask("show"), case.predict(), case.ask("confirm")):
         assert told.status == 2
         assert "is of study months-00000000" in told.err
@@ -471,7 +507,7 @@ def as_it_was_written(folder: Path) -> None:
     (folder / "journal").write_bytes(b"".join(map(line_of, records)))
     for name in ("result.json", "outcome.json"):
         document = json.loads((folder / name).read_text())
-        del document["model"]
+        del document["model"], document["digest"]
         (folder / name).write_text(json.dumps(document))
     shutil.rmtree(folder.parent.parent / "data", ignore_errors=True)
 
@@ -481,7 +517,7 @@ def test_an_earlier_version_may_have_recorded_another_models_figure(case: Case, 
     exchanged(case, made)
     for name in ("result.json", "outcome.json"):
         document = json.loads((case.folder / name).read_text())
-        del document["model"]
+        del document["model"], document["digest"]
         (case.folder / name).write_text(json.dumps(document))
     shown = case.ask("show")
     assert shown.figure is None
@@ -590,7 +626,7 @@ def test_a_finished_study_answers_at_once(case: Case, made: Made, tmp_path: Path
     shutil.copytree(case.folder, large.folder)
     document = json.loads((large.folder / "result.json").read_text())
     document["result"]["study"] = large.folder.name
-    (large.folder / "result.json").write_text(json.dumps(document))
+    written(large.folder / "result.json", document)
     time.sleep(stamps.RECENT)
     words = ("run", str(large.file), "--home", str(large.home), "--json")
     spent = []

@@ -370,6 +370,6 @@ def _told(lost: Sequence[object]) -> str:
         return ""
     what = "1 opening that was" if len(lost) == 1 else f"{len(lost)} openings that were"
     return (
-        f"This ledger lacks {what} seen before: it was deleted, or an older copy was brought back. What is "
-        "known of them is counted."
+        f"This ledger lacks {what} seen before: it was moved or deleted, or an older copy was brought back. "
+        "What is known of them is counted."
     )
