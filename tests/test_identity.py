@@ -11,7 +11,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from contextlib import redirect_stderr, redirect_stdout
+from contextlib import closing, redirect_stderr, redirect_stdout
 from io import StringIO
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -30,7 +30,6 @@ from workbench.files import write_record
 from workbench.identity import identified
 from workbench.places import resolve
 from workbench.results import ledger_of
-from workbench.spool import _line as line_of
 from workbench.study import Study, read_study
 from workbench.types import DataSpec
 
@@ -57,6 +56,9 @@ batch_size = 16
 trials = 3
 seeds  = 1
 pruner = "none"
+
+[select]
+rule = "single"
 """
 
 
@@ -78,6 +80,12 @@ class Told(NamedTuple):
     @property
     def figure(self) -> float | None:
         return None if self.result.get("test") is None else float(self.result["test"]["value"])
+
+
+def write_journal(path: Path, records: list[dict[str, Any]]) -> None:
+    path.unlink()
+    with closing(spool.Spool(path)) as journal:
+        journal.append(records)
 
 
 class Case(NamedTuple):
@@ -209,9 +217,13 @@ def flipped(case: Case, made: Made) -> None:
     [
         pytest.param(exchanged, id="the model of another home"),
         pytest.param(lost, id="the parameters lost"),
-        pytest.param(flipped, id="a bit of the parameters"),
+        pytest.param(flipped, id="a bit of the parameters", marks=pytest.mark.slow),
         pytest.param(edited(lambda it: it.update(threshold=0.25)), id="the threshold"),
-        pytest.param(edited(lambda it: it["preprocessor"].update(edited=True)), id="the preprocessing"),
+        pytest.param(
+            edited(lambda it: it["preprocessor"].update(edited=True)),
+            id="the preprocessing",
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_a_model_that_is_not_the_tested_one(
@@ -358,7 +370,7 @@ def test_an_outcome_of_another_home_is_held_against_the_model(case: Case, made: 
 def test_a_journal_of_another_study_is_refused(case: Case) -> None:
     records = spool.read(case.folder / "journal")
     records[0]["id"] = "months-00000000"
-    (case.folder / "journal").write_bytes(b"".join(map(line_of, records)))
+    write_journal(case.folder / "journal", records)
     (case.folder / "result.json").unlink()
     told = case.ask("run")
     assert told.status == 2
@@ -366,7 +378,7 @@ def test_a_journal_of_another_study_is_refused(case: Case) -> None:
 
 
 def test_refit_is_another_study(case: Case) -> None:
-    case.file.write_text(STUDY + "\n[select]\nrefit = true\n")
+    case.file.write_text(STUDY + "refit = true\n")
     told = case.ask("show")
     assert told.status == 2
     assert "nothing is recorded of this study" in told.err
@@ -396,7 +408,13 @@ def replaced_by_another(file: Path) -> None:
     draft.replace(file)
 
 
-@pytest.mark.parametrize("change", [overwritten, overwritten_with_its_date, replaced_by_another])
+@pytest.mark.parametrize(
+    "change",
+    [
+        overwritten_with_its_date,
+        *(pytest.param(change, marks=pytest.mark.slow) for change in (overwritten, replaced_by_another)),
+    ],
+)
 def test_another_file_is_another_study(case: Case, made: Made, change: Callable[[Path], None]) -> None:
     data, old = case.file.parent / "train.csv", made.first.result["study"]
     rows = data.read_bytes()
@@ -445,7 +463,7 @@ def test_the_same_text_in_two_folders(case: Case, made: Made, tmp_path: Path) ->
     assert february.ask("run").result == made.first.result, "the same rows, the same study"
 
 
-@pytest.mark.parametrize("folder", [False, True])
+@pytest.mark.parametrize("folder", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_a_file_that_is_gone(case: Case, made: Made, folder: bool) -> None:
     data = case.file.parent / "train.csv"
     rows = data.read_bytes()
@@ -504,7 +522,7 @@ def as_it_was_written(folder: Path) -> None:
     records = spool.read(folder / "journal")
     for key in ("text", "files"):
         del records[0][key]
-    (folder / "journal").write_bytes(b"".join(map(line_of, records)))
+    write_journal(folder / "journal", records)
     for name in ("result.json", "outcome.json"):
         document = json.loads((folder / name).read_text())
         del document["model"], document["digest"]
