@@ -78,7 +78,7 @@ from workbench.urls import folder, is_server, kind, reason, redact, sqlite
         ("https://h?subscription-key=abc&a=1", "https://h?subscription-key=***&a=1"),
         ("https://h/x?a=1&user_auth=abc", "https://h/x?a=1&user_auth=***"),
         ("https://h?ticket=abc", "https://h?ticket=***"),
-        ("https://h?monkeys=abc", "https://h?monkeys=abc"),
+        ("https://h?userKey=abc", "https://h?userKey=***"),
         # what drivers and clients dump
         ("{'password': 's3', 'host': 'h'}", "{'password': '***', 'host': 'h'}"),
         ('{"api_key":"s3", "x": 1}', '{"api_key":"***", "x": 1}'),

@@ -51,8 +51,8 @@ _IN_QUERIES = frozenset(
         "otp",
     }
 )
-#: … and there, with whatever before them.
-_ENDINGS = ("key", "auth")
+#: … and there, behind other words.
+_LAST_WORD = re.compile(r"([\W_]key|[\W_]auth|[a-z]Key|[a-z]Auth)$")
 #: What a path may hold and an address would take for something else; Optuna fills in braces.
 _ESCAPED = {ord(character): f"%{ord(character):02X}" for character in "%?#{}"}
 #: Characters of an error that are shown.
@@ -127,8 +127,9 @@ def _without_value(found: re.Match[str]) -> str:
 
 
 def _is_secret(found: re.Match[str]) -> bool:
-    name = re.sub(r"[\W_]", "", unquote(found["name"])).lower()
-    if name in _IN_QUERIES or (name.endswith(_ENDINGS) and found["before"]):
+    plain = unquote(found["name"])
+    name = re.sub(r"[\W_]", "", plain).lower()
+    if name in _IN_QUERIES or (_LAST_WORD.search(plain) and found["before"]):
         return bool(found["before"]) and found["is"] in {"=", "%3D", "%3d"}
     if "=" not in found["is"] and found["is"].lower() != "%3d" and not found["quote"]:
         return name.endswith(("authorization", "apikey"))  # a header; prose has colons as well
