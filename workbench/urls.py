@@ -51,8 +51,8 @@ _IN_QUERIES = frozenset(
         "otp",
     }
 )
-#: … and there, behind other words.
-_LAST_WORD = re.compile(r"([\W_]key|[\W_]auth|[a-z]Key|[a-z]Auth)$")
+#: … and there, alone or behind other words.
+_LAST_WORD = re.compile(r"(?:^|[\W_])(?i:key|auth)$|[a-z](?:Key|Auth)$")
 #: What a path may hold and an address would take for something else; Optuna fills in braces.
 _ESCAPED = {ord(character): f"%{ord(character):02X}" for character in "%?#{}"}
 #: Characters of an error that are shown.
