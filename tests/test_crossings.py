@@ -77,7 +77,7 @@ def test_studies_of_earlier_versions_keep_their_split(tmp_path: Path, keys: str)
     (tmp_path / "s.toml").write_text(STUDY.replace("SEED", "3").replace("[model]", f"{keys}[model]"))
     study = read_study(tmp_path / "s.toml")
     old, sealed = load(replace(study.data, split_rule="rows"))
-    begun = {"kind": "study", "data": old.fingerprint, "seal": asdict(sealed)}
+    begun = {"kind": "study", "id": study.id, "data": old.fingerprint, "seal": asdict(sealed)}
     journal = Spool(tmp_path / "journal")
     journal.append([begun])  # as it was written before there was another rule
     journal.close()
