@@ -149,7 +149,7 @@ CHANGES: dict[str, tuple[Callable[[pd.DataFrame], pd.DataFrame], dict[str, str]]
 
 
 #: The others are slow from the command line; `test_met` has all of them.
-QUICK = ("a column added and dropped", "noise", "another seed, noise, a column removed")
+QUICK = ("another seed, noise, a column removed",)
 
 
 @pytest.mark.parametrize(
@@ -170,6 +170,7 @@ def test_the_same_rows_are_a_further_look(bench: Bench, change: str) -> None:
         assert f"{test['rows_reused']:,} rows that were opened before are now among those" in report
 
 
+@pytest.mark.slow
 def test_new_rows_of_the_same_law_are_a_first_look(bench: Bench) -> None:
     test = bench.run(bench.write("second", table(1))).test
     assert (test["look"], test["rows_opened_before"], test["rows_reused"]) == (1, 0, 0)
@@ -219,7 +220,7 @@ def test_a_home_copied_after_the_opening_gives_its_record(bench: Bench) -> None:
     assert bench.run(bench.write("second"), home="copy").test["look"] == 2
 
 
-@pytest.mark.parametrize("user", ["user.db", "off"])
+@pytest.mark.parametrize("user", ["user.db", pytest.param("off", marks=pytest.mark.slow)])
 def test_a_ledger_that_was_deleted_is_said_and_counted(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, user: str
 ) -> None:
@@ -248,7 +249,11 @@ def test_an_older_copy_of_the_ledger_is_said_and_counted(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize(
-    ("user", "words"), [("off", "it is switched off"), ("/dev/null/openings.db", "/dev/null")]
+    ("user", "words"),
+    [
+        pytest.param("off", "it is switched off", marks=pytest.mark.slow),
+        ("/dev/null/openings.db", "/dev/null"),
+    ],
 )
 def test_it_is_said_that_looks_of_other_homes_are_not_counted(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, user: str, words: str
@@ -261,6 +266,7 @@ def test_it_is_said_that_looks_of_other_homes_are_not_counted(
         assert words in said
 
 
+@pytest.mark.slow
 def test_a_mixed_witness_of_earlier_versions_accuses_nobody(bench: Bench) -> None:
     home = bench.folder / "home"
     new = home / "ledger-home.witness"
@@ -335,9 +341,7 @@ def test_a_verdict_tells_no_score(bench: Bench) -> None:
 
 @pytest.mark.slow
 def test_a_verdict_says_when_the_choice_is_better(bench: Bench) -> None:
-    weak = bench.write(
-        "weak", table(7, 1200), **{"[training]": "[optimizer]\nlearning_rate = 1e-9\n\n[training]"}
-    )
+    weak = bench.write("weak", table(7, 1200), **{'target = "kind"': 'target = "kind"\ndrop = ["a", "c"]'})
     bench.run(weak)
     strong = STUDY.replace("table.csv", "weak.csv").replace("epochs     = 1", "epochs     = 30")
     told = bench.run(bench.write("strong", None, text=strong), "--verdict-only")

@@ -27,6 +27,9 @@ def test_of_a_table_its_test_rows_and_of_a_file_without_target_none(tmp_path: Pa
     assert count(tmp_path, noisy(table()).sample(frac=1.0, random_state=0)) == 24
     assert count(tmp_path, table().drop(columns="kind")) == 0
     assert count(tmp_path, table(5)) == 0
+    renamed = table().rename(columns={"kind": "answer"}).assign(note="none", score=range(120))
+    assert count(tmp_path, renamed) == 24
+    assert count(tmp_path, renamed.drop(columns="answer")) == 0
     singly = [count(tmp_path, table().iloc[[row]]) for row in range(30)]
     assert set(singly) == {0, 1}
     assert sum(singly) == pytest.approx(6, abs=5)

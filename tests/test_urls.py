@@ -75,6 +75,10 @@ from workbench.urls import folder, is_server, kind, reason, redact, sqlite
         ("https://h/?a=b&amp;token=x", "https://h/?a=b&amp;token=***"),
         ("http://h/?next=https%3A%2F%2Fa%3Ab%40c", "http://h/?next=***"),
         ("GET 'https://h?key=abc' failed", "GET 'https://h?key=***' failed"),
+        ("https://h?subscription-key=abc&a=1", "https://h?subscription-key=***&a=1"),
+        ("https://h/x?a=1&user_auth=abc", "https://h/x?a=1&user_auth=***"),
+        ("https://h?ticket=abc", "https://h?ticket=***"),
+        ("https://h?userKey=abc", "https://h?userKey=***"),
         # what drivers and clients dump
         ("{'password': 's3', 'host': 'h'}", "{'password': '***', 'host': 'h'}"),
         ('{"api_key":"s3", "x": 1}', '{"api_key":"***", "x": 1}'),

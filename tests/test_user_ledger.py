@@ -80,9 +80,11 @@ def test_a_lost_ledger_accuses_no_other_rows(tmp_path: Path) -> None:
 
 def test_a_user_ledger_that_cannot_be_used_is_said(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
+    (tmp_path / "text.db").write_text("this is not a database, it is a text of some length " * 20)
     for address, words in (
         ("off", "it is switched off"),
         (f"sqlite:///{tmp_path}/file/below.db", "below.db"),
+        (f"sqlite:///{tmp_path}/text.db", "is not a database; WORKBENCH_LEDGER names another"),
     ):
         book = home(tmp_path, f"home-{len(address)}", address)
         confirm(book, "s")

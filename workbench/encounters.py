@@ -30,6 +30,8 @@ __all__ = ["Encounter", "Rows", "Summary", "encounter", "meetings", "together"]
 _ALONE = 1.5
 #: Share of the rows whose whole marks must agree that a file is known by them, where it is sketched as well.
 _WHOLE = 0.5
+#: Share of the rows that equal others of their own table from which whole marks tell no row from another.
+_ALIKE = 0.05
 
 
 class Rows(NamedTuple):
@@ -83,7 +85,7 @@ def encounter(rows: Rows, marks: Array, sketch: Sketch | None) -> Encounter:
     if whole < _WHOLE or whole <= found.share:
         return best
     by_chance = 0.0 if rows.others is None else shared_rows(rows.marks, rows.others)[0]
-    if by_chance > _WHOLE / 2:
+    if by_chance > _ALIKE:
         return best
     return best._replace(share=whole, rows=which, chance=by_chance)
 

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
+import json
 import os
 import struct
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 from zipfile import BadZipFile, ZipFile
 
 if TYPE_CHECKING:
     import numpy as np
 
-__all__ = ["private_folder", "read_arrays", "replaced", "write_text"]
+__all__ = ["private_folder", "read_arrays", "read_record", "replaced", "write_record", "write_text"]
 
 #: What zipfile and NumPy raise for an archive of which bytes were altered.
 _DAMAGE = (
@@ -57,6 +59,30 @@ def write_text(path: Path, text: str, *, private: bool = False) -> None:
     """Replace a file of text in one step, durably."""
     with replaced(path, private=private) as file:
         file.write(text.encode())
+
+
+def write_record(path: Path, document: Mapping[str, Any]) -> None:
+    """Replace a private file of JSON that begins with a digest of what it says."""
+    body = json.dumps(document)
+    write_text(path, json.dumps({"digest": _digest(body), **document}), private=True)
+
+
+def read_record(path: Path) -> tuple[dict[str, Any], bool]:
+    """What `write_record` wrote, and whether it has a digest, as files of earlier versions have not.
+
+    Raises ValueError for a file that was changed since, FileNotFoundError where there is none.
+    """
+    document = json.loads(path.read_text(encoding="utf-8"))
+    if not isinstance(document, dict):
+        raise ValueError(f"{path}: holds no record")
+    digest = document.pop("digest", None)
+    if digest not in (None, _digest(json.dumps(document))):
+        raise ValueError(f"{path}: was changed since it was written")
+    return document, digest is not None
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def read_arrays(path: Path, *names: str) -> dict[str, np.ndarray] | None:

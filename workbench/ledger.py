@@ -165,6 +165,7 @@ def meet(
     same look changes nothing. Raises StoreError.
     """
     rows = Rows(pack_marks(marks), None if others is None else pack_marks(others), table)
+    kept = None if table is None else table.test.kept()
     with database.writing(database.connect(book.url)) as connection:
         links = chain.links(connection)
         looks = read_looks(links)
@@ -196,12 +197,10 @@ def meet(
                 "tried": tried([*related, mine]),
                 "remarks": " ".join(filter(None, (remark, _told(lost)))),
                 "kinds": len(rows.marks),
-                **({} if table is None else {"head": table.test.head()}),
+                **({} if kept is None else {"head": kept.head()}),
             }
 
-        blobs = {"blob": rows.marks.tobytes()} | (
-            {} if table is None else {"codes": table.test.codes.tobytes()}
-        )
+        blobs = {"blob": rows.marks.tobytes()} | ({} if kept is None else {"codes": kept.codes.tobytes()})
         found = user_ledger.meet(book.user, mine, receipts, rows, blobs, content)
         found |= {name: chain.store_blob(connection, data) for name, data in blobs.items()}
         link = chain.append(connection, "rows", opening.study, found)
@@ -371,6 +370,6 @@ def _told(lost: Sequence[object]) -> str:
         return ""
     what = "1 opening that was" if len(lost) == 1 else f"{len(lost)} openings that were"
     return (
-        f"This ledger lacks {what} seen before: it was deleted, or an older copy was brought back. What is "
-        "known of them is counted."
+        f"This ledger lacks {what} seen before: it was moved or deleted, or an older copy was brought back. "
+        "What is known of them is counted."
     )

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-import json
+import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -22,7 +22,7 @@ from workbench.codec import (
     encode_trial,
 )
 from workbench.errors import StoreError
-from workbench.files import read_arrays, replaced, write_text
+from workbench.files import read_arrays, read_record, replaced, write_record
 from workbench.types import (
     Array,
     Axis,
@@ -59,9 +59,15 @@ def save(outcome: Outcome, folder: Path) -> None:
     document["trials"] = [encode_trial(trial) for trial in outcome.trials]
     document["selection"] = None if outcome.selection is None else encode_selection(outcome.selection)
     document["test"] = None if outcome.test is None else asdict(outcome.test)
+    document["shown"] = _shown(outcome.outputs, outcome.targets)
     with replaced(folder / "outputs.npz", private=True) as file:
         np.savez(file, outputs=outcome.outputs, targets=outcome.targets, model=np.array(outcome.model))
-    write_text(folder / "outcome.json", json.dumps(document), private=True)
+    write_record(folder / "outcome.json", document)
+
+
+def _shown(outputs: Array, targets: Array) -> str:
+    """The digest of what the model said of some rows, and of what they are."""
+    return hashlib.sha256(outputs.tobytes() + targets.tobytes()).hexdigest()
 
 
 def load(folder: Path) -> Outcome | None:
@@ -70,10 +76,12 @@ def load(folder: Path) -> Outcome | None:
     if not path.exists():
         return None
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document, _ = read_record(path)
         arrays = read_arrays(folder / "outputs.npz", "outputs", "targets") or {}
         outputs, targets = arrays["outputs"], arrays["targets"]
-        if str(arrays.get("model", "")) != document.get("model", ""):  # another model said so
+        said = document.get("shown", _shown(outputs, targets))
+        if str(arrays.get("model", "")) != document.get("model", "") or _shown(outputs, targets) != said:
+            # another model said so, or somebody
             outputs, targets = outputs[:0], targets[:0]
         return _decoded(document, outputs, targets)
     except (AttributeError, KeyError, OSError, TypeError, ValueError) as error:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -11,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from workbench.declarations import reached
-from workbench.files import write_text
+from workbench.files import read_record, write_record
 from workbench.places import Places, local_store
 from workbench.ranking import ranked
 from workbench.types import Outcome, TestScore, Value
@@ -114,15 +113,15 @@ def ledger_of(places: Places) -> Ledger:
 
 def save(held: Held, folder: Path) -> None:
     """Keep the object, so that the next call of a finished study needs nothing else."""
-    write_text(folder / "result.json", json.dumps(held._asdict(), allow_nan=False), private=True)
+    write_record(folder / "result.json", held._asdict())
 
 
 def load(folder: Path) -> Held | None:
-    """What `save` kept in a study's folder; None if there is nothing, or nothing that can be read."""
-    path = folder / "result.json"
+    """What `save` kept in a study's folder; None if there is nothing, or not what was written."""
     try:
-        return Held(**json.loads(path.read_text(encoding="utf-8"))) if path.exists() else None
-    except (TypeError, ValueError):  # the journal and the ledger have all of it
+        document, whole = read_record(folder / "result.json")
+        return Held(**document) if whole else None
+    except (FileNotFoundError, TypeError, ValueError):  # the journal and the ledger have all of it
         return None
 
 

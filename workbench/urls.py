@@ -33,7 +33,26 @@ _SECRETS = (
     "authkey", "signature", "credential", "authorization", "sharedkey", "accountkey",
 )  # fmt: skip
 #: … and these as a whole name, in the query or fragment of an address.
-_IN_QUERIES = frozenset({"key", "auth", "sig", "pass", "pw", "jwt", "code", "session", "sid", "k", "otp"})
+_IN_QUERIES = frozenset(
+    {
+        "sig",
+        "hmac",
+        "pass",
+        "pw",
+        "pin",
+        "jwt",
+        "tok",
+        "bearer",
+        "code",
+        "session",
+        "sid",
+        "ticket",
+        "k",
+        "otp",
+    }
+)
+#: … and there, alone or behind other words.
+_LAST_WORD = re.compile(r"(?:^|[\W_])(?i:key|auth)$|[a-z](?:Key|Auth)$")
 #: What a path may hold and an address would take for something else; Optuna fills in braces.
 _ESCAPED = {ord(character): f"%{ord(character):02X}" for character in "%?#{}"}
 #: Characters of an error that are shown.
@@ -108,8 +127,9 @@ def _without_value(found: re.Match[str]) -> str:
 
 
 def _is_secret(found: re.Match[str]) -> bool:
-    name = re.sub(r"[\W_]", "", unquote(found["name"])).lower()
-    if name in _IN_QUERIES:
+    plain = unquote(found["name"])
+    name = re.sub(r"[\W_]", "", plain).lower()
+    if name in _IN_QUERIES or (_LAST_WORD.search(plain) and found["before"]):
         return bool(found["before"]) and found["is"] in {"=", "%3D", "%3d"}
     if "=" not in found["is"] and found["is"].lower() != "%3d" and not found["quote"]:
         return name.endswith(("authorization", "apikey"))  # a header; prose has colons as well

@@ -151,5 +151,9 @@ def _without(url: str | None, error: BaseException | None = None) -> str:
     """What the report says."""
     if url is None:
         return ""
-    why = "it is switched off" if url == OFF else str(error)
+    why = (
+        "it is switched off"
+        if url == OFF
+        else f"{str(error).partition('; ')[0]}; WORKBENCH_LEDGER names another"
+    )
     return f"Looks of other homes are not counted, for want of the user's ledger: {why}."

@@ -203,20 +203,25 @@ def _worked(study: Study, places: Places, watch: Watch, *, search_only: bool, ve
 def _of_its_model(outcome: Outcome, study: Study, places: Places) -> tuple[Outcome, str]:
     """The outcome as it may be shown beside the model that lies in the folder of the study.
 
-    Where that is not the model of the record, there are no test figures, and the reason why is the second.
+    Test figures are those of the ledger, if it has them. Where that is not the model of the record, there
+    are none, and the reason why is the second.
     """
     folder = places.study(study.id)
     if outcome.selection is None:
         return outcome, ""
     if outcome.model:
         strange = "" if holds(folder / "model", outcome.model) else _strange(folder, study)
-    elif outcome.test is None:
+    else:  # records of earlier versions do not say; the ledger does, of a model that was tested
         strange = ""
-    else:  # records of earlier versions do not say; the ledger does
+    if outcome.test is not None and not strange:
         from workbench.confirmation import recorded
 
         told = recorded(results.ledger_of(places), study=study.id, folder=folder)
-        strange = _strange(folder, study) if told is None else told.withheld
+        if told is not None and not told.withheld:
+            score, beside = told.recorded.score, told.recorded.extra.get("baselines", {})
+            return replace(outcome, test=score, baselines=beside), ""
+        if told is not None or not outcome.model:
+            strange = _strange(folder, study) if told is None else told.withheld
     if not strange:
         return outcome, ""
     bare = replace(

@@ -9,12 +9,14 @@ A row is met again by one of two questions (near, place; exact decides faster an
 
 How many columns are enough is found at five levels, from all of them to 35 %, since noise or rounding may
 have spoiled some columns and not the others. What rows of this table meet among each other, which are
-different rows, is chance: the share that is found at a level less what is found there between test and
-development rows. The level that leaves most is believed. Where chance leaves nothing, as in a table of few
-columns of few values, no row is called known by this.
+different rows, is chance: the share that is found at a level less what is found there among as many rows
+drawn from the table. The level that leaves most is believed. Where chance leaves nothing, as in a table of
+few columns of few values, no row is called known by this.
 
 Candidates come from joins of some columns at a time, drawn by what they tell; every candidate is then
-compared cell by cell. Columns are paired by name, the others by what they hold.
+compared cell by cell. Columns are paired by name, the others by what they hold, or by where they stand.
+
+One or two rows alone are called known only if what they have in common is more than that by some bits.
 """
 
 from __future__ import annotations
@@ -33,10 +35,10 @@ __all__ = ["LEVELS", "Met", "Rule", "Table", "comparable", "met"]
 
 #: Shares of what the columns tell that may be asked to agree.
 LEVELS = (1.0, 0.9, 0.75, 0.5, 0.35)
-#: Bits that two cells tell less by sharing one of two intervals, and not the only one.
-_EITHER = 0.6
 #: Bits beyond what names one row among the earlier ones; the same for the columns that find candidates.
 _BEYOND, _MANY, _FIND = 3.0, 8.0, 4.0
+#: So few rows alone must have more bits in common than others, by so many.
+_FEW, _SURE = 2, 5.0
 #: Joins: at least and at most, and earlier rows times joins between; rows that one row is compared with in a
 #: join.
 _JOINS, _WORK, _CROWD = (8, 64), 400_000, 8
@@ -44,6 +46,8 @@ _JOINS, _WORK, _CROWD = (8, 64), 400_000, 8
 _CHUNK = 200_000
 #: Rows by which chance is learned, and standard errors by which a share must stand out from chance.
 _SAMPLE, _ERRORS = 20_000, 4.0
+#: By how many rows it is learned, drawn anew so often at most.
+_LEARNED, _DRAWS = 2_000, 8
 #: A rule that chance meets more often than that is believed only where no other finds anything, or never.
 _SELDOM, _OFTEN = 0.1, 0.5
 #: Share of the first column's information that must be paired, that tables are compared at all.
@@ -68,25 +72,44 @@ class Met(NamedTuple):
 
 
 class Table:
-    """Test and development rows of one table: different rows, so what they have in common is chance."""
+    """Test and development rows of one table: different rows, so what they have in common is chance.
+
+    Where the two are sketched apart, as those of official files, development rows alone tell of chance.
+    """
 
     def __init__(self, test: Sketch, development: Sketch) -> None:
         self.test, self.development = test, development
-        some = np.random.default_rng(0).permutation(development.rows)[:_SAMPLE]
-        self._others = development.take(np.sort(some))
-        self._known: dict[tuple[str, tuple[int, ...], int, int], Array] = {}
+        alike = test.columns == development.columns
+        codes = np.concatenate([test.codes, development.codes], axis=2) if alike else development.codes
+        self._pool = development._replace(codes=codes)
+        self._known: dict[tuple[str, tuple[int, ...], int, int], tuple[Array, float]] = {}
 
     def chance(self, earlier: Sketch, kind: str, level: float, of: int) -> tuple[float, int]:
-        """The share of rows that would meet earlier ones by chance; and by how many it was learned."""
-        if not self.test.rows or not self._others.rows:
+        """The share of rows that would meet earlier ones by chance; and by how many it was learned.
+
+        As many rows as there are earlier ones are drawn from the table, and met by its others.
+        """
+        if self._pool.rows < 2:
             return 0.0, 1
-        columns = tuple(sorted(i for i, _ in _pairs(self.test.columns, earlier.columns, kind)))
+        columns = tuple(sorted(i for i, _ in _pairs(self._pool.columns, earlier.columns, kind)))
         key = kind, columns, earlier.rows, of
         if key not in self._known:
-            pairs = [(i, i) for i in columns]
-            self._known[key] = _best(self._others, self.test, kind, pairs, among=earlier.rows, of=of)
-        alone = float(np.mean(self._known[key] >= level - 1e-6))
-        return 1 - (1 - alone) ** (earlier.rows / self.test.rows), self._others.rows
+            self._known[key] = self._met(kind, columns, earlier.rows, of)
+        best, drawn = self._known[key]
+        alone = float(np.mean(best >= level - 1e-6))
+        return 1 - (1 - alone) ** (earlier.rows / drawn), len(best)
+
+    def _met(self, kind: str, columns: Sequence[int], among: int, of: int) -> tuple[Array, float]:
+        """How much rows have in common with others of the table; and how many others these were."""
+        rng, pairs = np.random.default_rng(0), [(i, i) for i in columns]
+        drawn = min(among, self._pool.rows // 2)
+        rest = min(self._pool.rows - drawn, _SAMPLE)
+        found = []
+        for _ in range(int(np.clip(_LEARNED // rest, 1, _DRAWS))):
+            order = rng.permutation(self._pool.rows)
+            others, some = (self._pool.take(np.sort(part)) for part in (order[:drawn], order[-rest:]))
+            found.append(_best(some, others, kind, pairs, among=among, of=of)[0])
+        return np.concatenate(found), drawn
 
 
 def comparable(a: Sequence[Column], b: Sequence[Column]) -> bool:
@@ -100,7 +123,8 @@ def met(rows: Sketch, earlier: Sketch, table: Table) -> Met:
     for kind in KINDS:
         for level, hits in _found(rows, earlier, kind).items():
             chance, learned = table.chance(earlier, kind, level, rows.rows)
-            error = np.sqrt(chance * (1 - chance) * (1 / rows.rows + 1 / learned))
+            unsure = max(chance, 1 / learned)
+            error = np.sqrt(unsure * (1 - unsure) * (1 / rows.rows + 1 / learned))
             share = float(hits.mean())
             if chance < _OFTEN and share - chance > _ERRORS * error:
                 found.append(Met((share - chance) / (1 - chance), hits, (kind, level), chance))
@@ -125,8 +149,9 @@ def _found(rows: Sketch, earlier: Sketch, kind: str) -> dict[float, Array]:
     pairs = _pairs(rows.columns, earlier.columns, kind)
     if not pairs or not rows.rows or not earlier.rows:
         return {}
-    best = _best(rows, earlier, kind, pairs, among=earlier.rows, of=rows.rows)
+    best, sure = _best(rows, earlier, kind, pairs, among=earlier.rows, of=rows.rows)
     hits = {level: best >= level - 1e-6 for level in LEVELS}
+    hits = {level: some & (sure >= _SURE) if some.sum() <= _FEW else some for level, some in hits.items()}
     return {level: some for level, some in hits.items() if some.any()}
 
 
@@ -150,6 +175,8 @@ def _pairs(a: Sequence[Column], b: Sequence[Column], kind: str) -> list[tuple[in
             paired.append((i, j))
             rest.discard(i)
             left.discard(j)
+    if kind == "place" and len(rest) == len(left):  # other names in other units: by where they stand
+        paired += zip(sorted(rest), sorted(left), strict=True)
     told = sum(min(a[i].bits[which], b[j].bits[which]) for i, j in paired)
     all_told = min(sum(column.bits[which] for column in side[:-1]) for side in (a, b))
     return paired if told > 0 and told >= _PAIRED * all_told else []
@@ -169,10 +196,13 @@ def _alike(a: Column, b: Column, near: bool) -> float:
     return 1 - alone if near and a.step == b.step and alone < 0.4 else 0.0
 
 
-def _best(a: Sketch, b: Sketch, kind: str, pairs: Sequence[tuple[int, int]], *, among: int, of: int) -> Array:
+def _best(
+    a: Sketch, b: Sketch, kind: str, pairs: Sequence[tuple[int, int]], *, among: int, of: int
+) -> tuple[Array, Array]:
     """For each row of `a` the largest share of information that a row of `b` with its target has in common.
 
-    0 where none has, or where what they have in common does not name one of `among` rows for any of `of`. [N]
+    0 where none has, or where what they have in common does not name one of `among` rows for any of `of`; and
+    by how many bits it does. [N], [N]
     """
     which, slots = list(KINDS).index(kind), KINDS[kind]
     bits = np.array([min(a.columns[i].bits[which], b.columns[j].bits[which]) for i, j in pairs], np.float32)
@@ -181,13 +211,12 @@ def _best(a: Sketch, b: Sketch, kind: str, pairs: Sequence[tuple[int, int]], *, 
     y = np.ascontiguousarray(b.codes[[j for _, j in pairs], slots].transpose(2, 0, 1))
     x_target, y_target = a.codes[-1, slots].T, b.codes[-1, slots].T
     total, needed = float(bits.sum()), float(np.log2(among) + min(np.log2(of), _MANY)) + _BEYOND
-    best = np.zeros(a.rows, np.float32)
+    best, sure = np.zeros((2, a.rows), np.float32)
     if total + target < needed:
-        return best
+        return best, sure
     n = len(bits)
     # Which columns agree may be had in so many ways.
-    ways = [math.log2(math.comb(n, k)) for k in range(n + 1)]
-    free = np.array(ways) + np.arange(n + 1) * (_EITHER if x.shape[2] > 1 else 0.0)
+    free = np.array([math.log2(math.comb(n, k)) for k in range(n + 1)])
     n_joins = int(np.clip(_WORK // (2 * among), *_JOINS))
     for draw, columns in enumerate(_draws(bits, np.log2(among) + _FIND - target, n_joins)):
         slot = draw % x.shape[2]
@@ -203,7 +232,8 @@ def _best(a: Sketch, b: Sketch, kind: str, pairs: Sequence[tuple[int, int]], *, 
             told = common + target - free[agree.sum(axis=1)]
             same = (x_target[i] == y_target[j]).any(axis=1) & (told >= needed)
             np.maximum.at(best, i[same], common[same] / total)
-    return best
+            np.maximum.at(sure, i[same], told[same] - needed)
+    return best, sure
 
 
 def _draws(bits: Array, enough: float, count: int) -> Iterator[Array]:

@@ -7,7 +7,7 @@ when it has written it down. Nothing else in the package loads test rows.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -33,6 +33,10 @@ if TYPE_CHECKING:
     from workbench.data.dataset import Dataset
 
 __all__ = ["Known", "Rows", "SealedTest", "changed", "promise", "row_marks", "sealed_among", "unseal"]
+
+
+#: Columns of unknown names that may be the target.
+_STRANGE = 8
 
 
 @dataclass(frozen=True)
@@ -142,11 +146,30 @@ def row_marks(rows: Rows | pa.Table | pd.DataFrame | Array) -> Array:
 def sealed_among(rows: Source, spec: DataSpec) -> Known | None:
     """What those of some labelled rows are recognized by that are test rows of a study; None if none is.
 
-    The test rows are looked at once, hashed and forgotten. Raises DataError if they cannot be read.
+    The test rows are looked at once, hashed and forgotten. A target of another name is tried for among the
+    columns that the study's table does not have. Raises DataError if the rows cannot be read.
     """
     source = read(spec)
     division = divide(source, spec)
     test = read_official(spec) if source.official else take(source, division.test)
+    found = (_among(given, source, division, test) for given in _with_target(rows, source, division.target))
+    return next((known for known in found if known is not None), None)
+
+
+def _with_target(rows: Source, source: Source, target: str) -> Iterator[Source]:
+    """The rows; where they lack the target, the rows with each unknown column in its place."""
+    if holds_target(rows, target) or not isinstance(rows.rows, pa.Table):
+        yield rows
+        return
+    known = set(source.rows.column_names) if isinstance(source.rows, pa.Table) else set()
+    names = rows.rows.column_names
+    for strange in [name for name in names if name not in known][:_STRANGE]:
+        renamed = [target if name == strange else name for name in names]
+        yield rows._replace(rows=rows.rows.rename_columns(renamed))
+
+
+def _among(rows: Source, source: Source, division: Division, test: Source) -> Known | None:
+    """`sealed_among` for rows with their target."""
     parts = [rows, test, take(source, np.sort(np.concatenate([division.train, division.validation])))]
     whole = joined(parts)
     if not len(test.rows) or whole is None or not holds_target(whole, division.target):

@@ -12,8 +12,8 @@ comes back changed:
             frequency, which survives new names
 
 Spread and quantiles are those of the whole table, so that every split of it is sketched alike. A wide table
-is sketched by the columns that tell most. An image or a sequence, set to zero mean and unit deviation, is
-sketched by some numbers of it: sums over its cells with random signs.
+is kept by the columns that tell most, in the order of the file. An image or a sequence, set to zero mean and
+unit deviation, is sketched by some numbers of it: sums over its cells with random signs.
 
     table = sketch(rows, y, target)
     table.take(test)                    of some rows; `met.py` compares two of them
@@ -21,7 +21,7 @@ sketched by some numbers of it: sums over its cells with random signs.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -37,8 +37,8 @@ __all__ = ["EXACT", "KINDS", "NEAR", "PLACE", "Column", "Sketch", "read", "read_
 #: Which of the hashes belong to which question.
 EXACT, NEAR, PLACE = slice(0, 1), slice(1, 3), slice(3, 5)
 KINDS = {"exact": EXACT, "near": NEAR, "place": PLACE}
-#: Columns that are kept; numbers that stand for an image.
-_MOST, _SUMS = 24, 24
+#: Columns that are compared, and of these that are kept for later; numbers that stand for an image.
+_MOST, _KEPT, _SUMS = 128, 24, 24
 #: Intervals in a spread, at least; quantiles.
 _FINE, _QUANTILES = 4.0, 32
 #: Hashes of different cells that tell a column by what it holds.
@@ -53,7 +53,7 @@ class Column(NamedTuple):
     name: str  # hashed
     step: int  # the logarithm of its intervals; of labels 9999
     holds: tuple[int, ...]  # the smallest hashes of its cells
-    bits: tuple[float, float, float]  # entropy of a cell's hash: exact, near, place
+    bits: tuple[float, float, float]  # what it tells that a cell agrees: exact, near, place
 
 
 class Sketch(NamedTuple):
@@ -73,6 +73,12 @@ class Sketch(NamedTuple):
     def take(self, index: Array) -> Self:
         """Of the rows at these positions."""
         return self._replace(codes=np.ascontiguousarray(self.codes[:, :, index]))
+
+    def kept(self) -> Self:
+        """Of the columns that tell most, which are kept for later."""
+        chosen = [*_most(self.columns[:-1], _KEPT), len(self.columns) - 1]
+        columns = tuple(self.columns[j] for j in chosen)
+        return self._replace(columns=columns, codes=np.ascontiguousarray(self.codes[chosen]))
 
     def head(self) -> list[list[Any]]:
         """The columns as JSON."""
@@ -104,11 +110,14 @@ def sketch(rows: pa.Table | pd.DataFrame | Array, y: Array | None, target: str) 
         known = {str(name): rows[name] for name in names}
     made = {name: _column(name, cells.as_arrow(column)) for name, column in known.items()}
     last = made.pop(target)
-    kept = sorted(
-        (each for each in made.values() if max(each[0].bits) > 0), key=lambda each: -each[0].bits[1]
-    )
-    chosen = [*kept[:_MOST], last]
+    telling = [each for each in made.values() if max(each[0].bits) > 0]
+    chosen = [*(telling[j] for j in _most([column for column, _ in telling], _MOST)), last]
     return Sketch(tuple(column for column, _ in chosen), np.stack([codes for _, codes in chosen]))
+
+
+def _most(columns: Sequence[Column], most: int) -> list[int]:
+    """The columns that tell most, in their order."""
+    return sorted(sorted(range(len(columns)), key=lambda j: -columns[j].bits[1])[:most])
 
 
 def _column(name: str, column: pa.Array) -> tuple[Column, Array]:
@@ -129,7 +138,7 @@ def _column(name: str, column: pa.Array) -> tuple[Column, Array]:
         answers = [exact, exact, place, place]
     codes = np.stack([np.where(known, _code(answer), np.uint8(0)) for answer in (exact, *answers)])
     holds = tuple(int(value) for value in np.sort(mix(pd.unique(exact[known])))[:_SAMPLE] >> np.uint64(32))
-    bits = tuple(round(min(_entropy(code) for code in codes[kind]), 2) for kind in KINDS.values())
+    bits = tuple(round(_told(codes[kind]), 2) for kind in KINDS.values())
     return Column(f"{of_text(name.strip()):016x}", step, holds, bits), codes  # type: ignore[arg-type]
 
 
@@ -196,8 +205,12 @@ def _code(answers: Array) -> Array:
     )
 
 
-def _entropy(code: Array) -> float:
-    """In bits; of blanks as well."""
-    share = np.bincount(code, minlength=256) / max(1, len(code))
-    share = share[share > 0]
-    return float(-(share * np.log2(share)).sum())
+def _told(codes: Array) -> float:
+    """How many bits it tells, on average, that a row shares one of these hashes [1 or 2, N] with another."""
+    n = max(1, codes.shape[1])
+    share = [(np.bincount(code, minlength=256) / n)[code] for code in codes]
+    either = share[0]
+    if len(codes) == 2:
+        both = codes[0].astype(np.int64) * 256 + codes[1]
+        either = share[0] + share[1] - (np.bincount(both, minlength=2**16) / n)[both]
+    return float(-np.log2(either).mean()) if codes.shape[1] else 0.0
