@@ -55,7 +55,7 @@ def test_shares_have_the_farther_end_of_scipys(n: int, share: float, confidence:
 @pytest.mark.parametrize("confidence", [0.95, 0.975, 0.995])
 @pytest.mark.parametrize("n", [60, 250, 1000])
 def test_shares_near_one_are_covered(n: int, confidence: float) -> None:
-    """Summed over all counts, nothing simulated. Wilson's own interval covers 84 % where 0.17 rows are wrong."""
+    """Summed over all counts. Wilson's own interval covers 84 % where 0.17 rows are wrong."""
     k = np.arange(n + 1)
     ends = np.array([proportion_interval(int(hits), n, confidence) for hits in k])
     for wrong in (0.01, 0.05, 0.1, 0.17, 0.3, 0.54, 1.0, 2.0, 4.0):
