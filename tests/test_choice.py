@@ -340,7 +340,8 @@ def pruned_search(seed: int, *, trials: int = 100, rows: int = 100, persists: fl
         )
         for t in range(trials)
     ]  # fmt: skip
-    order = sorted(np.flatnonzero(alive[1:]) + 1, key=lambda t: -scores[t].mean())[: few(trials)]
+    ended = [int(t) for t in np.flatnonzero(alive) if t]
+    order = sorted(ended, key=lambda t: -float(scores[t].mean()))[: few(trials)]
     again = common + 0.6 * (fresh * kept + own * rng.normal(size=(3, trials, rows)))
     model = SimpleNamespace(program=SimpleNamespace(variant=SimpleNamespace(division=0)))
     trained = [[SimpleNamespace(block=each[t], model=model) for each in again] for t in (*order, 0)]
