@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,10 +16,13 @@ import pytest
 import workbench as wb
 from workbench import choice, ledger, outcomes, reproduction, results, spool
 from workbench.cli import main
+from workbench.finalists import Field, field, luck
+from workbench.finalists import choice as best_finalist
 from workbench.finals import compared
+from workbench.optimism import Optimism
 from workbench.places import Places
 from workbench.ranking import ranked
-from workbench.select import FIRST_SEED, Again
+from workbench.select import FIRST_SEED, Again, few
 from workbench.types import Outcome
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of MLflow's own imports
@@ -297,3 +301,91 @@ def test_bad_keys_are_refused(
 ) -> None:
     assert main(["check", str(written(tmp_path, select=select)), "--home", str(tmp_path)]) == 2
     assert says in capsys.readouterr().err
+
+
+# ── what a shortlist of a search that prunes owes to luck ───────────────────────────────────────
+
+
+class Simulated(NamedTuple):
+    """Finalists of a simulated search that prunes two thirds at each of three rungs."""
+
+    search: Any
+    shortlist: list[Any]
+    trained: list[list[Any]]
+    finalists: Field
+    truth: float  # of every trial on these rows
+
+
+def pruned_search(seed: int, *, trials: int = 100, rows: int = 100, persists: float = 0.9) -> Simulated:
+    """All trials are equally good; other seeds show `persists` of what one has on a row."""
+    rng = np.random.default_rng(seed)
+    common, kept = rng.normal(size=rows), rng.normal(size=(trials, rows))
+    fresh, own = math.sqrt(persists), math.sqrt(1 - persists)
+    scores = common + 0.6 * (fresh * kept + own * rng.normal(size=(trials, rows)))
+    shown = [scores.mean(axis=1)]
+    for _ in range(3):
+        noise = rng.normal(0, 0.6 / math.sqrt(rows), trials)
+        shown.insert(0, common.mean() + 0.9 * (shown[0] - common.mean()) + math.sqrt(1 - 0.9**2) * noise)
+    alive, rungs = np.ones(trials, bool), [dict[int, float]() for _ in range(trials)]
+    for k, seen in enumerate(shown):
+        for t in np.flatnonzero(alive):
+            rungs[t][3**k] = float(seen[t])
+        if k < 3:
+            best = np.argsort(-np.where(alive, seen, -np.inf))[: -(-int(alive.sum()) // 3)]
+            alive &= np.isin(np.arange(trials), [0, *best])  # the default is never pruned
+    records = [
+        SimpleNamespace(
+            number=t, rungs=rungs[t], state="complete" if alive[t] else "pruned",
+            reason="" if alive[t] else "pruned",
+        )
+        for t in range(trials)
+    ]  # fmt: skip
+    ended = [int(t) for t in np.flatnonzero(alive) if t]
+    order = sorted(ended, key=lambda t: -float(scores[t].mean()))[: few(trials)]
+    again = common + 0.6 * (fresh * kept + own * rng.normal(size=(3, trials, rows)))
+    model = SimpleNamespace(program=SimpleNamespace(variant=SimpleNamespace(division=0)))
+    trained = [[SimpleNamespace(block=each[t], model=model) for each in again] for t in (*order, 0)]
+    return Simulated(
+        SimpleNamespace(
+            blocks={int(t): scores[t] for t in np.flatnonzero(alive)}, trials=dict(enumerate(records))
+        ),
+        [records[t] for t in (*order, 0)],
+        trained,
+        field(
+            again[:, [*order, 0]].mean(axis=2).T,
+            np.zeros(len(trained)),
+            np.ones(len(trained)),
+            list(again[:, [*order, 0]]),
+            [0, 0, 0],
+            default=len(order),
+            maximize=True,
+        ),
+        float(common.mean()),
+    )
+
+
+def shortlisted(made: Simulated, **data: Any) -> tuple[Optimism, float]:
+    study = SimpleNamespace(seed=0, data=SimpleNamespace(**{"holdouts": 0, "folds": 0} | data))
+    here = SimpleNamespace(metric="accuracy")
+    return choice._shortlisted(made.search, made.shortlist, made.trained, here, study)  # type: ignore[arg-type]
+
+
+def test_passing_the_rungs_counts_as_luck_of_the_choice() -> None:
+    estimates, truths = [], []
+    for seed in range(12):
+        made = pruned_search(seed)
+        kept = best_finalist(made.finalists, "keep-default")
+        estimates.append(luck(made.finalists, "keep-default", kept, *shortlisted(made)).estimate)
+        truths.append(made.finalists.scores[kept].mean() - made.truth)
+    assert 0.8 <= sum(estimates) / sum(truths) <= 1.3
+
+
+def test_passing_the_rungs_counts_with_holdouts_as_well() -> None:
+    """Of different rows: the same as the best single score owes."""
+    made = pruned_search(0)
+    whole, carried = shortlisted(made, holdouts=4)
+    for record in made.search.trials.values():
+        record.reason = ""
+    among_complete, _ = shortlisted(made, holdouts=4)
+    assert carried == 1.0
+    assert whole.estimate > among_complete.estimate

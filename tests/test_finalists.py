@@ -271,6 +271,16 @@ def test_whether_a_gain_is_reached(
     assert told(replace(outcome, declared=())) is None
 
 
+def test_a_gain_is_called_95_percent_only_without_a_remark() -> None:
+    plain = asked(0.02, 0.04)
+    assert "gains 0.03 (95 % interval 0.02 to 0.04): reached beyond noise." in str(told(plain))
+    warned = replace(plain, baselines={"default": plain.baselines["default"] | {"note": "too few rows"}})
+    assert "gains 0.03 (interval 0.02 to 0.04: too few rows): reached." in str(told(warned))
+    nothing = asked(0.02, 0.04).baselines["default"] | {"low": None, "high": None, "note": "too few rows"}
+    withheld = str(told(replace(plain, baselines={"default": nothing})))
+    assert "gains 0.03 (no interval: too few rows): undecided." in withheld
+
+
 def test_a_goal_that_was_moved_is_told() -> None:
     outcome = asked(0.0, 0.02)
     moved = replace(BEFORE, smallest_gain=0.0, fingerprint="b" * 64, trials=24)

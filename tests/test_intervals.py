@@ -1,7 +1,7 @@
 """Intervals against scipy, closed forms and their promise: to cover the true score of simulated studies.
 
 The whole grid of metrics, rows, shares and laws is a benchmark, `experiments/benchmarks/coverage.py`; here
-a are a few of its cells, the edges, and what follows from the definitions.
+are a few of its cells, the edges, and what follows from the definitions.
 """
 
 from __future__ import annotations
@@ -40,12 +40,28 @@ LOSSES = ("log_loss", "mse", "mae", "rmse", "r2")
 
 
 @given(st.integers(1, 5000), st.floats(0, 1), st.floats(0.5, 0.999))
-def test_wilson_is_scipys(n: int, share: float, confidence: float) -> None:
+def test_shares_have_the_farther_end_of_scipys(n: int, share: float, confidence: float) -> None:
+    """Of Wilson's interval and the exact one-sided ones."""
     successes = round(share * n)
-    expected = stats.binomtest(successes, n).proportion_ci(confidence, method="wilson")
-    assert proportion_interval(successes, n, confidence) == pytest.approx(
-        (expected.low, expected.high), abs=1e-9
+    wilson = stats.binomtest(successes, n).proportion_ci(confidence, method="wilson")
+    above, below = (
+        stats.binomtest(successes, n, alternative=side).proportion_ci(confidence)
+        for side in ("greater", "less")
     )
+    expected = min(wilson.low, above.low), max(wilson.high, below.high)
+    assert proportion_interval(successes, n, confidence) == pytest.approx(expected, abs=1e-9)
+
+
+@pytest.mark.parametrize("confidence", [0.95, 0.975, 0.995])
+@pytest.mark.parametrize("n", [60, 250, 1000])
+def test_shares_near_one_are_covered(n: int, confidence: float) -> None:
+    """Summed over all counts. Wilson's own interval covers 84 % where 0.17 rows are wrong."""
+    k = np.arange(n + 1)
+    ends = np.array([proportion_interval(int(hits), n, confidence) for hits in k])
+    for wrong in (0.01, 0.05, 0.1, 0.17, 0.3, 0.54, 1.0, 2.0, 4.0):
+        share = 1 - wrong / n
+        held = (ends[:, 0] <= share) & (share <= ends[:, 1])
+        assert stats.binom.pmf(k, n, share)[held].sum() >= confidence - 0.02  # of counts, none is exact
 
 
 def test_wilson_at_the_ends() -> None:
@@ -144,7 +160,7 @@ def numbers(seed: int, n: int) -> tuple[Array, Array, Array]:
 @pytest.mark.parametrize("confidence", [0.95, 0.995])
 @pytest.mark.parametrize("metric", [*CLASSWISE, "roc_auc", *LOSSES])
 def test_an_interval_lies_about_its_score_and_widens(metric: str, confidence: float) -> None:
-    one, other, y = (two_classes if metric in (*CLASSWISE, "roc_auc", "log_loss") else numbers)(1, 700)
+    one, other, y = (two_classes if metric in (*CLASSWISE, "roc_auc", "log_loss") else numbers)(1, 1600)
     found = evaluate(metric, one, y, confidence=confidence)
     assert found.low < found.value < found.high
     assert not found.note
@@ -168,7 +184,7 @@ def test_models_that_agree_on_every_row_have_no_empty_interval(metric: str) -> N
 
 @pytest.mark.parametrize("metric", LOSSES)
 def test_losses_that_agree_on_every_row_have_none(metric: str) -> None:
-    one, _, y = (two_classes if metric == "log_loss" else numbers)(2, 700)
+    one, _, y = (two_classes if metric == "log_loss" else numbers)(2, 1600)
     found = compare(metric, one, one, y)
     assert math.isnan(found.low)
     assert "tells the two models apart" in found.note
@@ -200,8 +216,8 @@ def test_few_rows_of_losses_are_warned_and_heavy_tails_get_none() -> None:
     assert found.low < found.value < found.high
     assert found.note == "too few rows (60) for an interval that rare large errors cannot break"
     assert compare("mae", one, other, y).note == found.note
-    one, other, y = numbers(4, 1000)
-    one[:3] += 40
+    one, other, y = numbers(4, 2000)
+    one[:3] += 60
     found = evaluate("rmse", one, y)
     assert math.isnan(found.low)
     assert "heavy a tail" in found.note
@@ -253,7 +269,7 @@ def test_the_delong_interval_is_that_of_the_pairs() -> None:
 def test_steps_of_a_sequence_are_not_independent(metric: str) -> None:
     """Every step of a sequence the same: as wide as for the sequences alone, not √5 times narrower."""
     classes = metric in (*CLASSWISE, "roc_auc", "log_loss")
-    one, other, y = (two_classes if classes else numbers)(9, 700)
+    one, other, y = (two_classes if classes else numbers)(9, 1600)
     steps = np.repeat(one[:, None], 5, axis=1), np.repeat(other[:, None], 5, axis=1)
     targets = np.repeat(y[:, None], 5, axis=1)
     alone, together = interval(metric, one, y), interval(metric, steps[0], targets)
@@ -312,12 +328,55 @@ def test_areas_cover(spread: float) -> None:
 @pytest.mark.parametrize("metric", ["mse", "rmse"])
 def test_means_of_losses_cover_or_are_withheld(metric: str) -> None:
     def draw(rng: np.random.Generator, outliers: float) -> tuple[float, float]:
-        errors = rng.normal(size=(700, 1)) * np.where(rng.random((700, 1)) < outliers, 10, 1)
+        errors = rng.normal(size=(1500, 1)) * np.where(rng.random((1500, 1)) < outliers, 10, 1)
         return intervals_of_means.loss_interval(metric, errors, np.zeros_like(errors), None, 0.95)[:2]
 
     assert 0.93 <= covered(1.0, lambda rng: draw(rng, 0.0)) <= 0.97
     given = [math.isfinite(draw(np.random.default_rng(study), 0.01)[0]) for study in range(300)]
     assert np.mean(given) < 0.03
+
+
+@pytest.mark.parametrize("outliers", [(0.005, 10.0), (0.005, 5.0)])
+def test_few_studies_are_misled_by_rare_large_errors(outliers: tuple[float, float]) -> None:
+    """As many rows as an interval without a remark takes, of which one in 200 decides the truth."""
+    share, size = outliers
+    truth = math.sqrt(1 + share * (size**2 - 1))
+
+    def misled(study: int) -> bool:
+        rng, n = np.random.default_rng(study), intervals_of_means.SHOWN_BY
+        errors = rng.normal(size=(n, 1)) * np.where(rng.random((n, 1)) < share, size, 1)
+        found = intervals_of_means.loss_interval("rmse", errors, np.zeros_like(errors), None, 0.95)
+        return found.low > truth or found.high < truth
+
+    assert np.mean([misled(study) for study in range(400)]) < 0.07
+
+
+def test_gains_in_area_near_one_cover() -> None:
+    """Areas of 0.999 and 0.998, which a handful of rows decide: a normal interval alone covers 79 %."""
+    apart = (4.5, 4.0)
+
+    def draw(rng: np.random.Generator) -> tuple[float, float]:
+        truth, noise = (np.arange(150) < 75).astype(int), rng.normal(size=(3, 150))
+        one, other = (
+            Ranked(math.sqrt(0.9) * noise[0] + math.sqrt(0.1) * noise[k + 1] + apart[k] * truth, truth)
+            for k in (0, 1)
+        )
+        return intervals_of_auc.paired_interval(one, other, 0.95)[:2]
+
+    areas = [float(stats.norm.cdf(each / math.sqrt(2))) for each in apart]
+    assert covered(areas[0] - areas[1], draw, 600) >= 0.93
+
+
+def test_a_rare_class_without_errors_is_not_taken_for_as_sure_as_the_others() -> None:
+    """Ten classes that are nearly always right, and one of ten rows of which a tenth is wrong."""
+
+    def draw(rng: np.random.Generator) -> tuple[float, float]:
+        truth = np.where(np.arange(1000) < 10, 0, 1 + np.arange(1000) % 9)
+        wrong = rng.random(1000) < np.where(truth == 0, 0.1, 0.001)
+        said = np.where(wrong, (truth + rng.integers(1, 10, 1000)) % 10, truth)
+        return intervals_of_classes.interval("balanced_accuracy", Decided(truth, said, 10), 0.95)[:2]
+
+    assert covered((0.9 + 9 * 0.999) / 10, draw, 600) >= 0.93
 
 
 # ── seeds and looks ─────────────────────────────────────────────────────────────────────────────

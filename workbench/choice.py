@@ -202,8 +202,9 @@ def _shortlisted(
     searched = search.blocks
     each, numbers = [searched[number] for number in sorted(searched)], [trial.number for trial in trials]
     if study.data.holdouts:  # of different rows: the most that it can be
-        winner = sorted(searched).index(numbers[0])
-        return unpaired(each, maximize=_maximize(here), winner=winner)[0], 1.0
+        winner, maximize = sorted(searched).index(numbers[0]), _maximize(here)
+        whole = _of_pruned(search.trials, each, maximize=maximize, paired=False)
+        return unpaired(each, maximize=maximize, winner=winner, luck=whole)[0], 1.0
     added = numbers[-1] == 0 and len(numbers) < len(each)  # the default, which no luck has brought there
     maximize = _maximize(here)
     rows = shortlist_luck(np.stack(each), len(numbers) - added, maximize=maximize, seed=study.seed)

@@ -84,7 +84,10 @@ def withheld(note: str) -> Stated:
 def proportion_interval(successes: float, n: float, confidence: float = 0.95) -> Interval:
     """Wilson's score interval for a share of n rows. Never empty, also for 0 of n and n of n.
 
-    Both may be fractions, where n rows count as fewer: see `effective_counts`.
+    Both may be fractions, where n rows count as fewer: see `effective_counts`. Near 0 and 1 Wilson's end is
+    too near: where one row in 6 n is wrong it covers 84 % for 95, and less for higher confidence. There the
+    end of the exact one-sided interval lies farther and counts (Brown, Cai and DasGupta 2001, "Interval
+    estimation for a binomial proportion", whose modified interval does so for the first few counts).
     """
     if not 0 <= successes <= n or n <= 0:
         raise ValueError(f"{successes} of {n} rows is no proportion")
@@ -95,7 +98,10 @@ def proportion_interval(successes: float, n: float, confidence: float = 0.95) ->
     half = math.sqrt(z2 * (p * (1 - p) / n + z2 / (4 * n * n)))
     low, high = (centre - half) / (1 + z2 / n), (centre + half) / (1 + z2 / n)
     # Rounding must not move the ends that are known.
-    return Interval(0.0 if successes == 0 else float(low), 1.0 if successes == n else float(high))
+    failures, risk = n - successes, 1 - confidence
+    low = 0.0 if successes == 0 else min(low, special.betaincinv(successes, failures + 1, risk))
+    high = 1.0 if failures == 0 else max(high, special.betainccinv(successes + 1, failures, risk))
+    return Interval(float(low), float(high))
 
 
 def paired_proportions(first: float, second: float, n: float, confidence: float = 0.95) -> Interval:

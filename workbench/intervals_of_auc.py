@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import special
 
-from workbench.intervals import Stated, student, withheld
+from workbench.intervals import Stated, mover, student, withheld
 from workbench.types import Array
 
 __all__ = ["FEWEST", "Ranked", "interval", "paired_interval", "too_few"]
@@ -67,7 +67,18 @@ def paired_interval(one: Ranked, other: Ranked, confidence: float) -> Stated:
     more = sum(_PSEUDO * (below**2 + 1 / n**2) / n**2 for n in np.bincount(one.truth, minlength=2))
     half = student(freedom, confidence) * math.sqrt(variance + float(more))
     gain = areas[0] - areas[1]
-    return Stated(max(gain - half, -1.0), min(gain + half, 1.0))
+    ends = np.array([interval(rows, confidence)[:2] for rows in (one, other)])
+    low, high = mover(np.array(areas), ends, np.array([1.0, -1.0]), _alike(influences, one.clusters))
+    return Stated(max(min(low, gain - half), -1.0), min(max(high, gain + half), 1.0))
+
+
+def _alike(influences: tuple[Array, ...], clusters: Array | None) -> Array:
+    """The correlation of two areas, [2, 2]; none where either moves with no row."""
+    each = np.stack([_together(one, clusters) for one in influences])
+    sums = each @ each.T
+    scale = np.sqrt(np.outer(np.diag(sums), np.diag(sums)))
+    found = np.divide(sums, scale, out=np.eye(2), where=scale > 0)
+    return np.asarray(found)
 
 
 def too_few(rows: Ranked) -> str:

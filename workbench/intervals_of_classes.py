@@ -1,8 +1,9 @@
 """Intervals for scores of predicted classes, from the counts of their classes.
 
     accuracy            Wilson; of two models, Tango's interval of the rows that are right for one alone
-    balanced accuracy   recalls are shares of different rows, so independent: MOVER for two classes; for more,
-                        where MOVER is too narrow, Wilson's for as many rows as would know the mean as well
+    balanced accuracy   recalls are shares of different rows, so independent: MOVER. For more than two classes
+                        it may be too narrow, and Wilson's for as many rows as would know the mean as well is
+                        so where a rare class shows no error: the farther end of the two
     F1                  2 J / (1 + J) of J = TP / (TP + FP + FN), a share of the rows that are of the class or
                         predicted as it: Wilson's interval of J, transformed
     macro F1            the same two ways as balanced accuracy, with the correlation of the classes' F1 by the
@@ -70,21 +71,24 @@ def interval(metric: str, rows: Decided, confidence: float) -> Stated:
         masks = [rows.truth == code for code in np.unique(rows.truth)]
         counts = _counts(hit, masks, rows.clusters, confidence)
         shares, sizes = counts[:, 0] / counts[:, 1], counts[:, 1]
+        found = mover(shares, _ends(counts, confidence), np.full(len(masks), 1 / len(masks)))
         if len(masks) > 2:
             smooth = (counts[:, 0] + 0.5) / (sizes + 1)
-            return _as_share(shares, smooth * (1 - smooth) / sizes, sizes, confidence)
-        return _within(mover(shares, _ends(counts, confidence), np.full(len(masks), 0.5)))
+            found = _farther(found, _as_share(shares, smooth * (1 - smooth) / sizes, sizes, confidence))
+        return _within(found)
     codes = _judged(metric, rows)
     masks = [(rows.truth == code) | (rows.said == code) for code in codes]
     counts = _counts(hit, masks, rows.clusters, confidence)
     shares, ends = counts[:, 0] / counts[:, 1], _ends(counts, confidence)
     f1 = 2 * shares / (1 + shares)
+    weights = np.full(len(codes), 1 / len(codes))
+    found = mover(f1, 2 * ends / (1 + ends), weights, _correlation(rows, codes))
     if len(codes) > 2:
         change = _together(_influence(rows, codes).mean(axis=1), rows.clusters)
         variance = float(np.sum(change**2)) + float(np.sum(_one_row(rows, codes))) / 2
-        return _as_share(f1, np.full(len(codes), variance * len(codes)), counts[:, 1], confidence)
-    weights = np.full(len(codes), 1 / len(codes))
-    return _within(mover(f1, 2 * ends / (1 + ends), weights, _correlation(rows, codes)))
+        variances = np.full(len(codes), variance * len(codes))
+        found = _farther(found, _as_share(f1, variances, counts[:, 1], confidence))
+    return _within(found)
 
 
 def paired_interval(metric: str, one: Decided, other: Decided, confidence: float) -> Stated:
@@ -167,13 +171,17 @@ def _ends(counts: Array, confidence: float) -> Array:
     return np.array([proportion_interval(hits, rows, confidence) for hits, rows in counts])
 
 
-def _as_share(shares: Array, variances: Array, sizes: Array, confidence: float) -> Stated:
+def _farther(one: tuple[float, float], other: tuple[float, float]) -> tuple[float, float]:
+    return min(one[0], other[0]), max(one[1], other[1])
+
+
+def _as_share(shares: Array, variances: Array, sizes: Array, confidence: float) -> tuple[float, float]:
     """Wilson's interval of the mean of K shares, for as many rows as would give a share its variance."""
     k, mean = len(shares), float(shares.mean())
     alike = k**2 / float(np.sum(1 / sizes))  # rows, if the shares were all the same
     most = float(np.sum(sizes))
     rows = alike if mean in (0.0, 1.0) else min(most, mean * (1 - mean) * k**2 / float(np.sum(variances)))
-    return Stated(*proportion_interval(min(mean * rows, rows), rows, confidence))
+    return proportion_interval(min(mean * rows, rows), rows, confidence)
 
 
 def _together(change: Array, clusters: Array | None) -> Array:

@@ -201,7 +201,7 @@ def _summary(result: Result, study: Study, places: Places) -> Panel:
         how = result.get("choice") or {}
         finalists = how.get("finalists", ())
         over = f", mean over {how['seeds']} seeds" if finalists and how["seeds"] > 1 else ""
-        among = f", one of {len(finalists)} finalists" if finalists else ""
+        among = f", one of {len(finalists)} finalists" if len(finalists) > 1 else ""
         grid.add_row(
             f"validation {best['metric']}",
             f"{figure(best['validation'])}   trial {best['trial']}{over}{among}",

@@ -84,8 +84,8 @@ def printing() -> Iterator[Console]:
     console = Console(highlight=False, markup=False)
     if not console.is_terminal:
         console.width = _WIDTH_WITHOUT_TERMINAL
-    with console.capture() as capture:
-        yield console
     with until_closed():
+        with console.capture() as capture:
+            yield console
         sys.stdout.write(capture.get())
         sys.stdout.flush()

@@ -132,7 +132,9 @@ class Session:
         if kept is None:
             what = "the best trial" if self.study.rule == "single" else "the best trials and the default"
             what = what if stays is None else f"trial {stays.trial}"
-            self.watch.stage(f"training {what} again over {self.study.search.seeds} seeds")
+            count = self.study.search.seeds
+            fresh = f"over {count} seeds" if count > 1 else "from a fresh seed"
+            self.watch.stage(f"training {what} again {fresh}")
             set_aside(self.folder, opened)
             kept = freeze(self.study, self.here, self._search, model, self.watch.note, stays)
             if stays is not None and fingerprint(model) in opened:

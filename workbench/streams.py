@@ -17,6 +17,8 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
+from workbench.errors import WorkbenchError
+
 __all__ = ["Output", "as_json", "output", "showable", "until_closed"]
 
 #: What stands for characters that an encoding lacks; ? for all others.
@@ -31,7 +33,17 @@ class Output(NamedTuple):
 
 
 def showable() -> None:
-    """From now on a character that a console's encoding lacks does not end a command."""
+    """From now on neither a stream that is closed nor a character that a console lacks ends a command.
+
+    A closed descriptor (`>&-`) would be given to the next file that is opened, which whatever prints would
+    then write into.
+    """
+    for descriptor, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest that is free: this one
+            setattr(sys, name, os.fdopen(descriptor, "w" if descriptor else "r", closefd=False))
     codecs.register_error("workbench", _plainer)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
@@ -51,7 +63,7 @@ def output(*, json: bool) -> Iterator[Output]:
     with _kept(sys.stdout) as stream:
 
         def result(value: Mapping[str, Any]) -> None:
-            with until_closed():
+            with until_closed(stream):
                 stream.write(as_json(value) + "\n")
                 stream.flush()
 
@@ -64,13 +76,26 @@ def as_json(value: Mapping[str, Any]) -> str:
 
 
 @contextlib.contextmanager
-def until_closed() -> Iterator[None]:
-    """A reader that has gone, as in `workbench ledger | head`, is no failure of the work."""
+def until_closed(stream: IO[str] | None = None) -> Iterator[None]:
+    """A reader that has gone, as in `workbench ledger | head`, is no failure of the work.
+
+    Raises WorkbenchError if the stream (standard output unless given) cannot be written, as on a full disk.
+    """
     try:
         yield
     except BrokenPipeError:
-        # Python flushes standard output once more at exit; let that go nowhere.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop(stream or sys.stdout)
+    except OSError as error:
+        _drop(stream or sys.stdout)
+        raise WorkbenchError(
+            f"standard output cannot be written ({error.strerror or error}); what was done is kept, and the "
+            "same command prints it again"
+        ) from error
+
+
+def _drop(stream: IO[str]) -> None:
+    # Python flushes it once more at exit; let that go nowhere.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _plainer(error: UnicodeError) -> tuple[str, int]:

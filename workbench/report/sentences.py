@@ -264,14 +264,19 @@ def declared(outcome: Outcome) -> str | None:
     verdict = reached(outcome)
     if verdict is None:
         return said
-    value, low, high = gained(outcome.baselines.get("default", {}))
+    figures = outcome.baselines.get("default", {})
+    value, low, high = gained(figures)
+    note = figures.get("note", "")
     came = "" if value is None else f" {_difference(value)}"
     if low is not None and high is not None:
-        came += f" (95 % interval {_difference(low)} to {_difference(high)})"
+        ends = f"interval {_difference(low)} to {_difference(high)}"
+        came += f" ({ends}: {note})" if note else f" (95 % {ends})"
+    elif note:
+        came += f" (no interval: {note})"
     kept = (
         " nothing, since the default is kept" if outcome.selection and outcome.selection.trial == 0 else came
     )
-    beyond = " beyond noise" if verdict == "reached" else ""
+    beyond = " beyond noise" if verdict == "reached" and not note else ""
     return f"{said} On the test rows the choice gains{kept}: {verdict}{beyond}."
 
 
