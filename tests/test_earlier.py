@@ -79,5 +79,7 @@ def test_an_unfinished_search_is_refused(lines: int, trials: int, begun: tuple[S
     journal.write_bytes(b"".join(journal.read_bytes().splitlines(keepends=True)[:lines]))
     study = dataclasses.replace(study, search=dataclasses.replace(study.search, trials=trials))
     for _ in range(2):  # the journal is given back
-        with pytest.raises(StoreError, match=r"begun by an earlier version, .* not finished; go on with that"):
+        with pytest.raises(
+            StoreError, match=r"begun by an earlier version, .* not finished; go on with that"
+        ):
             workflow.search(study, places)
