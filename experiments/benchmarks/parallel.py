@@ -16,7 +16,7 @@ from pathlib import Path
 
 from experiments.benchmarks.common import home, machine, options, say, write
 
-__all__ = ["ARMS", "main"]
+__all__ = ["ARMS", "main", "summary"]
 
 #: Sampler, trials at a time, launches that may be over before one is judged (None: as a study has them).
 ARMS: dict[str, tuple[str, int, int | None]] = {
@@ -69,26 +69,20 @@ def main() -> None:
             arm: {table: [searches[table](arm, seed) for seed in range(chosen.seeds)] for table in tables}
             for arm in ARMS
         }
-    logs = {
-        arm: [
-            math.log(one / other)
-            for table in tables
-            for one, other in zip(best[arm][table], best["random"][table], strict=True)
-        ]
-        for arm in ARMS
-    }
-    gains = {arm: [statistics.fmean(each), _error(each)] for arm, each in logs.items()}
-    for arm, (mean, error) in gains.items():
-        say(f"{arm}: best score {math.expm1(mean):+.1%} against random search, standard error {error:.1%}")
     seconds = time.process_time() - began
-    write(
-        "parallel", {"best": best, "log_ratio_to_random": gains, "processor": seconds}, before, chosen.results
-    )
+    write("parallel", {"best": best, **summary(best), "processor": seconds}, before, chosen.results)
 
 
-def _error(each: list[float]) -> float:
-    """Standard error of a mean."""
-    return statistics.stdev(each) / math.sqrt(len(each)) if len(each) > 1 else 0.0
+def summary(best: dict[str, dict[str, list[float]]]) -> dict[str, dict[str, float]]:
+    """Say and return how each arm does against random search with the same seed."""
+    found = {}
+    for arm, tables in best.items():
+        pairs = [pair for table in tables for pair in zip(tables[table], best["random"][table], strict=True)]
+        better, worse = sum(one < other for one, other in pairs), sum(one > other for one, other in pairs)
+        middle = statistics.median(math.log(one / other) for one, other in pairs)
+        say(f"{arm}: better in {better}, worse in {worse} of {len(pairs)} searches; median {middle:+.3f}")
+        found[arm] = {"better": better, "worse": worse, "median_log_ratio": middle}
+    return found
 
 
 def _search(folder: Path, table: str, trials: int) -> Callable[[str, int], float]:
