@@ -27,6 +27,7 @@ BENCHMARKS = (
     "growth",
     "asha",
     "busy",
+    "parallel",
     "children",
     "cold",
     "coverage",

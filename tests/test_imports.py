@@ -82,6 +82,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
             "ladder",
             "trial",
             "parts",
+            "earlier",
             "folds",
             "loop",
             "select",

@@ -21,6 +21,7 @@ import numpy as np
 from workbench import space
 from workbench.checkpoints import Store
 from workbench.codec import decode_array, encode_array, encode_trial
+from workbench.earlier import Finished
 from workbench.engine import Engine
 from workbench.errors import StoreError
 from workbench.folds import Merged, decode, encode, merged
@@ -71,6 +72,7 @@ class Search:
     enough     why it may end before its budget, given what has finished and its blocks; None: it goes on
     commit     makes events durable, all of them or none, before anything else hears of them
     recorded   the events of earlier runs
+    finished   what came of the search of an earlier version; nothing is trained
     """
 
     def __init__(
@@ -89,6 +91,7 @@ class Search:
         commit: Callable[[list[Event]], None],
         store: Store,
         recorded: Iterable[Event] = (),
+        finished: Finished | None = None,
     ) -> None:
         self.seconds = {"sample": 0.0}
         self.trials: dict[int, TrialRecord] = {}
@@ -106,9 +109,13 @@ class Search:
         self._events: list[Event] = []  # that have happened and are not committed
         self._rounds: list[Round] = []  # that nobody has heard of
         self._is_exhausted = False  # no more parameters are to be had
+        self._finished = finished
 
     def rounds(self) -> Iterator[Round]:
         """Run to the end, or until the caller stops iterating: nothing that was yielded is lost."""
+        if self._finished is not None:
+            yield self._take(self._finished)
+            return
         while True:
             step = self._scheduler.next()
             if isinstance(step, Launch):
@@ -263,6 +270,11 @@ class Search:
 
     # ── replaying ──
 
+    def _take(self, finished: Finished) -> Round:
+        self.trials, self.blocks = dict(finished.trials), dict(finished.blocks)
+        self.stopped, rungs = finished.stopped, self._scheduler.rungs
+        return Round(tuple(self.trials.values()), len(rungs), rungs[-1], replayed=True)
+
     def _replay(self, step: Ask | Await | None) -> Iterator[Round]:
         event = self._recorded.popleft()
         if event["kind"] != "launch":
@@ -275,7 +287,8 @@ class Search:
         else:
             raise StoreError(
                 f"the journal holds a launch of trial {event['trial']} where this version of workbench would "
-                "do something else; go on with the version that began the study, or give it a new name"
+                "do something else: it lacks lines, or has them out of order, or another version began the "
+                "study; restore it from a copy, go on with that version, or give the study a new name"
             )
         self._events.clear()  # it is in the journal
         yield from self._told()

@@ -99,9 +99,15 @@ def searched(
     rooms: Sequence[int],
     division: int,
     seed: int,
+    sampler: str = "tpe",
+    parallel: int = 0,
+    lag: int | None = None,
 ) -> Search:
-    """A search by TPE and ASHA on one division of the rows that `engine` prepares; nothing of it is kept."""
-    direction, parallel = METRICS[metric].direction, parallel_of(trials, "tpe")
+    """A search with ASHA on one division of the rows that `engine` prepares; nothing of it is kept.
+
+    parallel, lag  as in `scheduler.Scheduler`; as a study of so many trials has them unless given
+    """
+    direction, parallel = METRICS[metric].direction, parallel or parallel_of(trials, sampler)
     with tempfile.TemporaryDirectory() as folder:
         search = Search(
             settings=settings,
@@ -112,12 +118,12 @@ def searched(
             cost=lambda params: epoch_cost(settings, params, lambda _: problem, metric, rooms),
             trials=trials,
             scheduler=Scheduler(
-                epochs=int(str(settings["epochs"])), pruner="asha", parallel=parallel, lag=lag_of(parallel),
-                maximize=direction == "maximize",
+                epochs=int(str(settings["epochs"])), pruner="asha", parallel=parallel,
+                lag=lag_of(parallel) if lag is None else lag, maximize=direction == "maximize",
             ),
             engine=engine,
             train=partial(parts.submit, engine),
-            suggest=Suggester(space.axes(settings), sampler="tpe", seed=seed, direction=direction).suggest,
+            suggest=Suggester(space.axes(settings), sampler=sampler, seed=seed, direction=direction).suggest,
             enough=None,
             commit=lambda _: None,
             store=Store(Path(folder)),

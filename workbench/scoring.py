@@ -24,7 +24,7 @@ from workbench.words import METRICS as METRIC_WORDS
 __all__ = ["batch_outputs", "outputs", "per_target", "scorer", "targets", "validate"]
 
 #: Rows that are validated in one piece.
-VALIDATION_CHUNK = 2048
+VALIDATION_CHUNK = 512
 
 Params = Any
 

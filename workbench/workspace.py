@@ -19,6 +19,7 @@ from workbench.data import Dataset, SealedTest
 from workbench.defined_metric import check_defined
 from workbench.devices import configure, machine
 from workbench.divisions import of_trial
+from workbench.earlier import Finished, finished
 from workbench.engine import Engine
 from workbench.errors import DataError, StoreError
 from workbench.files import write_text
@@ -56,6 +57,7 @@ class Workspace(NamedTuple):
     lag: int  # launches that may be over before one is judged; the same holds
     rooms: tuple[int, ...]  # for hidden units, as they were decided when the study began
     recent: int  # how many a lane is compared with, as it was when the study began
+    finished: Finished | None  # what an earlier version's search has come to
 
 
 def enter(study: Study, places: Places, note: Callable[[str], None]) -> Workspace:
@@ -76,6 +78,9 @@ def enter(study: Study, places: Places, note: Callable[[str], None]) -> Workspac
             if said := crossings.earlier(study, dataset, folder):
                 note(said)
         begun = _begin(study, files, journal, preparations, sealed)
+        metric = metric_of(study, dataset.task)
+        over = None if "parallel" in begun else _finished(study, journal, metric)
+        begun = {**_of_budget(study), "recent": RECENT, **begun}
         lanes = power_of_two((begun["parallel"] + begun["lag"]) * max(1, study.data.folds))
         engine = Engine(preparations.fold, capacity=epochs, seed=study.seed, lanes=lanes)
     except BaseException:
@@ -87,13 +92,14 @@ def enter(study: Study, places: Places, note: Callable[[str], None]) -> Workspac
         dataset=dataset,
         sealed=sealed,
         preparations=preparations,
-        metric=metric_of(study, dataset.task),
+        metric=metric,
         engine=engine,
         epochs=epochs,
         parallel=begun["parallel"],
         lag=begun["lag"],
         rooms=tuple(begun["rooms"]),
         recent=begun["recent"],
+        finished=over,
     )
 
 
@@ -163,9 +169,7 @@ def search_of(study: Study, here: Workspace, train: Train, note: Callable[[str],
         ),
         engine=here.engine,
         train=train,
-        suggest=Suggester(
-            study.axes, sampler=study.search.sampler, seed=study.seed, direction=direction
-        ).suggest,
+        suggest=_suggester(study, here.metric).suggest,
         enough=(
             lambda trials, blocks: enough(
                 progress(trials, blocks, direction, paired=paired, folds=study.data.folds)
@@ -176,7 +180,37 @@ def search_of(study: Study, here: Workspace, train: Train, note: Callable[[str],
         commit=here.journal.append,
         store=Store(here.folder / "checkpoints", study.id, note),
         recorded=here.journal.records,
+        finished=here.finished,
     )
+
+
+def _suggester(study: Study, metric: str) -> Suggester:
+    direction = words.METRICS[metric].direction
+    return Suggester(study.axes, sampler=study.search.sampler, seed=study.seed, direction=direction)
+
+
+def _finished(study: Study, journal: Spool, metric: str) -> Finished:
+    """What an earlier version has brought to its end."""
+    over = finished(
+        journal.records,
+        study.search.trials,
+        may_stop=study.search.stop == "noise",
+        suggest=_suggester(study, metric).suggest,
+    )
+    if over is None:
+        raise StoreError(
+            f"{journal.path}: the study was begun by an earlier version, which asked for other trials on "
+            "other machines, and its search is not finished; go on with that version, or give the study a "
+            "new name"
+        )
+    return over
+
+
+def _of_budget(study: Study) -> dict[str, int]:
+    """What a study that begins decides by its own numbers."""
+    trials = study.search.trials
+    parallel = min(study.search.parallel or parallel_of(trials, study.search.sampler), trials)
+    return {"parallel": parallel, "lag": lag_of(parallel)}
 
 
 def _begin(
@@ -188,14 +222,8 @@ def _begin(
 ) -> Mapping[str, Any]:
     """What was decided when the study began, which every later session keeps to."""
     for record in journal.of_kind("study"):
-        if "parallel" not in record:
-            raise StoreError(
-                f"{journal.path}: the study was begun by an earlier version, which asked for other trials on "
-                "other machines; go on with that version, or give the study a new name"
-            )
         return record
     dataset, trials, epochs = preparations.dataset, study.search.trials, int(str(study.settings["epochs"]))
-    parallel = min(study.search.parallel or parallel_of(trials, study.search.sampler), trials)
     ladder = rooms(
         study.settings,
         preparations.problem,
@@ -213,8 +241,7 @@ def _begin(
         "seal": asdict(sealed),
         "split_rule": dataset.spec.split_rule,
         "overlap": dataset.overlap,
-        "parallel": parallel,
-        "lag": lag_of(parallel),
+        **_of_budget(study),
         "rooms": list(ladder),
         "recent": RECENT,
     }
