@@ -69,8 +69,11 @@ def elsewhere(folder: Path, *taken: str, **variables: str) -> Elsewhere:
 @pytest.fixture(scope="module")
 def here(tmp_path_factory: pytest.TempPathFactory) -> Place:
     """The study, finished where nothing is missing."""
-    where = place(tmp_path_factory.mktemp("here"), TINY)
-    ran = where.run()
+    folder = tmp_path_factory.mktemp("here")
+    where = place(folder, TINY)
+    with pytest.MonkeyPatch.context() as patch:  # a ledger of the user, as each test has one
+        patch.setenv("WORKBENCH_LEDGER", str(folder / "ledger.db"))
+        ran = where.run()
     assert ran.status == 0, ran.err
     return where
 

@@ -35,6 +35,11 @@ __all__ = [
 ]
 
 
+#: With fewer groups of much alike rows intervals that are called 95 % cover as little as 81 % (of 6 groups)
+#: or 90 % (of 100).
+_GROUPS = 200
+
+
 class Evaluation(NamedTuple):
     """A score and its interval."""
 
@@ -90,6 +95,18 @@ def interval(
 ) -> Stated:
     """The interval of a score, as `evaluate` gives it."""
     out, y, clusters = _flat(outputs, targets, groups)
+    return _of_groups(_interval(metric, out, y, clusters, threshold, confidence, classes), clusters)
+
+
+def _interval(
+    metric: str,
+    out: Array,
+    y: Array,
+    clusters: Array | None,
+    threshold: float,
+    confidence: float,
+    classes: Sequence[str],
+) -> Stated:
     if not np.isfinite(out).all():
         return withheld("the model gives no finite number on some row, so there is no interval")
     word = WORDS[metric]
@@ -148,6 +165,21 @@ def gain_interval(
     groups: Array | None = None,
 ) -> Stated:
     """The interval of a gain, as `compare` gives it."""
+    _, _, clusters = _flat(one, targets, groups)
+    found = _gain_interval(metric, one, other, targets, thresholds, confidence, classes, groups)
+    return _of_groups(found, clusters)
+
+
+def _gain_interval(
+    metric: str,
+    one: Array,
+    other: Array,
+    targets: Array,
+    thresholds: tuple[float, float],
+    confidence: float,
+    classes: Sequence[str],
+    groups: Array | None,
+) -> Stated:
     mine, y, clusters = _flat(one, targets, groups)
     theirs, _, _ = _flat(other, targets, groups)
     if not (np.isfinite(mine).all() and np.isfinite(theirs).all()):
@@ -163,6 +195,13 @@ def gain_interval(
         return intervals_of_auc.paired_interval(a, b, confidence)
     mine, theirs = _logits(mine, metric), _logits(theirs, metric)
     return intervals_of_means.gain_interval(metric, mine, theirs, y, clusters, confidence)
+
+
+def _of_groups(found: Stated, clusters: Array | None) -> Stated:
+    """The interval, with a remark where few groups of rows tell how alike rows of one group are."""
+    if clusters is None or found.note or (n := len(np.unique(clusters))) >= _GROUPS:
+        return found
+    return found._replace(note=f"too few groups of rows that belong together ({n}) to rely on an interval")
 
 
 def score_of(metric: str, outputs: Array, targets: Array, threshold: float = 0.5) -> float:

@@ -71,7 +71,10 @@ def interval(metric: str, rows: Decided, confidence: float) -> Stated:
         masks = [rows.truth == code for code in np.unique(rows.truth)]
         counts = _counts(hit, masks, rows.clusters, confidence)
         shares, sizes = counts[:, 0] / counts[:, 1], counts[:, 1]
-        found = mover(shares, _ends(counts, confidence), np.full(len(masks), 1 / len(masks)))
+        alike = None
+        if rows.clusters is not None:
+            alike = _by_clusters(_recall_changes(hit * 1.0, rows.truth), rows.clusters)
+        found = mover(shares, _ends(counts, confidence), np.full(len(masks), 1 / len(masks)), alike)
         if len(masks) > 2:
             smooth = (counts[:, 0] + 0.5) / (sizes + 1)
             found = _farther(found, _as_share(shares, smooth * (1 - smooth) / sizes, sizes, confidence))
@@ -82,7 +85,10 @@ def interval(metric: str, rows: Decided, confidence: float) -> Stated:
     shares, ends = counts[:, 0] / counts[:, 1], _ends(counts, confidence)
     f1 = 2 * shares / (1 + shares)
     weights = np.full(len(codes), 1 / len(codes))
-    found = mover(f1, 2 * ends / (1 + ends), weights, _correlation(rows, codes))
+    alike = _correlation(rows, codes)
+    if rows.clusters is not None:
+        alike = np.maximum(alike, _by_clusters(_influence(rows, codes), rows.clusters))
+    found = mover(f1, 2 * ends / (1 + ends), weights, alike)
     if len(codes) > 2:
         change = _together(_influence(rows, codes).mean(axis=1), rows.clusters)
         variance = float(np.sum(change**2)) + float(np.sum(_one_row(rows, codes))) / 2
@@ -110,6 +116,10 @@ def paired_interval(metric: str, one: Decided, other: Decided, confidence: float
             more = _PSEUDO / len(codes)
             differing, apart = (mine + theirs + 2 * more) / (n + 2 * more), (mine - theirs) / (n + 2 * more)
             variance += (differing - apart**2) / n / len(codes) ** 2
+        if one.clusters is not None:  # which the classes share
+            gains = np.subtract(first, second, dtype=float)
+            change = _together(_recall_changes(gains, one.truth).mean(axis=1), one.clusters)
+            variance = max(variance, float(np.sum(change**2)) * len(change) / (len(change) - 1))
         half = float(special.ndtri(0.5 + confidence / 2)) * math.sqrt(variance)
         return _within((gain - half, gain + half), -1.0)
     scores, changes, more = [], [], 0.0
@@ -169,6 +179,24 @@ def _counts(hit: Array, masks: list[Array], clusters: Array | None, confidence: 
 
 def _ends(counts: Array, confidence: float) -> Array:
     return np.array([proportion_interval(hits, rows, confidence) for hits, rows in counts])
+
+
+def _recall_changes(gains: Array, truth: Array) -> Array:
+    """What each row [N] does to the recall of its class, or to the gain in it: [N, K]."""
+    masks = [truth == code for code in np.unique(truth)]
+    return np.stack([np.where(mask, gains - gains[mask].mean(), 0.0) / mask.sum() for mask in masks], axis=1)
+
+
+def _by_clusters(changes: Array, clusters: Array) -> Array:
+    """The correlation of scores of K classes whose rows [N, K] share clusters, [K, K].
+
+    Where scores seem to cancel out, that may be chance, and is not relied on.
+    """
+    each = np.stack([_together(change, clusters) for change in changes.T])
+    sums = each @ each.T
+    scale = np.sqrt(np.outer(np.diag(sums), np.diag(sums)))
+    found = np.divide(sums, scale, out=np.eye(len(sums)), where=scale > 0)
+    return np.asarray(np.maximum(found, 0.0))
 
 
 def _farther(one: tuple[float, float], other: tuple[float, float]) -> tuple[float, float]:
