@@ -12,6 +12,7 @@ from workbench.data.preprocess import Preprocessor
 from workbench.divisions import ALL_ROWS, OWN
 from workbench.space import Problem, Variant
 from workbench.types import Fold
+from workbench.units import seen
 
 __all__ = ["Preparations"]
 
@@ -24,7 +25,15 @@ class Preparations:
         self._known: dict[Variant, tuple[Fold, Preprocessor]] = {}
 
     def fold(self, variant: Variant) -> Fold:
-        """The arrays. Raises DataError if the data cannot be prepared so."""
+        """The arrays, as a model sees them. Raises DataError if the data cannot be prepared so."""
+        fold = self.compact(variant)
+        train, validation = (
+            rows._replace(x=seen(rows.x, fold.pixels, np)) for rows in (fold.train, fold.validation)
+        )
+        return fold._replace(train=train, validation=validation, pixels=None)
+
+    def compact(self, variant: Variant) -> Fold:
+        """The arrays as programs take them: images that are bytes stay bytes. Raises what `fold` raises."""
         return self._prepared(variant)[0]
 
     def preprocessor(self, variant: Variant) -> Preprocessor:
@@ -33,7 +42,7 @@ class Preparations:
 
     def problem(self, variant: Variant) -> Problem:
         """What a program must know of the arrays."""
-        x, y = self.fold(variant).train.x, self.fold(variant).train.y
+        x, y, _ = self.compact(variant).train
         targets = 1 if y.ndim == 1 else y.shape[-1]
         masked = self.preprocessor(variant).padded
         return Problem(self.dataset.task, x.shape[1:], len(self.dataset.classes), targets, len(x), masked)
@@ -47,6 +56,7 @@ class Preparations:
                 class_weight=variant.class_weight,
                 target_transform=variant.target_transform,
                 room=self._room(variant.division),
+                compact=True,
             )
         return self._known[variant]
 

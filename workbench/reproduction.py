@@ -152,7 +152,7 @@ def _trial(
 ) -> list[tuple[Curves, Curves]]:
     """The curves of a trial, as recorded and again."""
     epochs, preparations = int(str(study.settings["epochs"])), Preparations(dataset)
-    engine = Engine(preparations.fold, capacity=epochs, seed=study.seed)
+    engine = Engine(preparations.compact, capacity=epochs, seed=study.seed)
     metric = metric_of(study, dataset.task)
     last = record.epochs if record.reason == "pruned" else epochs
     jobs = []
@@ -172,7 +172,7 @@ def _choice(
     if outcome.selection is None:
         raise StudyError(f"{study.path}: the study has chosen no model; run workbench run {study.path} first")
     preparations = Preparations(dataset)
-    engine = Engine(preparations.fold, capacity=int(str(study.settings["epochs"])), seed=study.seed)
+    engine = Engine(preparations.compact, capacity=int(str(study.settings["epochs"])), seed=study.seed)
     chosen, metric = outcome.selection, metric_of(study, dataset.task)
     again = retrain(
         engine, study.settings, preparations.problem, metric, chosen.params,

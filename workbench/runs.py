@@ -165,4 +165,4 @@ def _prepared(spec: DataSpec) -> tuple[Dataset, Preparations]:
 @lru_cache(maxsize=16)
 def _engine(spec: DataSpec, epochs: int, seed: int) -> Engine:
     """One engine for all configurations of the same rows and length, so that programs are shared."""
-    return Engine(_prepared(spec)[1].fold, capacity=epochs, seed=seed)
+    return Engine(_prepared(spec)[1].compact, capacity=epochs, seed=seed)

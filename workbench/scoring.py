@@ -17,8 +17,8 @@ from workbench.metrics import class_logits, score
 from workbench.models import MODELS, predict
 from workbench.models.recurrent import steps_as_rows
 from workbench.recipe import Hyperparameters, Recipe
-from workbench.types import Examples, Fold
-from workbench.units import Transform, to_data, to_training
+from workbench.types import Examples, Fold, Pixels
+from workbench.units import Transform, seen, to_data, to_training
 from workbench.words import METRICS as METRIC_WORDS
 
 __all__ = ["batch_outputs", "outputs", "per_target", "scorer", "targets", "validate"]
@@ -31,19 +31,23 @@ Params = Any
 jax.tree_util.register_dataclass(Transform, data_fields=["knots"], meta_fields=["kind"])
 
 
-def outputs(recipe: Recipe, hyper: Hyperparameters, params: Params, x: jax.Array) -> jax.Array:
+def outputs(
+    recipe: Recipe, hyper: Hyperparameters, params: Params, x: jax.Array, pixels: Pixels | None = None
+) -> jax.Array:
     """[N, *F] -> [N, K] in evaluation mode, in chunks of rows so that memory stays bounded.
 
     The rows are not copied: the last chunk reaches back into the one before it.
+
+    pixels  of rows that are bytes
     """
     n = x.shape[0]
     if n <= VALIDATION_CHUNK:
-        return _predictions(recipe, hyper, params, x)
+        return _predictions(recipe, hyper, params, seen(x, pixels, jnp))
     *starts, last = range(0, n, VALIDATION_CHUNK)
 
     def chunk(start: jax.Array) -> jax.Array:
         part = jax.lax.dynamic_slice_in_dim(x, start, VALIDATION_CHUNK)
-        return _predictions(recipe, hyper, params, part)
+        return _predictions(recipe, hyper, params, seen(part, pixels, jnp))
 
     out = jax.lax.map(chunk, jnp.asarray([*starts, n - VALIDATION_CHUNK], jnp.int32))
     whole = out[:-1].reshape(len(starts) * VALIDATION_CHUNK, *out.shape[2:])
@@ -55,7 +59,7 @@ def scorer(
 ) -> Callable[[jax.Array], jax.Array]:
     """The validation score as a function of the rows' weights [N]; the model is applied once."""
     rows = fold.validation
-    out = outputs(recipe, hyper, params, rows.x)
+    out = outputs(recipe, hyper, params, rows.x, fold.pixels)
     return lambda weight: _score(recipe, hyper, fold, out, rows.y, weight)
 
 
@@ -92,7 +96,7 @@ def validate(
 ) -> tuple[jax.Array, jax.Array]:
     """Loss without smoothing in the units of training, score in the units of the data."""
     rows = fold.validation
-    out = outputs(recipe, hyper, params, rows.x)
+    out = outputs(recipe, hyper, params, rows.x, fold.pixels)
     y = targets(recipe, fold, rows)
     value = batch_loss(LOSSES[recipe.loss], *per_target(recipe, out, y, rows.weight))
     return value, _score(recipe, hyper, fold, out, rows.y, rows.weight)

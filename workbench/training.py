@@ -17,6 +17,7 @@ from workbench.models.ensemble import each_member
 from workbench.recipe import Hyperparameters, Recipe
 from workbench.regularizers import clip_by_global_norm, penalty
 from workbench.types import Fold
+from workbench.units import seen
 from workbench.words import METRICS as METRIC_WORDS
 
 __all__ = ["DIVERGED", "RUNNING", "STOPPED", "Epoch", "Lane", "conclude", "epoch", "start", "train"]
@@ -118,7 +119,7 @@ def train(
     per_update = (hyper.batch_size + recipe.batch - 1) // recipe.batch
 
     def objective(params: Params, rows: jax.Array, key: jax.Array | None) -> tuple[jax.Array, jax.Array]:
-        x, y = examples.x[rows], target[rows]
+        x, y = seen(examples.x[rows], fold.pixels, jnp), target[rows]
         weight = jnp.where(rows < n_rows, examples.weight[rows], 0.0)
         out = scoring.batch_outputs(recipe, hyper, params, x, key)
         out, y, weight = scoring.per_target(recipe, out, y, weight)

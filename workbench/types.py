@@ -26,6 +26,7 @@ __all__ = [
     "Fold",
     "Opening",
     "Outcome",
+    "Pixels",
     "Range",
     "SearchSpec",
     "SeedRecord",
@@ -122,7 +123,7 @@ class SearchSpec:
 class Examples(NamedTuple):
     """Rows ready for a model; NumPy arrays on the host, JAX arrays on the devices.
 
-    x       [N, *F] float32
+    x       [N, *F] float32, or bytes: see `Pixels`
     y       [N] int32 class codes, or [N, K] float32 in the units of the data
     weight  [N] float32, zero for padding
     """
@@ -130,6 +131,16 @@ class Examples(NamedTuple):
     x: Any
     y: Any
     weight: Any
+
+
+class Pixels(NamedTuple):
+    """What makes of an image's bytes, [N, H, W, C], the float32 that a model sees: (byte - shift) * rate.
+
+    A step has them made for its own rows, so that images take a quarter of the memory.
+    """
+
+    shift: Any  # [C] float32
+    rate: Any  # [C] float32
 
 
 class Fold(NamedTuple):
@@ -144,6 +155,7 @@ class Fold(NamedTuple):
     shift: Any
     scale: Any
     transform: Transform = AS_IT_IS
+    pixels: Pixels | None = None  # of rows that are bytes
 
 
 # ── what came out ───────────────────────────────────────────────────────────────────────────────

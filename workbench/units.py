@@ -10,7 +10,8 @@ A transform makes a skewed target straight before it is standardized:
 What a model with a transform predicts is nearer to the median of the target than to its mean: a mean of
 logarithms is no logarithm of a mean. scikit-learn: TransformedTargetRegressor.
 
-Every function takes the array module to work with, `numpy` or `jax.numpy`.
+Images that are bytes become what a model sees. Every function takes the array module to work with, `numpy` or
+`jax.numpy`.
 """
 
 from __future__ import annotations
@@ -22,7 +23,16 @@ from typing import Any, Protocol
 
 import numpy as np
 
-__all__ = ["AS_IT_IS", "Scaled", "Transform", "fit_transform", "to_data", "to_training", "transformed"]
+__all__ = [
+    "AS_IT_IS",
+    "Scaled",
+    "Transform",
+    "fit_transform",
+    "seen",
+    "to_data",
+    "to_training",
+    "transformed",
+]
 
 #: Quantiles that are kept of each target.
 QUANTILES = 200
@@ -119,3 +129,11 @@ def _by_column(function: Any, values: Any, transform: Transform, xp: ModuleType)
 def _along(values: Any, other: Any, xp: ModuleType) -> Any:
     """[K] with the rank of `other`, whose last axis is K."""
     return xp.asarray(values).reshape((1,) * (other.ndim - 1) + (-1,))
+
+
+def seen(x: Any, pixels: Any, module: ModuleType) -> Any:
+    """Rows as a model sees them; `pixels` is what a Fold holds beside its rows."""
+    if pixels is None:
+        return x
+    shift, rate = (module.reshape(each, (1,) * (x.ndim - 1) + (-1,)) for each in pixels)
+    return (x.astype(module.float32) - shift) * rate

@@ -166,7 +166,7 @@ class _Trainer:
         self._preparations = Preparations(dataset)
         self._metric = metric_of(study, dataset.task)
         self._engine = Engine(
-            self._preparations.fold,
+            self._preparations.compact,
             capacity=int(str(study.settings["epochs"])),
             seed=study.seed,
             lanes=terms["lanes"],

@@ -82,7 +82,7 @@ def enter(study: Study, places: Places, note: Callable[[str], None]) -> Workspac
         over = None if "parallel" in begun else _finished(study, journal, metric)
         begun = {**_of_budget(study), "recent": RECENT, **begun}
         lanes = power_of_two((begun["parallel"] + begun["lag"]) * max(1, study.data.folds))
-        engine = Engine(preparations.fold, capacity=epochs, seed=study.seed, lanes=lanes)
+        engine = Engine(preparations.compact, capacity=epochs, seed=study.seed, lanes=lanes)
     except BaseException:
         journal.close()
         raise

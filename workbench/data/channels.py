@@ -12,9 +12,9 @@ from collections.abc import Iterator
 import numpy as np
 
 from workbench.data.scaling import LARGEST, Scaling, finite, fit_scaling, scaled
-from workbench.types import Array
+from workbench.types import Array, Pixels
 
-__all__ = ["fit_channels", "transform_channels"]
+__all__ = ["fit_channels", "pixels_of", "transform_channels"]
 
 #: Numbers in one block of rows.
 _BLOCK = 2**21
@@ -64,6 +64,13 @@ def transform_channels(x: Array, fill: Array, padded: bool, scaling: Scaling) ->
         if padded:
             part[..., n] = there.reshape(part.shape[:-1])
     return out
+
+
+def pixels_of(x: Array, scaling: Scaling) -> Pixels | None:
+    """How a step makes of such images what `transform_channels` would; None if they are to be made before."""
+    if x.ndim != 4 or x.dtype != np.uint8 or scaling.kind == "quantile":
+        return None
+    return Pixels(scaling.shift.astype(np.float32), scaling.rate.astype(np.float32))
 
 
 def _places(x: Array) -> tuple[Array, Array]:

@@ -14,6 +14,7 @@ import pandas as pd
 import pyarrow as pa
 
 from workbench.data import fingerprints, preprocess, seal
+from workbench.data.channels import pixels_of
 from workbench.data.dataset import Dataset
 from workbench.data.division import Division, divide
 from workbench.data.preprocess import Preprocessor
@@ -59,6 +60,7 @@ def prepare(
     rare: int | None = None,
     target_transform: str = "none",
     room: tuple[int, int] = (0, 0),
+    compact: bool = False,
 ) -> tuple[Fold, Preprocessor]:
     """Arrays for training, and the preprocessor they went through, fitted on training rows.
 
@@ -66,6 +68,7 @@ def prepare(
                    to N and all classes count alike; validation rows weigh one. Not for targets of steps
     rare, degree   see `preprocess.fit`
     room           training and validation rows to fill up to, by rows of weight zero
+    compact        images that are bytes stay bytes: see `types.Pixels`
 
     Regression is transformed, then shifted and scaled by mean and standard deviation of training targets: see
     `units`. Raises DataError, also if the logarithm of a negative target is asked for.
@@ -87,14 +90,15 @@ def prepare(
         deviation = wide.std(axis=0).astype(np.float32)
         factor = np.where(deviation > 0, deviation, np.float32(1))
     ones = np.ones(len(dataset.validation), np.float32)
+    pixels = pixels_of(train, fitted.scaling) if compact and isinstance(train, np.ndarray) else None
+    inputs = [rows if pixels else fitted.transform(rows) for rows in (train, validation)]
     fold = Fold(
-        train=_filled(Examples(fitted.transform(train), y, weight), room[0]),
-        validation=_filled(
-            Examples(fitted.transform(validation), dataset.target[dataset.validation], ones), room[1]
-        ),
+        train=_filled(Examples(inputs[0], y, weight), room[0]),
+        validation=_filled(Examples(inputs[1], dataset.target[dataset.validation], ones), room[1]),
         shift=shift,
         scale=factor,
         transform=transform,
+        pixels=pixels,
     )
     return fold, fitted
 
