@@ -196,7 +196,7 @@ def test_negative_targets_have_no_logarithm(tmp_path: Path) -> None:
         tmp_path / "t.csv", index=False
     )
     dataset, _ = data.load(DataSpec("t.csv", folder=tmp_path, target="b"))
-    with pytest.raises(DataError, match=r"needs targets of at least 0, but b is -1"):
+    with pytest.raises(DataError, match=r"needs targets of at least 0, but b is -2"):
         data.prepare(dataset, target_transform="log")
 
 
