@@ -71,9 +71,7 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Place:
     """The study, finished where nothing is missing."""
     folder = tmp_path_factory.mktemp("here")
     where = place(folder, TINY)
-    with pytest.MonkeyPatch.context() as patch:  # a ledger of the user, as each test has one
-        patch.setenv("WORKBENCH_LEDGER", str(folder / "ledger.db"))
-        ran = where.run()
+    ran = where.run()
     assert ran.status == 0, ran.err
     return where
 

@@ -69,7 +69,7 @@ def assert_same_training(one: tuple[Any, ...], other: tuple[Any, ...]) -> None:
 def test_rows(bench: Bench) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Where in the file each part stands, found out through a column of row numbers."""
     bench.frame.assign(row=np.arange(ROWS)).to_csv(bench.folder / "rows.csv", index=False)
-    dataset = load(DataSpec(source="rows.csv", folder=bench.folder, target="y"))[0]
+    dataset = load(DataSpec(source="rows.csv", folder=bench.folder, target="y", split_rule="rows"))[0]
     assert isinstance(dataset.rows, pd.DataFrame)
     row = dataset.rows["row"].to_numpy().astype(int)
     train, validation = row[dataset.train], row[dataset.validation]

@@ -84,6 +84,7 @@ def test_a_worker_that_could_not_train_the_same_is_refused(
     where, study = place(tmp_path), read_study(finished[0].file)
     (kept,) = finished[0].events("study")
     terms = {"study": study.fingerprint, "data": kept["data"], "seal": kept["seal"], "rooms": kept["rooms"]}
+    terms |= {"split_rule": kept["split_rule"]}
     boss = Leases(f"sqlite:///{tmp_path / 'workbench.db'}", study.id)
     boss.lead(tmp_path, {**terms, "versions": {}, **changes})
     storage = f"sqlite:///{tmp_path / 'workbench.db'}"

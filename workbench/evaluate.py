@@ -79,6 +79,8 @@ def evaluate(
         classes=classes,
         groups=groups,
     )
+    if WORDS[metric].proportion and outputs.ndim == 2:
+        value = round(value * len(outputs)) / len(outputs)  # a share, not what float32 makes of it
     low, high = _around(value, found)
     return Evaluation(value, low, high, len(outputs), found.note)
 

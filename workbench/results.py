@@ -121,8 +121,8 @@ def load(folder: Path) -> Held | None:
     try:
         document, whole = read_record(folder / "result.json")
         return Held(**document) if whole else None
-    except (FileNotFoundError, TypeError, ValueError):  # the journal and the ledger have all of it
-        return None
+    except (FileNotFoundError, NotADirectoryError, TypeError, ValueError):
+        return None  # the journal and the ledger have all of it
 
 
 def _how(outcome: Outcome) -> dict[str, Any] | None:

@@ -36,8 +36,11 @@ REFUSED = 0.5
 #: A near copy's distance to the nearest development row, as a share of that to the tenth, is at most this.
 _LARGEST_RATIO = 0.25
 #: By how many deviations of their difference two samples' shares of such rows differ, which happens by chance
-#: once in 600 files (Smirnov 1939), and the least share that is told.
-_DEVIATIONS_OF_SHARES, _LEAST_SHARE = 1.8, 0.1
+#: once in 400 files (Smirnov 1939, where near rows are each other's nearest, as on a line), and the least
+#: share that is told.
+_DEVIATIONS_OF_SHARES, _LEAST_SHARE = 2.6, 0.1
+#: Share of the development rows that are unlike all others, from which on distances say something.
+_UNLIKE = 0.4
 #: Rows of either side that are looked at for near copies, and distances that are reckoned for them.
 _SAMPLE, _DISTANCES = 1000, 2**25
 #: Deviations, and rows, beyond chance from which anything is said.
@@ -106,7 +109,7 @@ def _near(dataset: Dataset, test: Source, target: Array, exact: Array, mine: Arr
     _, kept = np.unique(mine, return_index=True)
     most = int(np.clip(_DISTANCES // len(kept), 100, _SAMPLE))
     rest, sample = _spread(np.flatnonzero(~exact), most), _spread(np.arange(len(kept)), most)
-    if not len(rest) or len(kept) <= NEIGHBORS + 1:
+    if not len(rest) or len(kept) <= max(NEIGHBORS + 1, _UNLIKE * len(mine)):
         return 0.0
     points = _points(dataset, test, target, kept, rest)
     known, asked = points[: len(kept)], points[len(kept) :]
