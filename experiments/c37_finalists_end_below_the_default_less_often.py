@@ -82,6 +82,8 @@ def _gains(x: np.ndarray, y: np.ndarray, seeds: int) -> np.ndarray:
             engine, SPACE, lambda _: problem, metric, [one.params for one in trials],
             rooms=ROOMS, trainings=[(FIRST_SEED + k, seed) for k in range(SEEDS)], blocks=True,
         )  # fmt: skip
+        whole = [k for k, agains in enumerate(trained) if not any(one.failed for one in agains)]
+        trials, trained = [trials[k] for k in whole], [trained[k] for k in whole]  # the rest diverged
         finalists = contest(trials, trained, SPACE, maximize=maximize)
         scores = [np.mean([_score(engine, one.model, *test) for one in agains]) for agains in trained]
         kept = [0, *(choice(finalists, rule) for rule in RULES[1:])]
