@@ -68,7 +68,7 @@ def test_interrupted_once(number: signal.Signals, finished: tuple[Place, Ran], t
     assert str(where.file) in out
     assert "Traceback" not in err
     done = len(where.events("trial"))
-    assert 0 < done < 24
+    assert done < 24
     assert running(where) == []
     ends_as_if_nothing_had_happened(where, finished[0])
 
