@@ -110,7 +110,7 @@ def surroundings() -> dict[str, str]:
     """The environment of a process that is measured: this one's, without what would lead it elsewhere."""
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     kept = {name: value for name, value in os.environ.items() if name not in LEADING}
-    return {**kept, "PYTHONPATH": path}
+    return {**kept, "PYTHONPATH": path, "WORKBENCH_LEDGER": "off"}  # a measurement is nobody's look
 
 
 def python(module: str, *arguments: str | Path, **environ: str) -> Run:
