@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from workbench.data.cells import BLANKS, as_arrow
+from workbench.data.splits import mix
 from workbench.types import Array
 
 __all__ = ["of_cells", "of_rows"]
@@ -126,7 +127,7 @@ def _of_moments(moments: Array) -> Array:
     """Moments [N] by their microseconds."""
     micro = moments.astype("datetime64[us]")
     with np.errstate(over="ignore"):
-        cells = _mix(micro.astype(np.int64).view(np.uint64) + np.uint64(2**62))
+        cells = mix(micro.astype(np.int64).view(np.uint64) + np.uint64(2**62))
     return np.where(np.isnat(micro), np.uint64(0), cells)
 
 
@@ -138,7 +139,7 @@ def _of_words(texts: pa.Array) -> Array:
     _, offsets, data = whole.buffers()
     first = int(np.frombuffer(offsets, np.int32)[whole.offset]) if len(whole) else 0
     text = np.frombuffer(data, np.uint8)[first:] if data is not None else np.zeros(0, np.uint8)
-    total = _mix(lengths.astype(np.uint64) + np.uint64(2**32))
+    total = mix(lengths.astype(np.uint64) + np.uint64(2**32))
     left, start = np.arange(len(lengths)), ends - lengths
     step = 0
     while len(left := left[lengths[left] > 8 * step]):
@@ -151,7 +152,7 @@ def _of_words(texts: pa.Array) -> Array:
             there = text[np.where(inside, start[left] + place, 0)].astype(np.uint64)
             word |= np.where(inside, there, np.uint64(0)) << np.uint64(8 * byte)
         with np.errstate(over="ignore"):
-            total[left] = _mix(total[left] * np.uint64(3) + word)
+            total[left] = mix(total[left] * np.uint64(3) + word)
         step += 1
     return total
 
@@ -159,7 +160,7 @@ def _of_words(texts: pa.Array) -> Array:
 def _of_array(values: Array, name: str) -> Array:
     """[N] uint64 of an array [N, ...]; what is blank adds nothing, so neither does a longer padding."""
     flat = values.reshape(len(values), -1)
-    places = _mix(np.uint64(_text(name)) + np.arange(flat.shape[1], dtype=np.uint64)) | np.uint64(1)
+    places = mix(np.uint64(_text(name)) + np.arange(flat.shape[1], dtype=np.uint64)) | np.uint64(1)
     total = np.empty(len(flat), np.uint64)
     step = max(1, _CHUNK // max(1, flat.shape[1]))
     for start in range(0, len(flat), step):
@@ -172,23 +173,14 @@ def _of_array(values: Array, name: str) -> Array:
             cells *= places
             cells ^= cells >> np.uint64(32)
             total[start : start + step] = cells.sum(axis=1, dtype=np.uint64)
-    return _mix(total)
+    return mix(total)
 
 
 def _placed(cells: Array, place: np.uint64) -> Array:
     """Cells of a column, mixed with its name; blanks stay nothing."""
     with np.errstate(over="ignore"):
-        return np.where(cells == 0, np.uint64(0), _mix(_mix(cells) + place))
+        return np.where(cells == 0, np.uint64(0), mix(mix(cells) + place))
 
 
 def _text(text: str) -> int:
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")
-
-
-def _mix(z: Array) -> Array:
-    """The finalizer of splitmix64."""
-    with np.errstate(over="ignore"):
-        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    mixed: Array = z ^ (z >> np.uint64(31))
-    return mixed

@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 from workbench.data.cells import as_arrow
 from workbench.types import Array
 
-__all__ = ["of_parts", "of_rows"]
+__all__ = ["of_rows"]
 
 
 def of_rows(rows: pa.Table | pd.DataFrame | Array, *others: Array | tuple[str, ...] | None) -> str:
@@ -44,13 +44,6 @@ def of_rows(rows: pa.Table | pd.DataFrame | Array, *others: Array | tuple[str, .
             _array(digest, other)
         else:
             _text(digest, other or ())
-    return digest.hexdigest()
-
-
-def of_parts(*parts: str) -> str:
-    """The fingerprint of several texts."""
-    digest = hashlib.sha256()
-    _text(digest, parts)
     return digest.hexdigest()
 
 

@@ -18,7 +18,7 @@ from workbench.errors import DataError
 from workbench.types import Array, Split
 from workbench.wording import toml
 
-__all__ = ["folds", "mixed", "scramble", "split_rows"]
+__all__ = ["folds", "mix", "mixed", "scramble", "split_rows"]
 
 _PARTS = ("train", "validation", "test")
 
@@ -118,17 +118,18 @@ def folds(
 def scramble(n: int, seed: int) -> Array:
     """[N] uint64, all different: the n-th values of splitmix64 from `seed`, which permute the row numbers."""
     with np.errstate(over="ignore"):
-        start = _mix(np.array([seed % 2**64], np.uint64))
-        return _mix(start + np.arange(1, n + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15))
+        start = mix(np.array([seed % 2**64], np.uint64))
+        return mix(start + np.arange(1, n + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15))
 
 
 def mixed(content: Array, seed: int) -> Array:
     """[N] uint64: the content of rows under a seed: equal where rows are, in another order for each seed."""
     with np.errstate(over="ignore"):
-        return _mix(content + scramble(1, seed))
+        return mix(content + scramble(1, seed))
 
 
-def _mix(z: Array) -> Array:
+def mix(z: Array) -> Array:
+    """The finalizer of splitmix64: neighbors become strangers, and different numbers stay different."""
     with np.errstate(over="ignore"):
         z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
         z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
