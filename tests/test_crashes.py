@@ -131,7 +131,8 @@ def running(where: Place, storage: str = "", tracking: str = "") -> list[str]:
     import mlflow
     import optuna
 
-    client = mlflow.MlflowClient(tracking or f"sqlite:///{where.home}/mlflow.db")
+    uri = tracking or f"sqlite:///{where.home}/mlflow.db"
+    client = mlflow.MlflowClient(uri, uri)
     experiments = [experiment.experiment_id for experiment in client.search_experiments()]
     runs = [run.info.run_name for run in client.search_runs(experiments, "attributes.status = 'RUNNING'")]
     storage = storage or f"sqlite:///{where.home}/workbench.db"
@@ -150,7 +151,8 @@ def consistent(where: Place, storage: str = "", tracking: str = "") -> tuple[int
     import optuna
 
     trials = {trial.number: trial for trial in where.outcome.trials}
-    client = mlflow.MlflowClient(tracking or f"sqlite:///{where.home}/mlflow.db")
+    uri = tracking or f"sqlite:///{where.home}/mlflow.db"
+    client = mlflow.MlflowClient(uri, uri)
     experiment = client.get_experiment_by_name("small").experiment_id
     children = [
         run

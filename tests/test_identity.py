@@ -118,7 +118,8 @@ class Case(NamedTuple):
 
     def told_to_mlflow(self) -> tuple[dict[str, float], str]:
         """The test figures of the study's run, and what the champion is said to be."""
-        client = MlflowClient(f"sqlite:///{self.home}/mlflow.db")
+        uri = f"sqlite:///{self.home}/mlflow.db"
+        client = MlflowClient(uri, uri)
         champion = client.get_model_version_by_alias("months", "champion")
         run = client.get_run(champion.run_id)
         tested = {key: value for key, value in run.data.metrics.items() if key.startswith("test_")}

@@ -46,7 +46,8 @@ def pages(finished: tuple[Place, Ran], tmp_path_factory: pytest.TempPathFactory)
     from mlflow import MlflowClient
 
     where = finished[0]
-    client = MlflowClient(f"sqlite:///{where.home}/mlflow.db")
+    uri = f"sqlite:///{where.home}/mlflow.db"
+    client = MlflowClient(uri, uri)
     (experiment,) = [one for one in client.search_experiments() if one.name == "small"]
     found = {run.info.run_name: run.info.run_id for run in client.search_runs([experiment.experiment_id])}
     chosen = finished[1].result["best"]["trial"]
