@@ -21,15 +21,15 @@ from scipy.stats import norm
 from sklearn import datasets
 
 import workbench as wb
-from workbench.devices import configure
-from workbench.engine import Engine
-from workbench.finalists import choice, field
-from workbench.predictor import decisions
-from workbench.runs import searched
-from workbench.select import FIRST_SEED, Delivered, contest, shortlist, train_again
-from workbench.space import Problem
-from workbench.study_schema import SETTINGS
-from workbench.types import Choice, Examples, Fold, Range
+from workbench.core.types import Choice, Examples, Fold, Range
+from workbench.evaluation.predictor import decisions
+from workbench.study.config.schema import SETTINGS
+from workbench.study.runs import searched
+from workbench.training.devices import configure
+from workbench.training.engine import Engine
+from workbench.tuning.finalists import choice, field
+from workbench.tuning.selection import FIRST_SEED, Delivered, contest, shortlist, train_again
+from workbench.tuning.space import Problem
 
 BUILT_IN = ("digits", "breast_cancer", "wine", "diabetes")
 FILES = {"california": "MedHouseVal", "adult": "classification", "pol": "foo", "cpu_act": "usr"}

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from tests.end_to_end import Place, Ran, place
-from tests.servers import database, postgres
+from tests.helpers.end_to_end import Place, Ran, place
+from tests.helpers.servers import database, postgres
 
 __all__ = ["data_folder", "database", "finished", "postgres"]
 

@@ -15,17 +15,17 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from workbench.conclusions import Verdict, verdict
-    from workbench.losses import register as register_loss
-    from workbench.models import Model
-    from workbench.models import register as register_model
-    from workbench.places import resolve
-    from workbench.plots.lecture import lines, strip
-    from workbench.runs import Runs, train, tuned
-    from workbench.savedmodel import load as load_model
-    from workbench.study import Study, read_study, vary
-    from workbench.transformations import register as register_optimizer
-    from workbench.workflow import confirm, run, search
+    from workbench.core.locations import resolve
+    from workbench.evaluation.plots.lecture import lines, strip
+    from workbench.evaluation.saved_model import load as load_model
+    from workbench.evaluation.verdict import Verdict, verdict
+    from workbench.nn.losses import register as register_loss
+    from workbench.nn.models import Model
+    from workbench.nn.models import register as register_model
+    from workbench.nn.transformations import register as register_optimizer
+    from workbench.study.config.study import Study, read_study, vary
+    from workbench.study.runs import Runs, train, tuned
+    from workbench.study.workflow import confirm, run, search
 
 __all__ = [
     "Model",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from workbench.cli import command
+from workbench.cli.main import command
 
 __all__: list[str] = []
 

@@ -82,7 +82,7 @@ def _compare(source: str, tables: dict[str, Any], chosen: Any) -> dict[str, Any]
 
 def _run(study: Path, cache: Path | None) -> dict[str, float]:
     """One search in a fresh home; with `cache`, what it compiles is kept there and found there."""
-    from workbench import outcomes
+    from workbench.storage import outcomes
 
     with home() as folder:
         at = folder / "home"

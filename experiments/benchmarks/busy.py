@@ -83,7 +83,7 @@ def played(
     lanes: list[Lane], epochs: int, devices: int, pruner: str, *, parallel: int = 0, lag: int | None = None
 ) -> dict[str, float]:
     """A search of such lanes on so many devices; `parallel` is the number of devices unless given."""
-    from workbench.scheduler import Ask, LaneReport, Launch, Scheduler, lag_of
+    from workbench.tuning.scheduler import Ask, LaneReport, Launch, Scheduler, lag_of
 
     parallel = parallel or devices
     search = Scheduler(
@@ -128,14 +128,15 @@ def _share(spans: list[tuple[float, float]], until: float) -> float:
 
 def _lanes(folder: Path, count: int, epochs: int, patience: int) -> list[Lane]:
     """Train the first configurations that a random search draws, each alone."""
-    from workbench import data, space
-    from workbench.costs import COSTS
-    from workbench.devices import configure
-    from workbench.engine import Engine, Job
-    from workbench.ladder import drawn, rooms
-    from workbench.models import n_parameters
-    from workbench.preparations import Preparations
-    from workbench.study import read_study
+    from workbench import data
+    from workbench.nn.models import n_parameters
+    from workbench.study.config.study import read_study
+    from workbench.study.preparations import Preparations
+    from workbench.training.costs import COSTS
+    from workbench.training.devices import configure
+    from workbench.training.engine import Engine, Job
+    from workbench.tuning import space
+    from workbench.tuning.buckets import drawn, rooms
 
     configure(folder / "cache")
     more = {"regularization": {"early_stopping": {"patience": patience}}} if patience else {}

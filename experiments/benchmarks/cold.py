@@ -57,8 +57,9 @@ def _child(study: Path, at: Path) -> dict[str, Any]:
     """Run the study here and count."""
     from jax import monitoring
 
-    from workbench import places, workflow
-    from workbench.study import read_study
+    from workbench.core import locations
+    from workbench.study import workflow
+    from workbench.study.config.study import read_study
 
     counts = dict.fromkeys(EVENTS.values(), 0)
 
@@ -67,7 +68,7 @@ def _child(study: Path, at: Path) -> dict[str, Any]:
             counts[EVENTS[event]] += 1
 
     monitoring.register_event_listener(count)
-    result = workflow.run(read_study(study), places.resolve(home=str(at), environ={}), search_only=True)
+    result = workflow.run(read_study(study), locations.resolve(home=str(at), environ={}), search_only=True)
     return {**counts, "seconds": result["seconds"], "programs": result["programs"]}
 
 

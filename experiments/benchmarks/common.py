@@ -24,8 +24,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from workbench.cores import cores as available_cores
-from workbench.provenance import environment
+from workbench.core.cores import cores as available_cores
+from workbench.core.provenance import environment
 
 __all__ = [
     "Run",

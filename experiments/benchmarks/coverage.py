@@ -28,12 +28,11 @@ import numpy as np
 from scipy import stats
 
 from experiments.benchmarks.common import machine, options, say, write
-from workbench import intervals_of_auc, intervals_of_classes, intervals_of_means
-from workbench.intervals import Stated
-from workbench.intervals_of_auc import Ranked
-from workbench.intervals_of_classes import Decided
-from workbench.intervals_of_means import row_losses
-from workbench.types import Array
+from workbench.core.types import Array
+from workbench.evaluation.intervals import Stated, auc, classes, means
+from workbench.evaluation.intervals.auc import Ranked
+from workbench.evaluation.intervals.classes import Decided
+from workbench.evaluation.intervals.means import row_losses
 
 __all__ = ["main"]
 
@@ -178,12 +177,12 @@ def _two_classes(share: str, fraction: float, law: str, spread: float, confidenc
 
         def single(rng: np.random.Generator, n: int, metric: str = metric) -> Stated:
             truth, one, _ = draw(rng, n)
-            return intervals_of_classes.interval(metric, Decided(truth, (one > cut) * 1, 2), confidence)
+            return classes.interval(metric, Decided(truth, (one > cut) * 1, 2), confidence)
 
         def paired(rng: np.random.Generator, n: int, metric: str = metric) -> Stated:
             truth, *both = draw(rng, n)
             decided = (Decided(truth, (each > cut) * 1, 2) for each in both)
-            return intervals_of_classes.paired_interval(metric, *decided, confidence)
+            return classes.paired_interval(metric, *decided, confidence)
 
         truths = [score(metric, recall) for recall in recalls]
         yield Cell(metric, "score", share, law, truths[0], single)
@@ -191,11 +190,11 @@ def _two_classes(share: str, fraction: float, law: str, spread: float, confidenc
 
     def area(rng: np.random.Generator, n: int) -> Stated:
         truth, one, _ = draw(rng, n)
-        return intervals_of_auc.interval(Ranked(one, truth), confidence)
+        return auc.interval(Ranked(one, truth), confidence)
 
     def areas(rng: np.random.Generator, n: int) -> Stated:
         truth, *both = draw(rng, n)
-        return intervals_of_auc.paired_interval(*(Ranked(each, truth) for each in both), confidence)
+        return auc.paired_interval(*(Ranked(each, truth) for each in both), confidence)
 
     truths = [float(stats.norm.cdf(distance / math.hypot(1.0, spread))) for distance in DISTANCES]
     yield Cell("roc_auc", "score", share, law, truths[0], area)
@@ -217,10 +216,10 @@ def _many_classes(confidence: float) -> Iterator[Cell]:
     for metric in ("accuracy", "balanced_accuracy", "f1_macro"):  # all of them are the share that is right
 
         def single(rng: np.random.Generator, n: int, metric: str = metric) -> Stated:
-            return intervals_of_classes.interval(metric, draw(rng, n)[0], confidence)
+            return classes.interval(metric, draw(rng, n)[0], confidence)
 
         def paired(rng: np.random.Generator, n: int, metric: str = metric) -> Stated:
-            return intervals_of_classes.paired_interval(metric, *draw(rng, n), confidence)
+            return classes.paired_interval(metric, *draw(rng, n), confidence)
 
         yield Cell(metric, "score", "ten classes", "", RIGHT[0], single)
         yield Cell(metric, "gain", "ten classes", "", RIGHT[0] - RIGHT[1], paired)
@@ -291,12 +290,12 @@ def _losses(law: str, confidence: float) -> Iterator[Cell]:
 
         def single(rng: np.random.Generator, n: int, metric: str = metric) -> Stated:
             one, _, y = models(rng, n, metric)
-            return intervals_of_means.loss_interval(metric, logits(one, metric), y, None, confidence)
+            return means.loss_interval(metric, logits(one, metric), y, None, confidence)
 
         def paired(rng: np.random.Generator, n: int, metric: str = metric) -> Stated:
             one, other, y = models(rng, n, metric)
             both = (logits(each, metric) for each in (one, other))
-            return intervals_of_means.gain_interval(metric, *both, y, None, confidence)
+            return means.gain_interval(metric, *both, y, None, confidence)
 
         sign = 1 if metric == "r2" else -1
         yield Cell(metric, "score", "", law, truths[0], single)

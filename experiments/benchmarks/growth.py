@@ -70,9 +70,10 @@ def main() -> None:
 
 def _child(study: Path, at: Path) -> dict[str, Any]:
     """Run the study here; when how many trials had ended."""
-    from workbench import places, workflow
-    from workbench.display import silent
-    from workbench.study import read_study
+    from workbench.core import locations
+    from workbench.study import workflow
+    from workbench.study.config.study import read_study
+    from workbench.study.watch import silent
 
     times: list[tuple[int, float]] = []
 
@@ -80,7 +81,7 @@ def _child(study: Path, at: Path) -> dict[str, Any]:
         times.append((figures["done"], time.perf_counter()))
 
     watch = silent()._replace(progress=progress)
-    resolved = places.resolve(home=str(at), environ={})
+    resolved = locations.resolve(home=str(at), environ={})
     result = workflow.run(read_study(study), resolved, search_only=True, watch=watch)
     return {"times": times, "seconds": result["seconds"]}
 

@@ -18,8 +18,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from experiments.benchmarks.common import machine, options, say, write
-from workbench.optimism import optimism, optimism_of_pruned, own_error
-from workbench.types import Array
+from workbench.core.types import Array
+from workbench.evaluation.optimism import optimism, optimism_of_pruned, own_error
 
 __all__ = ["main"]
 

@@ -87,12 +87,13 @@ def summary(best: dict[str, dict[str, list[float]]]) -> dict[str, dict[str, floa
 
 def _search(folder: Path, table: str, trials: int) -> Callable[[str, int], float]:
     """Searches of a table, which share their programs: (arm, seed) -> the best validation score."""
-    from workbench import data, space
-    from workbench.devices import configure
-    from workbench.engine import Engine
-    from workbench.preparations import Preparations
-    from workbench.runs import searched
-    from workbench.study import read_study
+    from workbench import data
+    from workbench.study.config.study import read_study
+    from workbench.study.preparations import Preparations
+    from workbench.study.runs import searched
+    from workbench.training.devices import configure
+    from workbench.training.engine import Engine
+    from workbench.tuning import space
 
     configure(folder / "cache")
     file = folder / f"{table}.toml"

@@ -18,7 +18,7 @@ import numpy as np
 
 from experiments.benchmarks.common import Run, home, installed, machine, options, say, spread, write
 from experiments.benchmarks.study import OURS, contenders
-from workbench.intervals import seed_spread
+from workbench.evaluation.intervals import seed_spread
 
 __all__ = ["main"]
 

@@ -19,7 +19,7 @@ import numpy as np
 
 from experiments.benchmarks.common import ROOT, home, machine, options, say, surroundings, write
 from experiments.benchmarks.digits import study_file
-from workbench import outcomes
+from workbench.storage import outcomes
 
 __all__ = ["main"]
 

@@ -16,9 +16,9 @@ import numpy as np
 import pyarrow as pa
 
 from experiments.benchmarks.common import machine, options, say, spread, write
+from workbench.core.types import Array, Split
 from workbench.data import content
 from workbench.data.splits import split_rows
-from workbench.types import Array, Split
 
 __all__ = ["main"]
 

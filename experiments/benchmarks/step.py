@@ -8,7 +8,7 @@ with a DataLoader, and as fast as a plain loop gets, slicing a tensor that was s
 Operations are 6 for each weight and row of a step and 2 for each weight and row of a validation. The
 machine's rate is what a float32 product of two matrices of 2,048 rows reaches on all cores.
 
-The constants of `workbench.costs`, by which a study's programs are decided, are printed beside what was
+The constants of `workbench.training.costs`, by which a study's programs are decided, are printed beside what was
 measured here.
 
 Goals: at least 40 times PyTorch's loop; at least 55 % of the machine's rate.
@@ -127,12 +127,12 @@ def _ours(rows: Rows, epochs: int, lanes: list[int]) -> dict[str, Any]:
     """Microseconds of a lane's step for every network and number of lanes."""
     import jax
 
-    from workbench.costs import costs_of
-    from workbench.devices import configure
-    from workbench.engine import Engine
-    from workbench.population import power_of_two
-    from workbench.recipe import Recipe
-    from workbench.types import Examples, Fold
+    from workbench.core.types import Examples, Fold
+    from workbench.nn.recipe import Recipe
+    from workbench.training.costs import costs_of
+    from workbench.training.devices import configure
+    from workbench.training.engine import Engine
+    from workbench.training.population import power_of_two
 
     configure(None)
     result: dict[str, Any] = {"matmul": _matmul_rate(), "compile": 0.0}
@@ -170,7 +170,7 @@ def _ours(rows: Rows, epochs: int, lanes: list[int]) -> dict[str, Any]:
 
 def _train(engine: Any, recipe: Any, lanes: int, epochs: int) -> float:
     """Seconds of the second run: the first one compiles."""
-    from workbench.recipe import Hyperparameters
+    from workbench.nn.recipe import Hyperparameters
 
     def lane(seed: int) -> Hyperparameters:
         whole = {"depth": 2, "width": recipe.width, "batch_size": recipe.batch, "epochs": epochs}
@@ -206,7 +206,7 @@ def _matmul_rate(size: int = 2048, times: int = 5) -> float:
     import jax.numpy as jnp
     from jax.sharding import NamedSharding, PartitionSpec
 
-    from workbench.population import mesh_of_host
+    from workbench.training.population import mesh_of_host
 
     mesh = mesh_of_host()
     shape = (mesh.size, size, size)

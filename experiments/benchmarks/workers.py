@@ -33,8 +33,8 @@ from experiments.benchmarks.common import (
     write,
 )
 from experiments.benchmarks.digits import study_file
-from workbench.leases import Leases
-from workbench.urls import kind
+from workbench.core.addresses import kind
+from workbench.tuning.distributed.leases import Leases
 
 __all__ = ["main"]
 

@@ -10,15 +10,15 @@ preprocessor.transform(read_rows("new.csv"))     features of new rows
 
 from __future__ import annotations
 
-from workbench.data.builtin import BUILTIN
 from workbench.data.dataset import Dataset
 from workbench.data.loading import load, prepare
-from workbench.data.preprocess import Preprocessor
+from workbench.data.preprocessing import Preprocessor
+from workbench.data.preprocessing.tables import Column
 from workbench.data.resampling import cross_validation, divisions, reshuffled
 from workbench.data.seal import Rows, SealedTest, row_marks, unseal
 from workbench.data.sources import read_rows
+from workbench.data.sources.builtin import BUILTIN
 from workbench.data.splits import split_rows
-from workbench.data.tables import Column
 
 __all__ = [
     "BUILTIN",

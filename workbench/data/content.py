@@ -18,11 +18,9 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from workbench.data.cells import BLANKS, as_arrow
+from workbench.core.types import Array
+from workbench.data.preprocessing.cells import BLANKS, as_arrow
 from workbench.data.splits import mix
-from workbench.types import Array
-
-__all__ = ["of_cells", "of_rows"]
 
 #: Blanks as they are mostly written, which are found without looking at every text in small letters.
 _PLAIN_BLANKS = tuple(dict.fromkeys(form(word) for word in BLANKS for form in (str, str.upper, str.title)))

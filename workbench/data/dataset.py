@@ -9,14 +9,12 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
-from workbench.data import preprocess
+from workbench.core.types import Array, DataSpec, Task
+from workbench.data import preprocessing
 from workbench.data.leakage import findings
+from workbench.data.preprocessing.tables import Column
 from workbench.data.resampling import divisions
-from workbench.data.steps import known
-from workbench.data.tables import Column
-from workbench.types import Array, DataSpec, Task
-
-__all__ = ["Dataset"]
+from workbench.data.targets import known
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +55,7 @@ class Dataset:
     def input_shape(self) -> tuple[int, ...]:
         """*F of one example as a model gets it, before polynomial features."""
         rows = self.pick(self.train)
-        fitted = preprocess.fit(rows, self.columns, "none", where=self.name)
+        fitted = preprocessing.fit(rows, self.columns, "none", where=self.name)
         return fitted.transform(rows[:1]).shape[1:]
 
     @property

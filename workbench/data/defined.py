@@ -9,11 +9,9 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from workbench.data.steps import known
-from workbench.types import Array
-from workbench.wording import toml
-
-__all__ = ["undefined"]
+from workbench.core.formatting import toml
+from workbench.core.types import Array
+from workbench.data.targets import known
 
 #: Metrics of two classes that must both be there; those that average over all classes; of class 1 alone.
 _BOTH, _EVERY, _SECOND = ("roc_auc",), ("balanced_accuracy", "f1_macro", "log_loss"), ("f1",)

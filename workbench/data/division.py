@@ -12,16 +12,14 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from workbench.data import cells, content
+from workbench.core.errors import DataError
+from workbench.core.formatting import nearest, toml
+from workbench.core.types import Array, DataSpec, Split, Task
+from workbench.data import content
+from workbench.data.preprocessing import cells
 from workbench.data.raw import Source
 from workbench.data.splits import split_rows
-from workbench.data.steps import of_steps
-from workbench.data.targets import classes_of, infer_task, target_column, target_name
-from workbench.errors import DataError
-from workbench.types import Array, DataSpec, Split, Task
-from workbench.wording import nearest, toml
-
-__all__ = ["Division", "divide"]
+from workbench.data.targets import classes_of, infer_task, of_steps, target_column, target_name
 
 
 class Division(NamedTuple):

@@ -15,10 +15,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from workbench.data.cells import as_arrow
-from workbench.types import Array
-
-__all__ = ["of_rows"]
+from workbench.core.types import Array
+from workbench.data.preprocessing.cells import as_arrow
 
 
 def of_rows(rows: pa.Table | pd.DataFrame | Array, *others: Array | tuple[str, ...] | None) -> str:

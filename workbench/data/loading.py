@@ -13,23 +13,20 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from workbench.data import fingerprints, preprocess, seal
-from workbench.data.channels import pixels_of
+from workbench.core.errors import DataError
+from workbench.core.formatting import toml
+from workbench.core.target_transform import AS_IT_IS, Transform, fit_transform, transformed
+from workbench.core.types import Array, DataSpec, Examples, Fold
+from workbench.data import fingerprints, preprocessing, seal
 from workbench.data.dataset import Dataset
 from workbench.data.division import Division, divide
-from workbench.data.preprocess import Preprocessor
+from workbench.data.preprocessing import Preprocessor
+from workbench.data.preprocessing.channels import pixels_of
+from workbench.data.preprocessing.tables import Column, conform, infer
 from workbench.data.raw import Source, take
 from workbench.data.seal import SealedTest
 from workbench.data.sources import read
-from workbench.data.steps import known
-from workbench.data.tables import Column, conform, infer
-from workbench.data.targets import classes_of, encode_rows, target_column
-from workbench.errors import DataError
-from workbench.types import Array, DataSpec, Examples, Fold
-from workbench.units import AS_IT_IS, Transform, fit_transform, transformed
-from workbench.wording import toml
-
-__all__ = ["load", "prepare"]
+from workbench.data.targets import classes_of, encode_rows, known, target_column
 
 
 def load(spec: DataSpec, sealed: SealedTest | None = None) -> tuple[Dataset, SealedTest]:
@@ -74,7 +71,7 @@ def prepare(
     `units`. Raises DataError, also if the logarithm of a negative target is asked for.
     """
     train, validation = dataset.pick(dataset.train), dataset.pick(dataset.validation)
-    fitted = preprocess.fit(train, dataset.columns, scale, degree=degree, rare=rare, where=dataset.name)
+    fitted = preprocessing.fit(train, dataset.columns, scale, degree=degree, rare=rare, where=dataset.name)
     y = dataset.target[dataset.train]
     weight = np.ones(len(y), np.float32)
     shift, factor, transform = np.zeros(1, np.float32), np.ones(1, np.float32), AS_IT_IS

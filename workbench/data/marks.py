@@ -21,10 +21,8 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from workbench.data import cells
-from workbench.types import Array
-
-__all__ = ["FEW", "as_single", "mix", "of_text", "row_marks"]
+from workbench.core.types import Array
+from workbench.data.preprocessing import cells
 
 #: Columns with more different values than this are placed by rank, others by how frequent a value is.
 FEW = 32

@@ -27,11 +27,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from workbench.core.types import Array
 from workbench.data.marks import mix
 from workbench.data.sketches import KINDS, Column, Sketch
-from workbench.types import Array
-
-__all__ = ["LEVELS", "Met", "Rule", "Table", "comparable", "met"]
 
 #: Shares of what the columns tell that may be asked to agree.
 LEVELS = (1.0, 0.9, 0.75, 0.5, 0.35)

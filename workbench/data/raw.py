@@ -8,11 +8,9 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from workbench.errors import DataError
-from workbench.types import Array, Task
-from workbench.wording import toml
-
-__all__ = ["Source", "holds_target", "joined", "plain_table", "take"]
+from workbench.core.errors import DataError
+from workbench.core.formatting import toml
+from workbench.core.types import Array, Task
 
 
 class Source(NamedTuple):

@@ -16,20 +16,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from workbench.core.errors import DataError
+from workbench.core.formatting import toml
+from workbench.core.types import Array, Split
 from workbench.data import fingerprints
 from workbench.data.splits import folds, mixed, split_rows
-from workbench.data.steps import known
-from workbench.errors import DataError
-from workbench.types import Array, Split
-from workbench.wording import toml
+from workbench.data.targets import known
 
 if TYPE_CHECKING:
     from workbench.data.dataset import Dataset
 
 #: Streams of the order of rows: apart from the split's own, which has none, and from each other.
 _FOLDS, _HOLDOUTS = 2**62, 2**62 + 1
-
-__all__ = ["cross_validation", "divisions", "reshuffled"]
 
 
 def divisions(dataset: Dataset) -> tuple[Dataset, ...]:

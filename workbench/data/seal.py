@@ -15,24 +15,24 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from workbench.data import cells, fingerprints, marks
+from workbench.core.errors import DataError
+from workbench.core.formatting import toml
+from workbench.core.records import Opening
+from workbench.core.types import Array, DataSpec
+from workbench.data import fingerprints, marks
 from workbench.data.defined import undefined
 from workbench.data.division import Division, divide
+from workbench.data.leakage.overlap import overlap
 from workbench.data.met import Table, met
-from workbench.data.overlap import overlap
+from workbench.data.preprocessing import cells
+from workbench.data.preprocessing.tables import conform
 from workbench.data.raw import Source, holds_target, joined, take
 from workbench.data.sketches import Sketch, sketch
 from workbench.data.sources import read, read_official
-from workbench.data.tables import conform
 from workbench.data.targets import encode_rows
-from workbench.errors import DataError
-from workbench.types import Array, DataSpec, Opening
-from workbench.wording import toml
 
 if TYPE_CHECKING:
     from workbench.data.dataset import Dataset
-
-__all__ = ["Known", "Rows", "SealedTest", "changed", "promise", "row_marks", "sealed_among", "unseal"]
 
 
 #: Columns of unknown names that may be the target.

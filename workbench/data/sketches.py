@@ -28,11 +28,9 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from workbench.data import cells
+from workbench.core.types import Array
 from workbench.data.marks import FEW, as_single, mix, of_text
-from workbench.types import Array
-
-__all__ = ["EXACT", "KINDS", "NEAR", "PLACE", "Column", "Sketch", "read", "read_head", "sketch"]
+from workbench.data.preprocessing import cells
 
 #: Which of the hashes belong to which question.
 EXACT, NEAR, PLACE = slice(0, 1), slice(1, 3), slice(3, 5)

@@ -14,11 +14,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from workbench.errors import DataError
-from workbench.types import Array, Split
-from workbench.wording import toml
-
-__all__ = ["folds", "mix", "mixed", "scramble", "split_rows"]
+from workbench.core.errors import DataError
+from workbench.core.formatting import toml
+from workbench.core.types import Array, Split
 
 _PARTS = ("train", "validation", "test")
 

@@ -1,0 +1,103 @@
+"""The diagnosis: its rule on curves with known answers, and on models with each fault by construction."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sklearn.linear_model import LinearRegression
+from sklearn.preprocessing import PolynomialFeatures
+
+from workbench.core.records import Curves, SeedRecord
+from workbench.evaluation.diagnosis import diagnose
+
+
+def seed(train: float, validation: float, *, best: int = 2, epochs: int = 3, number: int = 0) -> SeedRecord:
+    """Curves that are right at the best epoch and nonsense elsewhere."""
+    curves = Curves(*(np.full(epochs, 99.0, np.float32) for _ in range(3)))
+    curves.train_loss[best - 1] = train
+    curves.validation_loss[best - 1] = validation
+    return SeedRecord(number, 0.9, best, curves)
+
+
+@pytest.mark.parametrize(
+    ("train", "validation", "bias", "variance"),
+    [
+        (0.10, 0.15, False, False),
+        (0.80, 0.85, True, False),
+        (0.10, 0.60, False, True),
+        (0.60, 0.95, True, True),
+        (0.49, 0.585, False, False),
+        (0.51, 0.615, True, True),
+        (0.20, 0.10, False, False),  # validation may be the easier part
+    ],
+)
+@pytest.mark.parametrize("unit", [1.0, 1e4])
+def test_the_rule_in_any_unit(
+    train: float, validation: float, bias: bool, variance: bool, unit: float
+) -> None:
+    found = diagnose([seed(train * unit, validation * unit)], unit)
+    assert (found.high_bias, found.high_variance) == (bias, variance)
+    assert found.train == pytest.approx(train * unit)
+    said = " ".join(finding.sentence for finding in found.findings)
+    assert ("High bias" in said, "High variance" in said) == (bias, variance)
+    assert all(finding.advice for finding in found.findings)
+
+
+def test_advice_of_the_articles() -> None:
+    bias, variance = diagnose([seed(0.8, 0.85)], 1.0), diagnose([seed(0.1, 0.6)], 1.0)
+    assert "More rows will not help" in bias.findings[0].advice
+    assert "bigger model" in bias.findings[0].advice
+    assert "Get more rows" in variance.findings[0].advice
+
+
+def test_a_hope_moves_the_line_of_bias() -> None:
+    assert diagnose([seed(0.2, 0.2)], 1.0, hoped=0.0).high_bias is False
+    assert diagnose([seed(0.8, 0.8)], 1.0, hoped=0.75).high_bias is False
+    assert diagnose([seed(0.9, 0.9)], 1.0, hoped=0.75).high_bias is True
+
+
+def test_a_gap_within_the_noise_of_seeds_is_no_variance() -> None:
+    noisy = [seed(0.1, 0.1 + gap, number=number) for number, gap in enumerate((-0.5, 0.3, 0.8))]
+    steady = [seed(0.1, 0.3, number=number) for number in range(3)]
+    assert diagnose(noisy, 1.0).high_variance is False
+    assert diagnose(steady, 1.0).high_variance is True
+
+
+def test_training_that_ended_early_is_said() -> None:
+    found = diagnose([seed(0.8, 0.85, best=3), seed(0.8, 0.85, best=3)], 1.0)
+    assert "best epoch is the last" in found.findings[1].sentence
+    assert len(diagnose([seed(0.8, 0.85)], 1.0).findings) == 1
+
+
+def test_a_diverged_configuration() -> None:
+    found = diagnose([seed(float("nan"), float("inf"))], 1.0)
+    assert found.high_bias
+    assert "not finite" in found.findings[0].sentence
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (([], 1.0, None), "at least one"),
+        (([seed(1, 1)], 0.0, None), "above zero"),
+        (([seed(1, 1)], 1.0, 2.0), "below"),
+    ],
+)
+def test_bad_arguments(arguments: tuple[list[SeedRecord], float, float | None], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        diagnose(arguments[0], arguments[1], hoped=arguments[2])
+
+
+@pytest.mark.parametrize(
+    ("degree", "rows", "bias", "variance"),
+    [(1, 400, True, False), (5, 100, False, False), (19, 24, False, True)],
+)
+def test_polynomials_of_a_sine(degree: int, rows: int, bias: bool, variance: bool) -> None:
+    """The textbook case: a line is too stiff for a sine, a polynomial with as many terms as rows too free."""
+    rng = np.random.default_rng(0)
+    x = rng.uniform(-1, 1, (2000, 1))
+    y = np.sin(6 * x[:, 0]) + 0.2 * rng.normal(size=2000)
+    features = PolynomialFeatures(degree).fit_transform(x)
+    errors = (LinearRegression().fit(features[:rows], y[:rows]).predict(features) - y) ** 2
+    found = diagnose([seed(float(errors[:rows].mean()), float(errors[rows:].mean()))], float(y.var()))
+    assert (found.high_bias, found.high_variance) == (bias, variance)

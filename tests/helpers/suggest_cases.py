@@ -1,0 +1,75 @@
+"""A space of eight axes, a score whose best is known, and histories for the tests of samplers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+import numpy as np
+
+from workbench.core.types import Axis, Choice, Range, Value
+from workbench.tuning.samplers import Suggester, uniform
+
+AXES: dict[str, Axis] = {
+    "depth": Range(1, 3, integer=True),
+    "width": Range(16, 256, log=True, integer=True),
+    "activation": Choice(("relu", "tanh")),
+    "optimizer": Choice(("adam", "momentum", "rmsprop")),
+    "learning_rate": Range(1e-4, 1e-1, log=True),
+    "l2": Range(1e-8, 1e-2, log=True),
+    "dropout": Range(0.0, 0.5),
+    "batch_size": Choice((32, 64, 128)),
+}
+
+
+class Seen(NamedTuple):
+    number: int
+    params: Mapping[str, Value]
+    state: str = "complete"
+    value: float | None = None
+    rungs: Mapping[int, float] = {}
+
+
+def loss(params: Mapping[str, Value]) -> float:
+    """Smooth, with its minimum of zero inside the space."""
+    depth, width, rate = float(params["depth"]), float(params["width"]), float(params["learning_rate"])
+    return (
+        0.05 * (depth - 2) ** 2
+        + 0.1 * math.log(width / 64) ** 2
+        + 0.1 * math.log10(rate / 3e-3) ** 2
+        + (float(params["dropout"]) - 0.1) ** 2
+        + 0.1 * (params["activation"] != "relu")
+        + 0.05 * (params["optimizer"] != "adam")
+    )
+
+
+def past(count: int, seed: int = 0, axes: Mapping[str, Axis] = AXES) -> list[Seen]:
+    """Random trials of every kind."""
+    rng = np.random.default_rng(seed)
+    trials = []
+    for number in range(count):
+        params, draw = uniform(axes, number, seed), rng.random()
+        rungs = {4: float(rng.random()), 12: float(rng.random())}
+        if draw < 0.5:
+            trials.append(Seen(number, params, "complete", float(rng.random()), rungs))
+        elif draw < 0.7:
+            trials.append(Seen(number, params, "pruned", None, {4: float(rng.random())}))
+        elif draw < 0.8:
+            trials.append(Seen(number, params, "pruned", None, {}))
+        elif draw < 0.85:
+            trials.append(Seen(number, params, "failed"))
+        else:
+            trials.append(Seen(number, params, "running", None, rungs if draw < 0.95 else {}))
+    return trials
+
+
+def search(
+    sampler: str, seed: int, count: int, batch: int, score: Callable[[Mapping[str, Value]], float] = loss
+) -> list[float]:
+    suggester = Suggester(AXES, sampler=sampler, seed=seed, direction="minimize")
+    history: list[Seen] = []
+    while len(history) < count:
+        for params in suggester.suggest(history, batch):
+            history.append(Seen(len(history), params, "complete", score(params)))
+    return [float(trial.value or 0) for trial in history]

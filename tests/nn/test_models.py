@@ -1,0 +1,168 @@
+"""Every family of the registry: shapes, gradients, tracing, padding, counting, learning by heart."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from tests.helpers.families import case, loss_and_gradients, predicted, scattered, start
+from workbench.core import vocabulary
+from workbench.core.errors import InputError
+from workbench.nn import optimizers
+from workbench.nn.models import MODELS, convolution, n_parameters
+from workbench.nn.models.recurrent import steps_as_rows
+from workbench.nn.regularizers import decay_mask
+
+FAMILIES = list(MODELS)
+#: Families and settings that take a way of their own through the code.
+VARIANTS = [
+    *((family, {}) for family in FAMILIES),
+    ("cnn", {"pooling": "mean", "padding": "valid", "kernel": 2}),
+    ("cnn", {"pooling": "none", "blocks": 1}),
+    *((family, {"output": "each"}) for family in ("rnn", "lstm")),
+    *((family, {"masked": True}) for family in ("rnn", "lstm")),
+]
+NAMES = [" ".join([family, *map(str, changes.values())]) for family, changes in VARIANTS]
+DEEP = [family for family in FAMILIES if "depth" in vocabulary.FAMILIES[family].shaped_by]
+WIDE = [family for family in FAMILIES if "width" in vocabulary.FAMILIES[family].shaped_by]
+
+
+def leaves(tree):
+    return {jax.tree_util.keystr(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(tree)}
+
+
+def test_the_registry_has_the_words():
+    assert list(MODELS) == list(vocabulary.FAMILIES)
+
+
+@pytest.mark.parametrize(("family", "changes"), VARIANTS, ids=NAMES)
+def test_shapes_gradients_and_tracing(family, changes):
+    recipe, _, hyper, x, y = case(family, **changes)
+    params = scattered(start(recipe, hyper))
+    together = predicted(recipe, hyper, params, x)
+    steps = (recipe.inputs[0],) if changes.get("output") == "each" else ()
+    assert together.shape == (len(x), *steps, recipe.outputs)
+    one = MODELS[family].apply(recipe, hyper, params, x[0])  # neither mapped nor compiled
+    np.testing.assert_allclose(together[0], one, rtol=1e-4, atol=1e-5)
+
+    _, gradients = loss_and_gradients(recipe, hyper, params, x, y)
+    assert jax.tree.structure(gradients) == jax.tree.structure(params)
+    assert {leaf.dtype for leaf in jax.tree.leaves((params, gradients, one))} == {np.dtype(np.float32)}
+    for name, leaf in leaves(gradients).items():
+        assert np.isfinite(leaf).all(), name
+        assert np.any(leaf), name
+    for name, weight in leaves(decay_mask(params)).items():
+        assert name.split("'")[-2].startswith("weight" if weight else "bias")
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_lanes_in_one_program_equal_lanes_alone(family):
+    """The lane axis goes over hyperparameters and parameters, not over the rows."""
+    recipe, _, hyper, x, y = case(family)
+    narrow = hyper._replace(width=np.int32(max(recipe.width - 2, 0)), depth=np.int32(min(recipe.depth, 1)))
+    lanes = [(lane, start(recipe, lane)) for lane in (hyper, narrow)]
+    alone = [loss_and_gradients(recipe, lane, params, x, y) for lane, params in lanes]
+    stacked = jax.tree.map(lambda *leaf: np.stack(leaf), *lanes)
+    together = jax.jit(jax.vmap(lambda lane, params: loss_and_gradients(recipe, lane, params, x, y)))(
+        *stacked
+    )
+    for position, found in enumerate(alone):
+        jax.tree.map(
+            lambda many, one, at=position: np.testing.assert_allclose(many[at], one, rtol=1e-4, atol=1e-5),
+            together,
+            found,
+        )
+
+
+@pytest.mark.parametrize(
+    ("family", "changes"), [v for v in VARIANTS if v[0] in WIDE and "pooling" not in v[1]]
+)
+def test_padding_changes_rounding_alone(family, changes):
+    tight, _, hyper, x, y = case(family, **changes)
+    found = []
+    for recipe in (tight, replace(tight, width=8, depth=4 if family in DEEP else 0)):
+        params = start(recipe, hyper)
+        value, gradients = loss_and_gradients(recipe, hyper, params, x, y)
+        found.append((value, leaves(params), leaves(gradients)))
+    (value, params, gradients), (padded_value, padded_params, padded_gradients) = found
+    np.testing.assert_allclose(value, padded_value, rtol=1e-5)
+    for name in params:
+        corner = tuple(slice(size) for size in params[name].shape)
+        np.testing.assert_array_equal(padded_params[name][corner], params[name], name)
+        np.testing.assert_allclose(
+            padded_gradients[name][corner], gradients[name], rtol=1e-4, atol=1e-6, err_msg=name
+        )
+        for padded in (padded_params[name], padded_gradients[name]):
+            beyond = np.array(padded)
+            beyond[corner] = 0.0
+            assert not beyond.any(), name
+    unused = padded_gradients.keys() - params.keys()
+    assert bool(unused) == (family in DEEP)
+    assert not any(np.any(padded_gradients[name]) for name in unused)
+
+
+@pytest.mark.parametrize(("family", "changes"), VARIANTS, ids=NAMES)
+def test_the_formula_counts_the_parameters(family, changes):
+    it = case(family, **changes)
+    counted = n_parameters(it.recipe, it.settings)
+    assert MODELS[family].n_parameters is not None
+    assert counted == sum(leaf.size for leaf in jax.tree.leaves(start(it.recipe, it.hyper)))
+
+
+@partial(jax.jit, static_argnames=("recipe", "steps"))
+def learned(recipe, hyper, x, y, steps=400):
+    def step(carry, _):
+        params, moments = carry
+        loss, gradients = loss_and_gradients(recipe, hyper, params, x, y)
+        return optimizers.update(recipe, hyper, gradients, moments, params, jnp.float32(0.03)), loss
+
+    params = start(recipe, hyper)
+    return jax.lax.scan(step, (params, optimizers.init(recipe, hyper, params)), None, steps)[1]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_eight_rows_are_learned_by_heart(family):
+    it = case(family, activation="relu" if family == "cnn" else "tanh", width=16, depth=1, blocks=1)
+    losses = learned(it.recipe, it.hyper, it.x, it.y)
+    assert losses[0] > 0.3 or family == "perceptron"  # whose loss of zero weights is zero
+    assert losses[-1] < 0.02
+
+
+@pytest.mark.parametrize("family", WIDE)
+def test_dropped_units(family):
+    recipe, _, hyper, x, _ = case(family)
+    recipe, params = replace(recipe, dropout=True), start(recipe, hyper)
+    none, half = (hyper._replace(dropout=np.float32(rate)) for rate in (0.0, 0.5))
+    apply = jax.jit(partial(MODELS[family].apply, recipe))
+    plain = predicted(recipe, half, params, x)[0]
+    np.testing.assert_allclose(apply(none, params, x[0], key=jax.random.key(0)), plain, rtol=1e-5, atol=1e-6)
+    first, again, other = (apply(half, params, x[0], key=jax.random.key(seed)) for seed in (1, 1, 2))
+    np.testing.assert_array_equal(first, again)
+    assert not np.allclose(first, plain)
+    assert not np.allclose(first, other)
+
+
+def test_an_image_that_is_too_small_is_refused():
+    settings = {"blocks": 3, "kernel": 3, "channels": 2, "pooling": "max", "padding": "valid"}
+    assert convolution.shapes((8, 8, 1), **{**settings, "padding": "same"})[-1] == (1, 1, 8)
+    with pytest.raises(InputError, match=r"blocks = 3.*8 x 8 places in block 2.*fewer blocks or padding"):
+        convolution.shapes((8, 8, 1), **settings)
+
+
+def test_steps_become_rows_and_those_without_a_target_count_for_nothing():
+    outputs = np.arange(12, dtype=np.float32).reshape(2, 3, 2)
+    codes = np.array([[0, 1, -1], [1, -1, -1]], np.int32)
+    weight = np.array([1.0, 2.0], np.float32)
+    rows, y, counted = steps_as_rows(*map(jnp.asarray, (outputs, codes, weight)))
+    np.testing.assert_array_equal(rows, outputs.reshape(6, 2))
+    np.testing.assert_array_equal(y, [0, 1, 0, 1, 0, 0])
+    np.testing.assert_array_equal(counted, [1, 1, 0, 2, 0, 0])
+    numbers = np.where(codes[..., None] < 0, np.nan, np.float32(0.5)) * np.ones(2, np.float32)
+    _, y, counted = steps_as_rows(*map(jnp.asarray, (outputs, numbers.astype(np.float32), weight)))
+    np.testing.assert_array_equal(counted, [1, 1, 0, 2, 0, 0])
+    np.testing.assert_array_equal(y[:3], [[0.5, 0.5], [0.5, 0.5], [0, 0]])

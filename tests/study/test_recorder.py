@@ -1,0 +1,138 @@
+"""What MLflow and Optuna show of a study that has ended, read with their own interfaces."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+
+import workbench as wb
+from tests.helpers.end_to_end import Place, Ran
+from tests.helpers.tracking_cases import look_at
+from workbench import data
+from workbench.core.records import ranked
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # of the libraries that read
+
+STATUS = {"complete": "FINISHED", "pruned": "KILLED", "failed": "FAILED"}
+
+
+class Shown(NamedTuple):
+    """The runs of the one experiment."""
+
+    client: Any
+    parent: Any
+    children: list[Any]  # by number
+
+
+@pytest.fixture(scope="module")
+def shown(finished: tuple[Place, Ran]) -> Shown:
+    import mlflow
+
+    _, ran = finished
+    uri = ran.result["mlflow"]["tracking_uri"]
+    look_at(uri)
+    client = mlflow.MlflowClient(uri, uri)
+    experiment = client.get_experiment_by_name(ran.result["mlflow"]["experiment"])
+    runs = client.search_runs([experiment.experiment_id], max_results=1_000)
+    parents = [run for run in runs if "mlflow.parentRunId" not in run.data.tags]
+    children = [run for run in runs if "mlflow.parentRunId" in run.data.tags]
+    assert len(parents) == 1
+    assert parents[0].info.run_id == ran.result["mlflow"]["run_id"]
+    return Shown(client, parents[0], sorted(children, key=lambda run: run.info.run_name))
+
+
+def test_one_parent_with_a_child_for_each_trial(finished: tuple[Place, Ran], shown: Shown) -> None:
+    where, _ = finished
+    trials = where.outcome.trials
+    assert len(shown.children) == len(trials)
+    assert shown.parent.info.status == "FINISHED"
+    for trial, run in zip(trials, shown.children, strict=True):
+        assert run.data.tags["mlflow.parentRunId"] == shown.parent.info.run_id
+        assert run.info.status == STATUS[trial.state]
+        assert (run.data.tags["state"], run.data.tags["reason"]) == (trial.state, trial.reason)
+        assert run.data.params == {name: str(value) for name, value in trial.params.items()}
+        assert run.data.metrics.get("validation_accuracy") == trial.value
+
+
+def test_the_curves_are_those_that_were_trained(finished: tuple[Place, Ran], shown: Shown) -> None:
+    where, _ = finished
+    gaps = 0
+    for trial, run in zip(where.outcome.trials, shown.children, strict=True):
+        odd = json.loads(run.data.tags.get("non_finite", "{}"))
+        for name, curve in trial.curves._asdict().items():
+            told = np.full(trial.epochs, np.nan)
+            for point in shown.client.get_metric_history(run.info.run_id, name):
+                told[point.step - 1] = point.value
+            for epoch, value in odd.get(name, {}).items():
+                told[int(epoch) - 1] = float(value)
+            np.testing.assert_array_equal(told.astype(np.float32), curve)
+            gaps += len(odd.get(name, {}))
+        assert len(trial.curves.train_loss) == trial.epochs
+    assert gaps > 0  # some trial diverged
+
+
+def test_the_parent_has_everything_that_was_made(finished: tuple[Place, Ran], shown: Shown) -> None:
+    where, ran = finished
+    run = shown.parent.info.run_id
+
+    def listed(path: str | None = None) -> set[str]:
+        return {item.path for item in shown.client.list_artifacts(run, path)}
+
+    figures = {file.name for file in (where.folder / "figures").glob("*.png")}
+    assert {"learning_curves.png", "parallel_coordinates.png", "confusion_matrix.png"} <= figures
+    assert listed("figures") == {f"figures/{name}" for name in figures}
+    assert listed("report") == {"report/report.html", "report/report.md"}
+    assert listed("study") == {"study/study.toml"}
+    text = shown.client.download_artifacts(run, "study/study.toml")
+    with open(text, encoding="utf-8") as file:  # noqa: PTH123
+        assert file.read() == where.file.read_text()
+    (used,) = shown.client.get_run(run).inputs.dataset_inputs
+    assert used.dataset.name == "wine"
+    assert used.dataset.digest == where.outcome.data["fingerprint"][: len(used.dataset.digest)]
+    assert shown.parent.data.metrics["test_accuracy"] == ran.result["test"]["value"]
+    assert where.outcome.question in shown.parent.data.tags["mlflow.note.content"]
+
+
+def test_the_registered_model_predicts_raw_rows(finished: tuple[Place, Ran], shown: Shown) -> None:
+    import mlflow
+
+    where, _ = finished
+    dataset, _ = data.load(wb.read_study(where.file).data)
+    rows = dataset.pick(dataset.validation)
+    wanted = wb.load_model(where.folder / "model").predict(rows)
+    version = shown.client.get_model_version_by_alias("small", "champion")
+    assert version.run_id == shown.parent.info.run_id
+    for address in ("models:/small@champion", f"runs:/{shown.parent.info.run_id}/model"):
+        loaded = mlflow.pyfunc.load_model(address)
+        told = loaded.predict(rows)
+        assert list(told["prediction"]) == list(wanted["prediction"])
+        np.testing.assert_array_equal(told.iloc[:, 1:].to_numpy(), wanted.iloc[:, 1:].to_numpy())
+    codes = np.asarray(dataset.target[dataset.validation])
+    right = np.mean(
+        [dataset.classes[code] == said for code, said in zip(codes, wanted["prediction"], strict=True)]
+    )
+    chosen = where.outcome.selection
+    assert chosen is not None
+    assert right == pytest.approx(chosen.seeds[0].validation, abs=1e-6)
+
+
+def test_optuna_reads_the_same_study(finished: tuple[Place, Ran]) -> None:
+    import optuna
+
+    where, ran = finished
+    study = optuna.load_study(study_name=ran.result["study"], storage=f"sqlite:///{where.home}/workbench.db")
+    trials = where.outcome.trials
+    assert study.direction == optuna.study.StudyDirection.MAXIMIZE
+    assert study.best_value == ranked(trials, "maximize")[0].value
+    assert len(study.trials) == len(trials)
+    for ours, theirs in zip(trials, study.trials, strict=True):
+        assert theirs.number == ours.number
+        assert theirs.state.name.lower() == ours.state
+        assert theirs.params == dict(ours.params)
+        if ours.state == "complete":
+            assert theirs.value == ours.value
+        told = {step: value for step, value in theirs.intermediate_values.items() if np.isfinite(value)}
+        assert told == pytest.approx(dict(ours.rungs)) or ours.reason == "diverged"

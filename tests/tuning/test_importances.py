@@ -1,0 +1,53 @@
+"""Importances: the axis that matters, and no word where trials say nothing."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from tests.helpers.suggest_cases import AXES, loss
+from workbench.core.records import Curves, TrialRecord
+from workbench.core.types import Value
+from workbench.tuning.importances import importances, why_not
+from workbench.tuning.samplers import uniform
+
+
+def records(count: int, score: Callable[[Mapping[str, Value]], float]) -> list[TrialRecord]:
+    nothing = Curves(*(np.zeros(0, np.float32),) * 3)
+    found = []
+    for number in range(count):
+        params = uniform(AXES, number, 0)
+        found.append(
+            TrialRecord(number, params, "complete", "finished", score(params), 1, 1, nothing, 0, "", 1.0)
+        )
+    return found
+
+
+def test_importances_find_the_axis_that_matters() -> None:
+    trials = records(100, lambda params: -abs(math.log10(float(params["learning_rate"]) / 1e-2)))
+    trials += [replace(trials[0], number=100, state="pruned", value=None)]
+    shares = importances(AXES, trials, "maximize")
+    assert set(shares) == set(AXES)
+    assert sum(shares.values()) == pytest.approx(1)
+    assert list(shares.values()) == sorted(shares.values(), reverse=True)
+    assert next(iter(shares)) == "learning_rate"
+    assert shares["learning_rate"] > 0.5
+    assert why_not(trials) is None
+
+
+def test_importances_of_too_little() -> None:
+    few = records(7, loss)
+    assert importances(AXES, few, "minimize") == {}
+    assert why_not(few) == "7 complete trials are too few to say which axes matter; 8 are needed"
+    same = records(20, lambda params: 0.5)
+    assert importances(AXES, same, "minimize") == {}
+    assert "same score" in (why_not(same) or "")
+    nan = records(20, lambda params: math.nan)
+    assert importances(AXES, nan, "minimize") == {}
+    assert importances({}, records(20, loss), "minimize") == {}
+    ties = records(20, lambda params: float(params["depth"] == 1))
+    assert set(importances(AXES, ties, "maximize")) == set(AXES)

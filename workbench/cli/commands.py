@@ -1,0 +1,245 @@
+"""The commands, one function each: options in, exit status out. The work itself is done in `workflow`."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import shlex
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from workbench.cli import present
+from workbench.cli.progress import watching
+from workbench.cli.streams import Output
+from workbench.core.errors import DataError, InputError
+from workbench.core.locations import Places, resolve
+from workbench.study.config.study import Study, read_study
+
+
+def run(options: argparse.Namespace, out: Output) -> int:
+    """Search, choose, retrain over seeds, open the test set once, report."""
+    study, places = _study(options), _places(options)
+    from workbench.study import workflow
+
+    with _named(study), watching() as watch:
+        result = workflow.run(
+            study, places, search_only=options.search_only, watch=watch, **_verdict(options)
+        )
+    return _finish(result, out, study, places)
+
+
+def confirm(options: argparse.Namespace, out: Output) -> int:
+    """Open the test set of a finished search."""
+    study, places = _study(options), _places(options)
+    from workbench.study import workflow
+
+    with _named(study), watching() as watch:
+        result = workflow.confirm(study, places, watch, **_verdict(options))
+    return _finish(result, out, study, places)
+
+
+def check(options: argparse.Namespace, out: Output) -> int:
+    """Validate and plan; train nothing."""
+    study, places = _study(options), _places(options)
+    from workbench.study import workflow
+
+    with _named(study):
+        result = workflow.check(study, places)
+    if not out.json:
+        present.check(result, study)
+    out.result(result)
+    return 0
+
+
+def worker(options: argparse.Namespace, out: Output) -> int:
+    """Help with a study that another process runs, until its search has ended."""
+    study, places = _study(options), _places(options)
+    from workbench.study import worker
+
+    with _named(study), watching() as watch:
+        result = worker.work(study, places, watch)
+    if not out.json:
+        print(f"{result['lanes']:,} lanes in {result['parts']:,} parts, {result['seconds']:.1f} s of work")
+    out.result(result)
+    return 130 if result["status"] == "interrupted" else 0
+
+
+def show(options: argparse.Namespace, out: Output) -> int:
+    """Best trials, importances, curves, diagnosis; writes the report."""
+    study, places = _study(options), _places(options)
+    from workbench.study import workflow
+
+    sizes = (
+        0 if options.sizes is None else _whole("--sizes", options.sizes, 2, 12, "parts of the training rows")
+    )
+    result = workflow.show(study, places, sizes)
+    if not out.json:
+        present.show(result, study, places)
+    out.result(result)
+    return 0
+
+
+def new(options: argparse.Namespace, out: Output) -> int:
+    """Write a starter study for a data file of the user's own."""
+    from workbench.study import scaffold
+
+    output = None if options.output is None else Path(options.output)
+    result = scaffold.new(Path(options.data), options.target, output)
+    for remark in result["assumptions"]:
+        print(remark, file=sys.stderr)
+    if not out.json:
+        print(f"{result['study']} is written; next: workbench check {shlex.quote(result['study'])}")
+    out.result(result)
+    return 0
+
+
+def predict(options: argparse.Namespace, out: Output) -> int:
+    """Predictions of the chosen model for new rows."""
+    if options.output is None:
+        raise InputError("workbench predict: -o FILE is missing; name the file for the predictions")
+    study, places = _study(options), _places(options)
+    from workbench.study import predict as predictions
+
+    data, output = Path(options.data), Path(options.output)
+    result = predictions.predict(
+        study, places, data, output, lambda said: print(said, file=sys.stderr), escape=options.escape
+    )
+    for remark in result["notes"]:
+        print(remark, file=sys.stderr)
+    if result["formulas"] and not options.escape:
+        known = ", ".join(repr(text) for text in result["formulas"][:3])
+        print(
+            f"note: a spreadsheet takes {known} for formulas; --escape puts a ' before such text",
+            file=sys.stderr,
+        )
+    if not out.json:
+        print(f"{result['rows']:,} predictions of trial {result['trial']} in {result['output']}")
+    out.result(result)
+    return 0
+
+
+def reproduce(options: argparse.Namespace, out: Output) -> int:
+    """Train a run or a trial again from its record; exit status 1 if the figures do not agree."""
+    places = _places(options)
+    if re.fullmatch(r"[cC]\d\d(_\w+)?", options.target):
+        return _again(options.target, places, out)
+    from workbench.study import reproduce as reproduction
+
+    with watching() as watch:
+        result = reproduction.reproduce(options.target, places, watch.note)
+    if not out.json:
+        present.reproduce(result)
+    out.result(result)
+    return 0 if result["agrees"] else 1
+
+
+def experiment(options: argparse.Namespace, out: Output) -> int:
+    """Put a claim to the test, or all of them; a verdict against a claim is no failure."""
+    places = _places(options)
+    from workbench.study import experiments
+    from workbench.training.devices import configure
+
+    wanted = experiments.names() if options.name == "all" else [experiments.find(options.name)]
+    configure(places.home / "cache" / "jax")
+    records = []
+    with watching() as watch:
+        for name in wanted:
+            record, picture = experiments.run(name, places, watch.note)
+            records.append(record)
+            if options.write:
+                experiments.write(record, picture)
+            if not out.json:
+                present.experiment(record, places)
+    out.result({"experiments": records})
+    return 0
+
+
+def _again(name: str, places: Places, out: Output) -> int:
+    """Run an experiment again and compare it with its record."""
+    from workbench.study import experiments
+    from workbench.training.devices import configure
+
+    record = experiments.recorded(name)
+    configure(places.home / "cache" / "jax")
+    with watching() as watch:
+        again, _ = experiments.run(record["name"], places, watch.note, seeds=len(record["effects"]))
+        compared = experiments.compared(record, again)
+        if compared == "averages":
+            watch.note("recorded on another processor or with other versions: the averages are compared")
+        if compared == "verdict":
+            watch.note("what is measured are times: the verdict is compared")
+    differences = experiments.differences(record, again)
+    if not out.json:
+        present.experiment(again, places)
+        for difference in differences:
+            print(difference)
+        print(f"the figures {'do not ' if differences else ''}agree with the record")
+    result = {"target": name, "agrees": not differences, "compared": compared, "differences": differences}
+    out.result({**result, "again": again})
+    return 1 if differences else 0
+
+
+def ledger(options: argparse.Namespace, out: Output) -> int:
+    """Every opening of every test set; with --verify, exit status 1 if the chain is broken."""
+    places = _places(options)
+    from workbench.study import workflow
+
+    result = workflow.ledger(places, options.verify)
+    if not out.json:
+        present.ledger(result)
+    out.result(result)
+    return 1 if options.verify and not result["verified"] else 0
+
+
+def ui(options: argparse.Namespace, out: Output) -> int:
+    """The MLflow UI over the same store, until Ctrl-C."""
+    from workbench.cli import ui as viewer
+
+    if not options.port.isascii() or not options.port.isdigit() or not 1 <= int(options.port) <= 65535:
+        raise InputError(f"--port = {options.port}: must be a whole number from 1 to 65535")
+    return viewer.serve(_places(options), int(options.port), out)
+
+
+def _study(options: argparse.Namespace) -> Study:
+    study = read_study(options.study)
+    if getattr(options, "trials", None) is None:
+        return study
+    trials = _whole("--trials", options.trials, 1, 1_000_000, "the study's total budget")
+    return replace(study, search=replace(study.search, trials=trials))
+
+
+def _verdict(options: argparse.Namespace) -> dict[str, bool]:
+    return {"verdict_only": True} if options.verdict_only else {}
+
+
+def _whole(option: str, text: str, low: int, high: int, meaning: str) -> int:
+    """A whole number within limits. Raises InputError."""
+    if not text.isascii() or not text.isdigit() or not low <= int(text) <= high:
+        raise InputError(f"{option} = {text}: must be a whole number from {low} to {high}, {meaning}")
+    return int(text)
+
+
+def _places(options: argparse.Namespace) -> Places:
+    return resolve(options.home, getattr(options, "tracking_uri", None), getattr(options, "storage", None))
+
+
+@contextmanager
+def _named(study: Study) -> Iterator[None]:
+    """A complaint about data begins with the study file that asks for them."""
+    try:
+        yield
+    except DataError as error:
+        if str(error).startswith(f"{study.path}: "):
+            raise
+        raise DataError(f"{study.path}: {error}") from error
+
+
+def _finish(result: dict[str, Any], out: Output, study: Study, places: Places) -> int:
+    if not out.json:
+        present.run(result, study, places)
+    out.result(result)
+    return 130 if result["status"] == "interrupted" else 0

@@ -1,0 +1,113 @@
+"""`workbench ui`: MLflow's own server over the workbench's store, for one person on this machine."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+from urllib.parse import unquote
+
+from workbench.cli.streams import Output
+from workbench.core.addresses import is_server, kind, redact
+from workbench.core.errors import InputError, StoreError, WorkbenchError
+from workbench.core.files import private_folder, replaced
+from workbench.core.locations import Places
+
+_HOST = "127.0.0.1"
+_SECONDS_TO_START = 60.0
+
+
+def serve(places: Places, port: int, out: Output) -> int:
+    """Serve until Ctrl-C; with an http tracking URI, say where that server is instead.
+
+    Raises StoreError if there is nothing to show, InputError if the port is taken, WorkbenchError if MLflow
+    does not start or does not stay.
+    """
+    if is_server(places.tracking_uri):
+        return _tell(out, places.tracking_uri.rstrip("/"), places.tracking_uri)
+    path = unquote(places.tracking_uri.partition(":///")[2])
+    if kind(places.tracking_uri) == "sqlite" and not Path(path).is_file():
+        raise StoreError(
+            f"{path}: nothing is recorded here yet; run a study first, or name another home by --home"
+        )
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((_HOST, port))
+        except OSError as error:
+            raise InputError(f"--port = {port}: is not free ({error.strerror}); choose another") from None
+    private_folder(places.logs)
+    log = places.logs / "ui.txt"
+    # one worker answers faster than four, and the job runner of MLflow would cost two gigabytes
+    command = [sys.executable, "-m", "mlflow", "server", "--host", _HOST, "--port", str(port), "--workers=1"]
+    environ = os.environ | {
+        "MLFLOW_BACKEND_STORE_URI": places.tracking_uri,  # not an argument: it may hold a password
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+    }
+    environ.pop("MLFLOW_TRACKING_URI", None)
+    url = f"http://{_HOST}:{port}"
+    with replaced(log, durable=False, private=True):
+        pass  # empty, and for nobody else
+    with log.open("wb") as lines:
+        server = subprocess.Popen(
+            command,
+            env=environ,
+            cwd=places.home,
+            stdin=subprocess.DEVNULL,
+            stdout=lines,
+            stderr=subprocess.STDOUT,
+        )
+    try:
+        _await(server, url, log)
+        _tell(out, url, places.tracking_uri)
+        if server.wait() != 0:
+            raise WorkbenchError(f"MLflow ended by itself; its last words are in {log}")
+        return 0
+    except KeyboardInterrupt:
+        return 0  # the way to end it
+    finally:
+        server.terminate()
+        try:
+            server.wait(10)
+        except subprocess.TimeoutExpired:
+            server.kill()
+
+
+def link(url: str) -> str:
+    """The page of the newest workbench experiment; MLflow would open in its mode for language models."""
+    query = {"max_results": 1, "order_by": ["last_update_time DESC"], "filter": "name != 'Default'"}
+    body = json.dumps(query)
+    request = urllib.request.Request(
+        f"{url}/api/2.0/mlflow/experiments/search", body.encode(), {"Content-Type": "application/json"}
+    )
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        found = json.load(answer).get("experiments", [])
+    page = f"/{found[0]['experiment_id']}/runs" if found else ""
+    return f"{url}/#/experiments{page}?workflowType=machine_learning"
+
+
+def _await(server: subprocess.Popen[bytes], url: str, log: Path) -> None:
+    deadline = time.monotonic() + _SECONDS_TO_START
+    while server.poll() is None and time.monotonic() < deadline:
+        try:
+            with urllib.request.urlopen(f"{url}/health", timeout=5):
+                return
+        except OSError:
+            time.sleep(0.2)
+    raise WorkbenchError(f"MLflow did not start on {url}; its last words are in {log}")
+
+
+def _tell(out: Output, url: str, tracking_uri: str) -> int:
+    page = link(url)
+    if not out.json:
+        print(f"{page}\nover {redact(tracking_uri)}", flush=True)
+        if url.startswith(f"http://{_HOST}:"):
+            print("Ctrl-C ends it.", flush=True)
+    out.result({"url": page, "tracking_uri": redact(tracking_uri)})
+    return 0

@@ -1,0 +1,252 @@
+"""TODO.
+
+Finished trials as JSON, without losing a bit.
+
+Curves are base64 of little-endian float32, so NaN and infinity survive; other numbers that JSON cannot say
+are written as the words that `float` reads back.
+
+Which trial is better: one rule for the choice, the tables and the report.
+
+Many trials of a small validation set share a score; among them the validation loss, which sees how sure a
+model is and not only whether it is right, says more than the accident of which was tried first.
+"""
+
+from __future__ import annotations
+
+import base64
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+
+from workbench.core.types import (
+    Array,
+    Axis,
+    Task,
+    Value,
+)
+
+
+class Curves(NamedTuple):
+    """What happened in each epoch that was trained, [E] float32. NaN and infinity are kept."""
+
+    train_loss: Array
+    validation_loss: Array
+    validation_score: Array
+
+
+@dataclass(frozen=True)
+class TrialRecord:
+    """A finished trial: everything that is remembered of it."""
+
+    number: int
+    params: Mapping[str, Value]  # the axes only, in the order of the study
+    state: Literal["complete", "pruned", "failed"]
+    reason: Literal["finished", "early stopped", "pruned", "diverged", "error"]
+    value: float | None  # validation score at `best_epoch`; None when there is none
+    epochs: int  # epochs trained
+    best_epoch: int  # 1-based; 0 when no epoch counted
+    curves: Curves
+    seed: int
+    recipe: str  # short id of the compiled program it trained in
+    seconds: float  # its share of the wall time
+    rungs: Mapping[int, float] = field(default_factory=dict)  # epochs trained -> score reported
+    finished: float = 0.0  # seconds since 1970 when it ended; 0.0 in records that do not say
+
+
+@dataclass(frozen=True)
+class TestScore:
+    """The score on rows that nothing had seen. Made by the seal and by nothing else."""
+
+    __test__ = False  # the name is the field's word, not a pytest class
+
+    metric: str
+    value: float
+    low: float  # NaN where no interval can be given honestly
+    high: float
+    rows: int
+    look: int  # 1: the first look anybody took at these rows
+    confidence: float = 0.95
+    rows_opened_before: int = 0  # of these rows
+    rows_reused: int = 0  # opened before, and now among those that were trained or selected on
+    tried: Mapping[str, int] = field(default_factory=dict)  # on these rows so far: see `looks.tried`
+    remarks: str = ""  # what is not known of earlier looks
+    verdict: str = ""  # said in place of value and interval, which are NaN then
+    note: str = ""  # why there is no interval, or what it does not cover
+
+
+@dataclass(frozen=True)
+class SeedRecord:
+    """The chosen configuration, trained again from another seed."""
+
+    seed: int
+    validation: float
+    best_epoch: int
+    curves: Curves
+
+
+@dataclass(frozen=True)
+class Finalist:
+    """A configuration that was trained again from fresh seeds, to be compared with the other finalists."""
+
+    trial: int
+    mean: float  # of its validation scores; NaN if it diverged from one of the seeds
+    spread: float  # their sample standard deviation; NaN for one
+    parameters: int
+
+
+@dataclass(frozen=True)
+class Declared:
+    """What a study says beforehand of its answer, as the ledger has it."""
+
+    question: str
+    rule: str
+    smallest_gain: float | None  # over the default configuration, in units of the metric
+    fingerprint: str
+    trials: int  # that were finished when this was declared: 0 is before the search
+    opened: bool  # whether the test set had been opened by then
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The choice, frozen before the test set is opened."""
+
+    trial: int
+    params: Mapping[str, Value]  # the axes as sampled
+    settings: Mapping[str, Value]  # every setting, resolved
+    validation: float  # the score it was chosen by: of its trial, or the mean over seeds of a finalist
+    default: float  # the same of the default configuration (trial 0)
+    optimism: float  # how much better than the truth a score that was so chosen is expected to be
+    considered: int  # finished trials compared
+    seeds: tuple[SeedRecord, ...]  # the first one is the model that is delivered
+    parameters: int  # numbers in the model
+    gain: tuple[float, float] | None = None  # 95 % interval of the gain over the default, optimism taken off
+    trivial_loss: float = float("nan")  # validation loss of the class frequencies, or of the mean
+    refit: SeedRecord | None = None  # the delivered model, if it was trained on validation rows as well
+    rule: str = "single"  # by which it was chosen: see `finalists`
+    finalists: tuple[Finalist, ...] = ()  # that it was chosen among, the best trial first; none by "single"
+
+
+@dataclass(frozen=True)
+class Opening:
+    """The right to load a sealed test set: made by the ledger, after its row is committed."""
+
+    study: str  # study id
+    seal: str  # fingerprint of the sealed test rows
+    choice: str  # fingerprint of the frozen choice
+    look: int
+    rows_opened_before: int = 0
+    rows_reused: int = 0
+    tried: Mapping[str, int] = field(default_factory=dict)
+    remarks: str = ""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Everything a report says; what `show`, the tracker and the report draw from."""
+
+    study: str
+    question: str
+    task: Task
+    metric: str
+    direction: Literal["maximize", "minimize"]
+    axes: Mapping[str, Axis]
+    trials: tuple[TrialRecord, ...]
+    selection: Selection | None
+    test: TestScore | None
+    data: Mapping[str, str | int | float]  # name, rows, split sizes, fingerprint, target, …
+    classes: tuple[str, ...]  # empty for regression
+    outputs: Array  # [N, K] of the delivered model on test rows once opened, else on validation rows
+    targets: Array  # [N] codes or [N, K]
+    outputs_on: Literal["validation", "test"]
+    seconds: Mapping[str, float]  # total, compile, train, sample, track, other
+    programs: int
+    mlflow: Mapping[str, str]  # tracking_uri, experiment, run_id
+    environment: Mapping[str, str]  # python, jax, …, hardware, platform
+    study_file: str  # its text
+    stopped: str = ""  # why the search ended before its budget
+    model: str = ""  # fingerprint of the delivered model, which `test` and `baselines` are of
+    withheld: str = ""  # why the test set is open and this model has no figure all the same
+    #: name -> value, gain, low, high, note: other models on the test rows, and how much better the choice is
+    baselines: Mapping[str, Mapping[str, float | str | None]] = field(default_factory=dict)
+    declared: tuple[Declared, ...] = ()  # oldest first; more than one if it was changed
+
+
+def encode_trial(trial: TrialRecord) -> dict[str, Any]:
+    """A finished trial as a record of kind `trial`."""
+    return {
+        "kind": "trial",
+        "number": trial.number,
+        "params": dict(trial.params),
+        "state": trial.state,
+        "reason": trial.reason,
+        "value": encode_number(trial.value),
+        "epochs": trial.epochs,
+        "best_epoch": trial.best_epoch,
+        "curves": encode_curves(trial.curves),
+        "seed": trial.seed,
+        "recipe": trial.recipe,
+        "seconds": trial.seconds,
+        "rungs": {str(epochs): encode_number(score) for epochs, score in trial.rungs.items()},
+        "finished": trial.finished,
+    }
+
+
+def decode_trial(record: Mapping[str, Any]) -> TrialRecord:
+    """The inverse of `encode_trial`; what an older record lacks has its default."""
+    fields = {name: value for name, value in record.items() if name != "kind"}
+    fields["value"] = decode_number(fields["value"])
+    fields["curves"] = decode_curves(fields["curves"])
+    fields["rungs"] = {int(epochs): decode_number(score) for epochs, score in fields["rungs"].items()}
+    return TrialRecord(**fields)
+
+
+def encode_curves(curves: Curves) -> dict[str, str]:
+    """Each curve as text."""
+    return {name: encode_array(curve) for name, curve in curves._asdict().items()}
+
+
+def decode_curves(texts: Mapping[str, str]) -> Curves:
+    """The inverse of `encode_curves`."""
+    return Curves(**{name: decode_array(text) for name, text in texts.items()})
+
+
+def encode_number(value: float | None) -> float | str | None:
+    """JSON has no infinity and no NaN."""
+    return value if value is None or math.isfinite(value) else str(value)
+
+
+def decode_number(value: float | str | None) -> float | None:
+    """The inverse of `encode_number`."""
+    return None if value is None else float(value)
+
+
+def encode_array(values: Array) -> str:
+    """float32 of one dimension as text."""
+    return base64.b64encode(np.asarray(values, "<f4").tobytes()).decode()
+
+
+def decode_array(text: str) -> Array:
+    """The inverse of `encode_array`."""
+    return np.frombuffer(base64.b64decode(text), "<f4").astype(np.float32)
+
+
+def ranked(trials: Iterable[TrialRecord], direction: Literal["maximize", "minimize"]) -> list[TrialRecord]:
+    """The complete trials, best first: by score, then by loss at the epoch that counts, then by number."""
+    sign = -1.0 if direction == "maximize" else 1.0
+
+    def key(trial: TrialRecord) -> tuple[float, float, int]:
+        return sign * (trial.value or 0.0), counted_loss(trial), trial.number
+
+    return sorted(
+        (trial for trial in trials if trial.state == "complete" and trial.value is not None), key=key
+    )
+
+
+def counted_loss(trial: TrialRecord | SeedRecord) -> float:
+    """Validation loss at the epoch that counts; infinite where it is not known."""
+    losses = trial.curves.validation_loss
+    loss = float(losses[trial.best_epoch - 1]) if 0 < trial.best_epoch <= len(losses) else math.nan
+    return math.inf if math.isnan(loss) else loss

@@ -1,0 +1,136 @@
+"""The values that pass between the layers. Frozen when made; nothing here computes.
+
+P lanes, S seeds, E epochs, N rows, B batch, T time steps, F features (*F any input shape), K outputs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+
+from workbench.core.target_transform import AS_IT_IS, Transform
+
+Array = np.ndarray
+Task = Literal["regression", "classification"]
+Value = str | float | int | bool
+
+
+# ── what is searched ────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True)
+class Range:
+    """A numeric axis, Optuna's words: `low` and `high` are both included."""
+
+    low: float
+    high: float
+    log: bool = False
+    step: float | None = None
+    integer: bool = False
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A categorical axis; the first choice is the default configuration's."""
+
+    choices: tuple[Value, ...]
+
+
+Axis = Range | Choice
+#: Every searchable key of a study under its flat name: a fixed value or an axis.
+Settings = Mapping[str, "Value | Axis"]
+
+
+# ── what is asked for ───────────────────────────────────────────────────────────────────────────
+
+
+class Split(NamedTuple):
+    """Fractions of the rows; they sum to one."""
+
+    train: float = 0.6
+    validation: float = 0.2
+    test: float = 0.2
+
+
+@dataclass(frozen=True)
+class DataSpec:
+    """The `[data]` table of a study, paths resolved against the study file's folder."""
+
+    source: str  # built-in name, openml:NAME, or the path as the user wrote it
+    folder: Path = Path()  # what a relative path is relative to
+    target: str | None = None
+    features: tuple[str, ...] | None = None  # None: every other column
+    drop: tuple[str, ...] = ()
+    task: Task | None = None  # None: inferred from the target
+    categorical: tuple[str, ...] = ()
+    group: str | None = None
+    time: str | None = None
+    test: str | None = None  # official test file
+    split: Split = field(default_factory=Split)
+    folds: int = 0  # every trial trains on so many divisions of the development rows; 0: on the split's own
+    holdouts: int = 0  # trials take turns at so many divisions; 0: all train on the split's own
+    split_seed: int = 0  # another one gives another split, folds and hold-outs
+    split_rule: Literal["content", "rows"] = (
+        "content"  # rows: by row number and `seed`, as studies once began
+    )
+    seed: int = 0  # of training and search
+
+
+@dataclass(frozen=True)
+class SearchSpec:
+    """The `[search]` table of a study."""
+
+    trials: int = 100
+    sampler: str = "tpe"
+    pruner: str = "asha"
+    seeds: int = 3
+    stop: str = "none"  # noise: before the budget, when a further gain would be within noise
+    parallel: int | None = None  # trials in training at once; None: see `scheduler.parallel_of`
+
+
+# ── what is trained on ──────────────────────────────────────────────────────────────────────────
+
+
+class Examples(NamedTuple):
+    """Rows ready for a model; NumPy arrays on the host, JAX arrays on the devices.
+
+    x       [N, *F] float32, or bytes: see `Pixels`
+    y       [N] int32 class codes, or [N, K] float32 in the units of the data
+    weight  [N] float32, zero for padding
+    """
+
+    x: Any
+    y: Any
+    weight: Any
+
+
+class Pixels(NamedTuple):
+    """What makes of an image's bytes, [N, H, W, C], the float32 that a model sees: (byte - shift) * rate.
+
+    A step has them made for its own rows, so that images take a quarter of the memory.
+    """
+
+    shift: Any  # [C] float32
+    rate: Any  # [C] float32
+
+
+class Fold(NamedTuple):
+    """What one training program sees; never a test row.
+
+    Regression models are trained on (transform(y) - shift) / scale; scores are in the units of the data.
+    shift, scale    [K] float32; zeros and ones for classes
+    """
+
+    train: Examples
+    validation: Examples
+    shift: Any
+    scale: Any
+    transform: Transform = AS_IT_IS
+    pixels: Pixels | None = None  # of rows that are bytes
+
+
+# ── what came out ───────────────────────────────────────────────────────────────────────────────

@@ -1,0 +1,136 @@
+"""The vocabulary of a study file: every name that may stand in it, known without loading jax.
+
+The registries that implement the words (activations, losses, models …) are held to them by a test.
+A user's own model or loss adds its word here through its `register` function.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Literal, NamedTuple
+
+
+class Family(NamedTuple):
+    """What a model family asks of the data and which settings shape it."""
+
+    tasks: tuple[str, ...]  # regression, classification; "binary" is classification with two classes
+    input_rank: int  # 1: a row of features [F]; 2: a sequence [T, F]; 3: an image [H, W, C]
+    shaped_by: tuple[str, ...]  # settings it reads beside those of every family
+    hidden: bool = False  # has hidden layers, so must not start from zeros
+
+
+class Metric(NamedTuple):
+    """A score; its direction belongs to it."""
+
+    direction: Literal["maximize", "minimize"]
+    task: str  # regression | classification | binary
+    proportion: bool = False  # a share of rows: exact intervals exist
+    decides: bool = False  # looks at the classes that are predicted, so at the threshold between two
+
+
+_BOTH = ("regression", "classification")
+_UNITS = ("width", "initializer", "init_scale", "dropout")
+_HIDDEN = ("depth", "activation", *_UNITS)
+_CONVOLUTION = ("blocks", "kernel", "channels", "pooling", "padding")
+
+FAMILIES: dict[str, Family] = {
+    "linear": Family(("regression",), 1, ()),
+    "logistic": Family(("binary",), 1, ()),
+    "softmax": Family(("classification",), 1, ()),
+    "perceptron": Family(("binary",), 1, ()),
+    "mlp": Family(_BOTH, 1, _HIDDEN, hidden=True),
+    "residual": Family(_BOTH, 1, _HIDDEN, hidden=True),
+    "highway": Family(_BOTH, 1, _HIDDEN, hidden=True),
+    "cnn": Family(_BOTH, 3, (*_UNITS, "activation", *_CONVOLUTION), hidden=True),
+    "rnn": Family(_BOTH, 2, (*_UNITS, "output"), hidden=True),
+    "lstm": Family(_BOTH, 2, (*_UNITS, "output"), hidden=True),
+}
+#: Stands between the activations of the hidden layers.
+JOIN = "-"
+#: Of one hidden layer; several, joined by JOIN, are one for each: see `by_layer`.
+ACTIVATIONS = ["relu", "tanh", "sigmoid", "linear", "leaky_relu", "gelu", "silu", "softmax", "step"]
+INITIALIZERS = [
+    "auto",  # he_normal before rectifiers, glorot_uniform before the rest
+    "glorot_uniform",
+    "glorot_normal",
+    "he_uniform",
+    "he_normal",
+    "uniform",
+    "normal",
+    "zeros",
+]
+LOSSES: dict[str, tuple[str, ...]] = {  # name -> tasks
+    "sum_squared_error": ("regression",),
+    "mse": ("regression",),
+    "half_mse": ("regression",),
+    "huber": ("regression",),
+    "binary_cross_entropy": ("binary",),
+    "cross_entropy": ("classification",),
+    "perceptron": ("binary",),
+}
+METRICS: dict[str, Metric] = {
+    "accuracy": Metric("maximize", "classification", proportion=True, decides=True),
+    "balanced_accuracy": Metric("maximize", "classification", decides=True),
+    "log_loss": Metric("minimize", "classification"),
+    "f1_macro": Metric("maximize", "classification", decides=True),
+    "f1": Metric("maximize", "binary", decides=True),
+    "roc_auc": Metric("maximize", "binary"),
+    "rmse": Metric("minimize", "regression"),
+    "mse": Metric("minimize", "regression"),
+    "mae": Metric("minimize", "regression"),
+    "r2": Metric("maximize", "regression"),
+}
+#: The optimizers whose lanes share a program; for every other one see `transformations`.
+OPTIMIZERS = ["sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamw"]
+#: Factories of transformations that were registered, by name.
+FACTORIES: dict[str, Callable[..., Any]] = {}
+#: Several, joined by JOIN, follow one another.
+SCHEDULES = ["constant", "cosine", "exponential", "plateau", "polynomial", "piecewise", "one_cycle"]
+POOLINGS = ["max", "mean", "none"]
+PADDINGS = ["same", "valid"]
+OUTPUTS = ["last", "each"]  # of a recurrent network: after the last step, or after each
+SCALES = ["none", "standardize", "minmax", "quantile"]
+TARGET_TRANSFORMS = ["none", "log", "quantile"]
+SAMPLERS = ["tpe", "random", "qmc", "gp", "cmaes", "grid"]
+PRUNERS = ["none", "asha", "hyperband", "median"]
+
+#: The settings that every study has, under their flat names. Further ones are arguments of its optimizers.
+SETTINGS = frozenset(
+    (
+        *("scale", "degree", "target_transform"),
+        *("family", "depth", "width", "activation", "initializer", "init_scale", "blocks", "kernel"),
+        *("channels", "pooling", "padding", "output", "ensemble"),
+        *("optimizer", "learning_rate", "momentum", "beta2", "schedule", "warmup", "clip"),
+        *("final", "power", "boundaries", "scales", "pct_start", "div_factor", "final_div_factor"),
+        *("l1", "l2", "weight_decay", "dropout", "label_smoothing", "patience", "min_delta"),
+        *("epochs", "batch_size", "loss", "class_weight", "threshold"),
+    )
+)
+_ARGUMENT = "optimizer_"
+
+
+def flat_argument(argument: str) -> str:
+    """The flat name of an optimizer's argument: its own, unless a setting has it."""
+    return _ARGUMENT + argument if argument in SETTINGS else argument
+
+
+def argument_of(flat: str) -> str:
+    """The inverse of `flat_argument`."""
+    bare = flat.removeprefix(_ARGUMENT)
+    return bare if bare in SETTINGS else flat
+
+
+def by_layer(activation: str) -> tuple[str, ...]:
+    """The activations that a setting names: one for all hidden layers, or one for each from the first on."""
+    return tuple(activation.split(JOIN))
+
+
+def of_layer(activation: str, layer: int) -> str:
+    """The activation of hidden layer `layer`, from 0; the last one named is that of all layers after it."""
+    names = by_layer(activation)
+    return names[min(layer, len(names) - 1)]
+
+
+def is_common(optimizer: str) -> bool:
+    """Whether an optimizer is one of those whose lanes share a program."""
+    return optimizer in OPTIMIZERS and optimizer not in FACTORIES

@@ -1,0 +1,240 @@
+"""Raw rows into features for a model; every statistic comes from training rows.
+
+Tables: numbers (dates as numbers) are filled with the training median where blank, multiplied out to
+`degree`, and scaled. Then come features that stay zero or one: `NAME blank` for columns that were blank in
+training rows, truth values, and one feature per label. Arrays [N, F] are tables of numbers.
+
+Images and sequences are in `channels`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from workbench.core.errors import DataError
+from workbench.core.types import Array
+from workbench.data.preprocessing import features
+from workbench.data.preprocessing import features as encoding
+from workbench.data.preprocessing.channels import fit_channels, transform_channels
+from workbench.data.preprocessing.features import Levels
+from workbench.data.preprocessing.scaling import Scaling
+from workbench.data.preprocessing.tables import Column, conform
+
+
+@dataclass(frozen=True, eq=False)
+class Preprocessor:
+    """Fitted by `fit`; plain values and arrays only.
+
+    shape    *F of one raw example; of a table, the number of its columns
+    fill     what stands for a blank: of each number (tables), of each channel (images, sequences)
+    blank    [len(fill)] which numbers have a feature that says whether they were blank
+    """
+
+    columns: tuple[Column, ...]  # of a table; none for arrays
+    shape: tuple[int, ...]
+    degree: int
+    fill: Array
+    blank: Array
+    truth: tuple[float, ...]  # what stands for a blank truth value, one per boolean column
+    parts: tuple[tuple[str, ...], ...]  # of each date
+    levels: tuple[Levels, ...]  # of each column of labels
+    padded: bool  # whether training sequences have padding
+    scaling: Scaling
+
+    def transform(self, rows: pd.DataFrame | pa.Table | Array) -> Array:
+        """Features [N, *F] float32.
+
+        A table may hold more columns, in any order, as text or as numbers. Raises DataError if a column is
+        missing, a cell
+        cannot be read as what it was in training, or an array has another shape.
+        """
+        if len(self.shape) > 1:
+            return transform_channels(_checked(rows, self.shape), self.fill, self.padded, self.scaling)
+        return _transform_rows(self, rows)
+
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        """One name per feature; of images and sequences, per channel."""
+        names, terms = _number_names(self), _terms(self)
+        plain = features.monomial_names(names[: _n_numeric(self)], terms) + names[_n_numeric(self) :]
+        if len(self.shape) > 1:
+            return (*plain, *(("present",) if self.padded else ()))
+        plain += [f"{names[j]} blank" for j in np.flatnonzero(self.blank)]
+        plain += [column.name for column in self._of("boolean")]
+        for column, levels in zip(self._of("category"), self.levels, strict=True):
+            plain += encoding.level_names(column.name, levels)
+        return tuple(plain)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data for `json.dump`; floats are written exactly."""
+        return {
+            "columns": [[column.name, column.kind, column.form] for column in self.columns],
+            "shape": list(self.shape),
+            "degree": self.degree,
+            "fill": self.fill.tolist(),
+            "blank": self.blank.tolist(),
+            "truth": list(self.truth),
+            "parts": [list(parts) for parts in self.parts],
+            "levels": [[list(names), other, blank] for names, other, blank in self.levels],
+            "padded": self.padded,
+            "scale": self.scaling.kind,
+            "scale_shift": self.scaling.shift.tolist(),
+            "scale_rate": self.scaling.rate.tolist(),
+            "scale_quantiles": self.scaling.quantiles.tolist(),
+        }
+
+    @classmethod
+    def from_json(cls, plain: Mapping[str, Any]) -> Preprocessor:
+        """What `to_json` gave."""
+        n = len(plain["scale_shift"])
+        levels = plain["scale_quantiles"]
+        quantiles = np.array(levels, np.float64).reshape(len(levels), n)  # n is 0 where no column is a number
+        shift, rate = (np.array(plain[f"scale_{name}"], np.float64) for name in ("shift", "rate"))
+        return cls(
+            columns=tuple(Column(*column) for column in plain["columns"]),
+            shape=tuple(plain["shape"]),
+            degree=plain["degree"],
+            fill=np.array(plain["fill"], np.float64),
+            blank=np.array(plain["blank"], bool),
+            truth=tuple(plain["truth"]),
+            parts=tuple(tuple(parts) for parts in plain["parts"]),
+            levels=tuple(Levels(tuple(names), other, blank) for names, other, blank in plain["levels"]),
+            padded=plain["padded"],
+            scaling=Scaling(plain["scale"], shift, rate, quantiles),
+        )
+
+    def _of(self, kind: str) -> list[Column]:
+        return [column for column in self.columns if column.kind == kind]
+
+
+def fit(
+    rows: pd.DataFrame | pa.Table | Array,
+    columns: Sequence[Column] = (),
+    scale: str = "standardize",
+    *,
+    degree: int = 1,
+    rare: int | None = None,
+    where: str = "training rows",
+) -> Preprocessor:
+    """The preprocessor of these training rows.
+
+    rows     a table with `columns` (see `tables.infer`), or an array [N, *F]
+    scale    none | standardize | minmax | quantile
+    degree   monomials of numeric features up to this degree; 1: none. Only for tables and [N, F]
+    rare     labels with fewer rows share one feature; None: 10, or one row in a hundred where that is less
+
+    Raises DataError if the columns do not fit, or `degree` makes too many features.
+    """
+    if not isinstance(rows, np.ndarray) or columns:
+        return _fit_table(conform(rows, columns, where)[0], tuple(columns), scale, degree, rare, where)
+    if rows.ndim > 2:
+        if degree > 1:
+            raise DataError(
+                f"{where}: [data] degree = {degree} is for rows of numbers, not {rows.shape[1:]}; use 1"
+            )
+        fill, padded, scaling = fit_channels(rows, scale)
+        blank = np.zeros(len(fill), bool)
+        return Preprocessor((), rows.shape[1:], 1, fill, blank, (), (), (), padded, scaling)
+    n = rows.shape[1]
+    vectors = [rows[:, j] for j in range(n)]
+    return _fit_numbers(vectors, (), (n,), scale, degree, n, where, truth=(), parts=(), levels=())
+
+
+# ── rows of numbers, truth values, dates and labels ─────────────────────────────────────────────
+
+
+def _fit_table(
+    frame: pd.DataFrame, columns: tuple[Column, ...], scale: str, degree: int, rare: int | None, where: str
+) -> Preprocessor:
+    names = {
+        kind: [c.name for c in columns if c.kind == kind]
+        for kind in ("numeric", "date", "boolean", "category")
+    }
+    parts = tuple(features.varying_parts(frame[name]) for name in names["date"])
+    truth = tuple(_mean(frame[name].to_numpy()) for name in names["boolean"])
+    levels = tuple(encoding.fit_levels(frame[name], rare) for name in names["category"])
+    vectors = features.vectors(frame, columns, parts)
+    n = len(names["numeric"])
+    shape = (len(columns),)
+    return _fit_numbers(
+        vectors, columns, shape, scale, degree, n, where, truth=truth, parts=parts, levels=levels
+    )
+
+
+def _fit_numbers(
+    vectors: Sequence[Array],
+    columns: tuple[Column, ...],
+    shape: tuple[int, ...],
+    scale: str,
+    degree: int,
+    n_numeric: int,
+    where: str,
+    **rest: Any,
+) -> Preprocessor:
+    fill, blank, scaling = features.fit_numbers(vectors, n_numeric, degree, scale, where)
+    return Preprocessor(columns, shape, degree, fill, blank, padded=False, scaling=scaling, **rest)
+
+
+def _transform_rows(self: Preprocessor, rows: pd.DataFrame | pa.Table | Array) -> Array:
+    frame = conform(rows, self.columns, "rows")[0] if self.columns else None
+    if frame is not None:
+        vectors = features.vectors(frame, self.columns, self.parts)
+    else:
+        array = _checked(rows, self.shape)
+        vectors = [array[:, j] for j in range(array.shape[1])]
+    n_scaled, flagged = len(self.scaling.shift), np.flatnonzero(self.blank)
+    out = np.zeros((len(rows), len(self.feature_names)), np.float32)
+    features.transform_numbers(
+        vectors, self.fill, _terms(self), _n_numeric(self), self.scaling, out[:, :n_scaled]
+    )
+    for place, j in enumerate(flagged, n_scaled):
+        out[:, place] = ~np.isfinite(vectors[j])
+    place = n_scaled + len(flagged)
+    if frame is not None:
+        for column, share in zip(self._of("boolean"), self.truth, strict=True):
+            values = frame[column.name].to_numpy()
+            out[:, place] = np.where(np.isnan(values), share, values)
+            place += 1
+        for column, levels in zip(self._of("category"), self.levels, strict=True):
+            width = len(encoding.level_names(column.name, levels))
+            encoding.one_hot(frame[column.name], levels, out[:, place : place + width])
+            place += width
+    return out
+
+
+def _n_numeric(self: Preprocessor) -> int:
+    return sum(column.kind == "numeric" for column in self.columns) if self.columns else len(self.fill)
+
+
+def _terms(self: Preprocessor) -> list[tuple[int, ...]]:
+    return features.monomials(_n_numeric(self), self.degree, "rows")
+
+
+def _number_names(self: Preprocessor) -> list[str]:
+    if not self.columns:
+        return [f"{'x' if len(self.shape) == 1 else 'channel'}_{j}" for j in range(len(self.fill))]
+    dates = zip(self._of("date"), self.parts, strict=True)
+    return [c.name for c in self._of("numeric")] + [
+        f"{c.name} {part}" for c, parts in dates for part in parts
+    ]
+
+
+def _mean(values: Array) -> float:
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if len(known) else 0.0
+
+
+def _checked(rows: Any, shape: tuple[int, ...]) -> Array:
+    array = np.asarray(rows)
+    if array.dtype.kind not in "biuf" or array.shape[1:] != shape:
+        raise DataError(
+            f"rows: have the shape {array.shape} of {array.dtype}, but the model was trained on numbers [N, "
+            f"{', '.join(map(str, shape))}]; give rows of that shape"
+        )
+    return array

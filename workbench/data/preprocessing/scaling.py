@@ -1,0 +1,133 @@
+"""Scaling of numeric features; every statistic comes from training rows.
+
+    standardize  (x - mean) / standard deviation (of the population, as scikit-learn has it)
+    minmax       (x - min) / (max - min), which is [0, 1] on training rows and may leave it on others
+    quantile     the normal deviate of the share of training rows below x, within ±5.2; outliers vanish
+    none         x
+
+A feature that is constant on training rows is zero everywhere, since nothing was learned of it.
+scikit-learn: StandardScaler, MinMaxScaler, QuantileTransformer(output_distribution="normal").
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import ndtri
+
+from workbench.core.types import Array
+
+#: Numbers beyond this are taken for this, so that no square overflows.
+LARGEST = 1e100
+#: Quantiles that are kept of each feature, and rows from which they are taken (evenly spaced, unless there
+#: are more rows than this and their numbers exceed SAMPLE_NUMBERS).
+QUANTILES, SAMPLE_ROWS, SAMPLE_NUMBERS = 1000, 10_000, 2**24
+#: How close to 0 and 1 a share may come before it is turned into a normal deviate.
+_MARGIN = 1e-7
+
+
+@dataclass(frozen=True, eq=False)
+class Scaling:
+    """(x - shift) * rate, or the quantiles.
+
+    shift, rate    [n] float64; the rate of a constant feature is zero
+    quantiles      [Q, n] float64, rising; [0, n] unless `kind` is quantile
+    """
+
+    kind: str
+    shift: Array
+    rate: Array
+    quantiles: Array
+
+
+def fit_scaling(
+    kind: str, n: int, blocks: Callable[[], Iterable[Array]], sample: Callable[[int], Array]
+) -> Scaling:
+    """The scaling of n features.
+
+    blocks  gives the training rows in blocks [B, n] float64, finite and within LARGEST, each time anew
+    sample  gives about so many rows [M, n], evenly spaced
+    """
+    shift, rate, quantiles = np.zeros(n), np.ones(n), np.zeros((0, n))
+    if n and kind == "standardize":
+        shift, rate = _moments(n, blocks)
+    elif n and kind == "minmax":
+        low, high = np.full(n, np.inf), np.full(n, -np.inf)
+        for block in blocks():
+            np.minimum(low, block.min(axis=0), out=low)
+            np.maximum(high, block.max(axis=0), out=high)
+        shift, rate = low, _inverse(high - low, high - low > 10 * np.finfo(np.float64).eps * np.abs(low))
+    elif n and kind == "quantile":
+        quantiles = _quantiles(sample(max(SAMPLE_ROWS, SAMPLE_NUMBERS // n)))
+    return Scaling(kind, shift, rate, quantiles)
+
+
+def scaled(scaling: Scaling, block: Array) -> Array:
+    """The features on their new scale. block [B, n] float64 -> [B, n] float64."""
+    if scaling.kind == "none":
+        return block
+    if scaling.kind != "quantile":
+        values: Array = (block - scaling.shift) * scaling.rate
+        return values
+    out = np.empty_like(block)
+    for j in range(block.shape[1]):
+        out[:, j] = _deviates(block[:, j], scaling.quantiles[:, j])
+    return out
+
+
+def finite(block: Array, fill: Array) -> Array:
+    """float64, blanks filled, extreme numbers cut off. block [B, n], fill [n]."""
+    if block.dtype.kind != "f":
+        return block.astype(np.float64)
+    wide = np.where(np.isfinite(block), block.astype(np.float64, copy=False), fill)
+    return np.clip(wide, -LARGEST, LARGEST, out=wide)
+
+
+def _moments(n: int, blocks: Callable[[], Iterable[Array]]) -> tuple[Array, Array]:
+    """Mean and the inverse of the standard deviation, in two passes."""
+    total, square, count = np.zeros(n), np.zeros(n), 0
+    for block in blocks():
+        total += block.sum(axis=0)
+        count += len(block)
+    mean = total / count
+    for block in blocks():
+        square += np.square(block - mean).sum(axis=0)
+    deviation = np.sqrt(square / count)
+    # Deviations of the order of rounding errors are none (scikit-learn's rule).
+    eps = np.finfo(np.float64).eps
+    varies = deviation**2 > count * eps * deviation**2 + (count * mean * eps) ** 2
+    return mean, _inverse(deviation, varies)
+
+
+def _quantiles(rows: Array) -> Array:
+    """[Q, n] between sorted rows [M, n], linearly; numpy.quantile takes a hundred times as long."""
+    ordered = np.sort(rows, axis=0)
+    place = np.linspace(0.0, 1.0, min(QUANTILES, len(rows))) * (len(rows) - 1)
+    low = np.floor(place).astype(np.int64)
+    high = np.minimum(low + 1, len(rows) - 1)
+    between = ordered[low] + (ordered[high] - ordered[low]) * (place - low)[:, np.newaxis]
+    rising: Array = np.maximum.accumulate(between, axis=0)
+    return rising
+
+
+def _inverse(spread: Array, varies: Array) -> Array:
+    """1 / spread, and zero for what does not vary."""
+    with np.errstate(over="ignore"):
+        inverse = 1.0 / np.where(varies, spread, 1.0)
+    found: Array = np.where(varies & np.isfinite(inverse), inverse, 0.0)
+    return found
+
+
+def _deviates(x: Array, quantiles: Array) -> Array:
+    """Normal deviates of the shares below x; ties get the middle of their shares."""
+    if quantiles[0] == quantiles[-1]:
+        return np.zeros_like(x)
+    q = np.linspace(0.0, 1.0, len(quantiles))
+    share = 0.5 * (np.interp(x, quantiles, q) - np.interp(-x, -quantiles[::-1], -q[::-1]))
+    share[x <= quantiles[0]] = 0.0
+    share[x >= quantiles[-1]] = 1.0
+    edge = _MARGIN - np.spacing(1)
+    deviates: Array = np.clip(ndtri(share), ndtri(edge), ndtri(1 - edge))
+    return deviates

@@ -1,0 +1,137 @@
+"""Where rows come from: built-in sets, OpenML, and files.
+
+Reading decides nothing: cells of text files stay text, so what a column holds can be inferred from
+development rows alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+
+from workbench.core.errors import DataError
+from workbench.core.formatting import nearest, toml
+from workbench.core.types import Array, DataSpec
+from workbench.data.raw import Source, plain_table
+from workbench.data.sources.archives import read_archive
+from workbench.data.sources.builtin import BUILTIN, built_in, openml
+from workbench.data.sources.delimited import read_delimited
+
+
+def read(spec: DataSpec) -> Source:
+    """The rows of `spec.source`; of an archive with official test arrays, the others.
+
+    Raises DataError if there are none to be read.
+    """
+    if spec.source.startswith("openml:"):
+        source = openml(spec.source)
+    else:
+        source = built_in(spec.source) or _file(spec.source, find(spec.source, "source", spec.folder))
+    return source if spec.test is None else source._replace(official=True)
+
+
+def read_official(spec: DataSpec) -> Source:
+    """The official test rows: of the file `spec.test`, or the arrays x_test and y_test of the source.
+
+    Raises DataError if they cannot be read.
+    """
+    if spec.test is None:
+        path = find(spec.source, "source", spec.folder)
+        return _archive(spec.source, path, test=True)
+    path = find(spec.test, "test", spec.folder)
+    source = spec.folder / spec.source
+    if source.exists() and source.samefile(path):
+        raise DataError(f"{spec.test}: [data] test names the source itself; name the file of the test rows")
+    return _file(spec.test, path)
+
+
+def read_rows(path: Path | str) -> pd.DataFrame | Array:
+    """The rows of a data file, for `Preprocessor.transform`; cells of text files stay text.
+
+    Raises DataError if the file cannot be read.
+    """
+    source = read_file(path)
+    return source.rows.to_pandas() if isinstance(source.rows, pa.Table) else source.rows
+
+
+def read_file(path: Path | str) -> Source:
+    """A data file as it is. Raises DataError if it cannot be read."""
+    path = Path(path)
+    return _file(path.name, find(path.name, "the file", path.parent))
+
+
+def find(name: str, key: str, folder: Path) -> Path:
+    """A file that a study names under a key, in a folder. Raises DataError, which names one like it."""
+    path = folder / name
+    if path.is_file():
+        return path
+    if path.is_dir():
+        raise DataError(f"{name}: is a folder; name a data file in it")
+    beside = [p.name for p in path.parent.iterdir() if p.is_file()] if path.parent.is_dir() else []
+    data = [file for file in beside if Path(file).suffix.lower() in SUFFIXES]
+    known = [*data, *(BUILTIN if key == "source" else ())]
+    close = nearest(path.name, known) or nearest(path.name, beside)
+    remedy = f"did you mean {close}?" if close else "put it there or correct the path"
+    if key == "source" and not path.suffix:
+        remedy = f"did you mean {close}?" if close else f"built in are {', '.join(BUILTIN)}"
+        raise DataError(f"[data] source = {toml(name)} is neither a built-in set nor a file; {remedy}")
+    raise DataError(f"{name}: no such file in {path.parent}; {remedy}")
+
+
+# ── files ───────────────────────────────────────────────────────────────────────────────────────
+
+
+def _table(name: str, path: Path) -> Source:
+    table, notes = read_delimited(path, name)
+    return Source(name, table, notes=notes)
+
+
+def _parquet(name: str, path: Path) -> Source:
+    import pyarrow.parquet as pq
+
+    try:
+        table = pq.ParquetFile(path).read()
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(
+            f"{name}: is not a readable Parquet file ({_first_line(error)}); write it anew"
+        ) from error
+    index = [column for column in table.column_names if column.startswith("__index_level_")]
+    return Source(name, plain_table(table.drop_columns(index), name))
+
+
+def _archive(name: str, path: Path, *, test: bool = False) -> Source:
+    x, y, official = read_archive(path, name, test=test)
+    return Source(name, x, y=y, target="y", complete=True, official=official)
+
+
+#: How a file is read, by its suffix.
+SUFFIXES: dict[str, Callable[[str, Path], Source]] = {
+    ".csv": _table,
+    ".tsv": _table,
+    ".parquet": _parquet,
+    ".npz": _archive,
+}
+
+
+def _file(name: str, path: Path) -> Source:
+    reader = SUFFIXES.get(path.suffix.lower())
+    if reader is None:
+        raise DataError(
+            f"{name}: {path.suffix or 'a file without suffix'} is not a kind of data file that can be read; "
+            f"use {', '.join(SUFFIXES)}"
+        )
+    try:
+        source = reader(name, path)
+    except OSError as error:
+        raise DataError(f"{name}: cannot be read ({error.strerror or error}); check the file") from error
+    n = source.rows.num_rows if isinstance(source.rows, pa.Table) else len(source.rows)
+    if n == 0:
+        raise DataError(f"{name}: holds no rows; put data into it")
+    return source
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]

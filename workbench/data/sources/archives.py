@@ -1,0 +1,96 @@
+"""NumPy archives: `x` and `y`, or `x_train`, `y_train`, `x_test`, `y_test`.
+
+Inputs are rows of numbers [N, F], sequences [N, T, F] or images [N, H, W, C]. Three axes mean a sequence
+where the archive says how long each is (`lengths`, or `lengths_train` and `lengths_test`), and gray images
+[N, H, W] otherwise, which get an axis for their one channel. Steps behind the end of a sequence become NaN,
+which is how padding is told from data from here on. Sequences have one target each, or, where y is [N, T] or
+[N, T, K], one for every step (see `steps`). Nothing is rescaled: bytes stay 0 to 255 until a
+preprocessor scales them (`minmax` gives [0, 1]).
+"""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from workbench.core.errors import DataError
+from workbench.core.types import Array
+from workbench.data.targets import of_steps
+
+
+def read_archive(path: Path, name: str, *, test: bool = False) -> tuple[Array, Array | None, bool]:
+    """(x [N, *F], y [N], [N, K], [N, T, K] or None, whether official test arrays stand beside them).
+
+    Test arrays are loaded if `test` and left alone otherwise. Pickled objects are never loaded. Raises
+    DataError.
+    """
+    if not zipfile.is_zipfile(path):
+        raise DataError(f"{name}: is not an archive of arrays such as x and y; write it with numpy.savez")
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            return _read(archive, name, test)
+    except (zipfile.BadZipFile, EOFError, zlib.error) as error:
+        raise DataError(
+            f"{name}: is not a readable .npz archive ({error}); write it with numpy.savez"
+        ) from error
+    except ValueError as error:
+        if "pickle" not in str(error):
+            raise DataError(f"{name}: cannot be read ({error}); write it with numpy.savez") from error
+        raise DataError(
+            f"{name}: holds pickled objects, which are never loaded; write plain arrays with numpy.savez"
+        ) from error
+
+
+def _read(archive: Any, name: str, test: bool) -> tuple[Array, Array | None, bool]:
+    names = archive.files
+    official = "x_test" in names and "x_train" in names
+    if not official and (test or "x" not in names):
+        needed = "x_test and y_test" if test else "x and y, or x_train, y_train, x_test and y_test"
+        found = ", ".join(names) if names else "nothing"
+        raise DataError(f"{name}: holds {found}; it needs the arrays {needed}")
+    part = ("_test" if test else "_train") if official else ""
+    lengths_name = f"lengths{part}"
+    lengths = archive[lengths_name] if lengths_name in names else None
+    x = _inputs(archive[f"x{part}"], lengths, f"{name}: x{part}", f"{name}: {lengths_name}")
+    if f"y{part}" not in names:
+        return x, None, official
+    y = archive[f"y{part}"]
+    if y.ndim == 0 or y.ndim > 3 or (y.ndim == 3 and not of_steps(x, y)) or len(y) != len(x):
+        raise DataError(
+            f"{name}: y{part} has the shape {y.shape}, but x{part} has {len(x)} rows; give one target per row"
+            + (f", or per step [N, {x.shape[1]}] or [N, {x.shape[1]}, K]" if x.ndim == 3 else "")
+        )
+    if y.dtype.kind not in "biufUS":
+        raise DataError(f"{name}: y{part} holds {y.dtype}; it must hold numbers or text")
+    if y.dtype.kind == "S":
+        y = np.char.decode(y, "utf-8")
+    return x, y[..., 0] if y.ndim > 1 and y.shape[-1] == 1 else y, official
+
+
+def _inputs(x: Array, lengths: Array | None, where: str, where_lengths: str) -> Array:
+    if x.dtype.kind not in "biuf":
+        raise DataError(f"{where} holds {x.dtype}; it must hold numbers")
+    if not 2 <= x.ndim <= 4 or 0 in x.shape[1:]:
+        raise DataError(
+            f"{where} has the shape {x.shape}; it must be [N, F], [N, T, F], [N, H, W] or [N, H, W, C]"
+        )
+    if x.dtype.kind == "b":
+        x = x.astype(np.uint8)
+    if lengths is None:
+        return x[..., np.newaxis] if x.ndim == 3 else x
+    if x.ndim != 3:
+        raise DataError(f"{where} has the shape {x.shape}; lengths need sequences [N, T, F]")
+    steps = x.shape[1]
+    if lengths.shape != (len(x),) or lengths.dtype.kind not in "iu":
+        raise DataError(f"{where_lengths} has the shape {lengths.shape}; it must be {len(x)} whole numbers")
+    if len(lengths) and (lengths.min() < 1 or lengths.max() > steps):
+        raise DataError(
+            f"{where_lengths} goes from {lengths.min()} to {lengths.max()}; it must lie in 1 to {steps}"
+        )
+    padded = x.astype(np.result_type(x.dtype, np.float32))
+    padded[np.arange(steps) >= lengths[:, np.newaxis]] = np.nan
+    return padded

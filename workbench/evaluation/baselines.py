@@ -1,0 +1,62 @@
+"""What a model has to beat: who knows only frequencies or a mean, and the linear model of the task.
+
+Both are affine models, W x + b of prepared features, so they are saved and asked like any other. The linear
+one is scikit-learn's with its defaults (ridge regression, or logistic regression with an L2 penalty): fitted
+by a solver, on training rows alone, with nothing to tune.
+"""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression, Ridge
+
+from workbench.core.target_transform import to_training
+from workbench.core.types import Fold
+
+#: More training rows than this are thinned out evenly before the linear model is fitted.
+MOST_ROWS = 50_000
+
+Params = dict[str, Any]
+
+
+def trivial(fold: Fold, outputs: int, classes: int) -> Params:
+    """Zero weights; the bias is the log-frequencies of the training rows, or their mean, standardized."""
+    weight = np.zeros((outputs, int(np.prod(fold.train.x.shape[1:]))), np.float32)
+    if not classes:
+        mean = np.asarray(fold.train.y, np.float64).mean(axis=0)
+        return {"weight": weight, "bias": to_training(mean, fold).astype(np.float32)}
+    counts = np.maximum(np.bincount(np.asarray(fold.train.y), minlength=classes), 0.5)
+    logs = np.log(counts / counts.sum()).astype(np.float32)
+    return {"weight": weight, "bias": logs if outputs > 1 else logs[1:] - logs[:1]}
+
+
+def linear(fold: Fold, outputs: int, classes: int) -> Params:
+    """Weight [K, F], bias [K] of scikit-learn's linear model; targets of a regression are standardized."""
+    step = -(-len(fold.train.y) // MOST_ROWS)
+    x, y = np.asarray(fold.train.x[::step], np.float64), np.asarray(fold.train.y[::step])
+    if not classes:
+        ridge = Ridge().fit(x, to_training(y.astype(np.float64), fold))
+        return _affine(ridge.coef_, ridge.intercept_, outputs)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # as good as 200 iterations make it
+        found = LogisticRegression(max_iter=200).fit(x, y)
+    if outputs == 1 or len(found.classes_) == classes > 2:
+        return _affine(found.coef_, found.intercept_, outputs)
+    # Some class has no training row, or two classes have two logits: one row for each class that is there.
+    weight, bias = found.coef_, found.intercept_
+    if len(found.classes_) == 2:
+        weight, bias = np.concatenate([-weight, weight]) / 2, np.concatenate([-bias, bias]) / 2
+    all_weights, all_biases = np.zeros((outputs, x.shape[1])), np.full(outputs, bias.min() - 20.0)
+    all_weights[found.classes_], all_biases[found.classes_] = weight, bias
+    return _affine(all_weights, all_biases, outputs)
+
+
+def _affine(weight: Any, bias: Any, outputs: int) -> Params:
+    return {
+        "weight": np.asarray(weight, np.float32).reshape(outputs, -1),
+        "bias": np.broadcast_to(np.asarray(bias, np.float32), (outputs,)).copy(),
+    }

@@ -1,0 +1,145 @@
+"""A loaded model: raw rows in, as they stand in the user's file; out come predictions in the user's units."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache, partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from workbench.core.target_transform import AS_IT_IS, Transform, to_data
+from workbench.core.types import Array, Task
+from workbench.nn.recipe import Hyperparameters, Recipe
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from workbench.data.preprocessing import Preprocessor
+
+
+#: Rows in one call of the compiled program; the last call is padded, so nothing compiles twice.
+CHUNK = 256
+#: Where a prediction belongs, if every step of a sequence has one; both count from 0.
+STEP_COLUMNS = ("row", "step")
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """A loaded model. Call `predict`."""
+
+    recipe: Recipe
+    hyper: Hyperparameters
+    params: Any  # nested dict of arrays, as the model's `init` makes it
+    preprocessor: Preprocessor
+    task: Task
+    classes: tuple[str | int, ...]  # empty for regression
+    threshold: float  # of two classes, the second is said above this probability
+    shift: Array  # [K]
+    scale: Array  # [K]
+    columns: tuple[str, ...]  # of the table that `predict` gives
+    transform: Transform = AS_IT_IS  # of the targets of a regression
+
+    def predict(self, rows: pd.DataFrame | Array | Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+        """Predictions for raw rows, one row each, under the index of `rows` if it is a table.
+
+        Regression gives `prediction` in the units of the data. Classification gives `prediction`, the label,
+        and `probability_<label>` for every class. Where every step of a sequence has a prediction, the table
+        has a row for each step that is there, with `row` and `step` in front.
+
+        Raises DataError if the rows lack a column or hold what the model cannot read.
+        """
+        import pandas as pd
+
+        table = pd.DataFrame(list(rows)) if isinstance(rows, list | tuple) else rows
+        index = table.index if isinstance(table, pd.DataFrame) else None
+        if not len(table):
+            first = STEP_COLUMNS if self.recipe.each else ()
+            return pd.DataFrame({column: [] for column in (*first, *self.columns)})
+        x = np.asarray(self.preprocessor.transform(table), dtype=np.float32)
+        outputs = self.estimates(x)
+        if not self.recipe.each:
+            return self._table(outputs, index)
+        there = x[..., -1] > 0 if self.preprocessor.padded else np.ones(x.shape[:2], bool)
+        frame = self._table(outputs[there], None)
+        for place, (name, number) in enumerate(zip(STEP_COLUMNS, np.nonzero(there), strict=True)):
+            frame.insert(place, name, number)
+        return frame
+
+    def _table(self, outputs: Array, index: pd.Index[Any] | None) -> pd.DataFrame:
+        """Estimates [N, K] as people read them."""
+        import pandas as pd
+
+        if self.task == "regression":
+            return pd.DataFrame(outputs, columns=list(self.columns), index=index)
+        probability, codes = probabilities(outputs), decisions(outputs, self.threshold)
+        frame = pd.DataFrame(probability, columns=list(self.columns[1:]), index=index)
+        frame.insert(0, self.columns[0], [self.classes[code] for code in codes])
+        return frame
+
+    def member(self, index: int) -> Predictor:
+        """One member of an ensemble as a model of its own; of a single model, the model itself."""
+        from workbench.nn.models import ensemble
+
+        options = tuple(pair for pair in self.recipe.options if pair[0] != "ensemble")
+        params = ensemble.member(self.recipe, self.params, index)
+        return replace(self, recipe=replace(self.recipe, options=options), params=params)
+
+    def estimates(self, x: Array) -> Array:
+        """For prepared rows: logits [N, K] float32, or numbers [N, K] float64 in the units of the data.
+
+        [N, T, K] where every step of a sequence has its own.
+        """
+        estimates = self.outputs(x)
+        if self.task == "regression":
+            estimates = to_data(estimates.astype(np.float64), self)
+        return estimates
+
+    def outputs(self, x: Array) -> Array:
+        """What the model gives for prepared rows: x [N, *F] float32 -> [N, K] float32."""
+        parts = []
+        for first in range(0, len(x), CHUNK):
+            part = x[first : first + CHUNK]
+            padded = np.zeros((CHUNK, *part.shape[1:]), np.float32)
+            padded[: len(part)] = part
+            parts.append(np.asarray(_program()(self.recipe, self.hyper, self.params, padded))[: len(part)])
+        return np.concatenate(parts)
+
+
+def decisions(outputs: Array, threshold: float = 0.5) -> Array:
+    """Class codes [N] of logits [N, K]: of two classes the second above the threshold, else the likeliest.
+
+    Compared as `metrics.predictions` compares, to the last bit.
+    """
+    if outputs.shape[1] > 2:
+        likeliest: Array = probabilities(outputs).argmax(axis=1)
+        return likeliest
+    logit = outputs[:, -1] - (outputs[:, 0] if outputs.shape[1] == 2 else np.float32(0.0))
+    above: Array = logit > np.float32(np.log(threshold / (1.0 - threshold)))
+    return above.astype(np.int64)
+
+
+def probabilities(outputs: Array) -> Array:
+    """Logits [N, K] -> [N, C] float64, rows summing to one. A single logit speaks for the second class."""
+    z = outputs.astype(np.float64)
+    if z.shape[1] == 1:
+        z = np.concatenate([np.zeros_like(z), z], axis=1)
+    e = np.exp(z - z.max(axis=1, keepdims=True))
+    total: Array = e / e.sum(axis=1, keepdims=True)
+    return total
+
+
+@cache
+def _program() -> Any:
+    """One compiled program for every predictor of a recipe; made on first use, since it needs jax."""
+    import jax
+
+    from workbench.nn.models import predict
+
+    @partial(jax.jit, static_argnums=0)
+    def apply(recipe: Recipe, hyper: Hyperparameters, params: Any, x: jax.Array) -> jax.Array:
+        outputs: jax.Array = jax.vmap(lambda row: predict(recipe, hyper, params, row))(x)
+        return outputs
+
+    return apply

@@ -1,0 +1,241 @@
+"""The delivered model as two plain files: what it is (`model.json`) and its numbers (`parameters.npz`).
+
+No pickle is written or read, and nothing in the files is code: loading takes the architecture from the
+registry of models and the arrays from the archive.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from workbench.core.errors import DataError, StoreError
+from workbench.core.files import read_arrays, write_text
+from workbench.core.target_transform import AS_IT_IS, Transform
+from workbench.core.types import Array, Task
+from workbench.evaluation.predictor import Predictor
+from workbench.nn.recipe import Hyperparameters, Recipe
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from workbench.data.preprocessing import Preprocessor
+
+
+#: What of a lane's hyperparameters is read in training alone, and is no single number.
+TRAINING = "arguments"
+#: The layout of model.json; a reader refuses a newer one. Without a transform of the target it is still 1.
+FORMAT = 2
+#: Beside the folder `model` of a study: the model that validation rows judged, if `model` has seen them.
+JUDGED = "judged"
+#: Raw rows kept as MLflow's input example.
+EXAMPLES = 5
+
+
+def save(
+    folder: Path | str,
+    *,
+    recipe: Recipe,
+    hyper: Hyperparameters,
+    params: Any,
+    preprocessor: Preprocessor,
+    task: Task,
+    classes: Sequence[str | int] = (),
+    threshold: float = 0.5,
+    shift: Array | None = None,
+    scale: Array | None = None,
+    transform: Transform = AS_IT_IS,
+    targets: Sequence[str] = (),
+    example: pd.DataFrame | Array | None = None,
+    about: Mapping[str, Any] | None = None,
+) -> Path:
+    """Write the model into `folder`, the description last, so that a folder with model.json is whole.
+
+    hyper      scalars of one lane; params  its parameters, without the lane axis
+    shift, scale  [K], regression only: outputs * scale + shift is in the units of the data, before
+    transform  of the targets is undone
+    targets    names of the K columns a regression predicts, when there are several
+    example    raw rows; the first few are kept as MLflow's input example and decide its signature
+    about      anything worth keeping with the model (study, trial, score); plain data
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    arrays = {f"params/{path}": np.asarray(leaf) for path, leaf in _flatten(params)}
+    arrays |= {
+        f"hyper/{name}": np.asarray(value) for name, value in hyper._asdict().items() if name != TRAINING
+    }
+    arrays["shift"] = np.zeros(recipe.outputs, np.float32) if shift is None else np.asarray(shift)
+    arrays["scale"] = np.ones(recipe.outputs, np.float32) if scale is None else np.asarray(scale)
+    arrays["knots"] = np.asarray(transform.knots)
+    description = {
+        "format": FORMAT if transform.kind != "none" else 1,
+        "task": task,
+        "target_transform": transform.kind,
+        "recipe": asdict(recipe),
+        "classes": [_label(label) for label in classes],
+        "threshold": threshold,
+        "columns": _columns(task, classes, recipe.outputs, targets),
+        "preprocessor": preprocessor.to_json(),
+        "example": _example(example),
+        "about": dict(about or {}),
+    }
+    (folder / "model.json").unlink(missing_ok=True)
+    with (folder / "parameters.npz").open("wb") as file:
+        np.savez(file, allow_pickle=False, **arrays)
+    write_text(folder / "model.json", json.dumps(description, indent=1))
+    return folder
+
+
+def load(folder: Path | str) -> Predictor:
+    """Read a model. Raises StoreError if the folder holds none, a damaged one, or one of a newer layout."""
+    from workbench.data.preprocessing import Preprocessor
+    from workbench.nn.models import MODELS
+
+    folder = Path(folder)
+    try:
+        description = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+        arrays = read_arrays(folder / "parameters.npz", "shift", "scale")
+    except FileNotFoundError as error:
+        raise _missing(folder, Path(error.filename).name) from error
+    except (ValueError, OSError) as error:
+        raise StoreError(f"{folder}: the model cannot be read ({error}); run the study again") from error
+    if arrays is None:
+        raise StoreError(
+            f"{folder}: the model cannot be read (parameters.npz is damaged); run the study again"
+        )
+    if description["format"] > FORMAT:
+        raise StoreError(
+            f"{folder}: format {description['format']} is newer than this workbench reads ({FORMAT}); "
+            "install a newer one"
+        )
+    groups: dict[str, dict[str, Array]] = {"hyper": {}, "params": {}}
+    for name, array in arrays.items():
+        group, _, path = name.partition("/")
+        groups.setdefault(group, {})[path] = array
+    try:
+        recipe = _recipe(description["recipe"])
+        hyper = Hyperparameters(**groups["hyper"])
+    except TypeError as error:
+        raise StoreError(f"{folder}: was made by another version ({error}); load it with that one") from error
+    if recipe.family not in MODELS:
+        raise StoreError(
+            f"{folder}: no model family is called {recipe.family!r} here; import the module that registers it"
+        )
+    return Predictor(
+        recipe=recipe,
+        hyper=hyper,
+        params=unflatten(groups["params"]),
+        preprocessor=Preprocessor.from_json(description["preprocessor"]),
+        task=description["task"],
+        classes=tuple(description["classes"]),
+        threshold=description["threshold"],
+        shift=arrays["shift"],
+        scale=arrays["scale"],
+        columns=tuple(description["columns"]),
+        transform=Transform(description.get("target_transform", "none"), arrays.get("knots", AS_IT_IS.knots)),
+    )
+
+
+def judged(folder: Path) -> Path:
+    """Of the models in a study's folder, the one that has not seen the validation rows."""
+    return folder / JUDGED if (folder / JUDGED).exists() else folder / "model"
+
+
+def fingerprint(folder: Path) -> str:
+    """SHA-256 of everything the model consists of: parameters, preprocessing, threshold, recipe.
+
+    Raises StoreError if the folder holds no model.
+    """
+    digest = hashlib.sha256()
+    for name in ("model.json", "parameters.npz"):
+        try:
+            digest.update((folder / name).read_bytes())
+        except FileNotFoundError:
+            raise _missing(folder, name) from None
+    return digest.hexdigest()
+
+
+def holds(folder: Path, model: str) -> bool:
+    """Whether the model in a folder is the one with this fingerprint; not if there is none."""
+    try:
+        return fingerprint(folder) == model
+    except StoreError:
+        return False
+
+
+def _missing(folder: Path, name: str) -> StoreError:
+    return StoreError(f"{folder}: holds no model ({name} is missing); finish the study first")
+
+
+def _columns(task: Task, classes: Sequence[str | int], outputs: int, targets: Sequence[str]) -> list[str]:
+    if task == "classification":
+        return ["prediction", *(f"probability_{label}" for label in classes)]
+    if outputs == 1:
+        return ["prediction"]
+    return [f"prediction_{name}" for name in (targets or range(outputs))]
+
+
+def _example(rows: Any) -> dict[str, Any] | None:
+    """The first raw rows as plain data, with what is needed to read them back as they were."""
+    if rows is None:
+        return None
+    if hasattr(rows, "columns"):
+        head = rows.head(EXAMPLES)
+        dtypes = {str(c): str(t) for c, t in head.dtypes.items() if t.kind in "biuf"}
+        data = json.loads(head.to_json(orient="values", double_precision=15, date_format="iso"))
+        return {"kind": "table", "columns": [str(c) for c in head.columns], "dtypes": dtypes, "data": data}
+    array = np.asarray(rows)[:EXAMPLES]
+    return {"kind": "array", "dtype": str(array.dtype), "data": array.tolist()}
+
+
+def _recipe(fields: Mapping[str, Any]) -> Recipe:
+    """JSON has lists where a recipe, being hashable, has tuples."""
+    plain: dict[str, Any] = {n: tuple(v) if isinstance(v, list) else v for n, v in fields.items()}
+    for field in ("options", "arguments"):
+        plain[field] = tuple((name, value) for name, value in plain.get(field, ()))
+    return Recipe(**plain)
+
+
+def _flatten(tree: Any, path: str = "") -> list[tuple[str, Any]]:
+    """Nested dicts as paths with slashes; deterministic."""
+    if not isinstance(tree, Mapping):
+        return [(path, tree)]
+    for key in tree:
+        if "/" in str(key):
+            raise DataError(f"parameter {key!r}: a name holds no slash; rename it in the model's init")
+    below = f"{path}/" if path else ""
+    return [leaf for key in sorted(tree) for leaf in _flatten(tree[key], f"{below}{key}")]
+
+
+def parameters(folder: Path) -> dict[str, Array]:
+    """The arrays of a saved model by their paths."""
+    with np.load(folder / "parameters.npz", allow_pickle=False) as archive:
+        names = [name for name in archive.files if name.startswith("params/")]
+        return {name.removeprefix("params/"): archive[name] for name in names}
+
+
+def unflatten(leaves: Mapping[str, Any]) -> Any:
+    """The nested dicts of parameters from paths with slashes."""
+    if set(leaves) == {""}:
+        return leaves[""]
+    tree: dict[str, Any] = {}
+    for path, leaf in leaves.items():
+        *parents, name = path.split("/")
+        node = tree
+        for parent in parents:
+            node = node.setdefault(parent, {})
+        node[name] = leaf
+    return tree
+
+
+def _label(label: Any) -> str | int:
+    """Labels as JSON keeps them: whole numbers and text."""
+    if isinstance(label, np.integer | int) and not isinstance(label, bool):
+        return int(label)
+    return str(label)

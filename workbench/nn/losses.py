@@ -1,0 +1,176 @@
+"""Losses of one example, from logits, and their reduction over a batch.
+
+    sum_squared_error     Σ_k (ŷ_k - y_k)²                                     summed over the batch   [L1]
+    mse                   1/K Σ_k (ŷ_k - y_k)²                                 averaged                [L2]
+    half_mse              1/(2K) Σ_k (ŷ_k - y_k)²                              averaged                [L2]
+    huber                 1/K Σ_k { e²/2 where |e| ≤ 1, |e| - 1/2 elsewhere }  averaged
+    binary_cross_entropy  -[q log g(z) + (1 - q) log(1 - g(z))]                averaged                [L3]
+    cross_entropy         -Σ_k q_k log softmax(z)_k                            averaged                [L4]
+    perceptron            max(0, -t z), t = ±1                                 averaged                [L5]
+
+With one output and m rows the first three are Σ, 1/m Σ and 1/(2m) Σ of the articles; several outputs are
+averaged, as scikit-learn and PyTorch do. A squared error saturates at 1e34, where float32 would end. The
+cross entropies take logits: sigmoid and softmax are part of them by log-sum-exp, so their value and
+gradient are finite at every finite logit. Label smoothing ε moves the target to q_k = (1 - ε) [k = y] +
+ε/K, with K = 2 in the binary case.
+
+Source: *Regression to neural networks* (mse, log loss, softmax), *Neural networks, really understood* (sum of
+squared errors), *Understanding neural networks* (half_mse), *Perceptron to MLP* (perceptron); Huber 1964;
+Szegedy et al., arXiv:1512.00567 (label smoothing).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from workbench.core import vocabulary
+from workbench.core.errors import InputError
+
+#: Where the cross entropy of one example saturates: logits of ±3e38 lie further apart than float32 reaches.
+#: Half the largest number, so that a weighted mean of such values is finite too.
+CEILING = float(np.finfo(np.float32).max) / 2
+#: The error from which on a squared one saturates; the squares of 30,000 rows still have a sum in float32.
+FARTHEST = 1e17
+
+TASKS = ("regression", "classification", "binary")
+
+
+class Loss(NamedTuple):
+    """A loss of one example and how a batch of them becomes one number.
+
+    function   (outputs [K], y, smoothing) -> scalar. y is an int32 class code, or [K] float32 for regression;
+               binary losses have K = 1 and codes 0 and 1. `smoothing` in [0, 1) is read by the cross
+               entropies and ignored by the others.
+    reduction  over the rows of a batch
+    """
+
+    function: Callable[[jax.Array, jax.Array, jax.Array], jax.Array]
+    reduction: Literal["mean", "sum"] = "mean"
+
+
+def batch_loss(
+    loss: Loss, outputs: jax.Array, y: jax.Array, weight: jax.Array, smoothing: jax.Array | float = 0.0
+) -> jax.Array:
+    """Reduce the loss over the rows of a batch: Σ w l / Σ w, or Σ w l where the reduction is "sum".
+
+    outputs [B, K], y [B] codes or [B, K], weight [B]. A row of weight zero has no part in the value or the
+    gradient whatever stands in it, NaN included; a batch of such rows gives 0.
+    """
+    counted = weight > 0.0
+    outputs = jnp.where(counted[:, None], outputs, 0.0)
+    y = jnp.where(jnp.expand_dims(counted, tuple(range(1, y.ndim))), y, 0)
+    each = jax.vmap(loss.function, in_axes=(0, 0, None))(outputs, y, jnp.asarray(smoothing, jnp.float32))
+    share = jnp.where(counted, weight, 0.0)
+    if loss.reduction == "mean":
+        total = share.sum()
+        share = share / jnp.where(total > 0.0, total, 1.0)  # before the sum, which stays finite that way
+    return jnp.sum(share * each)
+
+
+def register(
+    name: str,
+    function: Callable[[jax.Array, jax.Array, jax.Array], jax.Array],
+    tasks: tuple[str, ...],
+    reduction: Literal["mean", "sum"] = "mean",
+) -> None:
+    """Add a loss under a name that study files may then use.
+
+        register("mae", lambda outputs, y, smoothing: jnp.abs(outputs - y).mean(), tasks=("regression",))
+
+    `function` is as in `Loss`; `tasks` are those it can be trained on: regression, classification, binary.
+
+    Raises InputError if the name is taken or a task is unknown.
+    """
+    if name in LOSSES:
+        raise InputError(f"loss {name!r} is registered already; choose another name")
+    unknown = [task for task in tasks if task not in TASKS]
+    if unknown or not tasks:
+        raise InputError(f"loss {name!r}: tasks is {tuple(tasks)}; name one or more of {', '.join(TASKS)}")
+    LOSSES[name] = Loss(function, reduction)
+    vocabulary.LOSSES[name] = tuple(tasks)
+
+
+def _sum_squared_error(outputs: jax.Array, y: jax.Array, smoothing: jax.Array) -> jax.Array:
+    del smoothing
+    return jnp.sum(_square(outputs - y))
+
+
+def _mse(outputs: jax.Array, y: jax.Array, smoothing: jax.Array) -> jax.Array:
+    del smoothing
+    return jnp.mean(_square(outputs - y))
+
+
+def _square(error: jax.Array) -> jax.Array:
+    """e², whose value and slope saturate where |e| reaches FARTHEST; the slope does not vanish there."""
+    near = jnp.clip(error, -FARTHEST, FARTHEST)
+    beyond = error - near
+    return jnp.square(near) + 2.0 * jax.lax.stop_gradient(near) * (beyond - jax.lax.stop_gradient(beyond))
+
+
+def _half_mse(outputs: jax.Array, y: jax.Array, smoothing: jax.Array) -> jax.Array:
+    return 0.5 * _mse(outputs, y, smoothing)
+
+
+def _huber(outputs: jax.Array, y: jax.Array, smoothing: jax.Array) -> jax.Array:
+    """With c = min(|e|, 1) both pieces are c (|e| - c/2); nothing is squared that could overflow."""
+    del smoothing
+    size = jnp.abs(outputs - y)
+    near = jnp.minimum(size, 1.0)
+    return jnp.mean(near * (size - 0.5 * near))
+
+
+def _binary_cross_entropy(outputs: jax.Array, y: jax.Array, smoothing: jax.Array) -> jax.Array:
+    """max(z, 0) - q z + log(1 + e^-|z|).
+
+    |z| is written as -min(z, -z), whose derivative at 0 is 0: training from zeros begins there, and that of
+    jnp.abs is 1.
+    """
+    z = outputs[0]
+    target = (1.0 - smoothing) * y.astype(z.dtype) + 0.5 * smoothing
+    return jnp.maximum(z, 0.0) - target * z + jnp.log1p(jnp.exp(jnp.minimum(z, -z)))
+
+
+def _cross_entropy(outputs: jax.Array, y: jax.Array, smoothing: jax.Array) -> jax.Array:
+    classes = outputs.shape[0]
+    target = (1.0 - smoothing) * jax.nn.one_hot(y, classes, dtype=outputs.dtype) + smoothing / classes
+    return _expected_surprise(outputs, target)
+
+
+def _perceptron(outputs: jax.Array, y: jax.Array, smoothing: jax.Array) -> jax.Array:
+    """The product z (ŷ - y) with ŷ = step(z), which is max(0, -t z).
+
+    Written so, its gradient by z is ŷ - y everywhere: the perceptron rule. That of max(0, ·) vanishes at
+    z = 0, where training from zero weights begins.
+    """
+    del smoothing
+    z = outputs[0]
+    return z * ((z > 0.0).astype(z.dtype) - y.astype(z.dtype))
+
+
+@jax.custom_jvp
+def _expected_surprise(logits: jax.Array, target: jax.Array) -> jax.Array:
+    """-Σ_k q_k log softmax(z)_k; a constant target that sums to one. Gradient by z: softmax(z) - q."""
+    below = logits - jnp.max(logits)
+    surprise = jnp.log(jnp.sum(jnp.exp(below))) - below
+    return jnp.sum(target * jnp.minimum(surprise, CEILING))
+
+
+_expected_surprise.defjvps(
+    lambda tangent, value, logits, target: jnp.sum((jax.nn.softmax(logits) - target) * tangent), None
+)
+
+
+LOSSES: dict[str, Loss] = {
+    "sum_squared_error": Loss(_sum_squared_error, "sum"),
+    "mse": Loss(_mse),
+    "half_mse": Loss(_half_mse),
+    "huber": Loss(_huber),
+    "binary_cross_entropy": Loss(_binary_cross_entropy),
+    "cross_entropy": Loss(_cross_entropy),
+    "perceptron": Loss(_perceptron),
+}

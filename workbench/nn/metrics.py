@@ -1,0 +1,177 @@
+"""Scores of a whole set of rows, weighted: METRICS[name](outputs, y, weight) -> float32 scalar.
+
+`score` gives those that look at predicted classes the threshold between two classes as well.
+
+    classes     outputs [N, K] logits, y [N] int32 codes; one column z stands for the two logits [0, z]
+    regression  outputs [N, K] and y [N, K] float32, in the units of the data
+    weight      [N]; an integer weight equals so many copies of the row. A row of weight zero is padding and
+                has no part in the score whatever stands in it, NaN included
+
+The definitions are scikit-learn's. A score is NaN where it is undefined (no rows; roc_auc of a single class)
+and where the outputs of a counted row are NaN: a diverged model must not look like one that guesses.
+Everything can be jitted and mapped; mapped over weights alone, as a bootstrap does, what belongs to the rows
+(argmax, sorting) is done once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from jax.scipy.special import logit
+
+from workbench.core.vocabulary import METRICS as WORDS
+from workbench.nn.losses import LOSSES
+
+Threshold = jax.Array | float
+
+
+def class_logits(outputs: jax.Array) -> jax.Array:
+    """Logits of K >= 2 classes: [N, 1] -> [N, 2], namely [0, z]; others pass through."""
+    if outputs.shape[1] > 1:
+        return outputs
+    return jnp.concatenate([jnp.zeros_like(outputs), outputs], axis=1)
+
+
+def predictions(outputs: jax.Array, threshold: Threshold = 0.5) -> jax.Array:
+    """Class codes [N] int32 from [N, K] outputs.
+
+    Of two classes, 1 where its probability is above `threshold`; of more, the most probable, and the first of
+    equals (`threshold` is not looked at).
+    """
+    logits = class_logits(outputs)
+    if logits.shape[1] > 2:
+        return jnp.argmax(logits, axis=1).astype(jnp.int32)
+    return (logits[:, 1] - logits[:, 0] > logit(jnp.asarray(threshold, jnp.float32))).astype(jnp.int32)
+
+
+def score(
+    metric: str, outputs: jax.Array, y: jax.Array, weight: jax.Array, threshold: Threshold = 0.5
+) -> jax.Array:
+    """The metric of that name; `threshold` as in `predictions`, if it looks at predicted classes."""
+    if WORDS[metric].decides:
+        return METRICS[metric](outputs, y, weight, threshold)
+    return METRICS[metric](outputs, y, weight)
+
+
+def _accuracy(outputs: jax.Array, y: jax.Array, weight: jax.Array, threshold: Threshold = 0.5) -> jax.Array:
+    hit = (predictions(outputs, threshold) == y).astype(jnp.float32)
+    return _mean(jnp.where(jnp.isnan(outputs).any(axis=1), jnp.nan, hit), weight)
+
+
+def _balanced_accuracy(
+    outputs: jax.Array, y: jax.Array, weight: jax.Array, threshold: Threshold = 0.5
+) -> jax.Array:
+    """Mean recall over the classes that occur."""
+    true, _, hit = _class_totals(outputs, y, weight, threshold)
+    return _mean(hit / true, (true > 0.0).astype(jnp.float32))
+
+
+def _log_loss(outputs: jax.Array, y: jax.Array, weight: jax.Array) -> jax.Array:
+    """Mean of -log softmax(z)_y."""
+    each = jax.vmap(LOSSES["cross_entropy"].function, in_axes=(0, 0, None))
+    return _mean(each(class_logits(outputs), y, jnp.float32(0.0)), weight)
+
+
+def _f1_macro(outputs: jax.Array, y: jax.Array, weight: jax.Array, threshold: Threshold = 0.5) -> jax.Array:
+    """Mean of 2 TP / (2 TP + FP + FN) over the classes that occur or are predicted."""
+    true, predicted, hit = _class_totals(outputs, y, weight, threshold)
+    either = true + predicted
+    return _mean(2.0 * hit / either, (either > 0.0).astype(jnp.float32))
+
+
+def _f1(outputs: jax.Array, y: jax.Array, weight: jax.Array, threshold: Threshold = 0.5) -> jax.Array:
+    """2 TP / (2 TP + FP + FN) of class 1; zero if it neither occurs nor is predicted."""
+    true, predicted, hit = (total[1] for total in _class_totals(outputs, y, weight, threshold))
+    either = true + predicted
+    return jnp.where(either == 0.0, 0.0, 2.0 * hit / either)
+
+
+def _roc_auc(outputs: jax.Array, y: jax.Array, weight: jax.Array) -> jax.Array:
+    """P(score of a positive > score of a negative), ties counting a half; scores are z_1 - z_0.
+
+    A row's place is how many scores are lower, the same for equal scores. A positive beats the negatives in
+    lower places and half of those in its own: one sort instead of all pairs. The mean is taken about 1/2,
+    which keeps float32 sums small and so exact to a few units in the last place.
+    """
+    logits, weight = class_logits(outputs), _clean(weight)
+    score = logits[:, 1] - logits[:, 0]
+    rank = _sortable(score)
+    place = jnp.searchsorted(jax.lax.sort(rank), rank)
+    positive, negative = jnp.where(y == 1, weight, 0.0), jnp.where(y == 1, 0.0, weight)
+    here = jnp.zeros_like(weight).at[place].add(negative)
+    beaten = jnp.cumsum(here) - 0.5 * here
+    lead = beaten / negative.sum() - 0.5
+    auc = 0.5 + jnp.sum(positive * lead[place]) / positive.sum()
+    return jnp.where((jnp.isnan(score) & (weight > 0.0)).any(), jnp.nan, auc)
+
+
+def _sortable(values: jax.Array) -> jax.Array:
+    """Float32 as int32 of the same order: XLA sorts integers on a CPU six times as fast as floats."""
+    unsigned_zero = jnp.where(values == 0.0, 0.0, values)
+    bits = jax.lax.bitcast_convert_type(unsigned_zero, jnp.int32)
+    return jnp.where(bits < 0, bits ^ 0x7FFFFFFF, bits)
+
+
+def _rmse(outputs: jax.Array, y: jax.Array, weight: jax.Array) -> jax.Array:
+    """The root for each output, then the mean over outputs."""
+    return jnp.mean(jnp.sqrt(_mean(jnp.square(outputs - y), weight)))
+
+
+def _mse(outputs: jax.Array, y: jax.Array, weight: jax.Array) -> jax.Array:
+    return jnp.mean(_mean(jnp.square(outputs - y), weight))
+
+
+def _mae(outputs: jax.Array, y: jax.Array, weight: jax.Array) -> jax.Array:
+    return jnp.mean(_mean(jnp.abs(outputs - y), weight))
+
+
+def _r2(outputs: jax.Array, y: jax.Array, weight: jax.Array) -> jax.Array:
+    """1 - Σ (y - ŷ)² / Σ (y - ȳ)², the mean over outputs; of a constant y, 1 if it is met and else 0."""
+    residual = _mean(jnp.square(outputs - y), weight)
+    total = _mean(jnp.square(y - _mean(y, weight)[None, :]), weight)
+    constant = jnp.where(jnp.isnan(residual), jnp.nan, (residual == 0.0).astype(jnp.float32))
+    return jnp.mean(jnp.where(total == 0.0, constant, 1.0 - residual / jnp.where(total == 0.0, 1.0, total)))
+
+
+def _mean(values: jax.Array, weight: jax.Array) -> jax.Array:
+    """Weighted mean over the first axis of [N] or [N, K]; NaN if nothing is counted."""
+    weight = _clean(weight)
+    columns = jnp.expand_dims(weight, tuple(range(1, values.ndim)))
+    return jnp.sum(jnp.where(columns > 0.0, columns * values, 0.0), axis=0) / jnp.sum(weight)
+
+
+def _class_totals(
+    outputs: jax.Array, y: jax.Array, weight: jax.Array, threshold: Threshold
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Weight of the rows of a class, of those predicted as it, and of both: [K] each, NaN for NaN outputs."""
+    classes, weight = class_logits(outputs).shape[1], _clean(weight)
+    guess = predictions(outputs, threshold)
+    broken = jnp.isnan(outputs).any(axis=1) & (weight > 0.0)
+    weight = jnp.where(broken.any(), jnp.nan, weight)
+
+    def total(members: jax.Array) -> jax.Array:
+        return jnp.dot(weight, members, precision=jax.lax.Precision.HIGHEST)
+
+    true, predicted = (jax.nn.one_hot(codes, classes, dtype=jnp.float32) for codes in (y, guess))
+    return total(true), total(predicted), total(true * predicted)
+
+
+def _clean(weight: jax.Array) -> jax.Array:
+    weight = jnp.asarray(weight).astype(jnp.float32)
+    return jnp.where(weight > 0.0, weight, 0.0)
+
+
+METRICS: dict[str, Callable[..., jax.Array]] = {
+    "accuracy": _accuracy,
+    "balanced_accuracy": _balanced_accuracy,
+    "log_loss": _log_loss,
+    "f1_macro": _f1_macro,
+    "f1": _f1,
+    "roc_auc": _roc_auc,
+    "rmse": _rmse,
+    "mse": _mse,
+    "mae": _mae,
+    "r2": _r2,
+}

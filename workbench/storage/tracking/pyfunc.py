@@ -1,0 +1,33 @@
+"""The delivered model as MLflow loads it: this file is logged with the model and run when it is loaded.
+
+Models from code: https://mlflow.org/docs/latest/ml/model/models-from-code/. Nothing is unpickled; the
+parameters are plain arrays (`saved_model`).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import mlflow
+import pandas as pd
+from mlflow.models import set_model
+
+
+class Delivered(mlflow.pyfunc.PythonModel):  # type: ignore[misc,name-defined]
+    """Raw rows in, predictions out."""
+
+    def load_context(self, context: Any) -> None:
+        """Read the model's files."""
+        from workbench.evaluation import saved_model
+
+        self.predictor = saved_model.load(context.artifacts["model"])
+
+    def predict(
+        self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None
+    ) -> pd.DataFrame:
+        """Predictions for raw rows, one row each."""
+        del context, params
+        return self.predictor.predict(model_input)
+
+
+set_model(Delivered())

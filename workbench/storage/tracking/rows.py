@@ -1,0 +1,206 @@
+"""What MLflow is told of a study and of a trial, before any of its interfaces is chosen.
+
+Pure functions from records to plain values; the writers (`bulk`, `client`) put them into a
+store. Nothing here imports mlflow, and the process that trains needs nothing else.
+
+How a trial is shown
+    name      trial-0007, so that names sort
+    status    as in MLflow's own Optuna storage (`mlflow.optuna.MlflowStorage`): FINISHED for complete, KILLED
+              for pruned, FAILED for failed. A glance at the icons tells the three apart, and
+              `attributes.status = "KILLED"` filters them; the tag `state` says the same in words.
+    curves    train_loss, validation_loss, validation_score at step = epoch, from 1
+    figures   validation_<metric> (the score the trial is chosen by), best_epoch, epochs, seconds
+    NaN, inf  stand in the tag `non_finite` ({"train_loss": {"3": "nan"}}) and are left out of the curves: a
+              server turns infinity into 1.8e308, which flattens every chart, and a NaN keeps the run page of
+              some servers from opening (mlflow issue 16555).
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple
+
+from workbench.core.provenance import user
+from workbench.core.records import TrialRecord
+from workbench.core.types import Value
+
+Status = Literal["RUNNING", "FINISHED", "FAILED", "KILLED"]
+#: Tags that MLflow itself reads start with this.
+PREFIX = "mlflow."
+#: MLflow's limits in characters (mlflow.utils.validation); longer values are cut, visibly.
+MAX_PARAM, MAX_TAG, MAX_NAME = 6_000, 8_000, 250
+_NAMESPACE = uuid.UUID("6f0c6e0e-6a0b-5f7c-9a53-0d6a1c1f7f55")
+_STATUS: dict[str, Status] = {"complete": "FINISHED", "pruned": "KILLED", "failed": "FAILED"}
+
+
+class Metric(NamedTuple):
+    """One point of a metric; `timestamp` in milliseconds since 1970."""
+
+    key: str
+    value: float
+    timestamp: int
+    step: int
+
+
+class RunRow(NamedTuple):
+    """One run, complete. Times in milliseconds since 1970."""
+
+    run_id: str
+    name: str
+    status: Status
+    start: int
+    end: int | None
+    params: Mapping[str, str]
+    tags: Mapping[str, str]
+    metrics: Sequence[Metric]
+
+
+@dataclass(frozen=True)
+class Parent:
+    """The study as MLflow shows it: one experiment, one parent run."""
+
+    study: str  # study id; the same id finds the same run again
+    name: str  # the study's name; also the name of the registered model
+    metric: str  # the score's name, as in `validation_<metric>`
+    direction: Literal["maximize", "minimize"]
+    question: str = ""
+    experiment: str = ""  # default: the study's name
+    run_name: str = ""  # default: the study's name
+    seed: int = 0
+    params: Mapping[str, Value] = field(default_factory=dict)  # what is fixed for the whole study
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def experiment_name(self) -> str:
+        """The experiment's name."""
+        return self.experiment or self.name
+
+
+def parent_id(study: str) -> str:
+    """The run id of a study's parent: 32 hexadecimal digits, a function of the study id alone."""
+    return uuid.uuid5(_NAMESPACE, study).hex
+
+
+def child_id(study: str, number: int) -> str:
+    """The run id of a trial: 32 hexadecimal digits, a function of the study id and the trial's number."""
+    return uuid.uuid5(_NAMESPACE, f"{study}/{number}").hex
+
+
+def score_key(metric: str) -> str:
+    """The name under which a trial's score is found."""
+    return f"validation_{metric}"
+
+
+def best_so_far(
+    parent: Parent, best: float | None, trials: Sequence[TrialRecord], rows: Sequence[RunRow]
+) -> list[Metric]:
+    """The best score of a complete trial up to each of these, at step = number. `best` was that before."""
+    choose = max if parent.direction == "maximize" else min
+    key, points = "best_" + score_key(parent.metric), []
+    for trial, row in zip(trials, rows, strict=True):
+        if trial.state == "complete" and trial.value is not None and math.isfinite(trial.value):
+            best = trial.value if best is None else choose(best, trial.value)
+        if best is not None:
+            points.append(Metric(key, best, row.end or row.start, trial.number))
+    return points
+
+
+def parent_row(parent: Parent, *, session: str | None) -> RunRow:
+    """The parent run as it starts. `session` names the process that owns it: the one that will end it."""
+    note = f"**{parent.question}**\n\nThe search is under way." if parent.question else ""
+    tags = {
+        "kind": "study",
+        "study": parent.study,
+        "study_name": parent.name,
+        "metric": parent.metric,
+        "seed": str(parent.seed),
+        "session": session or "",
+        **parent.tags,
+        **_authorship(parent.run_name or parent.name),
+    }
+    if note:
+        tags[PREFIX + "note.content"] = note
+    name = (parent.run_name or parent.name)[:MAX_NAME]
+    params = {key: _text(value, MAX_PARAM) for key, value in parent.params.items()}
+    now = int(time.time() * 1000)
+    return RunRow(parent_id(parent.study), name, "RUNNING", now, None, params, _cut(tags), ())
+
+
+def child_row(parent: Parent, parent_run: str, record: TrialRecord, *, start: int | None = None) -> RunRow:
+    """One finished trial as a child of `parent_run`.
+
+    `start` in milliseconds fixes the time axis, which makes a second writing of the same trial equal to the
+    first; by default the trial started `seconds` before it finished. One that does not say when finished now.
+    """
+    length = max(1, round(record.seconds * 1000))
+    start = round((record.finished or time.time()) * 1000) - length if start is None else start
+    end = start + length
+    name = f"trial-{record.number:04d}"
+    metrics, odd = _curves(record, start, end)
+    figures: dict[str, float | None] = {
+        score_key(parent.metric): record.value,
+        "best_epoch": record.best_epoch or None,
+        "epochs": record.epochs,
+        "seconds": record.seconds,
+    }
+    for key, value in figures.items():
+        if value is None:
+            continue
+        if math.isfinite(value):
+            metrics.append(Metric(key, float(value), end, 0))
+        else:
+            odd.setdefault(key, {})["0"] = str(float(value))
+    tags = {
+        "kind": "trial",
+        "study": parent.study,
+        "trial": str(record.number),
+        "state": record.state,
+        "reason": record.reason,
+        "recipe": record.recipe,
+        "seed": str(record.seed),
+        PREFIX + "parentRunId": parent_run,
+        **_authorship(name),
+    }
+    if odd:
+        tags["non_finite"] = json.dumps(odd)
+    params = {key: _text(value, MAX_PARAM) for key, value in record.params.items()}
+    run, status = child_id(parent.study, record.number), _STATUS[record.state]
+    return RunRow(run, name, status, start, end, params, _cut(tags), metrics)
+
+
+def _curves(record: TrialRecord, start: int, end: int) -> tuple[list[Metric], dict[str, dict[str, str]]]:
+    """The finite points, spread evenly over the trial's time, and the others by curve and epoch."""
+    metrics: list[Metric] = []
+    odd: dict[str, dict[str, str]] = {}
+    for key, curve in record.curves._asdict().items():
+        n = len(curve)
+        for epoch, value in enumerate(curve.tolist(), start=1):
+            if math.isfinite(value):
+                metrics.append(Metric(key, value, start + (end - start) * epoch // n, epoch))
+            else:
+                odd.setdefault(key, {})[str(epoch)] = str(value)
+    return metrics, odd
+
+
+def _authorship(name: str) -> dict[str, str]:
+    """The tags MLflow's own client would set."""
+    return {
+        PREFIX + "runName": name[:MAX_NAME],
+        PREFIX + "source.name": "workbench",
+        PREFIX + "source.type": "LOCAL",
+        PREFIX + "user": user(),
+    }
+
+
+def _cut(tags: Mapping[str, str]) -> dict[str, str]:
+    return {key: _text(value, MAX_TAG) for key, value in tags.items()}
+
+
+def _text(value: Value, limit: int) -> str:
+    text = str(value)
+    return text if len(text) <= limit else text[: limit - 1] + "…"

@@ -1,0 +1,113 @@
+"""The baselines of a choice, frozen before the test set is opened, so that the test rows can compare them.
+
+    default   the default configuration (trial 0), trained again as the choice was
+    linear    the linear model of the task, for rows of features
+    trivial   class frequencies, or the mean
+
+They lie beside the delivered model as models of their own. Their fingerprints go into the journal first; a
+later call finds them there and trains nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from workbench.core.errors import StoreError, WorkbenchError
+from workbench.core.records import Selection
+from workbench.core.types import Fold, Value
+from workbench.evaluation import baselines
+from workbench.evaluation.saved_model import fingerprint, load
+from workbench.nn.recipe import Recipe
+from workbench.study.choice import keep, refitted, retrained
+from workbench.study.config.study import Study
+from workbench.study.workspace import Workspace
+from workbench.tuning.selection import Delivered
+from workbench.tuning.space import ALL_ROWS, OWN, Program, variant
+
+
+def frozen(
+    selection: Selection,
+    study: Study,
+    here: Workspace,
+    default: Mapping[str, Value],
+    *,
+    opened: bool,
+    stage: Callable[[str], None],
+) -> dict[str, Path]:
+    """The folders of the baselines' models by name, trained now if they were not.
+
+    default  the parameters of trial 0
+    opened   whether the test set is open: what was not frozen before is no baseline any more
+    """
+    model, folder = here.folder / "model", here.folder / "baselines"
+    found = _recall(here.journal.records, model, folder)
+    if found is None and not opened:
+        stage("training the baselines")
+        found = _freeze(selection, study, here, default, folder)
+        prints = {name: fingerprint(place) for name, place in found.items()}
+        here.journal.append([{"kind": "baselines", "model": fingerprint(model), "baselines": prints}])
+    return found or {}
+
+
+def _freeze(
+    selection: Selection, study: Study, here: Workspace, default: Mapping[str, Value], folder: Path
+) -> dict[str, Path]:
+    """Train the baselines and save each in a folder of its own below `folder`.
+
+    A default configuration that diverges, and is no rival then, is left out.
+    """
+    made: dict[str, Path] = {}
+    chosen = load(here.folder / "model")
+    again = None if selection.trial == 0 else _default(study, here, default)
+    if again is not None:
+        made["default"] = keep(folder / "default", here, again, threshold=float(again.hyper.threshold))
+    of_choice = variant(selection.settings, ALL_ROWS if study.refit else OWN)
+    fold, classes = here.preparations.fold(of_choice), len(here.dataset.classes)
+    affine = _affine(chosen.recipe, here.dataset.task, classes)
+    fits = {"linear": baselines.linear, "trivial": baselines.trivial}
+    for name, fit in fits.items():
+        if not chosen.recipe.each and (name == "trivial" or len(affine.inputs) == 1):
+            params = fit(_host(fold), affine.outputs, classes)
+            model = Delivered(Program(affine, of_choice), chosen.hyper, params)
+            made[name] = keep(folder / name, here, model, threshold=0.5)
+    return made
+
+
+def _default(study: Study, here: Workspace, params: Mapping[str, Value]) -> Delivered | None:
+    try:
+        return refitted(study, here, retrained(study, here, params, seeds=1))[0]
+    except WorkbenchError:
+        return None
+
+
+def _recall(events: Iterable[Mapping[str, Any]], model: Path, folder: Path) -> dict[str, Path] | None:
+    """The baselines that were frozen for this model, if all of them are still there; else None."""
+    made = [event for event in events if event["kind"] == "baselines"]
+    if not made or made[-1]["model"] != fingerprint(model):
+        return None
+    found = {name: folder / name for name in made[-1]["baselines"]}
+    try:
+        whole = all(fingerprint(found[name]) == known for name, known in made[-1]["baselines"].items())
+    except StoreError:
+        return None
+    return found if whole else None
+
+
+def _affine(recipe: Recipe, task: str, classes: int) -> Recipe:
+    """The affine model with the inputs of the choice."""
+    family = "linear" if task == "regression" else "logistic" if classes == 2 else "softmax"
+    outputs = recipe.outputs if task == "regression" else 1 if classes == 2 else classes
+    loss = {"linear": "mse", "logistic": "binary_cross_entropy"}.get(family, "cross_entropy")
+    plain = Recipe(family, recipe.inputs, outputs, loss, recipe.metric)
+    return replace(plain, optimizers=recipe.optimizers)
+
+
+def _host(fold: Fold) -> Fold:
+    """Arrays of NumPy."""
+    train = type(fold.train)(*(np.asarray(field) for field in fold.train))
+    return fold._replace(train=train, shift=np.asarray(fold.shift), scale=np.asarray(fold.scale))

@@ -1,0 +1,167 @@
+"""What a study asks of its optimizers and of the schedule of the learning rate: whether they can give it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from workbench.core import vocabulary
+from workbench.core.errors import StudyError
+from workbench.core.formatting import nearest, toml
+from workbench.core.types import Range, Value
+from workbench.study.config.checks import listed, numbers, offence, shown, values
+from workbench.study.config.errors import label
+from workbench.study.config.optimizer import arguments_of, named
+from workbench.study.config.schema import SETTINGS, where
+from workbench.tuning.space import arguments, first
+
+if TYPE_CHECKING:
+    from workbench.study.config.study import Study
+
+
+#: Which of the common optimizers read a coefficient; an optimizer of optax has its own, and every one of
+#: those takes the decoupled weight decay.
+READ_BY = {
+    "momentum": ("momentum", "nesterov", "adam", "adamw"),
+    "beta2": ("adam", "adamw"),
+    "weight_decay": ("adamw",),
+}
+#: Which schedules read a number of theirs.
+SCHEDULED = {
+    "final": ("cosine", "exponential", "polynomial"),
+    "power": ("polynomial",),
+    "scales": ("piecewise",),
+    "pct_start": ("one_cycle",),
+    "div_factor": ("one_cycle",),
+    "final_div_factor": ("one_cycle",),
+}
+
+
+def check_optimizer(study: Study) -> None:
+    """Raises StudyError if an optimizer cannot train, or not with these arguments, or a schedule not run."""
+    _check_schedule(study)
+    given, names = arguments(study.settings), named(study.settings["optimizer"])
+    if not given and all(vocabulary.is_common(name) for name in names):
+        return
+    from workbench.nn import transformations
+
+    for key in given:
+        if not any(transformations.taken(name, [key]) for name in names):
+            close = nearest(key, arguments_of(names))
+            hint = f"did you mean {close}?" if close else "drop it"
+            raise StudyError(
+                f"{shown(study, vocabulary.flat_argument(key))} is no argument of optimizer "
+                f"{listed(names)}; {hint}"
+            )
+    for name in names:
+        taken = transformations.taken(name, given)
+        if vocabulary.is_common(name) and not taken:
+            continue
+        missing = [
+            key for key, one in transformations.arguments(name).items() if one.required and key not in given
+        ]
+        if missing:
+            raise StudyError(
+                f"{offence(study, 'optimizer', name)} needs {' and '.join(missing)}; "
+                "write each as a key of [optimizer]"
+            )
+        for key in _static(study, name, {}):
+            setting = given[key]
+            if isinstance(setting, Range) and not setting.integer and setting.step is None:
+                raise StudyError(
+                    f"{shown(study, vocabulary.flat_argument(key))} is looked at when optimizer {toml(name)} is "
+                    "made, so each of its values is a program of its own; write { choices = [...] }"
+                )
+            for value in values(study, vocabulary.flat_argument(key)):
+                _static(study, name, {key: value})
+
+
+def optimizer_notes(study: Study) -> list[str]:
+    """Remarks on what is written but not read, and on what an optimizer costs or adds."""
+    remarks, names = [], named(study.settings["optimizer"])
+    own = [name for name in names if not vocabulary.is_common(name)]
+    for key, readers in READ_BY.items():
+        reading = set(names) & set(readers) or (own and key == "weight_decay")
+        if study.settings[key] != SETTINGS[key].default and not reading:
+            remarks.append(f"{label(where(key).path)} is not read by optimizer {listed(names)}")
+    schedules = [str(name) for name in values(study, "schedule")]
+    parts = {part for name in schedules for part in name.split(vocabulary.JOIN)}
+    for key, readers in SCHEDULED.items():
+        if study.settings[key] != SETTINGS[key].default and not parts & set(readers):
+            remarks.append(f"{label(where(key).path)} is not read by schedule {listed(schedules)}")
+    if study.settings["boundaries"] != "" and not any(
+        name == "piecewise" or vocabulary.JOIN in name for name in schedules
+    ):
+        remarks.append(f"{label(where('boundaries').path)} is not read by schedule {listed(schedules)}")
+    if own:
+        remarks += _own_notes(study, own)
+    return remarks
+
+
+def _own_notes(study: Study, own: list[str]) -> list[str]:
+    from workbench.nn import transformation_plans, transformations
+
+    remarks = []
+    shaped = [key for key in ("width", "depth") if key in study.axes]
+    for name in own:
+        sample = _sample(study, name)
+        if shaped and transformation_plans.plan(name, sample, sample).exact:
+            remarks.append(
+                f"optimizer {toml(name)} does not bear padding, so every {' and '.join(shaped)} is "
+                "a program of its own; few choices compile sooner"
+            )
+        decay = transformations.arguments(name).get("weight_decay")
+        written = "weight_decay" in arguments(study.settings)
+        if study.settings["weight_decay"] != 0.0 and decay and decay.default and not written:
+            remarks.append(
+                f"optimizer {toml(name)} decays by {toml(decay.default)} itself, beside "
+                "[regularization] weight_decay; [optimizer] weight_decay = 0 leaves that alone"
+            )
+    return remarks
+
+
+def _check_schedule(study: Study) -> None:
+    """Raises StudyError if boundaries do not fit the schedules, or the scales not the boundaries."""
+    epochs = max(numbers(study, "epochs"))
+    for text in values(study, "boundaries"):
+        ends = [float(number) for number in str(text).split()]
+        if sorted(set(ends)) != ends or (ends and ends[-1] >= epochs):
+            raise StudyError(
+                f"{offence(study, 'boundaries', text)} must ascend and end before [training] epochs = "
+                f"{toml(epochs)}"
+            )
+        if ends and ends[0] <= max(numbers(study, "warmup")):
+            raise StudyError(
+                f"{offence(study, 'boundaries', text)} must begin after the warm-up of "
+                f"{toml(max(numbers(study, 'warmup')))} epochs"
+            )
+        for schedule in values(study, "schedule"):
+            parts = str(schedule).split(vocabulary.JOIN)
+            if ends and len(parts) > 1 and len(ends) != len(parts) - 1:
+                raise StudyError(
+                    f"{offence(study, 'boundaries', text)} must name the {len(parts) - 1} epochs at which "
+                    f"the parts of schedule = {toml(schedule)} end, or be left out"
+                )
+        for scales in values(study, "scales"):
+            if scales and len(str(scales).split()) != len(ends):
+                raise StudyError(
+                    f"{offence(study, 'scales', scales)} must be as many as [optimizer] boundaries, "
+                    f"of which there are {len(ends)}"
+                )
+
+
+def _sample(study: Study, name: str) -> dict[str, Value]:
+    """A value of each argument that an optimizer is given."""
+    from workbench.nn import transformations
+
+    given = arguments(study.settings)
+    return {key: first(given[key]) for key in transformations.taken(name, given)}
+
+
+def _static(study: Study, name: str, values: dict[str, Value]) -> tuple[str, ...]:
+    """The arguments of an optimizer that cannot be traced, some of them tried at these values."""
+    from workbench.nn import transformation_plans
+
+    try:
+        return transformation_plans.check(name, _sample(study, name), values)
+    except ValueError as error:
+        raise StudyError(f"{offence(study, 'optimizer', name)} {error}; choose another") from None

@@ -1,0 +1,122 @@
+"""`check`: what a study would do, without doing it. Data, split, axes, programs, and what they may cost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from workbench.core.locations import Places
+from workbench.core.types import Axis, Choice, Value
+from workbench.nn.models import n_parameters
+from workbench.study.config.checks import metric_of
+from workbench.study.config.study import Study
+from workbench.study.preparations import Preparations
+from workbench.study.workspace import development
+from workbench.training.costs import Costs, costs_of
+from workbench.training.devices import configure, machine
+from workbench.tuning import space
+from workbench.tuning.buckets import drawn, rooms
+from workbench.tuning.scheduler import LEARNING, expected_epochs, lag_of, parallel_of
+from workbench.tuning.selection import few, trainings
+from workbench.tuning.space import Program
+
+#: Configurations drawn to see which programs a space needs and how large its models are.
+DRAWN = 256
+
+
+def plan(study: Study, places: Places) -> dict[str, Any]:
+    """The plan as `check --json` prints it. Raises InputError for what `run` would refuse."""
+    dataset, sealed = development(study, places.study(study.id) / "journal")
+    rows = len(dataset.train)
+    metric = metric_of(study, dataset.task)
+    axes = space.axes(study.settings)
+    configure(places.home / "cache" / "jax")
+    platform, lanes = machine()
+    costs, problem = costs_of(platform), Preparations(dataset).problem
+    epochs = int(str(study.settings["epochs"]))
+    folds = max(1, study.data.folds)
+    lane_epochs = study.search.trials * folds * expected_epochs(epochs, study.search.pruner)
+    ladder = rooms(study.settings, problem, metric, lane_epochs=lane_epochs, costs=costs)
+
+    def program(params: Mapping[str, Value]) -> Program:
+        values = space.resolve(study.settings, params)
+        return space.program(study.settings, values, problem(space.variant(values)), metric, ladder)
+
+    default = space.default(axes)
+    configurations = [(program(params), params) for params in drawn(axes, DRAWN)]
+    programs = {needed for needed, _ in configurations}
+    parallel = study.search.parallel or parallel_of(study.search.trials, study.search.sampler)
+    costs = costs._replace(devices=min(lanes, parallel * folds) if platform == "cpu" else lanes)
+    epoch = sum(_epoch(needed, study, params, rows, costs) for needed, params in configurations) / DRAWN
+    again = study.search.seeds * epochs
+    if study.rule != "single":
+        finalists = 1 + few(study.search.trials)
+        again *= study.data.folds > 0 or study.data.holdouts > 0  # else the choice is one of the finalists
+        again += finalists * len(trainings(study.data, study.search.seeds)) * epochs
+    train, compile_ = (lane_epochs + again) * epoch, costs.compile * len(programs)
+    return {
+        "study": study.id,
+        "task": dataset.task,
+        "metric": metric,
+        "data": dataset.summary(),
+        "splits": {"train": rows, "validation": len(dataset.validation), "test (sealed)": sealed.rows},
+        "axes": [
+            {"name": name, "values": _words(axis), "recompiles": _recompiles(name, axis, default, program)}
+            for name, axis in axes.items()
+        ],
+        "default": default,
+        "programs": len(programs),
+        "rooms": list(ladder),
+        "cost": {"seconds": train + compile_, "train": train, "compile": compile_},
+        "costs": costs._asdict(),
+        "parallel": {
+            "trials": parallel,
+            "given": bool(study.search.parallel),
+            "lanes": parallel * folds,
+            "cores": lanes,
+            "advice": _advice(study, parallel, folds, lanes) if platform == "cpu" else None,
+        },
+        "findings": [*dataset.findings, *dataset.notes],
+        "notes": list(study.notes),
+    }
+
+
+def _advice(study: Study, parallel: int, folds: int, cores: int) -> str | None:
+    """What a machine leaves idle, and what it would cost the sampler to use it; None if it is busy."""
+    if parallel * folds >= cores or parallel >= study.search.trials:
+        return None
+    enough = min(-(-cores // folds), study.search.trials)
+    used = "use them all" if enough * folds >= cores else f"use {enough * folds}"
+    at_a_time = f"{parallel} trials at a time" + (f" of {folds} folds" if folds > 1 else "")
+    said = f"{cores} cores, {at_a_time}: parallel = {enough} would {used}"
+    if study.search.sampler not in LEARNING:
+        return f"{said}, at no cost, since {study.search.sampler} does not learn"
+    looks, fewer = (max(1, study.search.trials // (each + lag_of(each))) for each in (parallel, enough))
+    name = study.search.sampler.upper()
+    return f"{said}, and {name} would have {fewer} looks instead of {looks} at what it has learnt"
+
+
+def _recompiles(
+    name: str, axis: Axis, default: Mapping[str, Value], program: Callable[[Mapping[str, Value]], Program]
+) -> bool:
+    """Whether some value of this axis needs another program than the default's."""
+    if isinstance(axis, Choice):
+        values: tuple[Value, ...] = axis.choices
+    else:
+        values = (int(axis.low), int(axis.high)) if axis.integer else (axis.low, axis.high)
+    return len({program({**default, name: value}) for value in values}) > 1
+
+
+def _epoch(program: Program, study: Study, params: Mapping[str, Value], rows: int, costs: Costs) -> float:
+    """Seconds of an epoch of one trial, padding included."""
+    values = space.resolve(study.settings, params)
+    if program.recipe.width:
+        values["width"] = program.recipe.width
+    return costs.epoch(n_parameters(program.recipe, values), rows, program.recipe.batch)
+
+
+def _words(axis: Axis) -> str:
+    if isinstance(axis, Choice):
+        return ", ".join(str(choice) for choice in axis.choices)
+    step = f" in steps of {axis.step:g}" if axis.step and axis.step != 1 else ""
+    return f"{axis.low:g} to {axis.high:g}{' (log)' if axis.log else ''}{step}"

@@ -1,0 +1,186 @@
+"""`predict`: a file of raw rows in, a file of predictions out, by the model that a study delivers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+from workbench.core.errors import DataError, InputError, StoreError
+from workbench.core.files import replaced
+from workbench.core.formatting import toml
+from workbench.core.locations import Places
+from workbench.data.seal import sealed_among
+from workbench.data.sources import read_file, read_rows
+from workbench.evaluation import saved_model
+from workbench.storage import journal, outcomes
+from workbench.study import results
+from workbench.study.config.study import Study
+from workbench.study.identity import identified
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def _delimited(separator: str) -> Callable[[pd.DataFrame, IO[bytes]], None]:
+    def write(table: pd.DataFrame, file: IO[bytes]) -> None:
+        table.to_csv(file, index=False, sep=separator)
+
+    return write
+
+
+def _parquet(table: pd.DataFrame, file: IO[bytes]) -> None:
+    table.to_parquet(file, index=False)
+
+
+#: How predictions are written, by the suffix of the file.
+WRITERS: dict[str, Callable[[pd.DataFrame, IO[bytes]], None]] = {
+    ".csv": _delimited(","),
+    ".tsv": _delimited("\t"),
+    ".parquet": _parquet,
+}
+
+
+#: Of these, what spreadsheets read.
+SPREADSHEETS = (".csv", ".tsv")
+#: A spreadsheet takes text that begins so for a formula, which may call programs and send cells away …
+_FORMULA = re.compile(r"[=+\-@\t\r\n＝＋－＠]")
+#: … unless it is a number.
+_NUMBER = re.compile(r"[+-]?(\d+([.,]\d*)?|[.,]\d+)(e[+-]?\d+)?", re.IGNORECASE)
+
+
+def predict(
+    study: Study,
+    places: Places,
+    data: Path,
+    output: Path,
+    tell: Callable[[str], None] = lambda _: None,
+    *,
+    escape: bool = False,
+) -> dict[str, Any]:
+    """Write the predictions for the rows of `data` into `output`, one row each, in the same order.
+
+    The test set of the study stays under seal. Where the file holds its rows, targets among them, whoever
+    reads both has looked: that is noted in the ledger as a look by hand, and `tell` hears of it.
+
+    escape  put a ' before labels and names of columns that a spreadsheet would take for a formula
+
+    Raises StudyError if the study has not chosen a model, DataError if the rows cannot be read by it,
+    StoreError or InputError if the output cannot be written.
+    """
+    check_output(output, data)
+    found = identified(study, places)
+    of_study = places.study(found.study.id)
+    outcome = outcomes.recorded(of_study, found.study.id)
+    if outcome is None or outcome.selection is None:
+        raise found.lacks(
+            f"no model is chosen under {places.home}; run workbench run {study.path} --search-only first, or "
+            "name its --home"
+        )
+    folder = of_study / "model"
+    model = saved_model.load(folder)
+    chosen = outcome.model or _chosen(of_study)
+    if chosen and not saved_model.holds(folder, chosen):
+        raise StoreError(
+            f"{folder}: is not the model that study {found.study.id} has chosen, it was exchanged or "
+            f"changed; workbench run {study.path} trains the chosen one again"
+        )
+    rows = read_rows(data)
+    try:
+        table = model.predict(rows)
+    except DataError as error:
+        raise DataError(f"{data.name}: {str(error).removeprefix('rows: ')}") from error
+    formulas = _formulas(table) if output.suffix.lower() in SPREADSHEETS else []
+    if escape and formulas:
+        table = _escaped(table)
+    seen = _seen(study, places, data, saved_model.fingerprint(folder), tell)
+    try:
+        with replaced(output, durable=False) as file:
+            WRITERS[output.suffix.lower()](table, file)
+    except OSError as error:
+        raise StoreError(
+            f"{output}: cannot be written ({error.strerror or error}); name another -o"
+        ) from error
+    return {
+        "study": found.study.id,
+        "trial": outcome.selection.trial,
+        "model": saved_model.fingerprint(folder),
+        "rows": len(table),
+        "test_rows": seen,
+        "columns": [str(column) for column in table.columns],
+        "output": str(output),
+        "notes": [str(found.missing)] if found.missing else [],
+        "formulas": formulas,
+    }
+
+
+def _chosen(folder: Path) -> str:
+    """Fingerprint of the model that was chosen last, where an outcome of an earlier version does not say."""
+    models = [event["model"] for event in journal.read(folder / "journal") if event["kind"] == "choice"]
+    return models[-1] if models else ""
+
+
+def _escaped(table: pd.DataFrame) -> pd.DataFrame:
+    """The same table without text that a spreadsheet would run; numbers stay as they are."""
+    plain = table.rename(columns=_quoted)
+    for place in range(plain.shape[1]):
+        if plain.dtypes.iloc[place].kind not in "iufb":
+            plain.isetitem(place, plain.iloc[:, place].map(_quoted).array)
+    return plain
+
+
+def _formulas(table: pd.DataFrame) -> list[str]:
+    """Labels and names of columns that a spreadsheet would take for formulas."""
+    texts = {str(name) for name in table.columns}
+    for place in range(table.shape[1]):
+        column = table.iloc[:, place]
+        if column.dtype.kind not in "iufb":
+            texts |= {value for value in column.unique() if isinstance(value, str)}
+    return sorted(text for text in texts if _quoted(text) != text)
+
+
+def _quoted(value: Any) -> Any:
+    if isinstance(value, str) and _FORMULA.match(value) and not _NUMBER.fullmatch(value):
+        return f"'{value}"
+    return value
+
+
+def _seen(study: Study, places: Places, data: Path, choice: str, tell: Callable[[str], None]) -> int:
+    """How many sealed test rows the file holds, targets among them; noted before predictions are written."""
+    try:
+        known = sealed_among(read_file(data), study.data)
+    except DataError as error:
+        tell(f"whether {data.name} holds sealed test rows cannot be seen: {error}")
+        return 0
+    if known is None:
+        return 0
+    from workbench.storage import ledger
+
+    ledger.by_hand(
+        results.ledger_of(places),
+        study=study.id,
+        name=data.name,
+        choice=choice,
+        marks=known.marks,
+        table=known.table,
+    )
+    count = len(known.marks)
+    tell(
+        f"{data.name} holds {count:,} sealed test row{'s' * (count > 1)} with the target: a look by hand, "
+        "which the ledger notes and which counts when the test set is opened"
+    )
+    return count
+
+
+def check_output(output: Path, data: Path) -> None:
+    """Raises InputError if predictions could not be written there, before any work is done."""
+    where = f"-o = {toml(str(output))}"
+    if output.suffix.lower() not in WRITERS:
+        raise InputError(f"{where}: predictions are written as {', '.join(WRITERS)}; end the name so")
+    if not output.absolute().parent.is_dir():
+        raise InputError(f"{where}: the folder {output.parent} does not exist; make it first")
+    if output.is_dir():
+        raise InputError(f"{where}: is a folder; name a file in it")
+    if output.exists() and data.exists() and output.samefile(data):
+        raise InputError(f"{where}: is the file of the rows itself; name another")

@@ -1,0 +1,98 @@
+"""MLflow and the Optuna storage, brought up to date together and in the background.
+
+Neither is asked for anything: what happened stands in the journal of the study, and both are told of it, as
+often as need be.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import cast
+
+from workbench.core import vocabulary
+from workbench.core.files import private_folder
+from workbench.core.locations import Places, local_store
+from workbench.core.records import Outcome, TrialRecord
+from workbench.core.types import Value
+from workbench.storage.optuna_mirror import Storage
+from workbench.storage.tracking.rows import Parent, Status
+from workbench.storage.tracking.tracker import Tracker
+from workbench.study.config.study import Study
+from workbench.tuning import space
+
+#: Seconds that the end of a run waits for each of the two; what is left comes with the next run.
+PATIENCE = 120.0
+
+
+class Records:
+    """The two, open.
+
+    data     fingerprint of the development rows, a tag of the parent run
+    note     hears a sentence when one of them is in trouble
+    seconds  that the caller was held up by them
+    """
+
+    def __init__(
+        self, study: Study, places: Places, *, metric: str, data: str, note: Callable[[str], None]
+    ) -> None:
+        self.seconds = 0.0
+        self._note = note
+        self._open = True
+        artifacts = places.home / "artifacts"
+        if places.tracking_uri == local_store(places.home):
+            private_folder(artifacts)  # rows are in it, as examples
+        parent = _parent(study, metric, data)
+        self._tracker = Tracker.open(places.tracking_uri, parent, artifacts=artifacts, notify=note)
+        axes, about = space.axes(study.settings), {"question": study.question}
+        self._storage = Storage(places.storage, study.id, parent.direction, axes, about, tell=note)
+
+    def trials(self, finished: Sequence[TrialRecord]) -> None:
+        """Hand over finished trials; those that are known are not written twice."""
+        began = time.perf_counter()
+        self._tracker.trials(finished)
+        self._storage.put(finished)
+        self.seconds += time.perf_counter() - began
+
+    def model(self, folder: Path) -> None:
+        """Hand over the chosen model, to be logged while the test set is opened and the report is written."""
+        self._tracker.model(folder)
+
+    def finish(self, outcome: Outcome, files: Mapping[str, Path], model: Path) -> None:
+        """Hand over the end of the study."""
+        self._tracker.finish(outcome, files=files, model=model)
+
+    def where(self, timeout: float = 0.0) -> dict[str, str]:
+        """The place in MLflow."""
+        return self._tracker.where(timeout)
+
+    def close(self, status: Status) -> bool:
+        """Wait for what is under way, end the parent run; whether nothing is left to be written."""
+        if not self._open:
+            return True
+        self._open = False
+        began = time.perf_counter()
+        left = self._storage.close(timeout=PATIENCE)
+        if left:
+            self._note(f"{left} trials are not in the Optuna storage yet; the next run brings them")
+        remainder = self._tracker.close(status, timeout=PATIENCE)
+        if remainder.any:
+            lacks = f"{len(remainder.trials)} trials" if remainder.trials else "the end of the study"
+            self._note(f"MLflow lacks {lacks} ({remainder.reason}); the next run brings them")
+        self.seconds += time.perf_counter() - began
+        return not left and not remainder.any
+
+
+def _parent(study: Study, metric: str, data: str) -> Parent:
+    searched = space.axes(study.settings)
+    return Parent(
+        study=study.id,
+        name=study.name,
+        metric=metric,
+        direction=vocabulary.METRICS[metric].direction,
+        question=study.question,
+        seed=study.seed,
+        params={key: cast("Value", value) for key, value in study.settings.items() if key not in searched},
+        tags={"workbench.data": data},
+    )

@@ -1,0 +1,168 @@
+"""Training one configuration over many seeds at once, for experiments: the seeds are lanes of one program."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Sequence
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from workbench import data
+from workbench.core.errors import StudyError
+from workbench.core.types import Array, DataSpec, Fold, Settings
+from workbench.core.vocabulary import METRICS
+from workbench.data import Dataset
+from workbench.nn.recipe import Hyperparameters, Recipe
+from workbench.study.config.checks import check_fit, metric_of
+from workbench.study.config.study import Study, vary
+from workbench.study.preparations import Preparations
+from workbench.training import population
+from workbench.training.checkpoints import Store
+from workbench.training.devices import configure
+from workbench.training.engine import Engine, Job
+from workbench.tuning import jobs, space
+from workbench.tuning.loop import Search
+from workbench.tuning.samplers import Suggester
+from workbench.tuning.scheduler import Scheduler, lag_of, parallel_of
+from workbench.tuning.space import Problem
+from workbench.tuning.trial import epoch_cost, lane_of
+
+
+class Runs(NamedTuple):
+    """What was trained, S seeds for E epochs. What a lane did not reach (it stopped, it diverged) is NaN."""
+
+    train_loss: Array  # [S, E], mean over an epoch's minibatches, without penalties
+    validation_loss: Array  # [S, E]
+    validation_score: Array  # [S, E], of the study's metric
+    params: tuple[Any, ...]  # of each seed, those that count: the best with early stopping, else the last
+    recipe: Recipe
+    hyper: tuple[Hyperparameters, ...]
+    fold: Fold  # the prepared rows
+
+    def epochs_to(self, loss: float) -> Array:
+        """The first epoch with a training loss of `loss` or less, [S]; one more than there are for never."""
+        reached = self.train_loss <= loss
+        never = 1 + reached.shape[1]
+        first: Array = np.where(reached.any(axis=1), 1 + reached.argmax(axis=1), never).astype(float)
+        return first
+
+
+def train(study: Study, *, seeds: int = 20) -> Runs:
+    """Train a study without axes from `seeds` initializations; minibatches are the same for all of them.
+
+    Two calls that differ in settings are therefore paired by seed. Nothing is recorded and no test row is
+    looked at. Raises StudyError if the study has axes, InputError for data that do not fit.
+    """
+    if study.axes:
+        raise StudyError(
+            f"{study.path}: {next(iter(study.axes))} is an axis, and train takes one configuration; fix it "
+            "by wb.vary, or search"
+        )
+    configure(None)
+    dataset, preparations = _prepared(study.data)
+    shape, rows = dataset.input_shape, len(dataset.train)
+    check_fit(study, dataset.task, len(dataset.classes), shape, train_rows=rows, of_steps=dataset.of_steps)
+    values, epochs = space.resolve(study.settings, {}), int(str(study.settings["epochs"]))
+    problem = preparations.problem(space.variant(values))
+    metric = metric_of(study, dataset.task)
+    program = space.program(study.settings, values, problem, metric, (int(values["width"]),))
+    hypers = [space.hyperparameters(program.recipe, values, problem, seed) for seed in range(seeds)]
+    engine = _engine(study.data, epochs, study.seed)
+    trained = engine.run_many([Job(program.recipe, program.variant, hyper, 0, epochs) for hyper in hypers])
+    curves = np.full((3, seeds, epochs), np.nan)
+    for s, lane in enumerate(trained):
+        for c, curve in enumerate(lane.curves):
+            curves[c, s, : len(curve)] = curve
+    params = tuple(population.best_params(program.recipe, lane.lane) for lane in trained)
+    train_loss, validation_loss, score = curves
+    return Runs(
+        train_loss,
+        validation_loss,
+        score,
+        params,
+        program.recipe,
+        tuple(hypers),
+        preparations.fold(program.variant),
+    )
+
+
+def searched(
+    engine: Engine,
+    settings: Settings,
+    problem: Problem,
+    metric: str,
+    *,
+    trials: int,
+    rooms: Sequence[int],
+    division: int,
+    seed: int,
+    sampler: str = "tpe",
+    parallel: int = 0,
+    lag: int | None = None,
+) -> Search:
+    """A search with ASHA on one division of the rows that `engine` prepares; nothing of it is kept.
+
+    parallel, lag  as in `scheduler.Scheduler`; as a study of so many trials has them unless given
+    """
+    direction, parallel = METRICS[metric].direction, parallel or parallel_of(trials, sampler)
+    with tempfile.TemporaryDirectory() as folder:
+        search = Search(
+            settings=settings,
+            lane=lambda params, number, division: lane_of(
+                settings, params, lambda _: problem, metric, rooms, seed=number, division=division
+            ),
+            divisions=lambda _: (division,),
+            cost=lambda params: epoch_cost(settings, params, lambda _: problem, metric, rooms),
+            trials=trials,
+            scheduler=Scheduler(
+                epochs=int(str(settings["epochs"])), pruner="asha", parallel=parallel,
+                lag=lag_of(parallel) if lag is None else lag, maximize=direction == "maximize",
+            ),
+            engine=engine,
+            train=partial(jobs.submit, engine),
+            suggest=Suggester(space.axes(settings), sampler=sampler, seed=seed, direction=direction).suggest,
+            enough=None,
+            commit=lambda _: None,
+            store=Store(Path(folder)),
+        )  # fmt: skip
+        for _ in search.rounds():
+            pass
+    return search
+
+
+def _last_train_loss(runs: Runs) -> Array:
+    """What the last epoch left, [S]; infinite for a lane that did not reach it."""
+    last: Array = np.nan_to_num(runs.train_loss[:, -1], nan=np.inf)
+    return last
+
+
+def tuned(
+    study: Study,
+    rates: Sequence[float],
+    *,
+    seeds: int = 20,
+    by: Callable[[Runs], Array] = _last_train_loss,
+) -> Runs:
+    """The runs at the learning rate that suits the study best: what is compared is then not a rate.
+
+    by  what is to be small, [S]; the median over seeds decides, and the mean between equal medians
+
+    Raises what `train` raises.
+    """
+    found = [train(vary(study, learning_rate=rate), seeds=seeds) for rate in rates]
+    return min(found, key=lambda runs: (float(np.median(by(runs))), float(np.mean(by(runs)))))
+
+
+@lru_cache(maxsize=16)
+def _prepared(spec: DataSpec) -> tuple[Dataset, Preparations]:
+    dataset, _ = data.load(spec)
+    return dataset, Preparations(dataset)
+
+
+@lru_cache(maxsize=16)
+def _engine(spec: DataSpec, epochs: int, seed: int) -> Engine:
+    """One engine for all configurations of the same rows and length, so that programs are shared."""
+    return Engine(_prepared(spec)[1].compact, capacity=epochs, seed=seed)

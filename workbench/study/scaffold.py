@@ -1,0 +1,229 @@
+"""`new`: a study file for somebody's own data, with a comment for everything that was assumed.
+
+What the columns are is inferred as a study infers it, from development rows. The budget follows the number of
+rows, so that a first run takes minutes: small data get more epochs, more trials and smaller models.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from workbench import data
+from workbench.core.errors import DataError, InputError, StudyError
+from workbench.core.files import write_text
+from workbench.core.formatting import nearest, toml
+from workbench.core.types import Array, DataSpec
+from workbench.data import Dataset
+from workbench.data.leakage import roles
+from workbench.data.leakage.giveaways import giveaways
+from workbench.data.preprocessing.tables import free_text
+from workbench.data.sources import read
+from workbench.data.targets import known
+from workbench.study.config.study import read_study
+
+#: A class with less than this share of the rows, and less than half of an even share, is rare: accuracy says
+#: little then.
+RARE_CLASS = 0.1
+#: Third moment over the cube of the deviation, from which numbers are called skewed.
+SKEWED = 2.0
+
+
+class _Size(NamedTuple):
+    """What suits data of up to so many training rows."""
+
+    rows: float
+    depth: int
+    widths: tuple[int, int]
+    epochs: int
+    batches: tuple[int, ...]
+    trials: int
+
+
+SIZES = (
+    _Size(1_000, 2, (8, 64), 100, (16, 32), 100),
+    _Size(5_000, 3, (16, 128), 60, (32, 64), 80),
+    _Size(30_000, 3, (32, 256), 40, (128, 256), 60),
+    _Size(200_000, 3, (32, 256), 15, (256, 512), 40),
+    _Size(math.inf, 3, (64, 256), 5, (1024, 2048), 20),
+)
+
+
+def new(source: Path, target: str | None, output: Path | None = None) -> dict[str, Any]:
+    """Write a study file for a data file, and say what was assumed.
+
+    target  the column to predict; an archive's is y
+    output  the study file; by default beside the data, of the same name
+
+    Raises InputError: DataError for data that cannot be used, StudyError if the study file is there already.
+    """
+    output = source.with_suffix(".toml") if output is None else output
+    if output.exists():
+        raise StudyError(f"{output}: is there already and is left as it is; name another by -o")
+    if not output.absolute().parent.is_dir():
+        raise StudyError(f"{output}: the folder {output.parent} does not exist; make it first")
+    spec = DataSpec(source=source.name, folder=source.parent, target=target)
+    dataset, remarks = _understood(spec)
+    facts = _facts(dataset) | {"name": _slug(output.stem), "source": _path_from(source, output)}
+    text = _TEMPLATES.get_template("study.toml").render(facts, toml=toml)
+    try:
+        write_text(output, text)
+    except OSError as error:
+        raise InputError(
+            f"{output}: cannot be written ({error.strerror or error}); name another by -o"
+        ) from error
+    study = read_study(output)
+    return {
+        "study": str(output),
+        "name": study.name,
+        "task": dataset.task,
+        "target": dataset.target_name,
+        "rows": len(dataset.target),
+        "columns": {column.name: column.kind for column in dataset.columns},
+        "metric": facts["metric"],
+        "trials": study.search.trials,
+        "assumptions": [*remarks, *_said(facts), *dataset.notes],
+    }
+
+
+def _understood(spec: DataSpec) -> tuple[Dataset, list[str]]:
+    """The data as a study would load them, without what cannot be learned from."""
+    found = read(spec)
+    remarks = []
+    if isinstance(found.rows, pa.Table):
+        names = found.rows.column_names
+        if spec.target is None:
+            listed = ", ".join(names)
+            raise DataError(f"{spec.source}: --target is missing; name the column to predict: {listed}")
+        if spec.target not in names:
+            close = nearest(spec.target, names)
+            remedy = f"did you mean {toml(close)}?" if close else f"the columns are {', '.join(names[:12])}"
+            raise DataError(f"{spec.source}: --target = {toml(spec.target)} is not a column; {remedy}")
+        text = free_text(found.rows.drop_columns([spec.target]))
+        if text:
+            remarks.append(f"left out, because it is free text: {', '.join(text)}")
+        spec = replace(spec, drop=text)
+    dataset, _ = data.load(spec)
+    for name, what in roles.identifiers(dataset) if isinstance(found.rows, pa.Table) else ():
+        remarks.append(f"left out: {name} {what}")
+        spec = replace(spec, drop=(*spec.drop, name))
+    remarks += [
+        f"look at {name}: it alone predicts {dataset.target_name} almost perfectly; if it is not known when "
+        "the model is used, add it to drop"
+        for name in giveaways(dataset)
+    ]
+    groups, times = [name for name, _ in roles.groups(dataset)], roles.times(dataset)
+    whose = [name for name in groups if roles.names_who(name)]
+    remarks += [
+        f"rows of the same {name} are taken as independent; if the model is for new ones, write group = "
+        f"{toml(name)}"
+        for name in groups
+        if name not in whose
+    ]
+    ways = [replace(spec, group=name) for name in whose]
+    ways += [replace(spec, time=name) for name, *_ in times if not whose]
+    for way in ways:
+        try:
+            return data.load(way)[0], remarks
+        except DataError as error:  # a blank somewhere, or too few groups for three parts
+            remarks.append(f"not divided by {way.group or way.time}: {error}")
+    return (dataset if spec == dataset.spec else data.load(spec)[0]), remarks
+
+
+def _facts(dataset: Dataset) -> dict[str, Any]:
+    """What the template is filled with."""
+    rows = len(dataset.train)
+    size = next(size for size in SIZES if rows <= size.rows)
+    rank = len(dataset.input_shape)
+    classes = len(dataset.classes)
+    counts = np.bincount(dataset.target.ravel().clip(0), minlength=classes) if classes else np.zeros(0)
+    least = counts.min() / counts.sum() if classes else 1.0
+    uneven = bool(least < RARE_CLASS and least < 0.5 / classes)
+    balanced = "roc_auc" if classes == 2 else "balanced_accuracy"
+    metric = "rmse" if not classes else balanced if uneven else "accuracy"
+    return {
+        "data": dataset,
+        "spec": dataset.spec,
+        "size": size,
+        "rows": rows,
+        "family": {1: "mlp", 2: "lstm", 3: "cnn"}[rank],
+        "metric": metric,
+        "uneven": uneven,
+        "skewed": _skewed(dataset),
+        "straightened": _straightened(dataset),
+        "kinds": _kinds(dataset),
+        "patience": max(5, size.epochs // 5),
+    }
+
+
+def _said(facts: Mapping[str, Any]) -> list[str]:
+    """The assumptions as sentences."""
+    dataset, spec = facts["data"], facts["spec"]
+    said = [f"{dataset.target_name} is predicted: {dataset.task}, judged by {facts['metric']}"]
+    if facts["kinds"]:
+        said.append(f"columns: {facts['kinds']}")
+    if facts["straightened"]:
+        tried = f"as it is and by {facts['straightened']}"
+        said.append(f"{dataset.target_name} has a long tail: the search tries it {tried}")
+    if spec.group:
+        said.append(f"rows of the same {spec.group} stay together in the split")
+    if spec.time:
+        said.append(f"rows are split by {spec.time}: the model is judged on later rows than it learns from")
+    return said
+
+
+def _kinds(dataset: Dataset) -> str:
+    """Such as `8 numeric, 1 category`."""
+    kinds = [column.kind for column in dataset.columns]
+    return ", ".join(f"{kinds.count(kind)} {kind}" for kind in dict.fromkeys(kinds))
+
+
+def _skewed(dataset: Dataset) -> bool:
+    """Whether numbers among the columns have a long tail, which ranks them better than a straight scale."""
+    columns = (column.name for column in dataset.columns if column.kind == "numeric")
+    return any(_long_tail(np.asarray(dataset.rows[name], np.float64)) for name in columns)
+
+
+def _straightened(dataset: Dataset) -> str | None:
+    """What would straighten a target with a long tail; None for one that has none."""
+    if dataset.task != "regression":
+        return None
+    targets = known(dataset.target).astype(np.float64)
+    if not any(_long_tail(column) for column in targets.T):
+        return None
+    return "log" if targets.min() >= 0 else "quantile"
+
+
+def _long_tail(values: Array) -> bool:
+    values = values[np.isfinite(values)]
+    deviation = values.std() if len(values) else 0.0
+    return bool(deviation > 0 and abs(np.mean(((values - values.mean()) / deviation) ** 3)) > SKEWED)
+
+
+def _slug(stem: str) -> str:
+    """A name for a study."""
+    name = re.sub(r"[^a-z0-9._-]+", "-", stem.lower()).strip("-._")
+    return name[:100] or "study"
+
+
+def _path_from(source: Path, output: Path) -> str:
+    """The data file as the study file names it: relative to its own folder."""
+    return Path(os.path.relpath(source.absolute(), output.absolute().parent)).as_posix()
+
+
+_TEMPLATES = Environment(
+    loader=PackageLoader("workbench.study"),
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+    keep_trailing_newline=True,
+)

@@ -1,0 +1,277 @@
+"""The main job from end to end: search, choose, retrain, open the test set once, report.
+
+Each function takes a study and the places it is kept in, and returns the object that `--json` prints. The
+steps stand in `session` (what a study has in hand while it runs); here is only their order, and what is
+remembered when.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from workbench.core.errors import BusyError, DataError, StoreError, StudyError
+from workbench.core.locations import Places, check_reachable
+from workbench.evaluation.saved_model import holds
+from workbench.storage import outcomes
+from workbench.storage.tracking.process import ahead
+from workbench.study import results
+from workbench.study.config.study import Study
+from workbench.study.identity import identified
+from workbench.study.interrupts import insist
+from workbench.study.watch import Watch, silent
+
+if TYPE_CHECKING:
+    from workbench.core.records import Outcome
+    from workbench.study import learning_curve
+    from workbench.study.preparations import Preparations
+
+
+Result = dict[str, Any]
+#: Seconds between two looks whether the study is free.
+_PAUSE = 1.0
+
+
+def run(
+    study: Study,
+    places: Places,
+    *,
+    search_only: bool = False,
+    verdict_only: bool = False,
+    watch: Watch | None = None,
+) -> Result:
+    """Search, choose, retrain, open the test set, report. A finished study gives its recorded result at once.
+
+    verdict_only  a further look at rows that were opened before says whether the choice beats the recorded
+    one,
+                  and no score
+
+    Raises InputError for what the user can mend, WorkbenchError if the work fails.
+    """
+    watch = watch or silent()
+    found = identified(study, places)
+    study = found.study
+    held = _held(study, places, search_only=search_only)
+    if found.remark:
+        watch.note(found.remark)
+    if held is not None and found.missing is not None:
+        raise found.missing
+    if held is not None and held.settled:
+        watch.stage("finished before; this is the recorded result")
+        return held.result
+    try:
+        if held is not None:
+            check_reachable(places.tracking_uri)  # what is left to do is to tell MLflow
+        with ahead():
+            return _worked(study, places, watch, search_only=search_only, verdict_only=verdict_only)
+    except StoreError as error:
+        if held is None:
+            raise
+        watch.note(
+            f"{error}; this is the recorded result, and MLflow or the Optuna storage still lacks some of it"
+        )
+        return held.result
+
+
+def search(study: Study, places: Places, *, watch: Watch | None = None) -> Result:
+    """`run`, but the test set stays sealed."""
+    return run(study, places, search_only=True, watch=watch)
+
+
+def confirm(
+    study: Study, places: Places, watch: Watch | None = None, *, verdict_only: bool = False
+) -> Result:
+    """Open the test set of a finished search; if another process is doing so, its result is this one's.
+
+    Raises StudyError if the search is not finished.
+    """
+    watch = watch or silent()
+    found = identified(study, places)
+    if found.missing is not None:
+        raise found.missing
+    outcome = outcomes.recorded(places.study(found.study.id), found.study.id)
+    if outcome is None or outcome.selection is None:
+        raise found.lacks(
+            "the search of this study is not finished, and there is no choice to confirm; run "
+            f"workbench run {study.path} --search-only first"
+        )
+    waiting = False
+    while True:
+        try:
+            return run(study, places, verdict_only=verdict_only, watch=watch)
+        except BusyError:
+            if not waiting:
+                watch.note("another process is at work on this study; waiting for what it finds")
+            waiting = True
+            time.sleep(_PAUSE)
+
+
+def check(study: Study, places: Places) -> Result:
+    """Validate and plan; train nothing and write nothing."""
+    from workbench.study.plan import plan
+
+    found = identified(study, places, keep=False)
+    planned = plan(found.study, places)
+    return {**planned, "notes": [*filter(None, [found.remark]), *planned["notes"]]}
+
+
+def show(study: Study, places: Places, sizes: int = 0) -> Result:
+    """The recorded result with best trials, importances and diagnosis; the report is written again.
+
+    sizes  the choice is trained on so many parts of the training rows, for the report's learning curve
+
+    Raises StudyError if nothing was recorded, or nothing was chosen that could be trained.
+    """
+    found = identified(study, places)
+    study, folder = found.study, places.study(found.study.id)
+    outcome = outcomes.recorded(folder, study.id)
+    if outcome is None:
+        raise found.lacks(
+            f"nothing is recorded of this study under {places.home}; run workbench run {study.path} first, "
+            "or name its --home"
+        )
+    from workbench.study import learning_curve
+    from workbench.study.preparations import Preparations
+    from workbench.study.report import report
+    from workbench.study.workspace import development
+
+    outcome, strange = _of_its_model(outcome, study, places)
+    remarks = [remark for remark in (found.remark, found.missing and str(found.missing)) if remark]
+    said = outcome.declared[-1].fingerprint if outcome.declared else None
+    if (said or study.smallest_gain is not None) and said != study.declaration:
+        remarks.append(
+            "the file's question, rule or smallest_gain is not what was declared; workbench run records that"
+        )
+    try:
+        if strange:
+            raise DataError(strange)
+        dataset, _ = development(study, folder / "journal")
+        preparations = Preparations(dataset)
+        if sizes:
+            learning_curve.save(_grown(outcome, study, places, preparations, sizes), folder)
+        written = report(outcome, study, places, dataset, preparations)
+    except DataError as error:  # what was recorded can be shown without its data
+        if sizes:
+            raise
+        remarks.append(f"the report is without pictures of the model: {error}")
+        written = report(outcome, study, places, None, None)
+    return results.result(outcome, written.html) | {
+        "top": results.best_trials(outcome),
+        "importances": dict(written.importances),
+        "diagnosis": [f"{finding} {advice}" for finding, advice in written.diagnosis],
+        "sizes": [size._asdict() for size in learning_curve.load(folder)],
+        "notes": remarks,
+    }
+
+
+def ledger(places: Places, verify: bool = False) -> Result:
+    """Every opening of every test set; with `verify`, whether the chain is whole."""
+    from workbench.storage import ledger as book
+
+    held = results.ledger_of(places)
+    findings = book.verify(held) if verify else []
+    return {
+        "openings": [results.opening(look) for look in book.openings(held)],
+        "verified": not findings if verify else None,
+        "problem": "; ".join(findings),
+    }
+
+
+def _worked(study: Study, places: Places, watch: Watch, *, search_only: bool, verdict_only: bool) -> Result:
+    """The steps, in their order."""
+    from workbench.study.session import Session
+
+    with Session(study, places, watch) as session:
+        if not session.search(confirming=not search_only):
+            return session.interrupted()
+        insist()
+        session.choose()
+        insist()
+        if search_only:
+            session.recall()
+        else:
+            session.confirm(verdict_only=verdict_only)
+        insist()
+        result = session.finish()
+        insist()
+        return result
+
+
+def _of_its_model(outcome: Outcome, study: Study, places: Places) -> tuple[Outcome, str]:
+    """The outcome as it may be shown beside the model that lies in the folder of the study.
+
+    Test figures are those of the ledger, if it has them. Where that is not the model of the record, there
+    are none, and the reason why is the second.
+    """
+    folder = places.study(study.id)
+    if outcome.selection is None:
+        return outcome, ""
+    if outcome.model:
+        strange = "" if holds(folder / "model", outcome.model) else _strange(folder, study)
+    else:  # records of earlier versions do not say; the ledger does, of a model that was tested
+        strange = ""
+    if outcome.test is not None and not strange:
+        from workbench.study.confirmation import recorded
+
+        told = recorded(results.ledger_of(places), study=study.id, folder=folder)
+        if told is not None and not told.withheld:
+            score, beside = told.recorded.score, told.recorded.extra.get("baselines", {})
+            return replace(outcome, test=score, baselines=beside), ""
+        if told is not None or not outcome.model:
+            strange = _strange(folder, study) if told is None else told.withheld
+    if not strange:
+        return outcome, ""
+    bare = replace(
+        outcome,
+        test=None,
+        baselines={},
+        withheld=outcome.withheld or strange,
+        outputs=outcome.outputs[:0],
+        targets=outcome.targets[:0],
+        outputs_on="validation",
+    )
+    return bare, strange
+
+
+def _strange(folder: Path, study: Study) -> str:
+    return (
+        f"the model in {folder / 'model'} is not the one that was chosen: it was exchanged, changed or lost, "
+        f"and no test figure is its own; workbench run {study.path} trains the chosen one again"
+    )
+
+
+def _grown(
+    outcome: Outcome, study: Study, places: Places, preparations: Preparations, count: int
+) -> tuple[learning_curve.Size, ...]:
+    from workbench.study import learning_curve
+    from workbench.training.devices import configure
+    from workbench.tuning import space
+
+    if outcome.selection is None:
+        raise StudyError(
+            f"{study.path}: nothing was chosen yet that --sizes could train; finish the search first"
+        )
+    configure(places.home / "cache" / "jax")
+    values = space.resolve(study.settings, outcome.selection.settings)
+    variant = space.variant(values)
+    fold, problem = preparations.fold(variant), preparations.problem(variant)
+    return learning_curve.grow(values, fold, problem, outcome.metric, count=count, seed=study.seed)
+
+
+def _held(study: Study, places: Places, *, search_only: bool) -> results.Held | None:
+    """The result of an earlier run that answers this call, read without any heavy library."""
+    folder = places.study(study.id)
+    held = results.load(folder)
+    wanted = ("searched", "confirmed") if search_only else ("confirmed",)
+    if held is None or held.budget < study.search.trials or held.result["status"] not in wanted:
+        return None
+    if held.result["study"] != study.id or not holds(folder / "model", held.model):
+        return None  # of another study or model, or of a version that did not say of which
+    if held.stopped and study.search.stop == "none":  # the rule that ended it was taken back
+        return None
+    said = held.result.get("declared")
+    if (said or study.smallest_gain is not None) and (said or {}).get("fingerprint") != study.declaration:
+        return None  # what would count was changed, which the ledger and the report have to say
+    return held

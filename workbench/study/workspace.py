@@ -1,0 +1,249 @@
+"""What a study works with: data, journal and engine.
+
+They are opened in this order: the study is held against its data and against what is recorded of it, the
+places are prepared, the journal is locked. Nothing is written before everything is known to be right.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from workbench import data
+from workbench.core import vocabulary
+from workbench.core.errors import DataError, StoreError
+from workbench.core.files import write_text
+from workbench.core.locations import Places, prepare
+from workbench.core.types import DataSpec
+from workbench.data import Dataset, SealedTest
+from workbench.storage.journal import Spool
+from workbench.storage.journal import read as read_journal
+from workbench.study import crossings
+from workbench.study.config.checks import check_fit, metric_of
+from workbench.study.config.study import Study
+from workbench.study.contents import contents
+from workbench.study.defined_metric import check_defined
+from workbench.study.preparations import Preparations
+from workbench.training.checkpoints import Store
+from workbench.training.costs import costs_of
+from workbench.training.devices import configure, machine
+from workbench.training.engine import Engine
+from workbench.training.population import power_of_two
+from workbench.tuning.buckets import rooms
+from workbench.tuning.earlier import Finished, finished
+from workbench.tuning.jobs import Train
+from workbench.tuning.loop import Search
+from workbench.tuning.samplers import Suggester
+from workbench.tuning.scheduler import RECENT, Scheduler, expected_epochs, lag_of, parallel_of
+from workbench.tuning.space import of_trial
+from workbench.tuning.stopping import enough, progress
+from workbench.tuning.trial import epoch_cost, lane_of
+
+
+class Workspace(NamedTuple):
+    """Made by `enter`; whoever has it closes the journal."""
+
+    folder: Path
+    journal: Spool
+    dataset: Dataset
+    sealed: SealedTest
+    preparations: Preparations
+    metric: str
+    engine: Engine
+    epochs: int
+    parallel: int  # trials in training at once, as it was decided when the study began
+    lag: int  # launches that may be over before one is judged; the same holds
+    rooms: tuple[int, ...]  # for hidden units, as they were decided when the study began
+    recent: int  # how many a lane is compared with, as it was when the study began
+    finished: Finished | None  # what an earlier version's search has come to
+
+
+def enter(study: Study, places: Places, note: Callable[[str], None]) -> Workspace:
+    """Open everything. Raises InputError: DataError, StudyError or StoreError."""
+    folder = places.study(study.id)
+    dataset, sealed = development(study, folder / "journal")
+    configure(places.home / "cache" / "jax")
+    prepare(places, note)
+    files = contents(study.data, places.home / "data").digests
+    if study.id not in (study.id_with(files), study.id_with({})):
+        raise DataError(f"{study.data.source}: changed while study {study.id} was loaded; run it again")
+    journal = Spool(folder / "journal")
+    try:
+        write_text(folder / "study.toml", study.text)
+        preparations, epochs = Preparations(dataset), int(str(study.settings["epochs"]))
+        if not any(journal.of_kind("study")):
+            crossings.save(dataset, folder)
+            if said := crossings.earlier(study, dataset, folder):
+                note(said)
+        begun = _begin(study, files, journal, preparations, sealed)
+        metric = metric_of(study, dataset.task)
+        over = None if "parallel" in begun else _finished(study, journal, metric)
+        begun = {**_of_budget(study), "recent": RECENT, **begun}
+        lanes = power_of_two((begun["parallel"] + begun["lag"]) * max(1, study.data.folds))
+        engine = Engine(preparations.compact, capacity=epochs, seed=study.seed, lanes=lanes)
+    except BaseException:
+        journal.close()
+        raise
+    return Workspace(
+        folder=folder,
+        journal=journal,
+        dataset=dataset,
+        sealed=sealed,
+        preparations=preparations,
+        metric=metric,
+        engine=engine,
+        epochs=epochs,
+        parallel=begun["parallel"],
+        lag=begun["lag"],
+        rooms=tuple(begun["rooms"]),
+        recent=begun["recent"],
+        finished=over,
+    )
+
+
+def development(study: Study, journal: Path) -> tuple[Dataset, SealedTest]:
+    """The data, checked against the study and against what its journal says of them. Writes nothing."""
+    known = next((record for record in read_journal(journal) if record["kind"] == "study"), None)
+    if known is not None and known["id"] != study.id:
+        raise StoreError(
+            f"{journal}: is the journal of study {known['id']}, expected that of {study.id}; bring its own "
+            "back, or remove it to search again"
+        )
+    sealed = None if known is None else SealedTest(**known["seal"])
+    dataset, sealed = data.load(study.data if known is None else as_begun(study.data, known), sealed)
+    if known is not None and known.get("overlap"):  # an official file is compared when its seal is made
+        dataset = replace(dataset, overlap=known["overlap"])
+    classes, shape, rows = len(dataset.classes), dataset.input_shape, dataset.fewest_train_rows
+    check_fit(study, dataset.task, classes, shape, train_rows=rows, of_steps=dataset.of_steps)
+    check_defined(metric_of(study, dataset.task), dataset, sealed)
+    if known is not None and known["data"] != dataset.fingerprint:
+        raise DataError(
+            f"{study.data.source}: its rows have changed since study {study.id} began"
+            + (
+                ", though its bytes have not: another version reads them; install that one again"
+                if known.get("files")
+                else "; bring the old file back"
+            )
+            + ", or give the study a new name"
+        )
+    return dataset, sealed
+
+
+def as_begun(spec: DataSpec, known: Mapping[str, Any]) -> DataSpec:
+    """The data as a study divides them that has begun: those of earlier versions keep to row numbers.
+
+    known  the first record of its journal, or the terms on which workers join it
+    """
+    return replace(spec, split_rule=known.get("split_rule", "rows"))
+
+
+def search_of(study: Study, here: Workspace, train: Train, note: Callable[[str], None]) -> Search:
+    """The search of a study, at the point to which its journal brings it."""
+    direction = vocabulary.METRICS[here.metric].direction
+    paired = not study.data.holdouts
+    return Search(
+        settings=study.settings,
+        lane=lambda params, seed, division: lane_of(
+            study.settings,
+            params,
+            here.preparations.problem,
+            here.metric,
+            here.rooms,
+            seed=seed,
+            division=division,
+        ),
+        divisions=lambda number: of_trial(study.data, number),
+        cost=lambda params: epoch_cost(
+            study.settings, params, here.preparations.problem, here.metric, here.rooms
+        ),
+        trials=study.search.trials,
+        scheduler=Scheduler(
+            epochs=here.epochs,
+            pruner=study.search.pruner,
+            parallel=here.parallel,
+            lag=here.lag,
+            maximize=direction == "maximize",
+            recent=here.recent,
+        ),
+        engine=here.engine,
+        train=train,
+        suggest=_suggester(study, here.metric).suggest,
+        enough=(
+            lambda trials, blocks: enough(
+                progress(trials, blocks, direction, paired=paired, folds=study.data.folds)
+            )
+        )
+        if study.search.stop == "noise"
+        else None,
+        commit=here.journal.append,
+        store=Store(here.folder / "checkpoints", study.id, note),
+        recorded=here.journal.records,
+        finished=here.finished,
+    )
+
+
+def _suggester(study: Study, metric: str) -> Suggester:
+    direction = vocabulary.METRICS[metric].direction
+    return Suggester(study.axes, sampler=study.search.sampler, seed=study.seed, direction=direction)
+
+
+def _finished(study: Study, journal: Spool, metric: str) -> Finished:
+    """What an earlier version has brought to its end."""
+    over = finished(
+        journal.records,
+        study.search.trials,
+        may_stop=study.search.stop == "noise",
+        suggest=_suggester(study, metric).suggest,
+    )
+    if over is None:
+        raise StoreError(
+            f"{journal.path}: the study was begun by an earlier version, which asked for other trials on "
+            "other machines, and its search is not finished; go on with that version, or give the study a "
+            "new name"
+        )
+    return over
+
+
+def _of_budget(study: Study) -> dict[str, int]:
+    """What a study that begins decides by its own numbers."""
+    trials = study.search.trials
+    parallel = min(study.search.parallel or parallel_of(trials, study.search.sampler), trials)
+    return {"parallel": parallel, "lag": lag_of(parallel)}
+
+
+def _begin(
+    study: Study,
+    files: Mapping[str, str],
+    journal: Spool,
+    preparations: Preparations,
+    sealed: SealedTest,
+) -> Mapping[str, Any]:
+    """What was decided when the study began, which every later session keeps to."""
+    for record in journal.of_kind("study"):
+        return record
+    dataset, trials, epochs = preparations.dataset, study.search.trials, int(str(study.settings["epochs"]))
+    ladder = rooms(
+        study.settings,
+        preparations.problem,
+        metric_of(study, dataset.task),
+        lane_epochs=trials * max(1, study.data.folds) * expected_epochs(epochs, study.search.pruner),
+        costs=costs_of(machine()[0]),
+    )
+    begun = {
+        "kind": "study",
+        "id": study.id,
+        "text": study.fingerprint,
+        "files": dict(files),
+        "file": str(study.path.absolute()),
+        "data": dataset.fingerprint,
+        "seal": asdict(sealed),
+        "split_rule": dataset.spec.split_rule,
+        "overlap": dataset.overlap,
+        **_of_budget(study),
+        "rooms": list(ladder),
+        "recent": RECENT,
+    }
+    journal.append([begun])
+    return begun

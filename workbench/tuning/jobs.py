@@ -1,0 +1,185 @@
+"""A part of a search: lanes of a trial that one process trains, and what comes back of them.
+
+A lane's result does not depend on where it is trained, so parts may be trained by several processes: the
+search sees the same lanes come back as if it had trained them all itself.
+`pack` and `unpack` turn both directions into bytes, without pickle.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from typing import Any, Literal, NamedTuple, cast
+
+import numpy as np
+
+from workbench.core.errors import WorkbenchError
+from workbench.core.records import Curves
+from workbench.core.types import Array, Value
+from workbench.nn.recipe import Hyperparameters
+from workbench.training.checkpoints import flat, shaped
+from workbench.training.engine import Engine, Job, Trained
+from workbench.training.trainer import Lane
+from workbench.tuning.space import Program
+
+
+class Member(NamedTuple):
+    """A lane of a trial, in a part."""
+
+    number: int
+    params: Mapping[str, Value]
+    program: Program
+    hyper: Hyperparameters
+    lane: Lane | None  # None: a new one, or one that was lost and is trained again
+
+
+class Part(NamedTuple):
+    """Train these, all of one trial, from `first` epochs behind them to `last`."""
+
+    members: tuple[Member, ...]
+    first: int
+    last: int
+    final: bool  # no lane goes on after this
+    keep: bool = False  # lanes that stop are wanted as well: other folds of their trial may go on
+
+
+class Brought(NamedTuple):
+    """What training has made of a lane."""
+
+    status: Literal["running", "stopped", "diverged"]
+    score: float | None  # validation score so far, of the epoch that counts
+    best_epoch: int
+    seconds: float  # of training
+    curves: Curves  # of the epochs from first to last
+    lane: Lane | None  # of one that may go on, on the host
+    block: Array | None  # [G] of one that has ended with a score: see `population.pseudo_values`
+
+
+#: Has a part trained somewhere; a future for each of its members.
+Train = Callable[[Part], list[Future[Brought]]]
+
+
+def submit(engine: Engine, part: Part) -> list[Future[Brought]]:
+    """Train a part in this process, each member as soon as a core is free."""
+    return [_submit(engine, part, member) for member in part.members]
+
+
+def train(engine: Engine, part: Part) -> list[Brought]:
+    """Train a part in this process, and wait for it."""
+    return [future.result() for future in submit(engine, part)]
+
+
+def _submit(engine: Engine, part: Part, member: Member) -> Future[Brought]:
+    recipe, variant = member.program.recipe, member.program.variant
+    job = Job(
+        recipe, variant, member.hyper, part.first, part.last, member.lane,
+        blocks="ended" if part.final else "stopped",
+    )  # fmt: skip
+    wanted = () if part.final else ("running", "stopped") if part.keep else ("running",)
+
+    def brought(lane: Trained) -> Brought:
+        kept = lane.lane if lane.status in wanted else None
+        return Brought(lane.status, lane.score, lane.best_epoch, lane.seconds, lane.curves, kept, lane.block)
+
+    return chain(engine.submit(job), Future(), brought)
+
+
+def chain(
+    source: Future[Any], target: Future[Any], function: Callable[[Any], Any] = lambda result: result
+) -> Future[Any]:
+    """Let one future end as another does, with what a function makes of its result."""
+
+    def settle(done: Future[Any]) -> None:
+        if done.cancelled():
+            target.cancel()
+        elif not target.set_running_or_notify_cancel():
+            return
+        elif error := done.exception():
+            target.set_exception(error)
+        else:
+            target.set_result(function(done.result()))
+
+    source.add_done_callback(settle)
+    target.add_done_callback(lambda done: done.cancelled() and source.cancel())
+    return target
+
+
+def pack(part: Part) -> bytes:
+    """A part as bytes; its programs are known by the parameters of its trials."""
+    head = {
+        "first": part.first,
+        "last": part.last,
+        "final": part.final,
+        "keep": part.keep,
+        "trials": [
+            [member.number, dict(member.params), member.program.variant.division] for member in part.members
+        ],
+        "lanes": [member.lane is not None for member in part.members],
+    }
+    return _archive(head, [leaf for member in part.members for leaf in flat(member.lane)])
+
+
+def unpack(
+    content: bytes,
+    setting: Callable[[int, Mapping[str, Value], int], tuple[Program, Hyperparameters]],
+    template: Callable[[Program, Hyperparameters], Lane],
+) -> Part:
+    """The inverse of `pack`.
+
+    setting   (number, parameters, division) -> program and hyperparameters of a lane
+    template  shapes of a lane
+    """
+    head, arrays = _opened(content)
+    members = []
+    for (number, params, division), there in zip(head["trials"], head["lanes"], strict=True):
+        program, hyper = setting(number, params, division)
+        lane = _shaped(template(program, hyper), arrays) if there else None
+        members.append(Member(number, params, program, hyper, lane))
+    return Part(tuple(members), *(head[name] for name in ("first", "last", "final", "keep")))
+
+
+def pack_brought(brought: Sequence[Brought]) -> bytes:
+    """What a part has brought, as bytes."""
+    head = [[*one[:4], one.lane is not None, one.block is not None] for one in brought]
+    arrays: list[Any] = []
+    for one in brought:
+        arrays += [*one.curves, *flat(one.lane), *([] if one.block is None else [one.block])]
+    return _archive(head, arrays)
+
+
+def unpack_brought(
+    content: bytes, part: Part, template: Callable[[Program, Hyperparameters], Lane]
+) -> list[Brought]:
+    """The inverse of `pack_brought`, for the members of `part` in their order."""
+    head, arrays = _opened(content)
+    brought = []
+    for (status, score, best_epoch, seconds, has_lane, has_block), member in zip(
+        head, part.members, strict=True
+    ):
+        curves = Curves(*(next(arrays) for _ in Curves._fields))
+        lane = _shaped(template(member.program, member.hyper), arrays) if has_lane else None
+        block = next(arrays) if has_block else None
+        brought.append(Brought(status, score, best_epoch, seconds, curves, lane, block))
+    return brought
+
+
+def _shaped(template: Lane, arrays: Iterator[Array]) -> Lane:
+    lane = shaped(template, arrays)
+    if lane is None:
+        raise WorkbenchError("a lane has come back in another shape; install one version everywhere")
+    return cast("Lane", lane)
+
+
+def _archive(head: Any, arrays: Sequence[Any]) -> bytes:
+    file = io.BytesIO()
+    text = np.frombuffer(json.dumps(head).encode(), np.uint8)
+    np.savez(file, text, *arrays)
+    return file.getvalue()
+
+
+def _opened(content: bytes) -> tuple[Any, Iterator[Array]]:
+    with np.load(io.BytesIO(content), allow_pickle=False) as archive:
+        text, *arrays = (archive[name] for name in archive.files)
+    return json.loads(text.tobytes()), iter(arrays)

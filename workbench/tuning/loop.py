@@ -1,0 +1,292 @@
+"""The loop: ask, train, tell. What has happened is committed before anybody hears of it, and replayed later.
+
+Three kinds of event decide everything that follows: a `budget` (how many trials there may be, from now on),
+an `ask` (which parameters were drawn) and a `launch` (what training one trial to the end of a rung has
+brought). The scheduler says in which order they come, whatever the order in which devices are done; so the
+events of an interrupted search are the first ones of the undisturbed one, and replaying them brings it to the
+state in which it was left. A suggestion is a pure function of the history and the number of the ask.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from workbench.core.errors import StoreError
+from workbench.core.records import TrialRecord, decode_array, encode_array, encode_trial
+from workbench.core.types import Settings, Value
+from workbench.nn.recipe import Hyperparameters
+from workbench.training.checkpoints import Store
+from workbench.training.engine import Engine
+from workbench.tuning import space
+from workbench.tuning.earlier import Finished
+from workbench.tuning.fold_mean import Merged, decode, encode, merged
+from workbench.tuning.jobs import Brought, Member, Part, Train
+from workbench.tuning.scheduler import Ask, Await, Judged, LaneReport, Launch, Scheduler
+from workbench.tuning.space import Program
+from workbench.tuning.trial import Trial, advance, finish, told
+
+Event = dict[str, Any]
+#: The kinds of events that are replayed.
+_DECIDING = ("budget", "ask", "stop", "launch")
+
+
+class Known(NamedTuple):
+    """What a sampler may know of a trial that was asked for."""
+
+    number: int
+    params: Mapping[str, Value]
+    state: str  # running | complete | pruned
+    value: float | None
+    rungs: Mapping[int, float]
+
+
+class Round(NamedTuple):
+    """What one launch has brought."""
+
+    finished: tuple[TrialRecord, ...]  # its trial, if that has ended
+    rung: int  # 1-based
+    epochs: int  # behind its lanes
+    replayed: bool
+
+
+class Search:
+    """A search in progress.
+
+    settings   of the study; its axes are searched
+    lane       (params, seed, division) -> what a lane trains in, and with: see `trial.lane_of`
+    divisions  of the rows that a trial, by number, trains on
+    cost       of an epoch of such parameters, in any unit: what the scheduler's clock goes by
+    trials     the budget
+    engine     hears early which programs will be wanted
+    train      has a part trained, here or with the help of others
+    suggest    (history, count) -> parameters of new trials, a pure function
+    enough     why it may end before its budget, given what has finished and its blocks; None: it goes on
+    commit     makes events durable, all of them or none, before anything else hears of them
+    recorded   the events of earlier runs
+    finished   what came of the search of an earlier version; nothing is trained
+    """
+
+    def __init__(
+        self,
+        *,
+        settings: Settings,
+        lane: Callable[[Mapping[str, Value], int, int], tuple[Program, Hyperparameters]],
+        divisions: Callable[[int], tuple[int, ...]],
+        cost: Callable[[Mapping[str, Value]], float],
+        trials: int,
+        scheduler: Scheduler,
+        engine: Engine,
+        train: Train,
+        suggest: Callable[[Sequence[Known], int], list[dict[str, Value]]],
+        enough: Callable[[Iterable[TrialRecord], Mapping[int, np.ndarray]], str | None] | None,
+        commit: Callable[[list[Event]], None],
+        store: Store,
+        recorded: Iterable[Event] = (),
+        finished: Finished | None = None,
+    ) -> None:
+        self.seconds = {"sample": 0.0}
+        self.trials: dict[int, TrialRecord] = {}
+        self.blocks: dict[int, np.ndarray] = {}  # of complete trials, [G] each: see population.pseudo_values
+        self.stopped = ""  # why the search has ended before its budget
+        self._axes, self._lane, self._divisions = space.axes(settings), lane, divisions
+        self._cost, self._budget = cost, trials
+        self._scheduler, self._engine, self._train, self._suggest = scheduler, engine, train, suggest
+        self._enough, self._commit, self._store = enough, commit, store
+        self._recorded = deque(event for event in recorded if event["kind"] in _DECIDING)
+        self._alive: dict[int, Trial] = {}
+        self._history: dict[int, Known] = {}
+        self._begun: dict[int, Launch] = {}  # by trial; replayed ones, of which nothing is known yet
+        self._training: dict[int, list[Future[Brought]]] = {}  # by trial
+        self._events: list[Event] = []  # that have happened and are not committed
+        self._rounds: list[Round] = []  # that nobody has heard of
+        self._is_exhausted = False  # no more parameters are to be had
+        self._finished = finished
+
+    def rounds(self) -> Iterator[Round]:
+        """Run to the end, or until the caller stops iterating: nothing that was yielded is lost."""
+        if self._finished is not None:
+            yield self._take(self._finished)
+            return
+        while True:
+            step = self._scheduler.next()
+            if isinstance(step, Launch):
+                self._begun[step.trial] = step
+                continue
+            if self._recorded:
+                yield from self._replay(step)
+                continue
+            if self._set_budget():
+                continue
+            for launch in self._begun.values():
+                self._training[launch.trial] = self._train(self._part(launch))
+            self._begun.clear()
+            if step is None:
+                yield from self._told()
+                return
+            if isinstance(step, Ask):
+                self._ask(step.trials)
+            else:
+                yield from self._await(step.launch)
+
+    def foresee(self, rooms: Iterable[int]) -> None:
+        """Begin to compile what the first trials will train in: the default configuration, in all rooms."""
+        default = space.default(self._axes)
+        widths = [{"width": room} for room in rooms] if "width" in self._axes else []
+        if not self._recorded:
+            self._foresee(
+                self._lane({**default, **width}, 0, self._divisions(0)[0]) for width in ({}, *widths)
+            )
+
+    # ── asking ──
+
+    def _set_budget(self) -> bool:
+        """Once everything is replayed: let the scheduler know how many trials there may be."""
+        stopped = self._enough is not None and self.stopped
+        wanted = self._scheduler.asked if stopped else max(self._budget, self._scheduler.asked)
+        if wanted == self._scheduler.total or self._is_exhausted:
+            return False
+        self._happened({"kind": "budget", "trials": wanted})
+        return True
+
+    def _ask(self, count: int) -> None:
+        began = time.perf_counter()
+        if reason := self._enough and self._enough(self.trials.values(), self.blocks):
+            self._happened({"kind": "stop", "reason": reason})
+            return
+        first = len(self._history)
+        drawn: list[dict[str, Value]] = self._suggest(list(self._history.values()), count)
+        if first == 0:
+            drawn = [space.default(self._axes), *drawn[1:]]
+        self.seconds["sample"] += time.perf_counter() - began
+        if not drawn:  # a grid is exhausted before the budget
+            self._is_exhausted = True
+            self._happened({"kind": "budget", "trials": first})
+            return
+        self._happened({"kind": "ask", "first": first, "params": drawn})
+        asked = list(self._alive.values())[-len(drawn) :]
+        self._foresee([(trial.programs[0], trial.hypers[0]) for trial in asked])
+
+    def _foresee(self, lanes: Iterable[tuple[Program, Hyperparameters]]) -> None:
+        known = [(program.recipe, program.variant, hyper) for program, hyper in lanes]
+        for foresee in (self._engine.foresee, self._engine.foresee_blocks):  # what is wanted first, first
+            for recipe, variant, hyper in known:
+                foresee(recipe, variant, hyper)
+
+    def _happened(self, event: Event) -> None:
+        """What was decided without training, now or in an earlier run."""
+        if event["kind"] == "budget":
+            self.stopped, self._scheduler.total = "", event["trials"]
+        elif event["kind"] == "stop":
+            self.stopped = event["reason"]  # those that are alive go on
+            self._scheduler.close()
+        else:
+            for number, params in enumerate(event["params"], start=event["first"]):
+                lanes = [self._lane(params, number, division) for division in self._divisions(number)]
+                programs, hypers = zip(*lanes, strict=True)
+                self._alive[number] = Trial(number, params, programs, hypers)
+                self._history[number] = Known(number, params, "running", None, {})
+            self._scheduler.add(self._cost(params) for params in event["params"])
+        self._events.append(event)
+
+    # ── training ──
+
+    def _part(self, launch: Launch) -> Part:
+        """What a launch trains: a lane for each division of the rows."""
+        trial = self._alive[launch.trial]
+        lanes = self._lanes(trial, launch.first) or (None,) * len(trial.programs)
+        members = tuple(
+            Member(trial.number, trial.params, *each)
+            for each in zip(trial.programs, trial.hypers, lanes, strict=True)
+        )
+        final = launch.rung == len(self._scheduler.rungs) - 1
+        return Part(members, launch.first, launch.last, final, keep=len(members) > 1)
+
+    def _lanes(self, trial: Trial, epochs: int) -> Any:
+        """The lanes as they were after `epochs`, from a checkpoint if need be; None for new or lost ones."""
+        if epochs == 0 or trial.lanes is not None:
+            return trial.lanes
+        pairs = zip(trial.programs, trial.hypers, strict=True)
+        template = tuple(self._engine.template(program.recipe, hyper) for program, hyper in pairs)
+        return self._store.get(trial.number, template, epochs)
+
+    def _await(self, launch: Launch) -> Iterator[Round]:
+        """Judge a launch; before waiting for it, let everybody hear of what is known."""
+        futures = self._training.pop(launch.trial)
+        if not all(future.done() for future in futures):
+            yield from self._told()
+        brought = merged([future.result() for future in futures])
+        event = {"kind": "launch", "trial": launch.trial, "finished": time.time(), **encode(brought)}
+        if brought.block is not None:
+            event["block"] = encode_array(brought.block)
+        self._judge(launch, brought, event, replayed=False)
+
+    def _judge(self, launch: Launch, brought: Merged, event: Event, *, replayed: bool) -> None:
+        losses = brought.curves.validation_loss
+        report = LaneReport(brought.status, brought.score, float(losses[-1]) if len(losses) else math.inf)
+        verdict, trial = self._scheduler.judge(report), self._alive[launch.trial]
+        advance(trial, launch.last, brought.curves, brought.score, brought.best_epoch, brought.seconds)
+        trial.lanes = brought.lanes
+        record = self._ended(trial, verdict, report, event["finished"])
+        if brought.block is not None:
+            self.blocks[trial.number] = brought.block
+        finished = () if record is None else (record,)
+        self._rounds.append(Round(finished, launch.rung + 1, launch.last, replayed))
+        if replayed:
+            return
+        if record is None:
+            self._store.put({trial.number: trial.lanes})
+        self._events += [*map(encode_trial, finished), event]
+
+    def _ended(
+        self, trial: Trial, verdict: Judged, report: LaneReport, finished: float
+    ) -> TrialRecord | None:
+        """The record of a trial that does not go on; the sampler hears of both kinds."""
+        state = verdict.state or "running"
+        rungs = {} if verdict.reason == "diverged" else told(trial, report, self._scheduler.sign)
+        value = rungs[max(rungs)] if verdict.state == "complete" else None
+        self._history[trial.number] = Known(trial.number, trial.params, state, value, rungs)
+        if verdict.state is None:
+            return None
+        del self._alive[trial.number]
+        record = self.trials[trial.number] = finish(trial, verdict, report.score, finished)
+        return record
+
+    def _told(self) -> Iterator[Round]:
+        """Make durable what has happened, and then let the caller hear of it."""
+        if self._events:
+            self._commit(self._events)
+        rounds, self._rounds, self._events = self._rounds, [], []
+        self._store.drop(trial.number for round_ in rounds for trial in round_.finished)
+        yield from rounds
+
+    # ── replaying ──
+
+    def _take(self, finished: Finished) -> Round:
+        self.trials, self.blocks = dict(finished.trials), dict(finished.blocks)
+        self.stopped, rungs = finished.stopped, self._scheduler.rungs
+        return Round(tuple(self.trials.values()), len(rungs), rungs[-1], replayed=True)
+
+    def _replay(self, step: Ask | Await | None) -> Iterator[Round]:
+        event = self._recorded.popleft()
+        if event["kind"] != "launch":
+            self._happened(event)
+        elif isinstance(step, Await) and step.launch.trial == event["trial"]:
+            self._begun.pop(event["trial"])
+            block = event.get("block")
+            brought = decode(event)._replace(block=None if block is None else decode_array(block))
+            self._judge(step.launch, brought, event, replayed=True)
+        else:
+            raise StoreError(
+                f"the journal holds a launch of trial {event['trial']} where this version of workbench would "
+                "do something else: it lacks lines, or has them out of order, or another version began the "
+                "study; restore it from a copy, go on with that version, or give the study a new name"
+            )
+        self._events.clear()  # it is in the journal
+        yield from self._told()

@@ -1,0 +1,264 @@
+"""The choice: the best trials and the default, trained again from seeds that took no part in the search."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Literal, NamedTuple, cast
+
+import numpy as np
+
+from workbench.core.errors import WorkbenchError
+from workbench.core.records import Curves, SeedRecord, TrialRecord, counted_loss, ranked
+from workbench.core.types import Array, DataSpec, Settings, Value
+from workbench.nn.models import n_parameters
+from workbench.nn.recipe import Hyperparameters
+from workbench.training.engine import Engine, Job, Trained
+from workbench.training.population import best_params
+from workbench.tuning import space
+from workbench.tuning.finalists import Field, field
+from workbench.tuning.space import ALL_ROWS, OWN, Problem, Program, Variant, of_finalists
+from workbench.tuning.trial import lane_of
+
+#: Seeds of retrained models begin here, far from the numbers of trials.
+FIRST_SEED = 1_000_000
+#: The most trials that are trained again beside the default, and trials of the search for each of them: of
+#: a small search fewer, since a finalist trains for all epochs from every seed.
+FINALISTS, TRIALS_EACH = 5, 8
+
+
+class Delivered(NamedTuple):
+    """A trained model."""
+
+    program: Program
+    hyper: Hyperparameters
+    params: Any
+
+
+class Again(NamedTuple):
+    """A configuration after one more training."""
+
+    record: SeedRecord  # its score is NaN if it diverged
+    model: Delivered
+    block: Array | None  # [G], see `population.pseudo_values`; None if it diverged or nobody asked
+
+    @property
+    def failed(self) -> bool:
+        """Whether it diverged."""
+        return math.isnan(self.record.validation)
+
+
+class Retrained(NamedTuple):
+    """The chosen configuration after training it again."""
+
+    values: Mapping[str, Value]  # every setting, resolved
+    model: Delivered  # the first seed's
+    seeds: tuple[SeedRecord, ...]
+
+
+def choose(trials: Iterable[TrialRecord], direction: Literal["maximize", "minimize"]) -> TrialRecord:
+    """The complete trial with the best validation score; among equals see `ranking`.
+
+    Raises WorkbenchError if there is none, with what to try.
+    """
+    trials = list(trials)
+    complete = ranked(trials, direction)
+    if not complete:
+        ended = [trial for trial in trials if trial.reason == "diverged"]
+        if trials and len(ended) == len(trials) and all(_finite_losses(trial.curves) for trial in trials):
+            raise WorkbenchError(
+                f"no trial has a score: the losses of all {len(trials)} are finite, but the metric has no "
+                "value on the validation rows; take another [select] metric"
+            )
+        diverged = len(ended)
+        raise WorkbenchError(
+            f"no trial is complete: {diverged} of {len(trials)} diverged; lower the upper end of "
+            "learning_rate, set clip, or scale the data"
+        )
+    return complete[0]
+
+
+def few(trials: int) -> int:
+    """How many trials of a search of so many are finalists, beside the default."""
+    return min(FINALISTS, max(1, trials // TRIALS_EACH))
+
+
+def trainings(spec: DataSpec, seeds: int) -> list[tuple[int, int]]:
+    """What every finalist is trained from and on: pairs of a seed and a division of the rows.
+
+    With folds or hold-outs the seeds take turns at them, until each was trained on equally often.
+    """
+    divisions = of_finalists(spec)
+    count = len(divisions) * -(-seeds // len(divisions))
+    return [(FIRST_SEED + k, divisions[k % len(divisions)]) for k in range(count)]
+
+
+def shortlist(trials: Iterable[TrialRecord], direction: Literal["maximize", "minimize"]) -> list[TrialRecord]:
+    """The finalists: the best few complete trials, of different configurations, and the default one."""
+    trials = list(trials)
+    count = few(len(trials))
+    found: dict[tuple[tuple[str, Value], ...], TrialRecord] = {}
+    for trial in ranked(trials, direction):
+        known = tuple(sorted(trial.params.items()))
+        if trial.number == 0:
+            found[known] = trial
+        elif len(found) < count:
+            found.setdefault(known, trial)
+    return list(found.values())
+
+
+def train_again(
+    engine: Engine,
+    settings: Settings,
+    problems: Callable[[Variant], Problem],
+    metric: str,
+    candidates: Sequence[Mapping[str, Value]],
+    *,
+    rooms: Sequence[int],
+    trainings: Sequence[tuple[int, int]],
+    blocks: bool = False,
+) -> list[list[Again]]:
+    """Train each candidate once for every pair of a seed and a division of the rows, [candidate][training].
+
+    A seed decides initial weights, order of rows and dropped units; candidates share it.
+
+    blocks  whether scores of blocks of validation rows are wanted
+    """
+    epochs = int(cast("int", settings["epochs"]))
+    lanes = [
+        (lane_of(settings, params, problems, metric, rooms, seed=seed, division=division), seed)
+        for params in candidates
+        for seed, division in trainings
+    ]
+    jobs = [
+        Job(
+            program.recipe, program.variant, hyper, 0, epochs, seed=seed,
+            blocks="ended" if blocks else "never",
+        )
+        for (program, hyper), seed in lanes
+    ]  # fmt: skip
+    found = [
+        _again(program, job, trained)
+        for ((program, _), _), job, trained in zip(lanes, jobs, engine.run_many(jobs), strict=True)
+    ]
+    return [found[at : at + len(trainings)] for at in range(0, len(found), len(trainings))]
+
+
+def retrain(
+    engine: Engine,
+    settings: Settings,
+    problems: Callable[[Variant], Problem],
+    metric: str,
+    params: Mapping[str, Value],
+    *,
+    rooms: Sequence[int],
+    seeds: int,
+) -> Retrained:
+    """Train a configuration again over `seeds`: other weights to begin with, order of rows, dropped units.
+
+    The first seed's model is the one that is delivered; it was fixed before any of them was trained, so the
+    seeds are no second selection. Seeds that diverge are reported with a validation score of NaN.
+
+    Raises WorkbenchError if the first one diverges.
+    """
+    trainings = [(seed, OWN) for seed in range(FIRST_SEED, FIRST_SEED + seeds)]
+    (again,) = train_again(engine, settings, problems, metric, [params], rooms=rooms, trainings=trainings)
+    return retrained(space.resolve(settings, params), again)
+
+
+def retrained(values: Mapping[str, Value], again: Sequence[Again]) -> Retrained:
+    """What trainings of one configuration make. Raises WorkbenchError if the first one diverged."""
+    first = again[0]
+    if first.failed:
+        raise WorkbenchError(
+            f"the chosen configuration diverged at epoch {len(first.record.curves.train_loss)} when it was "
+            "trained again; lower the upper end of learning_rate, or set clip"
+        )
+    return Retrained(values, first.model, tuple(one.record for one in again))
+
+
+def refit(
+    engine: Engine,
+    settings: Settings,
+    problems: Callable[[Variant], Problem],
+    metric: str,
+    again: Retrained,
+    *,
+    rooms: Sequence[int],
+) -> tuple[Delivered, SeedRecord]:
+    """Train the retrained configuration once more on training and validation rows together.
+
+    From the first seed, for as many epochs as counted when validation rows could still say when to stop; its
+    schedule stays as long as it was. There are no rows left to validate on: its record holds the training
+    loss alone.
+
+    Raises WorkbenchError if it diverges.
+    """
+    values, first = again.values, again.seeds[0]
+    problem = problems(space.variant(values, ALL_ROWS))
+    program = space.program({**settings, "patience": 0}, values, problem, metric, rooms, ALL_ROWS)
+    hyper = space.hyperparameters(program.recipe, {**values, "patience": 0}, problem, first.seed)
+    epochs = first.best_epoch
+    (trained,) = engine.run_many([Job(program.recipe, program.variant, hyper, 0, epochs, seed=first.seed)])
+    if trained.status == "diverged":
+        raise WorkbenchError(
+            f"the chosen configuration diverged at epoch {trained.epochs} when it was trained on all "
+            "development rows; lower the upper end of learning_rate, set clip, or drop refit"
+        )
+    losses = trained.curves.train_loss
+    nothing = np.full_like(losses, np.nan)
+    record = SeedRecord(first.seed, math.nan, epochs, Curves(losses, nothing, nothing))
+    return Delivered(program, hyper, best_params(program.recipe, trained.lane)), record
+
+
+def contest(
+    trials: Sequence[TrialRecord],
+    trained: Sequence[Sequence[Again]],
+    settings: Settings,
+    *,
+    maximize: bool,
+    folds: int = 0,
+) -> Field:
+    """Trials that were trained again, none of which diverged, as the finalists of a choice."""
+    numbers = [trial.number for trial in trials]
+    recipes = [agains[0].model.program.recipe for agains in trained]
+    sizes = [
+        n_parameters(recipe, space.resolve(settings, trial.params))
+        for recipe, trial in zip(recipes, trials, strict=True)
+    ]
+    return field(
+        np.array([[one.record.validation for one in agains] for agains in trained]),
+        np.array([np.mean([counted_loss(one.record) for one in agains]) for agains in trained]),
+        np.array(sizes),
+        [np.stack([_block(one) for one in again]) for again in zip(*trained, strict=True)],
+        [one.model.program.variant.division for one in trained[0]],
+        default=numbers.index(0) if 0 in numbers else None,
+        maximize=maximize,
+        folds=folds,
+    )
+
+
+def mean_blocks(trained: Sequence[Again]) -> Array:
+    """What blocks of rows say after all trainings of a configuration, division by division: [G of all]."""
+    by_division: dict[int, list[Array]] = {}
+    for one in trained:
+        by_division.setdefault(one.model.program.variant.division, []).append(_block(one))
+    return np.concatenate([np.mean(blocks, axis=0) for blocks in by_division.values()])
+
+
+def _block(again: Again) -> Array:
+    assert again.block is not None
+    return again.block
+
+
+def _again(program: Program, job: Job, trained: Trained) -> Again:
+    """What a training has made of a configuration."""
+    failed = trained.status == "diverged" or trained.score is None
+    score = math.nan if failed or trained.score is None else trained.score
+    record = SeedRecord(job.seed or FIRST_SEED, score, trained.best_epoch, trained.curves)
+    model = Delivered(program, job.hyper, best_params(program.recipe, trained.lane))
+    return Again(record, model, None if failed else trained.block)
+
+
+def _finite_losses(curves: Curves) -> bool:
+    return bool(np.isfinite(curves.train_loss).all() and np.isfinite(curves.validation_loss).all())

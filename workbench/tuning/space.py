@@ -1,0 +1,311 @@
+"""From the words of a study to what the engine takes: axes, recipes and hyperparameters.
+
+A trial's settings decide its `Program` (what is compiled, and which preparation of the data it trains on)
+and its `Hyperparameters` (what flows through). Recipes that differ in activation, optimizer, schedule,
+initialization, depth, batch size or, within a room of the `ladder`, width share a program by masks and traced
+selection. An optimizer of optax that is none of the common seven has programs of its own.
+
+Numbers for the divisions of the development rows, and which of them a trial trains on.
+
+From 1 on they are the study's folds or further hold-outs, as `data.resampling` makes them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeVar, cast
+
+import numpy as np
+
+from workbench.core.types import Axis, Choice, DataSpec, Range, Settings, Task, Value
+from workbench.core.vocabulary import FAMILIES, SETTINGS, Family, argument_of, is_common, of_layer
+from workbench.nn.recipe import Hyperparameters, Recipe
+
+#: Training and validation rows as the split has them; every development row for training.
+OWN, ALL_ROWS = 0, -1
+
+
+def of_trial(spec: DataSpec, number: int) -> tuple[int, ...]:
+    """The divisions that this trial trains on: all folds, the next hold-out, or the split's own."""
+    if spec.folds:
+        return tuple(range(1, spec.folds + 1))
+    return (1 + number % spec.holdouts,) if spec.holdouts else (OWN,)
+
+
+def of_finalists(spec: DataSpec) -> tuple[int, ...]:
+    """The divisions that finalists are compared on: all folds, all hold-outs, or the split's own."""
+    return tuple(range(1, (spec.folds or spec.holdouts) + 1)) or (OWN,)
+
+
+if TYPE_CHECKING:
+    from optuna.distributions import BaseDistribution
+
+
+T = TypeVar("T")
+
+#: Settings of families that lanes of one program may differ in.
+TRACED = ("depth", "width", "activation", "initializer", "init_scale", "dropout")
+#: Rectifiers lose half of the variance, which He's initialization makes up for; the rest take Glorot's.
+RECTIFIERS = ("relu", "leaky_relu", "gelu", "silu")
+
+
+class Problem(NamedTuple):
+    """What a program must know of the data."""
+
+    task: Task
+    inputs: tuple[int, ...]  # *F after preparation
+    classes: int  # number of classes; 0 for regression
+    targets: int  # K of a regression
+    rows: int  # training rows
+    masked: bool = False  # sequences whose last feature says which steps are there
+
+
+class Variant(NamedTuple):
+    """Which preparation of the data a trial trains on."""
+
+    scale: str
+    degree: int
+    class_weight: Literal["none", "balanced"]
+    target_transform: str = "none"
+    division: int = OWN
+
+
+@dataclass(frozen=True)
+class Program:
+    """Trials with equal programs train together."""
+
+    recipe: Recipe
+    variant: Variant
+
+    @property
+    def id(self) -> str:
+        """A short name for records."""
+        return self.recipe.id
+
+
+def axes(settings: Settings) -> dict[str, Axis]:
+    """The settings that are searched, in the order of the study."""
+    return {name: value for name, value in settings.items() if isinstance(value, Range | Choice)}
+
+
+def distributions(searched: Mapping[str, Axis]) -> dict[str, BaseDistribution]:
+    """The axes in Optuna's own words."""
+    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
+    def one(axis: Axis) -> BaseDistribution:
+        if isinstance(axis, Choice):
+            return CategoricalDistribution(axis.choices)
+        if axis.integer:
+            return IntDistribution(int(axis.low), int(axis.high), log=axis.log, step=int(axis.step or 1))
+        return FloatDistribution(axis.low, axis.high, log=axis.log, step=axis.step)
+
+    return {name: one(axis) for name, axis in searched.items()}
+
+
+def default(searched: Mapping[str, Axis]) -> dict[str, Value]:
+    """The default configuration.
+
+    The middle of every range (the geometric one of a log range), the first choice.
+    """
+    return {name: _middle(axis) for name, axis in searched.items()}
+
+
+def resolve(settings: Settings, params: Mapping[str, Value]) -> dict[str, Value]:
+    """Every setting of one trial."""
+    return {name: params.get(name, cast("Value", value)) for name, value in settings.items()}
+
+
+def arguments(settings: Mapping[str, T]) -> dict[str, T]:
+    """What a study, or a trial, says of its optimizers' own arguments, by their own names."""
+    return {argument_of(name): value for name, value in settings.items() if name not in SETTINGS}
+
+
+def first(setting: Value | Axis) -> Value:
+    """A value that a setting may take, the same in every trial."""
+    if isinstance(setting, Range):
+        return int(setting.low) if setting.integer else float(setting.low)
+    return setting.choices[0] if isinstance(setting, Choice) else setting
+
+
+def variant(values: Mapping[str, Value], division: int = OWN) -> Variant:
+    """The preparation of the data that a trial with these values trains on."""
+    weight: Literal["none", "balanced"] = "balanced" if values["class_weight"] == "balanced" else "none"
+    transform = str(values.get("target_transform", "none"))
+    return Variant(str(values["scale"]), int(values["degree"]), weight, transform, division)
+
+
+def program(
+    settings: Settings, values: Mapping[str, Value], problem: Problem, metric: str, rooms: Sequence[int],
+    division: int = OWN,
+) -> Program:  # fmt: skip
+    """The program in which a trial with these values trains, given what the whole study may select.
+
+    problem   of the trial's variant of the data
+    rooms     for hidden units, ascending: see `ladder`
+    division  of the development rows
+    """
+    family = str(values["family"])
+    word = FAMILIES[family]
+    binary = problem.task == "classification" and problem.classes == 2 and family != "softmax"
+    batch, accumulate = _batch(settings["batch_size"], int(values["batch_size"]), problem.rows)
+    shaped = {name: settings[name] for name in word.shaped_by}
+    names, arguments, traced, exact = _optimizer(settings, values)
+    if exact:
+        shaped |= {name: values[name] for name in ("depth", "width") if name in shaped}
+        rooms = [int(values["width"])]
+    recipe = Recipe(
+        family=family,
+        inputs=problem.inputs,
+        outputs=problem.targets if problem.task == "regression" else 1 if binary else problem.classes,
+        loss=_loss(str(values["loss"]), family, problem.task, binary=binary),
+        metric=metric,
+        depth=int(_largest(shaped["depth"])) if "depth" in shaped else 0,
+        width=min(room for room in rooms if room >= int(values["width"])) if "width" in shaped else 0,
+        activations=_names(shaped["activation"]) if "activation" in shaped else ("linear",),
+        initializers=_initializers(shaped) if "initializer" in shaped else ("zeros",),
+        optimizers=names,
+        schedules=_names(settings["schedule"]),
+        arguments=arguments,
+        traced=traced,
+        exact=exact,
+        boundaries=_numbers(values, "boundaries"),
+        scales=_numbers(values, "scales"),
+        batch=batch,
+        accumulate=accumulate,
+        dropout="dropout" in shaped and _largest(shaped["dropout"]) > 0,
+        clip=settings["clip"] != math.inf,
+        keep_best=_largest(settings["patience"]) > 0,
+        options=_options(values, word, problem),
+    )
+    return Program(recipe, variant(values, division))
+
+
+def hyperparameters(
+    recipe: Recipe, values: Mapping[str, Value], problem: Problem, seed: int
+) -> Hyperparameters:
+    """The traced half of a trial, NumPy scalars of the stated types."""
+    activation = str(values["activation"]) if len(recipe.activations) > 1 else recipe.activations[0]
+    integers = {
+        "depth": int(values["depth"]) if recipe.depth else 0,
+        "width": int(values["width"]) if recipe.width else 0,
+        "activation": recipe.activations.index(activation),
+        "initializer": recipe.initializers.index(_initializer(str(values["initializer"]), activation))
+        if recipe.width
+        else 0,
+        "optimizer": recipe.optimizers.index(str(values["optimizer"])),
+        "schedule": recipe.schedules.index(str(values["schedule"])),
+        "batch_size": int(values["batch_size"]) or problem.rows,
+        "epochs": int(values["epochs"]),
+        "patience": int(values["patience"]),
+    }
+    reals = {
+        name: np.float32(cast("float", values[name]))
+        for name in Hyperparameters._fields
+        if name not in integers and name in values
+    }
+    given = arguments(values)
+    reals |= {name: np.float32(given[name]) for name in ("momentum", "beta2") if name in given}
+    return Hyperparameters(
+        **{name: np.int32(value) for name, value in integers.items()}, **reals, seed=np.uint32(seed),
+        arguments=tuple(_scalar(given[name]) for name in recipe.traced),
+    )  # fmt: skip
+
+
+def _middle(axis: Axis) -> Value:
+    if isinstance(axis, Choice):
+        return axis.choices[0]
+    middle = math.sqrt(axis.low * axis.high) if axis.log else (axis.low + axis.high) / 2
+    if axis.step:
+        middle = axis.low + round((middle - axis.low) / axis.step) * axis.step
+    return round(middle) if axis.integer else float(middle)
+
+
+def _names(setting: Value | Axis) -> tuple[str, ...]:
+    """The names a setting may take, sorted so that the order in the file does not matter."""
+    return (
+        tuple(sorted(str(name) for name in setting.choices))
+        if isinstance(setting, Choice)
+        else (str(setting),)
+    )
+
+
+def _optimizer(
+    settings: Settings, values: Mapping[str, Value]
+) -> tuple[tuple[str, ...], tuple[tuple[str, Value], ...], tuple[str, ...], bool]:
+    """Of a recipe: its optimizers, their arguments that cannot be traced, those that are, and `exact`.
+
+    Optimizers of the common rule share a program; another one has its own.
+    """
+    name, names, searched = str(values["optimizer"]), _names(settings["optimizer"]), arguments(settings)
+    if not searched and is_common(name):
+        return tuple(filter(is_common, names)), (), (), False
+    from workbench.nn import transformation_plans, transformations  # which load optax
+
+    taken = {each: transformations.taken(each, searched) for each in names}
+    if is_common(name) and not taken[name]:
+        return tuple(each for each in names if is_common(each) and not taken[each]), (), (), False
+    own = arguments(values)
+    sample = {key: first(searched[key]) for key in taken[name]}
+    plan = transformation_plans.plan(name, sample, {key: own[key] for key in taken[name]})
+    return (name,), tuple((key, own[key]) for key in plan.static), plan.traced, plan.exact
+
+
+def _scalar(value: Value) -> np.generic:
+    if isinstance(value, bool):
+        return np.bool_(value)
+    return np.int32(value) if isinstance(value, int) else np.float32(cast("float", value))
+
+
+def _numbers(values: Mapping[str, Value], name: str) -> tuple[float, ...]:
+    """A list of numbers, which a setting holds as text."""
+    return tuple(float(number) for number in str(values.get(name, "")).split())
+
+
+def _largest(setting: Value | Axis) -> float:
+    if isinstance(setting, Choice):
+        return max(float(choice) for choice in setting.choices)
+    return float(setting.high if isinstance(setting, Range) else setting)
+
+
+def _batch(setting: Value | Axis, size: int, rows: int) -> tuple[int, bool]:
+    """Rows in one step of the program, and whether lanes add up the gradients of several steps."""
+    if isinstance(setting, Range):
+        sizes = [int(setting.low), int(setting.step or 1)]
+    else:
+        choices = setting.choices if isinstance(setting, Choice) else (setting,)
+        sizes = [min(int(choice) or rows, rows) for choice in choices]
+    step = math.gcd(*sizes)
+    if 2 * step >= min(sizes):
+        return step, len(set(sizes)) > 1 or isinstance(setting, Range)
+    return min(size or rows, rows), False
+
+
+def _options(values: Mapping[str, Value], word: Family, problem: Problem) -> tuple[tuple[str, Value], ...]:
+    """What else shapes the family: static, so every combination of values is a program of its own."""
+    own = {name: values[name] for name in word.shaped_by if name not in TRACED}
+    if word.input_rank == 2:
+        own["masked"] = problem.masked
+    if values["ensemble"] != 1:
+        own["ensemble"] = values["ensemble"]
+    return tuple(sorted(own.items()))
+
+
+def _loss(name: str, family: str, task: Task, *, binary: bool) -> str:
+    if name != "auto":
+        return name
+    if family == "perceptron":
+        return "perceptron"
+    return "mse" if task == "regression" else "binary_cross_entropy" if binary else "cross_entropy"
+
+
+def _initializer(name: str, activation: str) -> str:
+    if name != "auto":
+        return name
+    return "he_normal" if of_layer(activation, 0) in RECTIFIERS else "glorot_uniform"
+
+
+def _initializers(shaped: Settings) -> tuple[str, ...]:
+    names, activations = _names(shaped["initializer"]), _names(shaped.get("activation", "tanh"))
+    return tuple(sorted({_initializer(name, activation) for name in names for activation in activations}))

@@ -1,0 +1,123 @@
+"""A trial between its ask and its end: what its launches have brought, and the record that it becomes.
+
+It has a lane for each division of the rows that it trains on: one, or as many as folds.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from workbench.core.records import Curves, TrialRecord
+from workbench.core.types import Settings, Value
+from workbench.nn.models import n_parameters
+from workbench.nn.recipe import Hyperparameters
+from workbench.training.costs import COSTS
+from workbench.tuning import space
+from workbench.tuning.scheduler import Judged, LaneReport
+from workbench.tuning.space import OWN, Problem, Program, Variant
+
+#: Part of a score by which a lower loss is better in the eyes of the sampler; less than a row in a million.
+TRIFLE = 1e-7
+
+
+@dataclass
+class Trial:
+    """A trial that was asked for and has not ended."""
+
+    number: int
+    params: Mapping[str, Value]
+    programs: tuple[Program, ...]  # of its lanes
+    hypers: tuple[Hyperparameters, ...]
+    curves: list[Curves] = field(default_factory=list)
+    rungs: dict[int, float] = field(default_factory=dict)
+    seconds: float = 0.0
+    best_epoch: int = 0
+    lanes: Any = None  # None before its first launch, or when they must be fetched from a checkpoint
+
+
+def lane_of(
+    settings: Settings,
+    params: Mapping[str, Value],
+    problems: Callable[[Variant], Problem],
+    metric: str,
+    rooms: Sequence[int],
+    *,
+    seed: int,
+    division: int = OWN,
+) -> tuple[Program, Hyperparameters]:
+    """What a lane trains in, and with: a configuration on one division of the rows, from one seed.
+
+    problems  what a variant of the data is to a program
+    rooms     for hidden units: see `ladder`
+    """
+    values = space.resolve(settings, params)
+    problem = problems(space.variant(values, division))
+    program = space.program(settings, values, problem, metric, rooms, division)
+    return program, space.hyperparameters(program.recipe, values, problem, seed)
+
+
+def epoch_cost(
+    settings: Settings,
+    params: Mapping[str, Value],
+    problems: Callable[[Variant], Problem],
+    metric: str,
+    rooms: Sequence[int],
+) -> float:
+    """Seconds of an epoch of these parameters on one core, by the constants and not by this machine."""
+    values = space.resolve(settings, params)
+    problem = problems(space.variant(values))
+    recipe = space.program(settings, values, problem, metric, rooms).recipe
+    if recipe.width:
+        values = {**values, "width": recipe.width}  # the padding is multiplied, too
+    return COSTS["cpu"].epoch(n_parameters(recipe, values), problem.rows, recipe.batch)
+
+
+def advance(
+    trial: Trial, last: int, curves: Curves, score: float | None, best_epoch: int, seconds: float
+) -> None:
+    """Add what a launch has brought: curves of its epochs, the score after epoch `last`, share of time."""
+    trial.curves.append(curves)
+    trial.seconds += seconds
+    trial.best_epoch = best_epoch
+    if score is not None:
+        trial.rungs[last] = score
+
+
+def told(trial: Trial, report: LaneReport, sign: float) -> dict[int, float]:
+    """What the sampler is told: the score at each rung; of equal scores the lower loss is a trifle better.
+
+    report  of the launch that `advance` added last
+    sign    1.0 where greater scores are better, -1.0 where smaller ones are
+    """
+    rungs = dict(trial.rungs)
+    if report.score is not None:
+        loss = report.loss / (1.0 + abs(report.loss)) if math.isfinite(report.loss) else 1.0
+        rungs[max(rungs)] = report.score - sign * TRIFLE * abs(report.score) * loss
+    return rungs
+
+
+def finish(trial: Trial, verdict: Judged, score: float | None, at: float) -> TrialRecord:
+    """The record of a trial that has ended `at` so many seconds since 1970."""
+    curves = Curves(*(np.concatenate(parts) for parts in zip(*trial.curves, strict=True)))
+    assert verdict.state is not None
+    assert verdict.reason is not None
+    return TrialRecord(
+        number=trial.number,
+        params=trial.params,
+        state=verdict.state,
+        reason=verdict.reason,
+        value=None if verdict.reason == "diverged" else score,
+        epochs=len(curves.train_loss),
+        best_epoch=trial.best_epoch,
+        curves=curves,
+        seed=int(trial.hypers[0].seed),
+        recipe=trial.programs[0].id,
+        seconds=trial.seconds,
+        rungs=dict(trial.rungs),
+        finished=at,
+    )
