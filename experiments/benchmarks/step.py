@@ -8,8 +8,8 @@ with a DataLoader, and as fast as a plain loop gets, slicing a tensor that was s
 Operations are 6 for each weight and row of a step and 2 for each weight and row of a validation. The
 machine's rate is what a float32 product of two matrices of 2,048 rows reaches on all cores.
 
-The constants of `workbench.training.costs`, by which a study's programs are decided, are printed beside what was
-measured here.
+The constants of `workbench.training.costs`, by which a study's programs are decided, are printed beside what
+was measured here.
 
 Goals: at least 40 times PyTorch's loop; at least 55 % of the machine's rate.
 """

@@ -12,7 +12,7 @@ from sklearn import datasets
 
 from tests.helpers.leakage_cases import LOADERS, one, real, written
 from workbench.core.types import DataSpec
-from workbench.data import BUILTIN, Dataset, load
+from workbench.data import BUILTIN, Dataset, findings, load
 from workbench.data.leakage.copies import exact_copies, near_copies
 
 # ── silence ──
@@ -21,14 +21,14 @@ from workbench.data.leakage.copies import exact_copies, near_copies
 @pytest.mark.parametrize("name", [name for name in BUILTIN if name not in ("tickets", "purchases")])
 def test_built_in_sets_give_no_alarm(name: str) -> None:
     for seed in range(1 if name in ("adding-100", "bag_of_words", "copy-20") else 4):
-        assert load(DataSpec(source=name, split_seed=seed))[0].findings == ()
+        assert findings(load(DataSpec(source=name, split_seed=seed))[0]) == ()
 
 
 def test_real_files_give_no_alarm(data_folder: Path) -> None:
     housing = DataSpec(source="housing.csv", folder=data_folder, target="median_house_value")
     for seed in range(4):
-        assert load(replace(housing, split_seed=seed))[0].findings == ()
-    assert load(DataSpec(source="mnist.npz", folder=data_folder))[0].findings == ()
+        assert findings(load(replace(housing, split_seed=seed))[0]) == ()
+    assert findings(load(DataSpec(source="mnist.npz", folder=data_folder))[0]) == ()
 
 
 def test_adult_holds_copies(data_folder: Path) -> None:
@@ -36,7 +36,7 @@ def test_adult_holds_copies(data_folder: Path) -> None:
     spec = DataSpec(source="adult.csv", folder=data_folder, target="classification", test="adult_test.csv")
     frame = pd.read_csv(data_folder / "adult.csv")
     assert frame.duplicated().sum() == 24
-    assert load(spec)[0].findings == ()
+    assert findings(load(spec)[0]) == ()
     assert one(load(replace(spec, split_rule="rows"))[0]).startswith(
         "adult.csv: 11 of 8140 validation rows (0.1%) are copies of training"
     )
@@ -86,7 +86,7 @@ def test_copies_stay_together_by_content(tmp_path: Path, name: str) -> None:
     frame = real(name)
     dataset = written(tmp_path, pd.concat([frame, frame.head(40)]), split_rule="content")
     assert not exact_copies(dataset).any()
-    assert dataset.findings == ()
+    assert findings(dataset) == ()
 
 
 def test_copies_in_housing(data_folder: Path, tmp_path: Path) -> None:
@@ -109,7 +109,7 @@ def test_copies_of_images(tmp_path: Path) -> None:
     )
     np.savez(tmp_path / "a.npz", x=x, y=np.concatenate([digits.target, digits.target[:400]]))
     dataset = load(DataSpec(source="a.npz", folder=tmp_path, split_rule="rows"))[0]
-    same, near = dataset.findings
+    same, near = findings(dataset)
     assert "are copies of training rows" in same
     assert "are nearly the same as a training row" in near
 
@@ -125,7 +125,7 @@ def test_equal_rows_of_few_values_are_explained(tmp_path: Path) -> None:
 def test_other_targets_make_no_copies(tmp_path: Path) -> None:
     frame = real("diabetes")
     twins = pd.concat([frame, frame.assign(y=frame["y"] + 200.0)])
-    assert written(tmp_path, twins).findings == ()
+    assert findings(written(tmp_path, twins)) == ()
 
 
 # ── identifiers, groups, times ──
@@ -150,11 +150,11 @@ def test_identifiers(tmp_path: Path, name: str) -> None:
         ("rising", np.sort(rng.normal(size=n))),
         ("count", rng.poisson(1000, n)),
     ):
-        assert written(tmp_path, frame.assign(**{column: values})).findings == ()
+        assert findings(written(tmp_path, frame.assign(**{column: values}))) == ()
 
 
 def test_row_numbers_of_a_sorted_file_tell_the_class(tmp_path: Path) -> None:
-    first, second = written(tmp_path, real("wine").assign(row=range(178))).findings
+    first, second = findings(written(tmp_path, real("wine").assign(row=range(178))))
     assert 'the column "row" alone predicts' in first
     assert 'the column "row" numbers the rows' in second
 
@@ -171,22 +171,22 @@ def test_groups_on_both_sides(tmp_path: Path) -> None:
     frame = patients(np.random.default_rng(0))
     advice = 'belong together and the model is for new ones, write [data] group = "patient"'
     assert advice in one(written(tmp_path, frame))
-    assert written(tmp_path, frame, group="patient").findings == ()
+    assert findings(written(tmp_path, frame, group="patient")) == ()
     named = frame.drop(columns="height")
     assert 'group = "patient"' in one(written(tmp_path, named))
     # Without a telling name: other columns are the same in each group, or labels repeat a few times each.
     assert 'group = "a"' in one(written(tmp_path, frame.rename(columns={"patient": "a"})))
     labels = named.assign(patient="P" + named["patient"].astype(str)).rename(columns={"patient": "a"})
     assert 'group = "a"' in one(written(tmp_path, labels))
-    assert written(tmp_path, named.rename(columns={"patient": "a"})).findings == ()  # like any other number
+    assert findings(written(tmp_path, named.rename(columns={"patient": "a"}))) == ()  # like any other number
 
 
 def test_numbers_that_only_look_like_groups(tmp_path: Path) -> None:
     frame = real("diabetes")
     frame["months"] = (frame["age"] * 12 + np.arange(len(frame)) % 12).astype(int)  # ages are their roundings
-    assert written(tmp_path, frame).findings == ()
+    assert findings(written(tmp_path, frame)) == ()
     few = frame.assign(hospital=np.arange(len(frame)) % 5)
-    assert written(tmp_path, few).findings == ()
+    assert findings(written(tmp_path, few)) == ()
 
 
 def test_times_in_random_order(tmp_path: Path) -> None:
@@ -195,13 +195,13 @@ def test_times_in_random_order(tmp_path: Path) -> None:
     sentence = one(written(tmp_path, frame))
     assert '"seen" goes from 2019-01-' in sentence
     assert 'write [data] time = "seen"' in sentence
-    assert written(tmp_path, frame, time="seen").findings == ()
-    assert written(tmp_path, frame.rename(columns={"seen": "date_of_birth"})).findings == ()
+    assert findings(written(tmp_path, frame, time="seen")) == ()
+    assert findings(written(tmp_path, frame.rename(columns={"seen": "date_of_birth"}))) == ()
     years = real("diabetes").assign(year=2001 + rng.integers(0, 9, len(frame)))
     assert 'time = "year"' in one(written(tmp_path, years))
-    assert written(tmp_path, years.rename(columns={"year": "year_built"})).findings == ()
+    assert findings(written(tmp_path, years.rename(columns={"year": "year_built"}))) == ()
     one_week = frame.assign(seen=(np.datetime64("2019-01-01") + rng.integers(0, 7, len(frame))).astype(str))
-    assert written(tmp_path, one_week).findings == ()
+    assert findings(written(tmp_path, one_week)) == ()
 
 
 # ── and at size ──
@@ -212,4 +212,4 @@ def test_a_hundred_thousand_rows_are_fast(tmp_path: Path) -> None:
     x = rng.normal(size=(100_000, 20)) @ rng.normal(size=(20, 20))
     np.savez(tmp_path / "a.npz", x=x, y=(x[:, 0] + rng.normal(size=100_000) > 0).astype(int))
     dataset = load(DataSpec(source="a.npz", folder=tmp_path))[0]
-    assert dataset.findings == ()
+    assert findings(dataset) == ()

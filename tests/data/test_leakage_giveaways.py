@@ -16,7 +16,7 @@ from sklearn.tree import DecisionTreeClassifier
 
 from tests.helpers.leakage_cases import LOADERS, one, real, written
 from workbench.core.types import DataSpec
-from workbench.data import load
+from workbench.data import findings, load
 from workbench.data.leakage.giveaways import fewest_mistakes, giveaways
 
 
@@ -50,17 +50,17 @@ def test_columns_that_give_the_target_away(tmp_path: Path, name: str) -> None:
         dataset = written(tmp_path, frame.assign(**{column: values}))
         assert one(dataset).startswith(f'a.csv: the column "{column}" alone predicts "y" almost perfectly')
         assert f'write [data] drop = ["{column}"]' in one(dataset)
-        assert written(tmp_path, frame.assign(**{column: values}), drop=(column,)).findings == ()
+        assert findings(written(tmp_path, frame.assign(**{column: values}), drop=(column,))) == ()
 
 
 def test_a_good_column_is_no_giveaway(tmp_path: Path) -> None:
     frame, rng = real("breast_cancer"), np.random.default_rng(0)
     codes = (frame["y"] == "benign").to_numpy()
     frame["second opinion"] = np.where(rng.random(len(codes)) < 0.06, ~codes, codes)
-    assert written(tmp_path, frame).findings == ()
+    assert findings(written(tmp_path, frame)) == ()
     numbers = real("diabetes")
     numbers["guess"] = numbers["y"] + rng.normal(0, 0.3 * numbers["y"].std(), len(numbers))
-    assert written(tmp_path, numbers).findings == ()
+    assert findings(written(tmp_path, numbers)) == ()
 
 
 def test_a_giveaway_in_an_archive(tmp_path: Path) -> None:
@@ -106,8 +106,8 @@ def test_the_least_number_of_mistakes_is_no_empty_promise() -> None:
 
 def test_digits_are_looked_at_without_the_library_of_trees() -> None:
     program = (
-        "import sys; from workbench.data import load; from workbench.core.types import DataSpec\n"
+        "import sys; from workbench.data import findings, load; from workbench.core.types import DataSpec\n"
         "dataset, _ = load(DataSpec(source='digits'))\n"
-        "assert dataset.findings == () and not {'sklearn', 'scipy.stats'} & set(sys.modules)"
+        "assert findings(dataset) == () and not {'sklearn', 'scipy.stats'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", program], check=True)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from workbench.cli.main import main
 from workbench.core.errors import DataError
 from workbench.core.types import DataSpec
-from workbench.data import load
+from workbench.data import findings, load
 
 Change = Callable[[pd.DataFrame, pd.DataFrame], pd.DataFrame]
 NUMBERS = ["a", "b", "c"]
@@ -89,7 +89,7 @@ def test_some_training_rows_are_counted(tmp_path: Path, change: Change, low: int
     dataset, _ = load(written(tmp_path, dev, change(dev, rows(100, 1))))
     found = dataset.overlap.removeprefix("test.csv: ").removeprefix("about ")
     assert low <= int(found.split(" of ")[0]) <= high
-    assert dataset.findings[0] == dataset.overlap
+    assert findings(dataset)[0] == dataset.overlap
     assert dataset.summary()["overlap"] == dataset.overlap
 
 

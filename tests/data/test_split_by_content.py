@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from workbench.core.records import Opening
 from workbench.core.types import DataSpec, Split
-from workbench.data import content, load, unseal
+from workbench.data import content, divisions, load, unseal
 from workbench.data.division import divide
 from workbench.data.preprocessing.cells import as_arrow
 from workbench.data.sources import read
@@ -173,12 +173,12 @@ def test_hold_outs_differ_from_the_split_and_from_each_other(tmp_path: Path) -> 
     table().to_csv(tmp_path / "a.csv", index=False)
     keys = {"source": "a.csv", "folder": tmp_path, "target": "kind", "holdouts": 4}
     dataset, _ = load(DataSpec(**keys))  # type: ignore[arg-type]
-    held = [set(part.validation.tolist()) for part in (dataset, *dataset.divisions)]
+    held = [set(part.validation.tolist()) for part in (dataset, *divisions(dataset))]
     for i, one in enumerate(held):
         for other in held[i + 1 :]:
             assert len(one & other) < 0.5 * len(one)  # a quarter is expected by chance
     again, _ = load(DataSpec(**keys, seed=5))  # type: ignore[arg-type]
-    assert [set(part.validation.tolist()) for part in (again, *again.divisions)] == held
+    assert [set(part.validation.tolist()) for part in (again, *divisions(again))] == held
 
 
 def test_what_test_rows_hold_is_sealed_as_before_under_another_training_seed(tmp_path: Path) -> None:

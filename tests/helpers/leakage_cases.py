@@ -10,7 +10,7 @@ import pandas as pd
 from sklearn import datasets
 
 from workbench.core.types import DataSpec
-from workbench.data import Dataset, load
+from workbench.data import Dataset, findings, load
 
 LOADERS: dict[str, Callable[..., Any]] = {
     "breast_cancer": datasets.load_breast_cancer,
@@ -34,5 +34,5 @@ def written(folder: Path, frame: pd.DataFrame, **keys: Any) -> Dataset:
 
 
 def one(dataset: Dataset) -> str:
-    (sentence,) = dataset.findings
+    (sentence,) = findings(dataset)
     return sentence

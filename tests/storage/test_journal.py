@@ -150,7 +150,8 @@ def test_a_full_disk_leaves_the_journal_whole(tmp_path: Path) -> None:
     path = tmp_path / "journal"
     write(path, RECORDS)
     code = (
-        "import resource, signal, sys; from pathlib import Path; from workbench.storage.journal import Spool\n"
+        "import resource, signal, sys\nfrom pathlib import Path\n"
+        "from workbench.storage.journal import Spool\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN); path = Path(sys.argv[1])\n"
         "room = path.stat().st_size + 20\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (room, room))\n"

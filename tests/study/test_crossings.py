@@ -12,7 +12,7 @@ import pytest
 from workbench.cli.main import main
 from workbench.core.locations import resolve
 from workbench.core.records import Opening
-from workbench.data import load, unseal
+from workbench.data import divisions, load, unseal
 from workbench.storage.journal import Spool, read
 from workbench.study.config.study import read_study, vary
 from workbench.study.crossings import Crossed, Parts, crossed
@@ -83,7 +83,7 @@ def test_studies_of_earlier_versions_keep_their_split(tmp_path: Path, keys: str)
     journal.close()
     dataset, again = development(study, tmp_path / "journal")
     assert (dataset.fingerprint, again) == (old.fingerprint, sealed)
-    parts = zip(dataset.divisions, old.divisions, strict=True)
+    parts = zip(divisions(dataset), divisions(old), strict=True)
     assert all(np.array_equal(one.validation, other.validation) for one, other in parts)
     opened = unseal(sealed, dataset, Opening("s", sealed.fingerprint, "c", 1))
     assert len(opened.x) == sealed.rows == 30

@@ -1,1 +1,4 @@
-"""TODO."""
+"""The command line: options in, exit statuses and text out.
+
+May import: `study`, `core`; rich.
+"""

@@ -141,10 +141,8 @@ def experiment(options: argparse.Namespace, out: Output) -> int:
     """Put a claim to the test, or all of them; a verdict against a claim is no failure."""
     places = _places(options)
     from workbench.study import experiments
-    from workbench.training.devices import configure
 
     wanted = experiments.names() if options.name == "all" else [experiments.find(options.name)]
-    configure(places.home / "cache" / "jax")
     records = []
     with watching() as watch:
         for name in wanted:
@@ -161,10 +159,8 @@ def experiment(options: argparse.Namespace, out: Output) -> int:
 def _again(name: str, places: Places, out: Output) -> int:
     """Run an experiment again and compare it with its record."""
     from workbench.study import experiments
-    from workbench.training.devices import configure
 
     record = experiments.recorded(name)
-    configure(places.home / "cache" / "jax")
     with watching() as watch:
         again, _ = experiments.run(record["name"], places, watch.note, seeds=len(record["effects"]))
         compared = experiments.compared(record, again)

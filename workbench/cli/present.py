@@ -1,10 +1,6 @@
 """Results for people: a panel and a few tables on standard output.
 
 Each function draws the object that `--json` prints; what such an object lacks is left out.
-
-What panels and tables of results are made of.
-
-A curve in one line of text, for terminals.
 """
 
 from __future__ import annotations

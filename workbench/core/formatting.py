@@ -1,7 +1,4 @@
-"""How values are written in messages and files, and what a misspelled word was meant to be.
-
-What was done to test rows before, in words.
-"""
+"""How values are written in messages and files, and what a misspelled word was meant to be."""
 
 from __future__ import annotations
 

@@ -2,14 +2,14 @@
 
     HOME/mlflow.db          MLflow's store, unless --tracking-uri names another
     HOME/workbench.db       searches and ledger, unless --storage names another
-    HOME/studies/ID/        the folder of one study: spool, checkpoints, report
+    HOME/studies/ID/        the folder of one study: journal, checkpoints, report
     HOME/data/              what the files of studies hold, so that a large one need not be read to be known
 
 An option wins over the environment (WORKBENCH_HOME, MLFLOW_TRACKING_URI, WORKBENCH_STORAGE), the environment
 over the default. Resolving writes nothing; `prepare` does, once everything else about a command is known to
 be right.
 
-Whether a database or a server answers, asked before anything depends on it.
+Whether a database or a server answers (`reachable`) is asked before anything depends on it.
 """
 
 from __future__ import annotations

@@ -1,14 +1,11 @@
-"""TODO.
+"""What came out of trials, choices and openings; finished trials as JSON; and which trial is better.
 
-Finished trials as JSON, without losing a bit.
+JSON loses no bit. Curves are base64 of little-endian float32, so NaN and infinity survive; other numbers that
+JSON cannot say are written as the words that `float` reads back.
 
-Curves are base64 of little-endian float32, so NaN and infinity survive; other numbers that JSON cannot say
-are written as the words that `float` reads back.
-
-Which trial is better: one rule for the choice, the tables and the report.
-
-Many trials of a small validation set share a score; among them the validation loss, which sees how sure a
-model is and not only whether it is right, says more than the accident of which was tried first.
+One rule says which trial is better, for the choice, the tables and the report. Many trials of a small
+validation set share a score; among them the validation loss, which sees how sure a model is and not only
+whether it is right, says more than the accident of which was tried first.
 """
 
 from __future__ import annotations
@@ -21,12 +18,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from workbench.core.types import (
-    Array,
-    Axis,
-    Task,
-    Value,
-)
+from workbench.core.types import Array, Axis, Task, Value
 
 
 class Curves(NamedTuple):

@@ -11,9 +11,7 @@ import pandas as pd
 
 from workbench.core.types import Array, DataSpec, Task
 from workbench.data import preprocessing
-from workbench.data.leakage import findings
 from workbench.data.preprocessing.tables import Column
-from workbench.data.resampling import divisions
 from workbench.data.targets import known
 
 
@@ -62,21 +60,6 @@ class Dataset:
     def of_steps(self) -> bool:
         """Whether every step of a sequence has a target of its own."""
         return self.target.ndim == (2 if self.task == "classification" else 3)
-
-    @cached_property
-    def findings(self) -> tuple[str, ...]:
-        """What makes the validation score better than the model is; see `leakage`."""
-        return findings(self)
-
-    @cached_property
-    def divisions(self) -> tuple[Dataset, ...]:
-        """What trials train on beside the split's own division; see `resampling`. Raises DataError."""
-        return divisions(self)
-
-    @property
-    def fewest_train_rows(self) -> int:
-        """Training rows of the smallest division. Raises DataError if the rows cannot be divided so."""
-        return min(len(part.train) for part in (self, *self.divisions))
 
     def pick(self, index: Array) -> pd.DataFrame | Array:
         """Raw rows at these positions."""

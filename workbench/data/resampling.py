@@ -42,6 +42,11 @@ def divisions(dataset: Dataset) -> tuple[Dataset, ...]:
     return tuple(reshuffled(dataset, seed + number) for number in range(spec.holdouts))
 
 
+def fewest_train_rows(dataset: Dataset) -> int:
+    """Training rows of the smallest division. Raises DataError if the rows cannot be divided so."""
+    return min(len(part.train) for part in (dataset, *divisions(dataset)))
+
+
 def cross_validation(dataset: Dataset, k: int, seed: int) -> tuple[Dataset, ...]:
     """As many datasets as folds, which differ in their training and validation rows; see `splits.folds`.
 

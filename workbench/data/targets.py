@@ -1,10 +1,9 @@
 """The target: which column it is, what task it sets, and its values as codes or numbers.
 
-Targets of the steps of sequences: y [N, T] or [N, T, K], of which some steps have none.
-
-A step has no target behind the end of its sequence, and where y says so: NaN in numbers, -1 in whole numbers,
-an empty text. What is inferred, encoded and counted is the column of the targets that are there; `spread`
-puts them back into their places.
+Steps of sequences have targets y [N, T] or [N, T, K], of which some have none. A step has no target behind
+the end of its sequence, and where y says so: NaN in numbers, -1 in whole numbers, an empty text. What is
+inferred, encoded and counted is the column of the targets that are there; `spread` puts them back into their
+places.
 """
 
 from __future__ import annotations

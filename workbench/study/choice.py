@@ -2,8 +2,6 @@
 
 A choice is made once for each set of finished trials. What the journal remembers of it is taken up again, so
 a study that was stopped, or whose test set is opened later, delivers the very model that was chosen.
-
-Final models: the choice and its baselines, trained again, refitted where the study says so, and saved.
 """
 
 from __future__ import annotations

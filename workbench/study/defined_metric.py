@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 
 from workbench.core.errors import DataError
 from workbench.core.formatting import toml
-from workbench.data import Dataset, SealedTest
+from workbench.data import Dataset, SealedTest, divisions
 from workbench.data.defined import undefined
 
 
@@ -33,7 +33,7 @@ def _parts(dataset: Dataset, sealed: SealedTest) -> Iterator[tuple[str, Mapping[
 
 
 def _others(dataset: Dataset) -> list[tuple[str, Dataset]]:
-    kind, parts = "fold" if dataset.spec.folds else "hold-out", dataset.divisions
+    kind, parts = "fold" if dataset.spec.folds else "hold-out", divisions(dataset)
     return [
         (f"validation rows of {kind} {number} of {len(parts)}", part) for number, part in enumerate(parts, 1)
     ]

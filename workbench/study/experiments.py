@@ -2,9 +2,7 @@
 
 An experiment is a module with a docstring (a title, then what is claimed, the source and how it is judged)
 and a function `run(seeds) -> Verdict`. Its record keeps the effect of every seed, so that running it again
-can be compared with it, figure by figure (`agreement`).
-
-Whether an experiment that was run again agrees with its record, and whether the record agrees with itself.
+can be compared with it, figure by figure.
 
 On the processor and the versions of the record, Python's included, every seed's effect has to come out
 again, up to TOLERANCE of the interval. Others round differently, which training magnifies until single seeds
@@ -66,9 +64,12 @@ def run(
 
     Raises InputError for an experiment that is not there or not written as one, StoreError from MLflow.
     """
+    from workbench.training.devices import configure  # jax is not needed to list experiments
+
     module = _load(folder / f"{find(name, folder)}.py")
     title, parts = _described(module)
     prepare(places)
+    configure(places.home / "cache" / "jax")
     note(title)
     began = time.perf_counter()
     verdict: Verdict = module.run(seeds)

@@ -7,6 +7,7 @@ from typing import Any
 
 from workbench.core.locations import Places
 from workbench.core.types import Axis, Choice, Value
+from workbench.data import findings
 from workbench.nn.models import n_parameters
 from workbench.study.config.checks import metric_of
 from workbench.study.config.study import Study
@@ -76,7 +77,7 @@ def plan(study: Study, places: Places) -> dict[str, Any]:
             "cores": lanes,
             "advice": _advice(study, parallel, folds, lanes) if platform == "cpu" else None,
         },
-        "findings": [*dataset.findings, *dataset.notes],
+        "findings": [*findings(dataset), *dataset.notes],
         "notes": list(study.notes),
     }
 

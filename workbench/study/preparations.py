@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cached_property
 
 import numpy as np
 
@@ -57,10 +58,14 @@ class Preparations:
             )
         return self._known[variant]
 
+    @cached_property
+    def _divisions(self) -> tuple[Dataset, ...]:
+        return data.divisions(self.dataset)
+
     def _divided(self, division: int) -> Dataset:
         if division == ALL_ROWS:
             return replace(self.dataset, train=np.arange(len(self.dataset.target)))
-        return self.dataset if division == OWN else self.dataset.divisions[division - 1]
+        return self.dataset if division == OWN else self._divisions[division - 1]
 
     def _room(self, division: int) -> tuple[int, int]:
         """Rows that all folds are filled up to, so that they share programs.
@@ -69,5 +74,5 @@ class Preparations:
         """
         if division in (OWN, ALL_ROWS) or self.dataset.time is not None:
             return 0, 0
-        parts = self.dataset.divisions
+        parts = self._divisions
         return max(len(part.train) for part in parts), max(len(part.validation) for part in parts)

@@ -21,6 +21,7 @@ from workbench.core.locations import Places
 from workbench.core.provenance import environment, versions
 from workbench.core.records import Declared, Outcome, Selection, TestScore
 from workbench.core.types import Array
+from workbench.data import findings
 from workbench.evaluation.saved_model import fingerprint, judged, load
 from workbench.storage import ledger, outcomes
 from workbench.storage.tracking.rows import Status
@@ -31,9 +32,7 @@ from workbench.study.recorder import Records
 from workbench.study.watch import Watch
 from workbench.study.workspace import Workspace, enter, search_of
 from workbench.tuning import space
-from workbench.tuning.distributed.coordinator import (
-    Crew,
-)
+from workbench.tuning.distributed.coordinator import Crew
 from workbench.tuning.distributed.leases import Leases
 from workbench.tuning.loop import Round
 from workbench.tuning.selection import choose
@@ -43,7 +42,7 @@ if TYPE_CHECKING:
 
 
 #: What the steps after the search import, half a second each: drawing; scikit-learn for baselines.
-_LATER, _CONFIRMING = ("choice", "delivery"), ("confirmation", "rivals")
+_LATER, _CONFIRMING = ("choice", "report"), ("confirmation", "baselines")
 
 
 class _Shown(NamedTuple):
@@ -80,7 +79,7 @@ class Session:
         self._search.foresee(self.here.rooms)
         dataset = self.here.dataset
         self.records = Records(study, self.places, metric=self.metric, data=dataset.fingerprint, note=note)
-        for remark in (*dataset.findings, *dataset.notes):  # beside the compiler
+        for remark in (*findings(dataset), *dataset.notes):  # beside the compiler
             note(remark)
         return self
 
@@ -102,7 +101,7 @@ class Session:
         watch.stage("searching")
         with stop_requested(watch.note) as stopping, self._crew:
             for name in _LATER + _CONFIRMING * confirming:  # while programs compile, and workers make ready
-                importlib.import_module(f"workbench.{name}")
+                importlib.import_module(f"workbench.study.{name}")
             for step in self._search.rounds():
                 if step.finished:
                     self.records.trials(step.finished)

@@ -1,4 +1,4 @@
-"""TODO."""
+"""What the workflow calls as it goes; where it is drawn is decided by the command line."""
 
 from __future__ import annotations
 

@@ -115,7 +115,7 @@ def development(study: Study, journal: Path) -> tuple[Dataset, SealedTest]:
     dataset, sealed = data.load(study.data if known is None else as_begun(study.data, known), sealed)
     if known is not None and known.get("overlap"):  # an official file is compared when its seal is made
         dataset = replace(dataset, overlap=known["overlap"])
-    classes, shape, rows = len(dataset.classes), dataset.input_shape, dataset.fewest_train_rows
+    classes, shape, rows = len(dataset.classes), dataset.input_shape, data.fewest_train_rows(dataset)
     check_fit(study, dataset.task, classes, shape, train_rows=rows, of_steps=dataset.of_steps)
     check_defined(metric_of(study, dataset.task), dataset, sealed)
     if known is not None and known["data"] != dataset.fingerprint:

@@ -1,1 +1,4 @@
-"""TODO."""
+"""Lanes of many trials in one compiled program: how they are trained, packed, compiled and kept on disk.
+
+May import: `core`, `nn`; jax.
+"""

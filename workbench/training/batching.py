@@ -1,11 +1,9 @@
 """How the lanes of one device train an epoch: side by side, or one after the other.
 
-How deep a lane is: where lanes take turns, each trains the layers that it has and no others.
-
-A program has room for the deepest net of a study. To carry the layers beyond its own through every step
-would cost a shallow lane two or three times its work: an optimizer moves zeros as slowly as weights. So an
-epoch is compiled for a few depths, each with the parameters of a net of that depth alone, and a lane takes
-the shallowest that holds it.
+Where lanes take turns, each trains the layers that it has and no others. A program has room for the deepest
+net of a study. To carry the layers beyond its own through every step would cost a shallow lane two or three
+times its work: an optimizer moves zeros as slowly as weights. So an epoch is compiled for a few depths, each
+with the parameters of a net of that depth alone, and a lane takes the shallowest that holds it.
 """
 
 from __future__ import annotations

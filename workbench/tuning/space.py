@@ -5,9 +5,8 @@ and its `Hyperparameters` (what flows through). Recipes that differ in activatio
 initialization, depth, batch size or, within a room of the `ladder`, width share a program by masks and traced
 selection. An optimizer of optax that is none of the common seven has programs of its own.
 
-Numbers for the divisions of the development rows, and which of them a trial trains on.
-
-From 1 on they are the study's folds or further hold-outs, as `data.resampling` makes them.
+Divisions of the development rows that a trial trains on are numbered: from 1 on they are the study's folds or
+further hold-outs, as `data.resampling` makes them.
 """
 
 from __future__ import annotations

@@ -1,14 +1,13 @@
-"""Numbers that come from columns: dates as numbers, and monomials; filled and scaled block by block.
+"""Features from columns: dates and numbers, filled and scaled, with their monomials; and labels, one each.
 
 A date becomes days since 1970-01-01, month, weekday (0 is Monday) and hour, as far as these vary on training
 rows. Monomials of numeric features up to a degree come in the order of scikit-learn's
 PolynomialFeatures(include_bias=False).
 
-Features that are zero or one: labels, one feature each.
-
-Labels that few training rows have share the feature `other`, and so does a label that no training row had;
-without such a feature an unseen label is all zeros. Blank cells have a feature of their own if training rows
-had any. scikit-learn: OneHotEncoder(min_frequency, max_categories, handle_unknown="infrequent_if_exist").
+Features of labels are zero or one. Labels that few training rows have share the feature `other`, and so does
+a label that no training row had; without such a feature an unseen label is all zeros. Blank cells have a
+feature of their own if training rows had any. scikit-learn: OneHotEncoder(min_frequency, max_categories,
+handle_unknown="infrequent_if_exist").
 """
 
 from __future__ import annotations

@@ -1,10 +1,9 @@
 """One look for every picture: palette, canvas, numbers, and labels at the ends of lines.
 
 Colors are those of Okabe and Ito (Color Universal Design, 2008), told apart with any color vision; the
-sequential map is cividis (Nuñez, Anderton and Renslow 2018), light end cut so that it shows on white.
-Figures are drawn small (4.8 or 7.4 inches) so that their letters stay readable on a telephone.
-
-Colors of classes and of signed numbers, told apart with any color vision; classes have marks as well.
+sequential map is cividis (Nuñez, Anderton and Renslow 2018), light end cut so that it shows on white. Figures
+are drawn small (4.8 or 7.4 inches) so that their letters stay readable on a telephone. Classes have marks as
+well.
 """
 
 from __future__ import annotations

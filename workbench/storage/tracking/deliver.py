@@ -132,7 +132,7 @@ def log_model(client: MlflowClient, run: str, folder: Path) -> tuple[str, str]:
         if model.status == "READY":
             return model.model_uri, model.model_id
 
-    package = Path(__file__).parent
+    package = Path(__file__).parents[2]
     with mlflow.start_run(run_id=run):
         info = Model.log(
             artifact_path=None,
@@ -140,7 +140,7 @@ def log_model(client: MlflowClient, run: str, folder: Path) -> tuple[str, str]:
             flavor=_Untried,
             flavor_name="pyfunc.ModelFromCode",
             validate_serving_input=False,
-            python_model=str(package / "tracking_model.py"),
+            python_model=str(package / "storage" / "tracking" / "pyfunc.py"),
             artifacts={"model": addresses.folder(folder)},
             code_paths=[str(package)],
             pip_requirements=_requirements(),

@@ -66,7 +66,7 @@ def start() -> Clerk:
 
 
 def _started(*words: str) -> Clerk:
-    package = str(Path(__file__).parent.parent)
+    package = str(Path(__file__).parents[3])
     path = os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH")]))
     errors = tempfile.TemporaryFile()  # noqa: SIM115 - whoever has the clerk closes it
     process = subprocess.Popen(

@@ -4,24 +4,21 @@
 sentence. `notes` are remarks on settings that nothing reads.
 
 What keys of a study's `[data]` must agree on, before any data are read.
-
-What a study says of a setting, and how a sentence about it begins.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from workbench.core import vocabulary
 from workbench.core.errors import StudyError
 from workbench.core.formatting import toml
-from workbench.core.types import Choice, Range, Task, Value
+from workbench.core.types import Range, Task
 from workbench.study.config.errors import label
+from workbench.study.config.offence import listed, numbers, offence, shown, values
 from workbench.study.config.optimizer_checks import check_optimizer, optimizer_notes
 from workbench.study.config.schema import SETTINGS, where
-from workbench.study.config.text import written
 from workbench.tuning.samplers import check_sampler
 
 if TYPE_CHECKING:
@@ -274,34 +271,3 @@ def _check_columns(study: Study) -> None:
 
 if TYPE_CHECKING:
     from workbench.study.config.study import Study
-
-
-def values(study: Study, key: str) -> tuple[Value, ...]:
-    """What a setting may be, if that is not a range."""
-    value = study.settings[key]
-    if isinstance(value, Choice):
-        return value.choices
-    return () if isinstance(value, Range) else (value,)
-
-
-def numbers(study: Study, key: str) -> list[float]:
-    """The numbers between which a setting lies."""
-    value = study.settings[key]
-    return [value.low, value.high] if isinstance(value, Range) else [float(v) for v in values(study, key)]
-
-
-def shown(study: Study, key: str) -> str:
-    """`FILE: [model] family = "linear"`."""
-    return f"{study.path}: {label(where(key).path)} = {toml(written(key, study.settings[key]))}"
-
-
-def offence(study: Study, key: str, value: Value) -> str:
-    """`FILE: [model] family = "linear"`, or the axis with the choice that offends."""
-    if study.settings[key] == value:
-        return shown(study, key)
-    return f"{shown(study, key)} reaches {toml(written(key, value))}, which"
-
-
-def listed(names: Iterable[object]) -> str:
-    """The names, joined by `or`."""
-    return " or ".join(toml(name) for name in names)

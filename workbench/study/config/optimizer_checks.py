@@ -8,8 +8,8 @@ from workbench.core import vocabulary
 from workbench.core.errors import StudyError
 from workbench.core.formatting import nearest, toml
 from workbench.core.types import Range, Value
-from workbench.study.config.checks import listed, numbers, offence, shown, values
 from workbench.study.config.errors import label
+from workbench.study.config.offence import listed, numbers, offence, shown, values
 from workbench.study.config.optimizer import arguments_of, named
 from workbench.study.config.schema import SETTINGS, where
 from workbench.tuning.space import arguments, first
@@ -67,8 +67,9 @@ def check_optimizer(study: Study) -> None:
         for key in _static(study, name, {}):
             setting = given[key]
             if isinstance(setting, Range) and not setting.integer and setting.step is None:
+                asked = shown(study, vocabulary.flat_argument(key))
                 raise StudyError(
-                    f"{shown(study, vocabulary.flat_argument(key))} is looked at when optimizer {toml(name)} is "
+                    f"{asked} is looked at when optimizer {toml(name)} is "
                     "made, so each of its values is a program of its own; write { choices = [...] }"
                 )
             for value in values(study, vocabulary.flat_argument(key)):

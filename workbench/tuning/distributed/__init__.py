@@ -1,1 +1,1 @@
-"""TODO."""
+"""Parts of a search that other processes train."""

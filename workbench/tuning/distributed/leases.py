@@ -8,8 +8,6 @@ nothing, so no part counts twice. A clock may be set back: a lease that ends lat
 
 Everything is one short transaction; nothing here waits for training. With SQLite the tables have a file of
 their own, which is deleted with the home and holds no result; times are the server's where there is one.
-
-The tables that `leases` keeps, and the clock that its times are read from.
 """
 
 from __future__ import annotations
