@@ -28,13 +28,14 @@ from workbench.study.runs import searched
 from workbench.training.devices import configure
 from workbench.training.engine import Engine
 from workbench.tuning.finalists import choice, field
+from workbench.tuning.lane_plan import LanePlan
 from workbench.tuning.selection import FIRST_SEED, Delivered, contest, shortlist, train_again
 from workbench.tuning.space import Problem
 
 BUILT_IN = ("digits", "breast_cancer", "wine", "diabetes")
 FILES = {"california": "MedHouseVal", "adult": "classification", "pol": "foo", "cpu_act": "usr"}
 RULES = ("single", "best", "beyond-noise", "keep-default")
-ROWS, TEST_ROWS, TRIALS, EPOCHS, SEEDS, ROOMS = 400, 2_000, 40, 20, 3, (64,)
+ROWS, TEST_ROWS, TRIALS, EPOCHS, SEEDS, WIDTHS = 400, 2_000, 40, 20, 3, (64,)
 SPACE = {name: where.default for name, where in SETTINGS.items()} | {
     "epochs": EPOCHS, "depth": Range(1, 2, integer=True), "width": Range(8, 64, log=True, integer=True),
     "activation": Choice(("relu", "tanh")), "optimizer": Choice(("adam", "momentum")),
@@ -72,15 +73,14 @@ def _gains(x: np.ndarray, y: np.ndarray, seeds: int) -> np.ndarray:
     task, rows = ("classification" if classes else "regression"), splits[0][0].train.x.shape
     problem = Problem(task, rows[1:], classes, 0 if classes else 1, rows[0])
     metric, maximize = "accuracy" if classes else "rmse", classes > 0
+    plan = LanePlan(SPACE, lambda _: problem, metric, WIDTHS)
     found = []
     for seed, (_, *test) in enumerate(splits):
-        search = searched(
-            engine, SPACE, problem, metric, trials=TRIALS, rooms=ROOMS, division=seed, seed=seed
-        )
+        search = searched(engine, plan, trials=TRIALS, division=seed, seed=seed)
         trials = shortlist(search.trials.values(), "maximize" if maximize else "minimize")
         trained = train_again(
-            engine, SPACE, lambda _: problem, metric, [one.params for one in trials],
-            rooms=ROOMS, trainings=[(FIRST_SEED + k, seed) for k in range(SEEDS)], blocks=True,
+            engine, plan, [one.params for one in trials],
+            trainings=[(FIRST_SEED + k, seed) for k in range(SEEDS)], blocks=True,
         )  # fmt: skip
         whole = [k for k, agains in enumerate(trained) if not any(one.failed for one in agains)]
         trials, trained = [trials[k] for k in whole], [trained[k] for k in whole]  # the rest diverged

@@ -129,32 +129,25 @@ def _share(spans: list[tuple[float, float]], until: float) -> float:
 def _lanes(folder: Path, count: int, epochs: int, patience: int) -> list[Lane]:
     """Train the first configurations that a random search draws, each alone."""
     from workbench import data
-    from workbench.nn.models import n_parameters
     from workbench.study.config.study import read_study
     from workbench.study.preparations import Preparations
     from workbench.training.costs import COSTS
     from workbench.training.devices import configure
     from workbench.training.engine import Engine, Job
-    from workbench.tuning import space
-    from workbench.tuning.buckets import drawn, rooms
+    from workbench.tuning.buckets import drawn, lane_plan
 
     configure(folder / "cache")
     more = {"regularization": {"early_stopping": {"patience": patience}}} if patience else {}
     study = read_study(study_file(folder, epochs=epochs, **more))
     dataset, _ = data.load(study.data)
     preparations = Preparations(dataset)
-    ladder = rooms(study.settings, preparations.problem, "accuracy", lane_epochs=3200.0, costs=COSTS["cpu"])
+    plan = lane_plan(study.settings, preparations.problem, "accuracy", lane_epochs=3200.0, costs=COSTS["cpu"])
     engine = Engine(preparations.fold, capacity=epochs, seed=0)
     jobs, costs = [], []
     for number, params in enumerate(drawn(study.axes, count)):
-        values = space.resolve(study.settings, params)
-        problem = preparations.problem(space.variant(values))
-        program = space.program(study.settings, values, problem, "accuracy", ladder)
-        hyper = space.hyperparameters(program.recipe, values, problem, number)
+        program, hyper = plan.lane(params, number)
         jobs.append(Job(program.recipe, program.variant, hyper, 0, epochs))
-        padded = {**values, "width": program.recipe.width}
-        parameters = n_parameters(program.recipe, padded)
-        costs.append(COSTS["cpu"].epoch(parameters, problem.rows, program.recipe.batch))
+        costs.append(plan.epoch_seconds(params))
     engine.run_many([job._replace(last=1) for job in jobs])  # compiles
     found = []
     for job, cost in zip(jobs, costs, strict=True):

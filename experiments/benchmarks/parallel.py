@@ -94,6 +94,7 @@ def _search(folder: Path, table: str, trials: int) -> Callable[[str, int], float
     from workbench.training.devices import configure
     from workbench.training.engine import Engine
     from workbench.tuning import space
+    from workbench.tuning.lane_plan import LanePlan
 
     configure(folder / "cache")
     file = folder / f"{table}.toml"
@@ -102,13 +103,14 @@ def _search(folder: Path, table: str, trials: int) -> Callable[[str, int], float
     dataset, _ = data.load(study.data)
     preparations = Preparations(dataset)
     problem = preparations.problem(space.variant(space.resolve(study.settings, {})))
-    engine = Engine(preparations.fold, capacity=int(str(study.settings["epochs"])), seed=0)
     metric = "rmse" if table == "diabetes" else "log_loss"
+    plan = LanePlan(study.settings, lambda _: problem, metric, (16, 64))
+    engine = Engine(preparations.fold, capacity=plan.epochs, seed=0)
 
     def best(arm: str, seed: int) -> float:
         sampler, parallel, lag = ARMS[arm]
         search = searched(
-            engine, study.settings, problem, metric, trials=trials, rooms=(16, 64), division=0, seed=seed,
+            engine, plan, trials=trials, division=0, seed=seed,
             sampler=sampler, parallel=parallel, lag=lag,
         )  # fmt: skip
         return min(

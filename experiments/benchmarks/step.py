@@ -195,7 +195,7 @@ def _train(engine: Any, recipe: Any, lanes: int, epochs: int) -> float:
     took = 0.0
     for _ in range(2):
         began = time.perf_counter()
-        engine.run(recipe, "rows", lanes, [lane(seed) for seed in range(lanes)], None, first=0, last=epochs)
+        engine.run_many([Job(recipe, "rows", lane(seed), 0, epochs) for seed in range(lanes)])
         took = time.perf_counter() - began
     return took
 

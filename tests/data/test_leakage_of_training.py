@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.helpers.lanes import train
 from tests.helpers.problems import lane, mlp
 from workbench.core import vocabulary
 from workbench.core.types import DataSpec, Fold
@@ -51,7 +52,7 @@ class Bench:
         self.folds[len(self.folds)] = fold
         recipe = mlp(inputs=fold.train.x.shape[1:], keep_best=False)
         hypers = [lane(epochs=EPOCHS, seed=seed) for seed in (0, 1)]
-        trained = self.engine.run(recipe, len(self.folds) - 1, 2, hypers, None, first=0, last=EPOCHS)
+        trained = train(self.engine, recipe, len(self.folds) - 1, hypers, last=EPOCHS)
         return fitted, [(t.lane.params, t.lane.moments) for t in trained], [t.score or 0.0 for t in trained]
 
 

@@ -13,7 +13,7 @@ from workbench.study.config.study import Study, read_study
 from workbench.study.preparations import Preparations
 from workbench.training.engine import Engine, Job
 from workbench.tuning import space
-from workbench.tuning.trial import lane_of
+from workbench.tuning.lane_plan import LanePlan
 
 STUDY = """\
 name = "images"
@@ -60,9 +60,8 @@ def test_bytes_and_numbers_train_alike(scale: str, more: str, stays: bool, tmp_p
         study, prepared = study_of(tmp_path / dtype, dtype, scale, more)
         variant = space.variant(space.resolve(study.settings, {}))
         for division in (0, 1) if more else (0,):
-            program, hyper = lane_of(
-                study.settings, {}, prepared.problem, "accuracy", (4,), seed=0, division=division
-            )
+            plan = LanePlan(study.settings, prepared.problem, "accuracy", (4,))
+            program, hyper = plan.lane({}, 0, division)
             engine = Engine(prepared.compact, capacity=2, seed=0)
             job = Job(program.recipe, program.variant, hyper, 0, 2, blocks="ended")
             trained.append(engine.run_many([job])[0])

@@ -14,6 +14,7 @@ import pytest
 
 import workbench as wb
 from tests.helpers.end_to_end import place
+from tests.helpers.lanes import train
 from tests.helpers.problems import blobs, lane, mlp
 from workbench.core import vocabulary
 from workbench.core.errors import StudyError
@@ -191,7 +192,7 @@ def test_one_key_is_read_by_all_optimizers_that_have_it(tmp_path: Path) -> None:
 
 def trained(recipe: Recipe, hyper: Hyperparameters) -> Any:
     engine = Engine(lambda variant: blobs(), capacity=6, seed=0)
-    (lane,) = engine.run(recipe, "raw", 1, [hyper], None, first=0, last=6)
+    (lane,) = train(engine, recipe, "raw", [hyper], last=6)
     return lane
 
 
@@ -231,10 +232,10 @@ def test_memory_goes_on_from_a_checkpoint(name: str) -> None:
     recipe = mlp(optimizers=(name,), schedules=("cosine",), depth=1, exact=name != "lion", dropout=False)
     hyper = lane(depth=1, width=8, dropout=0.0, seed=2)
     engine = Engine(lambda variant: blobs(), capacity=6, seed=0)
-    whole, half = (engine.run(recipe, "raw", 1, [hyper], None, first=0, last=n)[0] for n in (6, 3))
+    whole, half = (train(engine, recipe, "raw", [hyper], last=n)[0] for n in (6, 3))
     kept = shaped(engine.template(recipe, hyper), flat(half.lane))
     assert kept is not None
-    (on,) = engine.run(recipe, "raw", 1, [hyper], [kept], first=3, last=6)
+    (on,) = train(engine, recipe, "raw", [hyper], [kept], first=3, last=6)
     jax.tree.map(np.testing.assert_array_equal, on.lane, whole.lane)
 
 

@@ -56,11 +56,3 @@ def test_every_file_that_it_links_to_is_there() -> None:
     assert links
     for link in links:
         assert (README.parent / link).exists(), link
-
-
-def test_every_module_in_the_table_is_there() -> None:
-    table = README.read_text(encoding="utf-8").split("## Where things are")[1].split("\n\nImports")[0]
-    package = README.parent / "workbench"
-    for line in table.splitlines()[4:]:
-        for name in re.findall(r"`(\w+)/?`", line.split("|")[2]):
-            assert (package / f"{name}.py").exists() or (package / name).is_dir(), name

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from tests.helpers.lanes import train
 from tests.helpers.problems import blobs, lane, mlp
 from workbench.nn.recipe import Hyperparameters
 from workbench.training import population
@@ -23,7 +24,7 @@ LANES = [lane(seed=i, width=3 + i % 6, depth=1 + i % 2, dropout=0.1 * (i % 3)) f
 def final_losses(hypers: list[Hyperparameters]) -> list[float]:
     """Of lanes trained for three epochs on every device of this process."""
     engine = Engine(lambda variant: blobs(), capacity=3, seed=0)
-    trained = engine.run(mlp(), "raw", len(hypers), hypers, None, first=0, last=3)
+    trained = train(engine, mlp(), "raw", hypers, last=3)
     return [float(one.curves.validation_loss[-1]) for one in trained]
 
 

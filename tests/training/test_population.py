@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.helpers.lanes import train
 from tests.helpers.problems import blobs, fold, lane, line, mlp
 from workbench.core.errors import WorkbenchError
 from workbench.core.types import Fold
@@ -149,7 +150,7 @@ def test_rungs_equal_one_go_to_the_bit() -> None:
     machine = engine()
     lanes, parts = None, []
     for first, last in ((0, 2), (2, 7), (7, EPOCHS)):
-        trained = machine.run(mlp(), "raw", 4, VARIED, lanes, first=first, last=last)
+        trained = train(machine, mlp(), "raw", VARIED, lanes, first=first, last=last)
         lanes = [result.lane for result in trained]
         parts.append([result.curves.train_loss for result in trained])
     assert machine.programs == 1
@@ -185,7 +186,7 @@ def test_a_population_that_does_not_fit_is_halved(monkeypatch: pytest.MonkeyPatc
 def test_a_seed_of_its_own_for_every_lane_and_for_the_study() -> None:
     first, second = run(mlp(), [lane(seed=1), lane(seed=2)])
     assert not np.array_equal(first.curves.train_loss, second.curves.train_loss)
-    other = engine(seed=1).run(mlp(), "raw", 4, [lane(seed=1)], None, first=0, last=EPOCHS)[0]
+    other = train(engine(seed=1), mlp(), "raw", [lane(seed=1)], last=EPOCHS)[0]
     assert not np.array_equal(first.curves.train_loss, other.curves.train_loss)
 
 
@@ -245,7 +246,7 @@ def test_trained_linear_model_is_the_least_squares_solution() -> None:
     recipe = Recipe("linear", (4,), 1, "mse", "rmse", optimizers=("momentum",), batch=n)
     machine = Engine(lambda variant: data, capacity=400, seed=0)
     hyper = lane(learning_rate=0.1, l2=0.0, batch_size=n, epochs=400)
-    result = machine.run(recipe, "raw", 2, [hyper], None, first=0, last=400)[0]
+    result = train(machine, recipe, "raw", [hyper], last=400)[0]
     design = np.column_stack([data.train.x, np.ones(n)])
     solution = np.linalg.lstsq(design, ((data.train.y - data.shift) / data.scale)[:, 0], rcond=None)[0]
     np.testing.assert_allclose(result.lane.params["weight"][0], solution[:4], atol=1e-5)
@@ -273,13 +274,11 @@ def test_fold_with_two_regression_targets() -> None:
         shift=np.zeros(2, np.float32), scale=np.ones(2, np.float32)
     )
     recipe = Recipe("linear", (3,), 2, "mse", "rmse", optimizers=("adam",), batch=30)
-    result = Engine(lambda v: data, capacity=300, seed=0).run(
+    result = train(
+        Engine(lambda v: data, capacity=300, seed=0),
         recipe,
         "raw",
-        2,
         [lane(learning_rate=0.1, l2=0.0, batch_size=30, epochs=300)],
-        None,
-        first=0,
         last=300,
     )[0]
     assert result.score is not None
@@ -303,6 +302,6 @@ def test_every_step_of_a_sequence_may_have_a_target(task: str) -> None:
     )  # fmt: skip
     machine = Engine(lambda variant: data, capacity=60, seed=0)
     hyper = lane(learning_rate=0.03, epochs=60, depth=0)
-    result = machine.run(recipe, "raw", 2, [hyper], None, first=0, last=60)[0]
+    result = train(machine, recipe, "raw", [hyper], last=60)[0]
     assert result.score is not None
     assert result.score > 0.9 if task == "classification" else result.score < 0.3

@@ -12,16 +12,14 @@ from workbench.training.engine import Engine
 from workbench.tuning import jobs
 from workbench.tuning.distributed.coordinator import Crew
 from workbench.tuning.distributed.leases import Leases
+from workbench.tuning.lane_plan import LanePlan
 from workbench.tuning.space import Problem
-from workbench.tuning.trial import lane_of
 
 PROBLEM = Problem("classification", (5,), 3, 1, 60)
 
 
 def setting(number: int, params: Any, division: int) -> Any:
-    return lane_of(
-        SETTINGS, params, lambda variant: PROBLEM, "accuracy", (2, 8), seed=number, division=division
-    )
+    return LanePlan(SETTINGS, lambda variant: PROBLEM, "accuracy", (2, 8)).lane(params, number, division)
 
 
 def help_with(url: str, session: str, over: threading.Event, done: list[int]) -> None:

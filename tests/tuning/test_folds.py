@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import workbench as wb
+from tests.helpers.lanes import train
 from workbench import data
 from workbench.core.errors import StudyError
 from workbench.core.locations import Places
@@ -25,8 +26,8 @@ from workbench.study.workspace import development
 from workbench.training.engine import Engine
 from workbench.tuning.fold_mean import Merged, decode, encode, merged
 from workbench.tuning.jobs import Brought
+from workbench.tuning.lane_plan import LanePlan
 from workbench.tuning.space import ALL_ROWS, OWN, Variant, of_trial
-from workbench.tuning.trial import lane_of
 
 STUDY = """\
 name = "divided"
@@ -86,10 +87,9 @@ def alone(study: wb.Study, dataset: Dataset, division: int, number: int, outcome
     engine = Engine(preparations.fold, capacity=12, seed=study.seed)
     params = outcome.trials[number].params
     rooms = (int(max(trial.params["width"] for trial in outcome.trials)),)
-    program, hyper = lane_of(
-        study.settings, params, preparations.problem, "accuracy", rooms, seed=number, division=division
-    )
-    return engine.run(program.recipe, program.variant, 2, [hyper], None, first=0, last=12)[0].curves
+    plan = LanePlan(study.settings, preparations.problem, "accuracy", tuple(rooms))
+    program, hyper = plan.lane(params, number, division)
+    return train(engine, program.recipe, program.variant, [hyper], last=12)[0].curves
 
 
 def test_a_trial_is_the_mean_of_its_folds(ran: Callable[..., Run]) -> None:
@@ -129,12 +129,9 @@ def test_rows_that_fill_up_a_fold_change_nothing() -> None:
             (Preparations(replace(part, spec=DataSpec("wine"))), OWN),
         ):
             engine = Engine(prepared.fold, capacity=12, seed=0)
-            program, hyper = lane_of(
-                study.settings, {}, prepared.problem, "accuracy", (8,), seed=3, division=division
-            )
-            curves.append(
-                engine.run(program.recipe, program.variant, 2, [hyper], None, first=0, last=12)[0].curves
-            )
+            plan = LanePlan(study.settings, prepared.problem, "accuracy", (8,))
+            program, hyper = plan.lane({}, 3, division)
+            curves.append(train(engine, program.recipe, program.variant, [hyper], last=12)[0].curves)
         for mine, theirs in zip(*curves, strict=True):
             np.testing.assert_allclose(mine, theirs, rtol=1e-4, atol=1e-6)
 

@@ -14,17 +14,15 @@ from tests.tuning.test_loop import EPOCHS, SETTINGS
 from workbench.training.engine import Engine
 from workbench.tuning import jobs
 from workbench.tuning.jobs import Brought, Member, Part
+from workbench.tuning.lane_plan import LanePlan
 from workbench.tuning.space import OWN, Problem, Program
-from workbench.tuning.trial import lane_of
 
 DATA = blobs()
 PROBLEM = Problem("classification", (5,), 3, 1, len(DATA.train.x))
 
 
 def setting(number: int, params: Any, division: int = OWN) -> tuple[Program, Any]:
-    return lane_of(
-        SETTINGS, params, lambda variant: PROBLEM, "accuracy", (8,), seed=number, division=division
-    )
+    return LanePlan(SETTINGS, lambda variant: PROBLEM, "accuracy", (8,)).lane(params, number, division)
 
 
 def member(number: int, lane: Any = None) -> Member:

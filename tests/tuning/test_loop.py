@@ -19,11 +19,11 @@ from workbench.training import devices
 from workbench.training.checkpoints import Store
 from workbench.training.engine import Engine
 from workbench.tuning import jobs, space
+from workbench.tuning.lane_plan import LanePlan
 from workbench.tuning.loop import Search
 from workbench.tuning.samplers import Suggester
 from workbench.tuning.scheduler import Scheduler
 from workbench.tuning.space import OWN, Problem
-from workbench.tuning.trial import lane_of
 
 EPOCHS, TRIALS = 20, 30
 SETTINGS: Settings = {
@@ -69,12 +69,8 @@ def search(
     axes = space.axes(SETTINGS)
     engine = Engine(lambda variant: blobs(seed=variant.division), capacity=EPOCHS, seed=3)
     return Search(
-        settings=SETTINGS,
-        lane=lambda params, seed, division: lane_of(
-            SETTINGS, params, lambda variant: problem, "accuracy", (2, 8), seed=seed, division=division
-        ),
+        plan=LanePlan(SETTINGS, lambda variant: problem, "accuracy", (2, 8)),
         divisions=divisions,
-        cost=lambda params: float(params["width"]),
         trials=trials,
         scheduler=Scheduler(epochs=EPOCHS, pruner=pruner, parallel=4, lag=1, maximize=True),
         engine=engine,

@@ -23,10 +23,10 @@ from workbench.core.types import Fold, Value
 from workbench.evaluation import baselines
 from workbench.evaluation.saved_model import fingerprint, load
 from workbench.nn.recipe import Recipe
-from workbench.study.choice import keep, refitted, retrained
+from workbench.study.choice import keep, refitted
 from workbench.study.config.study import Study
 from workbench.study.workspace import Workspace
-from workbench.tuning.selection import Delivered
+from workbench.tuning.selection import Delivered, retrain
 from workbench.tuning.space import ALL_ROWS, OWN, Program, variant
 
 
@@ -80,7 +80,7 @@ def _freeze(
 
 def _default(study: Study, here: Workspace, params: Mapping[str, Value]) -> Delivered | None:
     try:
-        return refitted(study, here, retrained(study, here, params, seeds=1))[0]
+        return refitted(study, here, retrain(here.engine, here.plan, params, seeds=1))[0]
     except WorkbenchError:
         return None
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from workbench.core.errors import StoreError
 from workbench.core.records import Finalist, SeedRecord, Selection, TrialRecord
-from workbench.core.types import Array, Value
+from workbench.core.types import Array
 from workbench.core.vocabulary import METRICS
 from workbench.evaluation.evaluate import trivial_loss
 from workbench.evaluation.export import export
@@ -34,7 +34,6 @@ from workbench.nn.models import n_parameters
 from workbench.storage.outcomes import decode_selection, encode_selection
 from workbench.study.config.study import Study
 from workbench.study.workspace import Workspace
-from workbench.tuning import space
 from workbench.tuning.finalists import Rule, carried, choice, gain, luck, shortlist_luck
 from workbench.tuning.loop import Search
 from workbench.tuning.selection import (
@@ -46,11 +45,11 @@ from workbench.tuning.selection import (
     mean_blocks,
     refit,
     retrain,
+    retrained,
     shortlist,
     train_again,
     trainings,
 )
-from workbench.tuning.selection import retrained as retrained_of
 from workbench.tuning.space import OWN
 
 
@@ -150,14 +149,14 @@ def tested(events: Iterable[Mapping[str, Any]], opened: Container[str]) -> Selec
 
 def _same(study: Study, here: Workspace, search: Search, stays: Selection) -> _Chosen:
     """A choice of earlier, trained again as it was then."""
-    again = retrained(study, here, stays.params, seeds=study.search.seeds)
+    again = retrain(here.engine, here.plan, stays.params, seeds=study.search.seeds)
     return _Chosen(search.trials[stays.trial], again, stays.validation, stays.default, stays.optimism, None)
 
 
 def _single(study: Study, here: Workspace, search: Search, note: Callable[[str], None]) -> _Chosen:
     """The best single score."""
     best = choose(search.trials.values(), METRICS[here.metric].direction)
-    again = retrained(study, here, best.params, seeds=study.search.seeds)
+    again = retrain(here.engine, here.plan, best.params, seeds=study.search.seeds)
     paired = not study.data.holdouts
     luck, gain = _worth(
         search.trials, search.blocks, best, maximize=_maximize(here), paired=paired, folds=study.data.folds
@@ -183,9 +182,9 @@ def _final(study: Study, here: Workspace, search: Search, note: Callable[[str], 
     kept = choice(compete, rule)
     worth = luck(compete, rule, kept, *_shortlisted(search, trials, trained, here, study))
     again = (
-        retrained_of(space.resolve(study.settings, trials[kept].params), trained[kept])
+        retrained(here.plan.resolve(trials[kept].params), trained[kept])
         if compete.divisions[0] == OWN
-        else retrained(study, here, trials[kept].params, seeds=study.search.seeds)
+        else retrain(here.engine, here.plan, trials[kept].params, seeds=study.search.seeds)
     )
     scores = compete.scores if _maximize(here) else -compete.scores
     finalists = tuple(
@@ -279,28 +278,19 @@ def _of_pruned(
 def compared(study: Study, here: Workspace, trials: Sequence[TrialRecord]) -> list[list[Again]]:
     """Finalists, each trained from every seed of the study, [trial][training]."""
     return train_again(
-        here.engine, study.settings, here.preparations.problem, here.metric, [one.params for one in trials],
-        rooms=here.rooms, blocks=True,
+        here.engine,
+        here.plan,
+        [one.params for one in trials],
         trainings=trainings(study.data, study.search.seeds),
-    )  # fmt: skip
-
-
-def retrained(study: Study, here: Workspace, params: Mapping[str, Value], *, seeds: int) -> Retrained:
-    """A configuration of the study, trained again. Raises WorkbenchError if it diverges."""
-    return retrain(
-        here.engine, study.settings, here.preparations.problem, here.metric, params,
-        rooms=here.rooms, seeds=seeds,
-    )  # fmt: skip
+        blocks=True,
+    )
 
 
 def refitted(study: Study, here: Workspace, again: Retrained) -> tuple[Delivered, SeedRecord | None]:
     """The model to deliver, and how it was refitted if the study says so. Raises WorkbenchError."""
     if not study.refit:
         return again.model, None
-    return refit(
-        here.engine, study.settings, here.preparations.problem, here.metric, again,
-        rooms=here.rooms,
-    )  # fmt: skip
+    return refit(here.engine, here.plan, again)
 
 
 def keep(folder: Path, here: Workspace, model: Delivered, *, threshold: float, **more: Any) -> Path:

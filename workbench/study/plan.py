@@ -8,15 +8,14 @@ from typing import Any
 from workbench.core.locations import Places
 from workbench.core.types import Axis, Choice, Value
 from workbench.data import findings
-from workbench.nn.models import n_parameters
 from workbench.study.config.checks import metric_of
 from workbench.study.config.study import Study
 from workbench.study.preparations import Preparations
 from workbench.study.workspace import development
-from workbench.training.costs import Costs, costs_of
+from workbench.training.costs import costs_of
 from workbench.training.devices import configure, machine
 from workbench.tuning import space
-from workbench.tuning.buckets import drawn, rooms
+from workbench.tuning.buckets import drawn, lane_plan
 from workbench.tuning.scheduler import LEARNING, expected_epochs, lag_of, parallel_of
 from workbench.tuning.selection import few, trainings
 from workbench.tuning.space import Program
@@ -37,18 +36,17 @@ def plan(study: Study, places: Places) -> dict[str, Any]:
     epochs = int(str(study.settings["epochs"]))
     folds = max(1, study.data.folds)
     lane_epochs = study.search.trials * folds * expected_epochs(epochs, study.search.pruner)
-    ladder = rooms(study.settings, problem, metric, lane_epochs=lane_epochs, costs=costs)
+    lanes_as = lane_plan(study.settings, problem, metric, lane_epochs=lane_epochs, costs=costs)
 
     def program(params: Mapping[str, Value]) -> Program:
-        values = space.resolve(study.settings, params)
-        return space.program(study.settings, values, problem(space.variant(values)), metric, ladder)
+        return lanes_as.lane(params, 0)[0]
 
     default = space.default(axes)
-    configurations = [(program(params), params) for params in drawn(axes, DRAWN)]
-    programs = {needed for needed, _ in configurations}
+    configurations = drawn(axes, DRAWN)
+    programs = {program(params) for params in configurations}
     parallel = study.search.parallel or parallel_of(study.search.trials, study.search.sampler)
     costs = costs._replace(devices=min(lanes, parallel * folds) if platform == "cpu" else lanes)
-    epoch = sum(_epoch(needed, study, params, rows, costs) for needed, params in configurations) / DRAWN
+    epoch = sum(lanes_as.epoch_seconds(params, costs) for params in configurations) / DRAWN
     again = study.search.seeds * epochs
     if study.rule != "single":
         finalists = 1 + few(study.search.trials)
@@ -67,7 +65,7 @@ def plan(study: Study, places: Places) -> dict[str, Any]:
         ],
         "default": default,
         "programs": len(programs),
-        "rooms": list(ladder),
+        "rooms": list(lanes_as.widths),
         "cost": {"seconds": train + compile_, "train": train, "compile": compile_},
         "costs": costs._asdict(),
         "parallel": {
@@ -106,14 +104,6 @@ def _recompiles(
     else:
         values = (int(axis.low), int(axis.high)) if axis.integer else (axis.low, axis.high)
     return len({program({**default, name: value}) for value in values}) > 1
-
-
-def _epoch(program: Program, study: Study, params: Mapping[str, Value], rows: int, costs: Costs) -> float:
-    """Seconds of an epoch of one trial, padding included."""
-    values = space.resolve(study.settings, params)
-    if program.recipe.width:
-        values["width"] = program.recipe.width
-    return costs.epoch(n_parameters(program.recipe, values), rows, program.recipe.batch)
 
 
 def _words(axis: Axis) -> str:

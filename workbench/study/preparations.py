@@ -12,6 +12,8 @@ from workbench.core.target_transform import seen
 from workbench.core.types import Fold
 from workbench.data import Dataset
 from workbench.data.preprocessing import Preprocessor
+from workbench.training.engine import Engine
+from workbench.tuning.lane_plan import LanePlan
 from workbench.tuning.space import ALL_ROWS, OWN, Problem, Variant
 
 
@@ -76,3 +78,8 @@ class Preparations:
             return 0, 0
         parts = self._divisions
         return max(len(part.train) for part in parts), max(len(part.validation) for part in parts)
+
+
+def open_engine(plan: LanePlan, preparations: Preparations, *, seed: int, lanes: int = 1) -> Engine:
+    """What trains the lanes of a study; `seed` and `lanes` as in `Engine`."""
+    return Engine(preparations.compact, capacity=plan.epochs, seed=seed, lanes=lanes)

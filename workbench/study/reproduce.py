@@ -32,14 +32,14 @@ from workbench.storage.tracking.rows import child_id, parent_id
 from workbench.study.config.checks import metric_of
 from workbench.study.config.study import Study, read_study
 from workbench.study.identity import identified
-from workbench.study.preparations import Preparations
+from workbench.study.preparations import Preparations, open_engine
 from workbench.study.workspace import as_begun
 from workbench.training.devices import configure
 from workbench.training.engine import Engine, Job
 from workbench.tuning.fold_mean import mean_curves
+from workbench.tuning.lane_plan import LanePlan
 from workbench.tuning.selection import refit, retrain
 from workbench.tuning.space import of_trial
-from workbench.tuning.trial import lane_of
 
 #: Relative difference up to which two figures agree. On the machine of the record the difference is zero;
 #: another processor or version of jax rounds differently, which grows with every epoch.
@@ -150,16 +150,11 @@ def _trial(
     study: Study, record: TrialRecord, dataset: Dataset, begun: Mapping[str, Any]
 ) -> list[tuple[Curves, Curves]]:
     """The curves of a trial, as recorded and again."""
-    epochs, preparations = int(str(study.settings["epochs"])), Preparations(dataset)
-    engine = Engine(preparations.compact, capacity=epochs, seed=study.seed)
-    metric = metric_of(study, dataset.task)
-    last = record.epochs if record.reason == "pruned" else epochs
+    plan, engine = _opened(study, dataset, begun)
+    last = record.epochs if record.reason == "pruned" else plan.epochs
     jobs = []
     for division in of_trial(study.data, record.number):
-        program, hyper = lane_of(
-            study.settings, record.params, preparations.problem, metric, begun["rooms"],
-            seed=record.number, division=division,
-        )  # fmt: skip
+        program, hyper = plan.lane(record.params, record.number, division)
         jobs.append(Job(program.recipe, program.variant, hyper, 0, last))
     return [(record.curves, mean_curves([again.curves for again in engine.run_many(jobs)]))]
 
@@ -170,18 +165,23 @@ def _choice(
     """The curves of every seed of the choice, the delivered model's first."""
     if outcome.selection is None:
         raise StudyError(f"{study.path}: the study has chosen no model; run workbench run {study.path} first")
-    preparations = Preparations(dataset)
-    engine = Engine(preparations.compact, capacity=int(str(study.settings["epochs"])), seed=study.seed)
-    chosen, metric = outcome.selection, metric_of(study, dataset.task)
-    again = retrain(
-        engine, study.settings, preparations.problem, metric, chosen.params,
-        rooms=begun["rooms"], seeds=len(chosen.seeds),
-    )  # fmt: skip
+    plan, engine = _opened(study, dataset, begun)
+    chosen = outcome.selection
+    again = retrain(engine, plan, chosen.params, seeds=len(chosen.seeds))
     pairs = list(zip(chosen.seeds, again.seeds, strict=True))
     if chosen.refit is not None:
-        _, refitted = refit(engine, study.settings, preparations.problem, metric, again, rooms=begun["rooms"])
+        _, refitted = refit(engine, plan, again)
         pairs.append((chosen.refit, refitted))
     return [(recorded.curves, seed.curves) for recorded, seed in pairs]
+
+
+def _opened(study: Study, dataset: Dataset, begun: Mapping[str, Any]) -> tuple[LanePlan, Engine]:
+    """What trains as the study did."""
+    preparations = Preparations(dataset)
+    plan = LanePlan(
+        study.settings, preparations.problem, metric_of(study, dataset.task), tuple(begun["rooms"])
+    )
+    return plan, open_engine(plan, preparations, seed=study.seed)
 
 
 def _differences(outcome: Outcome, dataset: Dataset, begun: Mapping[str, Any]) -> list[str]:

@@ -12,7 +12,7 @@ import numpy as np
 
 from workbench import data
 from workbench.core.errors import StudyError
-from workbench.core.types import Array, DataSpec, Fold, Settings
+from workbench.core.types import Array, DataSpec, Fold
 from workbench.core.vocabulary import METRICS
 from workbench.data import Dataset
 from workbench.nn.recipe import Hyperparameters, Recipe
@@ -24,11 +24,10 @@ from workbench.training.checkpoints import Store
 from workbench.training.devices import configure
 from workbench.training.engine import Engine, Job
 from workbench.tuning import jobs, space
+from workbench.tuning.lane_plan import LanePlan
 from workbench.tuning.loop import Search
 from workbench.tuning.samplers import Suggester
 from workbench.tuning.scheduler import Scheduler, lag_of, parallel_of
-from workbench.tuning.space import Problem
-from workbench.tuning.trial import epoch_cost, lane_of
 
 
 class Runs(NamedTuple):
@@ -91,12 +90,9 @@ def train(study: Study, *, seeds: int = 20) -> Runs:
 
 def searched(
     engine: Engine,
-    settings: Settings,
-    problem: Problem,
-    metric: str,
+    plan: LanePlan,
     *,
     trials: int,
-    rooms: Sequence[int],
     division: int,
     seed: int,
     sampler: str = "tpe",
@@ -107,23 +103,21 @@ def searched(
 
     parallel, lag  as in `scheduler.Scheduler`; as a study of so many trials has them unless given
     """
-    direction, parallel = METRICS[metric].direction, parallel or parallel_of(trials, sampler)
+    direction, parallel = METRICS[plan.metric].direction, parallel or parallel_of(trials, sampler)
     with tempfile.TemporaryDirectory() as folder:
         search = Search(
-            settings=settings,
-            lane=lambda params, number, division: lane_of(
-                settings, params, lambda _: problem, metric, rooms, seed=number, division=division
-            ),
+            plan=plan,
             divisions=lambda _: (division,),
-            cost=lambda params: epoch_cost(settings, params, lambda _: problem, metric, rooms),
             trials=trials,
             scheduler=Scheduler(
-                epochs=int(str(settings["epochs"])), pruner="asha", parallel=parallel,
+                epochs=plan.epochs, pruner="asha", parallel=parallel,
                 lag=lag_of(parallel) if lag is None else lag, maximize=direction == "maximize",
             ),
             engine=engine,
             train=partial(jobs.submit, engine),
-            suggest=Suggester(space.axes(settings), sampler=sampler, seed=seed, direction=direction).suggest,
+            suggest=Suggester(
+                space.axes(plan.settings), sampler=sampler, seed=seed, direction=direction
+            ).suggest,
             enough=None,
             commit=lambda _: None,
             store=Store(Path(folder)),

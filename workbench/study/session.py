@@ -76,7 +76,7 @@ class Session:
         self._earlier = list(self.journal.of_kind("session"))
         self._crew = crew_of(study, self.places, self.here, note)
         self._search = search_of(study, self.here, self._crew.train, note)
-        self._search.foresee(self.here.rooms)
+        self._search.foresee()
         dataset = self.here.dataset
         self.records = Records(study, self.places, metric=self.metric, data=dataset.fingerprint, note=note)
         for remark in (*findings(dataset), *dataset.notes):  # beside the compiler
@@ -97,7 +97,7 @@ class Session:
         """
         watch, began, replayed = self.watch, time.perf_counter(), 0
         self._declare()
-        watch.plan(self.study.search.trials, self.here.epochs)
+        watch.plan(self.study.search.trials, self.here.plan.epochs)
         watch.stage("searching")
         with stop_requested(watch.note) as stopping, self._crew:
             for name in _LATER + _CONFIRMING * confirming:  # while programs compile, and workers make ready
@@ -324,7 +324,7 @@ def crew_of(study: Study, places: Places, here: Workspace, note: Callable[[str],
         "data": here.dataset.fingerprint,
         "seal": asdict(here.sealed),
         "split_rule": here.dataset.spec.split_rule,
-        "rooms": list(here.rooms),
+        "rooms": list(here.plan.widths),
         "lanes": here.engine.lanes,
         "versions": versions(),
     }

@@ -25,16 +25,15 @@ from workbench.study.config.checks import metric_of
 from workbench.study.config.study import Study
 from workbench.study.identity import identified
 from workbench.study.interrupts import stop_requested
-from workbench.study.preparations import Preparations
+from workbench.study.preparations import Preparations, open_engine
 from workbench.study.watch import Watch
 from workbench.study.workspace import as_begun
 from workbench.training.devices import configure
-from workbench.training.engine import Engine
 from workbench.tuning import jobs
 from workbench.tuning.distributed.coordinator import Heartbeat
 from workbench.tuning.distributed.leases import Claim, Leases
+from workbench.tuning.lane_plan import LanePlan
 from workbench.tuning.space import Program
-from workbench.tuning.trial import lane_of
 
 #: Seconds between two looks for work: soon after some, seldom after none.
 _POLL_SECONDS = (0.02, 0.5)
@@ -161,15 +160,11 @@ class _Trainer:
                 f"{study.data.source}: has other rows than those that the study is run on; give this process "
                 "a copy of the same file"
             )
-        self._study, self._rooms = study, terms["rooms"]
-        self._preparations = Preparations(dataset)
-        self._metric = metric_of(study, dataset.task)
-        self._engine = Engine(
-            self._preparations.compact,
-            capacity=int(str(study.settings["epochs"])),
-            seed=study.seed,
-            lanes=terms["lanes"],
+        preparations = Preparations(dataset)
+        self._plan = LanePlan(
+            study.settings, preparations.problem, metric_of(study, dataset.task), tuple(terms["rooms"])
         )
+        self._engine = open_engine(self._plan, preparations, seed=study.seed, lanes=terms["lanes"])
         self.threads = self._engine.threads
 
     def train(self, claim: Claim) -> tuple[bytes, int]:
@@ -180,10 +175,7 @@ class _Trainer:
     def _setting(
         self, number: int, params: Mapping[str, Value], division: int
     ) -> tuple[Program, Hyperparameters]:
-        return lane_of(
-            self._study.settings, params, self._preparations.problem, self._metric, self._rooms,
-            seed=number, division=division,
-        )  # fmt: skip
+        return self._plan.lane(params, number, division)
 
     def _template(self, program: Program, hyper: Hyperparameters) -> Any:
         return self._engine.template(program.recipe, hyper)

@@ -25,21 +25,21 @@ from workbench.study.config.checks import check_fit, metric_of
 from workbench.study.config.study import Study
 from workbench.study.contents import contents
 from workbench.study.defined_metric import check_defined
-from workbench.study.preparations import Preparations
+from workbench.study.preparations import Preparations, open_engine
 from workbench.training.checkpoints import Store
 from workbench.training.costs import costs_of
 from workbench.training.devices import configure, machine
 from workbench.training.engine import Engine
 from workbench.training.population import power_of_two
-from workbench.tuning.buckets import rooms
+from workbench.tuning.buckets import lane_plan
 from workbench.tuning.earlier import Finished, finished
 from workbench.tuning.jobs import Train
+from workbench.tuning.lane_plan import LanePlan
 from workbench.tuning.loop import Search
 from workbench.tuning.samplers import Suggester
 from workbench.tuning.scheduler import RECENT, Scheduler, expected_epochs, lag_of, parallel_of
 from workbench.tuning.space import of_trial
 from workbench.tuning.stopping import enough, progress
-from workbench.tuning.trial import epoch_cost, lane_of
 
 
 class Workspace(NamedTuple):
@@ -50,14 +50,17 @@ class Workspace(NamedTuple):
     dataset: Dataset
     sealed: SealedTest
     preparations: Preparations
-    metric: str
+    plan: LanePlan
     engine: Engine
-    epochs: int
     parallel: int  # trials in training at once, as it was decided when the study began
     lag: int  # launches that may be over before one is judged; the same holds
-    rooms: tuple[int, ...]  # for hidden units, as they were decided when the study began
     recent: int  # how many a lane is compared with, as it was when the study began
     finished: Finished | None  # what an earlier version's search has come to
+
+    @property
+    def metric(self) -> str:
+        """By which the study chooses."""
+        return self.plan.metric
 
 
 def enter(study: Study, places: Places, note: Callable[[str], None]) -> Workspace:
@@ -72,7 +75,7 @@ def enter(study: Study, places: Places, note: Callable[[str], None]) -> Workspac
     journal = Spool(folder / "journal")
     try:
         write_text(folder / "study.toml", study.text)
-        preparations, epochs = Preparations(dataset), int(str(study.settings["epochs"]))
+        preparations = Preparations(dataset)
         if not any(journal.of_kind("study")):
             crossings.save(dataset, folder)
             if said := crossings.earlier(study, dataset, folder):
@@ -82,7 +85,8 @@ def enter(study: Study, places: Places, note: Callable[[str], None]) -> Workspac
         over = None if "parallel" in begun else _finished(study, journal, metric)
         begun = {**_of_budget(study), "recent": RECENT, **begun}
         lanes = power_of_two((begun["parallel"] + begun["lag"]) * max(1, study.data.folds))
-        engine = Engine(preparations.compact, capacity=epochs, seed=study.seed, lanes=lanes)
+        plan = LanePlan(study.settings, preparations.problem, metric, tuple(begun["rooms"]))
+        engine = open_engine(plan, preparations, seed=study.seed, lanes=lanes)
     except BaseException:
         journal.close()
         raise
@@ -92,12 +96,10 @@ def enter(study: Study, places: Places, note: Callable[[str], None]) -> Workspac
         dataset=dataset,
         sealed=sealed,
         preparations=preparations,
-        metric=metric,
+        plan=plan,
         engine=engine,
-        epochs=epochs,
         parallel=begun["parallel"],
         lag=begun["lag"],
-        rooms=tuple(begun["rooms"]),
         recent=begun["recent"],
         finished=over,
     )
@@ -144,23 +146,11 @@ def search_of(study: Study, here: Workspace, train: Train, note: Callable[[str],
     direction = vocabulary.METRICS[here.metric].direction
     paired = not study.data.holdouts
     return Search(
-        settings=study.settings,
-        lane=lambda params, seed, division: lane_of(
-            study.settings,
-            params,
-            here.preparations.problem,
-            here.metric,
-            here.rooms,
-            seed=seed,
-            division=division,
-        ),
+        plan=here.plan,
         divisions=lambda number: of_trial(study.data, number),
-        cost=lambda params: epoch_cost(
-            study.settings, params, here.preparations.problem, here.metric, here.rooms
-        ),
         trials=study.search.trials,
         scheduler=Scheduler(
-            epochs=here.epochs,
+            epochs=here.plan.epochs,
             pruner=study.search.pruner,
             parallel=here.parallel,
             lag=here.lag,
@@ -224,7 +214,7 @@ def _begin(
     for record in journal.of_kind("study"):
         return record
     dataset, trials, epochs = preparations.dataset, study.search.trials, int(str(study.settings["epochs"]))
-    ladder = rooms(
+    plan = lane_plan(
         study.settings,
         preparations.problem,
         metric_of(study, dataset.task),
@@ -242,7 +232,7 @@ def _begin(
         "split_rule": dataset.spec.split_rule,
         "overlap": dataset.overlap,
         **_of_budget(study),
-        "rooms": list(ladder),
+        "rooms": list(plan.widths),
         "recent": RECENT,
     }
     journal.append([begun])

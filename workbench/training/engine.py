@@ -130,7 +130,11 @@ class Engine:
             )
 
     def submit(self, job: Job) -> Future[Trained]:
-        """Train a lane as soon as its program is there and a core is free. `run` says what it may raise."""
+        """Train a lane as soon as its program is there and a core is free.
+
+        A population that does not fit into an accelerator's memory is halved until it does. The future raises
+        WorkbenchError if a single lane is too much.
+        """
         done: Future[Trained] = Future()
         program = self._programs_of(job.recipe, job.variant, job.hyper)
         program.add_done_callback(lambda _: self._enqueue(job, done))
@@ -144,34 +148,6 @@ class Engine:
         finally:
             for future in futures:
                 future.cancel()  # of those that are left if one failed, or the user lost patience
-
-    def run(
-        self,
-        recipe: Recipe,
-        variant: Hashable,
-        width: int,
-        hypers: Sequence[Hyperparameters],
-        lanes: Sequence[Lane] | None = None,
-        *,
-        first: int = 0,
-        last: int,
-        seed: int | None = None,
-    ) -> list[Trained]:
-        """`run_many` of lanes of one program; new ones if none are given.
-
-        width  decides nothing any more: populations size themselves
-
-        A population that does not fit into an accelerator's memory is halved until it does. Raises
-        WorkbenchError if a single lane is too much.
-        """
-        del width
-        given = [None] * len(hypers) if lanes is None else lanes
-        return self.run_many(
-            [
-                Job(recipe, variant, hyper, first, last, lane, seed)
-                for hyper, lane in zip(hypers, given, strict=True)
-            ]
-        )
 
     def pseudo_values(
         self, recipe: Recipe, variant: Hashable, hypers: Sequence[Hyperparameters], lanes: Sequence[Lane]

@@ -1,8 +1,8 @@
-"""The ladder of widths: which rooms the programs of a study have for hidden units.
+"""The widths that the programs of a study are compiled for: buckets for its numbers of hidden units.
 
-A lane trains in the narrowest room that holds it, padded with zeros. More rooms pad less, and each one is a
-program to compile. The ladder with the least sum of both, by the constants in `costs`, is decided once, when
-a study begins, and recorded with it.
+A lane trains in the narrowest bucket that holds it, padded with zeros. More buckets pad less, and each one is
+a program to compile. Those with the least sum of both, by the constants in `costs`, are decided once, when a
+study begins, and recorded with it.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from workbench.core.types import Axis, Choice, Range, Settings, Value
-from workbench.nn.models import n_parameters
 from workbench.training.costs import Costs
 from workbench.tuning import space
+from workbench.tuning.lane_plan import LanePlan
 from workbench.tuning.samplers import Suggester
 from workbench.tuning.space import Problem, Variant
 
@@ -20,43 +20,46 @@ from workbench.tuning.space import Problem, Variant
 DRAWN = 128
 #: Programs of a study, if its other settings allow: what a user waits for is never mostly compiling.
 MOST = 6
-#: Rooms are multiples of this many units, a vector of the processor, and of no more values than MOST_ROOMS.
-UNITS, MOST_ROOMS = 8, 48
+#: Buckets are multiples of this many units, a vector of the processor, and of no more values than CANDIDATES.
+UNITS, CANDIDATES = 8, 48
 
 
-def rooms(
+def lane_plan(
     settings: Settings,
     problem: Callable[[Variant], Problem],
     metric: str,
     *,
     lane_epochs: float,
     costs: Costs,
-) -> tuple[int, ...]:
-    """Rooms for the widths of a study, ascending; the last one holds them all.
+) -> LanePlan:
+    """The plan of a study that begins, with the widths that its programs are compiled for.
 
-    problem      what a variant of the data is to a program
-    lane_epochs  epochs that the search may train, summed over trials
+    Args:
+        settings: of the study.
+        problem: what a variant of the data is to a program.
+        metric: by which epochs and trials are judged.
+        lane_epochs: epochs that the search may train, summed over trials.
+        costs: of compiling and training on the machine.
 
     Widths are taken as uniform over the axis, also on a log axis: samplers soon prefer the wide ones.
     """
     axis = settings["width"]
     if not isinstance(axis, Range | Choice):
-        return (int(axis),)
+        return LanePlan(settings, problem, metric, (int(axis),))
     candidates = _candidates(axis)
-    configurations = [space.resolve(settings, params) for params in drawn(space.axes(settings), DRAWN)]
-    last = candidates[-1:]
-    widest = {
-        space.program(
-            settings, {**values, "width": last[0]}, problem(space.variant(values)), metric, last
-        ): values
-        for values in configurations
-    }
+    configurations = drawn(space.axes(settings), DRAWN)
+    widest = LanePlan(settings, problem, metric, (candidates[-1],))
+    programs = {widest.lane({**params, "width": candidates[-1]}, 0)[0] for params in configurations}
     seconds = []
-    for room in candidates:
-        epochs = [_epoch(values, room, problem, settings, metric, costs) for values in configurations]
+    for width in candidates:
+        one = LanePlan(settings, problem, metric, (width,))
+        epochs = [one.epoch_seconds({**params, "width": width}, costs) for params in configurations]
         seconds.append(lane_epochs * sum(epochs) / len(epochs))
-    shares = [_share(axis, room) for room in candidates]
-    return _cheapest(candidates, shares, seconds, costs.compile * len(widest), max(1, MOST // len(widest)))
+    shares = [_share(axis, width) for width in candidates]
+    most = max(1, MOST // len(programs))
+    return LanePlan(
+        settings, problem, metric, _cheapest(candidates, shares, seconds, costs.compile * len(programs), most)
+    )
 
 
 def drawn(axes: Mapping[str, Axis], count: int) -> list[dict[str, Value]]:
@@ -65,41 +68,27 @@ def drawn(axes: Mapping[str, Axis], count: int) -> list[dict[str, Value]]:
     return [space.default(axes), *random.suggest([], count - 1)]
 
 
-def _epoch(
-    values: Mapping[str, Value],
-    room: int,
-    problem: Callable[[Variant], Problem],
-    settings: Settings,
-    metric: str,
-    costs: Costs,
-) -> float:
-    """Seconds of an epoch of this configuration in this room."""
-    about = problem(space.variant(values))
-    recipe = space.program(settings, {**values, "width": room}, about, metric, (room,)).recipe
-    return costs.epoch(n_parameters(recipe, {**values, "width": room}), about.rows, recipe.batch)
-
-
 def _candidates(axis: Axis) -> list[int]:
     if isinstance(axis, Choice):
         return sorted({int(choice) for choice in axis.choices})
     low, high = int(axis.low), int(axis.high)
-    step = UNITS * -(-(high - low) // (UNITS * MOST_ROOMS)) or UNITS
+    step = UNITS * -(-(high - low) // (UNITS * CANDIDATES)) or UNITS
     return [*range(-(-low // step) * step, high, step), high]
 
 
-def _share(axis: Axis, room: int) -> float:
-    """Of the widths, those that this room would hold."""
+def _share(axis: Axis, width: int) -> float:
+    """Of the widths, those that this bucket would hold."""
     if isinstance(axis, Choice):
-        return sum(int(choice) <= room for choice in axis.choices) / len(axis.choices)
-    return (room - axis.low + 1) / (axis.high - axis.low + 1)
+        return sum(int(choice) <= width for choice in axis.choices) / len(axis.choices)
+    return (width - axis.low + 1) / (axis.high - axis.low + 1)
 
 
 def _cheapest(
     candidates: list[int], shares: list[float], seconds: list[float], compile_: float, most: int
 ) -> tuple[int, ...]:
-    """The ladder with the least Σ share × seconds + rooms × compile, by dynamic programming.
+    """The buckets with the least Σ share × seconds + buckets × compile, by dynamic programming.
 
-    best[i] is the cheapest ladder whose highest room is candidate i, of one room, then of two, and so on.
+    best[i] are the cheapest whose widest is candidate i: of one bucket, then of two, and so on.
     """
     last = len(candidates) - 1
     best: dict[int, tuple[float, tuple[int, ...]]] = {

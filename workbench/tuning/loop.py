@@ -20,7 +20,7 @@ import numpy as np
 
 from workbench.core.errors import StoreError
 from workbench.core.records import TrialRecord, decode_array, encode_array, encode_trial
-from workbench.core.types import Settings, Value
+from workbench.core.types import Value
 from workbench.nn.recipe import Hyperparameters
 from workbench.training.checkpoints import Store
 from workbench.training.engine import Engine
@@ -28,6 +28,7 @@ from workbench.tuning import space
 from workbench.tuning.earlier import Finished
 from workbench.tuning.fold_mean import Merged, decode, encode, merged
 from workbench.tuning.jobs import Brought, Member, Part, Train
+from workbench.tuning.lane_plan import LanePlan
 from workbench.tuning.scheduler import Ask, Await, Judged, LaneReport, Launch, Scheduler
 from workbench.tuning.space import Program
 from workbench.tuning.trial import Trial, advance, finish, told
@@ -59,10 +60,8 @@ class Round(NamedTuple):
 class Search:
     """A search in progress.
 
-    settings   of the study; its axes are searched
-    lane       (params, seed, division) -> what a lane trains in, and with: see `trial.lane_of`
+    plan       of the study's lanes; the axes of its settings are searched
     divisions  of the rows that a trial, by number, trains on
-    cost       of an epoch of such parameters, in any unit: what the scheduler's clock goes by
     trials     the budget
     engine     hears early which programs will be wanted
     train      has a part trained, here or with the help of others
@@ -76,10 +75,8 @@ class Search:
     def __init__(
         self,
         *,
-        settings: Settings,
-        lane: Callable[[Mapping[str, Value], int, int], tuple[Program, Hyperparameters]],
+        plan: LanePlan,
         divisions: Callable[[int], tuple[int, ...]],
-        cost: Callable[[Mapping[str, Value]], float],
         trials: int,
         scheduler: Scheduler,
         engine: Engine,
@@ -95,8 +92,8 @@ class Search:
         self.trials: dict[int, TrialRecord] = {}
         self.blocks: dict[int, np.ndarray] = {}  # of complete trials, [G] each: see population.pseudo_values
         self.stopped = ""  # why the search has ended before its budget
-        self._axes, self._lane, self._divisions = space.axes(settings), lane, divisions
-        self._cost, self._budget = cost, trials
+        self._plan, self._axes, self._divisions = plan, space.axes(plan.settings), divisions
+        self._budget = trials
         self._scheduler, self._engine, self._train, self._suggest = scheduler, engine, train, suggest
         self._enough, self._commit, self._store = enough, commit, store
         self._recorded = deque(event for event in recorded if event["kind"] in _DECIDING)
@@ -135,13 +132,13 @@ class Search:
             else:
                 yield from self._await(step.launch)
 
-    def foresee(self, rooms: Iterable[int]) -> None:
-        """Begin to compile what the first trials will train in: the default configuration, in all rooms."""
+    def foresee(self) -> None:
+        """Begin to compile what the first trials will train in: the default configuration, in all widths."""
         default = space.default(self._axes)
-        widths = [{"width": room} for room in rooms] if "width" in self._axes else []
+        widths = [{"width": width} for width in self._plan.widths] if "width" in self._axes else []
         if not self._recorded:
             self._foresee(
-                self._lane({**default, **width}, 0, self._divisions(0)[0]) for width in ({}, *widths)
+                self._plan.lane({**default, **width}, 0, self._divisions(0)[0]) for width in ({}, *widths)
             )
 
     # ── asking ──
@@ -188,11 +185,11 @@ class Search:
             self._scheduler.close()
         else:
             for number, params in enumerate(event["params"], start=event["first"]):
-                lanes = [self._lane(params, number, division) for division in self._divisions(number)]
+                lanes = [self._plan.lane(params, number, division) for division in self._divisions(number)]
                 programs, hypers = zip(*lanes, strict=True)
                 self._alive[number] = Trial(number, params, programs, hypers)
                 self._history[number] = Known(number, params, "running", None, {})
-            self._scheduler.add(self._cost(params) for params in event["params"])
+            self._scheduler.add(self._plan.epoch_seconds(params) for params in event["params"])
         self._events.append(event)
 
     # ── training ──

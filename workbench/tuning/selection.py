@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Literal, NamedTuple, cast
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -17,8 +17,8 @@ from workbench.training.engine import Engine, Job, Trained
 from workbench.training.population import best_params
 from workbench.tuning import space
 from workbench.tuning.finalists import Field, field
-from workbench.tuning.space import ALL_ROWS, OWN, Problem, Program, Variant, of_finalists
-from workbench.tuning.trial import lane_of
+from workbench.tuning.lane_plan import LanePlan
+from workbench.tuning.space import OWN, Program, of_finalists
 
 #: Seeds of retrained models begin here, far from the numbers of trials.
 FIRST_SEED = 1_000_000
@@ -109,12 +109,9 @@ def shortlist(trials: Iterable[TrialRecord], direction: Literal["maximize", "min
 
 def train_again(
     engine: Engine,
-    settings: Settings,
-    problems: Callable[[Variant], Problem],
-    metric: str,
+    plan: LanePlan,
     candidates: Sequence[Mapping[str, Value]],
     *,
-    rooms: Sequence[int],
     trainings: Sequence[tuple[int, int]],
     blocks: bool = False,
 ) -> list[list[Again]]:
@@ -124,15 +121,12 @@ def train_again(
 
     blocks  whether scores of blocks of validation rows are wanted
     """
-    epochs = int(cast("int", settings["epochs"]))
     lanes = [
-        (lane_of(settings, params, problems, metric, rooms, seed=seed, division=division), seed)
-        for params in candidates
-        for seed, division in trainings
+        (plan.lane(params, seed, division), seed) for params in candidates for seed, division in trainings
     ]
     jobs = [
         Job(
-            program.recipe, program.variant, hyper, 0, epochs, seed=seed,
+            program.recipe, program.variant, hyper, 0, plan.epochs, seed=seed,
             blocks="ended" if blocks else "never",
         )
         for (program, hyper), seed in lanes
@@ -144,16 +138,7 @@ def train_again(
     return [found[at : at + len(trainings)] for at in range(0, len(found), len(trainings))]
 
 
-def retrain(
-    engine: Engine,
-    settings: Settings,
-    problems: Callable[[Variant], Problem],
-    metric: str,
-    params: Mapping[str, Value],
-    *,
-    rooms: Sequence[int],
-    seeds: int,
-) -> Retrained:
+def retrain(engine: Engine, plan: LanePlan, params: Mapping[str, Value], *, seeds: int) -> Retrained:
     """Train a configuration again over `seeds`: other weights to begin with, order of rows, dropped units.
 
     The first seed's model is the one that is delivered; it was fixed before any of them was trained, so the
@@ -162,8 +147,8 @@ def retrain(
     Raises WorkbenchError if the first one diverges.
     """
     trainings = [(seed, OWN) for seed in range(FIRST_SEED, FIRST_SEED + seeds)]
-    (again,) = train_again(engine, settings, problems, metric, [params], rooms=rooms, trainings=trainings)
-    return retrained(space.resolve(settings, params), again)
+    (again,) = train_again(engine, plan, [params], trainings=trainings)
+    return retrained(plan.resolve(params), again)
 
 
 def retrained(values: Mapping[str, Value], again: Sequence[Again]) -> Retrained:
@@ -177,15 +162,7 @@ def retrained(values: Mapping[str, Value], again: Sequence[Again]) -> Retrained:
     return Retrained(values, first.model, tuple(one.record for one in again))
 
 
-def refit(
-    engine: Engine,
-    settings: Settings,
-    problems: Callable[[Variant], Problem],
-    metric: str,
-    again: Retrained,
-    *,
-    rooms: Sequence[int],
-) -> tuple[Delivered, SeedRecord]:
+def refit(engine: Engine, plan: LanePlan, again: Retrained) -> tuple[Delivered, SeedRecord]:
     """Train the retrained configuration once more on training and validation rows together.
 
     From the first seed, for as many epochs as counted when validation rows could still say when to stop; its
@@ -194,10 +171,8 @@ def refit(
 
     Raises WorkbenchError if it diverges.
     """
-    values, first = again.values, again.seeds[0]
-    problem = problems(space.variant(values, ALL_ROWS))
-    program = space.program({**settings, "patience": 0}, values, problem, metric, rooms, ALL_ROWS)
-    hyper = space.hyperparameters(program.recipe, {**values, "patience": 0}, problem, first.seed)
+    first = again.seeds[0]
+    program, hyper = plan.on_all_rows(again.values, first.seed)
     epochs = first.best_epoch
     (trained,) = engine.run_many([Job(program.recipe, program.variant, hyper, 0, epochs, seed=first.seed)])
     if trained.status == "diverged":

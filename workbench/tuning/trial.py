@@ -6,20 +6,17 @@ It has a lane for each division of the rows that it trains on: one, or as many a
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from workbench.core.records import Curves, TrialRecord
-from workbench.core.types import Settings, Value
-from workbench.nn.models import n_parameters
+from workbench.core.types import Value
 from workbench.nn.recipe import Hyperparameters
-from workbench.training.costs import COSTS
-from workbench.tuning import space
 from workbench.tuning.scheduler import Judged, LaneReport
-from workbench.tuning.space import OWN, Problem, Program, Variant
+from workbench.tuning.space import Program
 
 #: Part of a score by which a lower loss is better in the eyes of the sampler; less than a row in a million.
 TRIFLE = 1e-7
@@ -38,43 +35,6 @@ class Trial:
     seconds: float = 0.0
     best_epoch: int = 0
     lanes: Any = None  # None before its first launch, or when they must be fetched from a checkpoint
-
-
-def lane_of(
-    settings: Settings,
-    params: Mapping[str, Value],
-    problems: Callable[[Variant], Problem],
-    metric: str,
-    rooms: Sequence[int],
-    *,
-    seed: int,
-    division: int = OWN,
-) -> tuple[Program, Hyperparameters]:
-    """What a lane trains in, and with: a configuration on one division of the rows, from one seed.
-
-    problems  what a variant of the data is to a program
-    rooms     for hidden units: see `ladder`
-    """
-    values = space.resolve(settings, params)
-    problem = problems(space.variant(values, division))
-    program = space.program(settings, values, problem, metric, rooms, division)
-    return program, space.hyperparameters(program.recipe, values, problem, seed)
-
-
-def epoch_cost(
-    settings: Settings,
-    params: Mapping[str, Value],
-    problems: Callable[[Variant], Problem],
-    metric: str,
-    rooms: Sequence[int],
-) -> float:
-    """Seconds of an epoch of these parameters on one core, by the constants and not by this machine."""
-    values = space.resolve(settings, params)
-    problem = problems(space.variant(values))
-    recipe = space.program(settings, values, problem, metric, rooms).recipe
-    if recipe.width:
-        values = {**values, "width": recipe.width}  # the padding is multiplied, too
-    return COSTS["cpu"].epoch(n_parameters(recipe, values), problem.rows, recipe.batch)
 
 
 def advance(
