@@ -131,7 +131,7 @@ def _ours(rows: Rows, epochs: int, lanes: list[int]) -> dict[str, Any]:
     from workbench.nn.recipe import Recipe
     from workbench.training.costs import costs_of
     from workbench.training.devices import configure
-    from workbench.training.engine import Engine
+    from workbench.training.engine import Engine, Job
     from workbench.training.population import power_of_two
 
     configure(None)

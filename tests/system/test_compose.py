@@ -154,25 +154,16 @@ def studied(up: Compose) -> dict[str, Any]:
     """The digits study, trained with three workers of which one is killed in the middle."""
     said = up("up", "--detach", "--scale", f"worker={WORKERS}", "worker", STUDY=STUDY)
     assert said.status == 0, said.err[-3000:]
-    words = [
-        "docker",
-        "compose",
-        "run",
-        "--rm",
-        "--no-TTY",
-        "study",
-        STUDY,
-        "--trials",
-        str(TRIALS),
-        "--json",
-    ]
+    end = time.monotonic() + 300
+    while up("logs", "--no-log-prefix", "worker").out.count("waiting for workbench run") < WORKERS:
+        assert time.monotonic() < end, up("logs").out[-3000:]
+        time.sleep(0.5)
+    words = "docker compose run --rm --no-TTY study".split() + [STUDY, "--trials", str(TRIALS), "--json"]
     with subprocess.Popen(
         words, cwd=up.folder, env=up.environ, text=True,
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     ) as study:  # fmt: skip
-        end = time.monotonic() + 300
         while up("logs", "--no-log-prefix", "worker").out.count("at work") < WORKERS:
-            assert time.monotonic() < end, up("logs").out[-3000:]
             assert study.poll() is None, study.communicate()
             time.sleep(0.5)
         killed = up("ps", "--quiet", "worker").out.split()[0]

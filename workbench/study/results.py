@@ -104,7 +104,7 @@ def ledger_of(places: Places) -> Ledger:
     from workbench.storage.ledger import (
         Ledger,  # and with it SQLAlchemy, which a recorded result does not need
     )
-    from workbench.storage.ledger.user import address
+    from workbench.storage.ledger.user_ledger import address
 
     own = places.storage == local_store(places.home, "workbench")
     name = "home" if own else hashlib.sha256(redact(places.storage).encode()).hexdigest()[:8]

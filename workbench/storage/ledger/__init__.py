@@ -40,7 +40,7 @@ from workbench.core.records import Declared, Opening, TestScore
 from workbench.core.types import Array
 from workbench.data.met import Table
 from workbench.storage.ledger import chain, database
-from workbench.storage.ledger import user as user_ledger
+from workbench.storage.ledger import user_ledger
 from workbench.storage.ledger.encounters import Rows, meetings, together
 from workbench.storage.ledger.looks import (
     DECLARATION,
@@ -54,7 +54,7 @@ from workbench.storage.ledger.looks import (
     read_looks,
     tried,
 )
-from workbench.storage.ledger.user import Meeting
+from workbench.storage.ledger.user_ledger import Meeting
 
 
 @dataclass(frozen=True)
