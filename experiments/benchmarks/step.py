@@ -131,7 +131,7 @@ def _ours(rows: Rows, epochs: int, lanes: list[int]) -> dict[str, Any]:
     from workbench.nn.recipe import Recipe
     from workbench.training.costs import costs_of
     from workbench.training.devices import configure
-    from workbench.training.engine import Engine, Job
+    from workbench.training.engine import Engine
     from workbench.training.population import power_of_two
 
     configure(None)
@@ -171,6 +171,7 @@ def _ours(rows: Rows, epochs: int, lanes: list[int]) -> dict[str, Any]:
 def _train(engine: Any, recipe: Any, lanes: int, epochs: int) -> float:
     """Seconds of the second run: the first one compiles."""
     from workbench.nn.recipe import Hyperparameters
+    from workbench.training.engine import Job
 
     def lane(seed: int) -> Hyperparameters:
         whole = {"depth": 2, "width": recipe.width, "batch_size": recipe.batch, "epochs": epochs}

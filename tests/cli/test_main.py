@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-import workbench
+import workbench.study
 from workbench.cli.main import COMMANDS, main
 from workbench.cli.streams import as_json
 from workbench.core.errors import DataError, WorkbenchError
@@ -76,7 +76,7 @@ def workflow(monkeypatch: pytest.MonkeyPatch) -> types.ModuleType:
 
     module.run = run  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "workbench.study.workflow", module)
-    monkeypatch.setattr(workbench, "workflow", module, raising=False)
+    monkeypatch.setattr(workbench.study, "workflow", module, raising=False)
     return module
 
 
@@ -93,8 +93,8 @@ def failing(error: BaseException) -> Call:
 def test_json_is_alone_on_standard_output(study: str) -> None:
     program = f"""
 import os, sys, types
-import workbench
-from workbench.cli import main
+import workbench.study
+from workbench.cli.main import main
 
 def run(study, places, *, search_only, watch):
     print("chatter")
@@ -377,8 +377,8 @@ def test_a_surprise_is_kept_for_who_can_read_it(
 def test_a_reader_that_has_gone_is_no_failure() -> None:
     program = """
 import sys, types
-import workbench
-from workbench.cli import main
+import workbench.study
+from workbench.cli.main import main
 lines = ["x" * 100] * 2000
 workbench.study.workflow = sys.modules["workbench.study.workflow"] = types.SimpleNamespace(
     ledger=lambda places, verify: {"openings": [{"study": line} for line in lines], "verified": None}

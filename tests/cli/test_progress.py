@@ -12,9 +12,9 @@ import time
 
 import pytest
 
-from workbench.cli import progress
 from workbench.cli.progress import watching
 from workbench.core.formatting import duration
+from workbench.study.watch import silent
 
 
 def test_plain_lines_are_throttled(
@@ -103,7 +103,7 @@ def test_durations(seconds: float, text: str) -> None:
 
 
 def test_a_silent_watch_takes_everything(capfd: pytest.CaptureFixture[str]) -> None:
-    watch = progress.silent()
+    watch = silent()
     watch.stage("a")
     watch.plan(1, 2)
     watch.progress(

@@ -53,7 +53,7 @@ def _sixteen_at_once(url: str) -> None:
 
 KILLED = """
 import sys, time
-from workbench import ledger
+from workbench.storage import ledger
 book = ledger.Ledger(sys.argv[1])
 with ledger.opened(book, study="s", name="digits", seal="seal-a", rows=100, choice="choice-a") as entry:
     print(entry.look, flush=True)

@@ -186,7 +186,7 @@ from pathlib import Path
 from tests.helpers.servers import free_port, wait
 from tests.helpers.tracking_cases import PARENT, trial
 from dataclasses import replace
-from workbench.tracking import Tracker
+from workbench.storage.tracking.tracker import Tracker
 parent = replace(PARENT, study="killed trainer")
 tracker = Tracker.open({local_store(home)!r}, parent, artifacts=Path({str(home)!r}))
 tracker.where(30)

@@ -349,7 +349,7 @@ def test_a_store_appears_whole(tmp_path: Path) -> None:
     """Two processes make the same store at once, a third was killed while it did."""
     file = tmp_path / "home" / "mlflow.db"
     code = (
-        "import sys; from workbench import tracking_bulk as b; "
+        "import sys; from workbench.storage.tracking import bulk as b; "
         "s = b.connect(sys.argv[1], '/a'); "
         "print(s.engine.connect().exec_driver_sql('PRAGMA journal_mode').scalar())"
     )

@@ -10,8 +10,7 @@ import pytest
 
 from tests.helpers.ledger_cases import LOOK, confirm
 from workbench.storage import ledger
-from workbench.storage.ledger import Ledger
-from workbench.storage.ledger import user_ledger
+from workbench.storage.ledger import Ledger, user_ledger
 
 
 @pytest.fixture

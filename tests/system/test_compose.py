@@ -158,7 +158,18 @@ def studied(up: Compose) -> dict[str, Any]:
     while up("logs", "--no-log-prefix", "worker").out.count("waiting for workbench run") < WORKERS:
         assert time.monotonic() < end, up("logs").out[-3000:]
         time.sleep(0.5)
-    words = "docker compose run --rm --no-TTY study".split() + [STUDY, "--trials", str(TRIALS), "--json"]
+    words = [
+        "docker",
+        "compose",
+        "run",
+        "--rm",
+        "--no-TTY",
+        "study",
+        STUDY,
+        "--trials",
+        str(TRIALS),
+        "--json",
+    ]
     with subprocess.Popen(
         words, cwd=up.folder, env=up.environ, text=True,
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,

@@ -25,11 +25,11 @@ for package in ("sklearn", "scipy", "pandas", "pydantic", "optuna", "mlflow", "s
 sys.meta_path.insert(0, Nothing())
 
 from tests.helpers.problems import blobs, lane, line, mlp
-from workbench import words
-from workbench.engine import Engine, Job
-from workbench.recipe import Recipe
+from workbench.core import vocabulary
+from workbench.training.engine import Engine, Job
+from workbench.nn.recipe import Recipe
 
-recipe = mlp(optimizers=tuple(words.OPTIMIZERS))
+recipe = mlp(optimizers=tuple(vocabulary.OPTIMIZERS))
 lanes = [lane(seed=i, optimizer=i % len(recipe.optimizers), depth=1 + i % 2, patience=2) for i in range(4)]
 engine = Engine(lambda variant: line() if variant == "line" else blobs(), capacity=3, seed=0)
 jobs = [Job(recipe, "blobs", hyper, 0, 3, blocks="ended") for hyper in lanes]

@@ -28,7 +28,10 @@ from workbench.storage.tracking.rows import (
     parent_row,
     score_key,
 )
-from workbench.storage.tracking.store import KNOWN_HEADS, Store, close, connect  # noqa: F401 - of the writer
+from workbench.storage.tracking.store import KNOWN_HEADS as KNOWN_HEADS
+from workbench.storage.tracking.store import Store
+from workbench.storage.tracking.store import close as close
+from workbench.storage.tracking.store import connect as connect
 from workbench.storage.tracking.tables import (
     EXPERIMENTS,
     LATEST,
