@@ -12,6 +12,7 @@ import time
 
 import pytest
 
+from workbench.cli import progress
 from workbench.cli.progress import watching
 from workbench.core.formatting import duration
 from workbench.study.watch import silent
