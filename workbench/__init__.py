@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from workbench.nn.models import Model
     from workbench.nn.models import register as register_model
     from workbench.nn.transformations import register as register_optimizer
-    from workbench.study.config.study import Study, read_study, vary
+    from workbench.study.config.reading import read_study, vary
+    from workbench.study.config.study import Study
     from workbench.study.runs import Runs, train, tuned
     from workbench.study.workflow import confirm, run, search
 
@@ -52,12 +53,12 @@ __all__ = [
 _HOMES = {
     "Model": ("models", "Model"),
     "Runs": ("runs", "Runs"),
-    "Study": ("study", "Study"),
+    "Study": ("study.config", "Study"),
     "Verdict": ("conclusions", "Verdict"),
     "confirm": ("workflow", "confirm"),
     "lines": ("plots.lecture", "lines"),
     "load_model": ("savedmodel", "load"),
-    "read_study": ("study", "read_study"),
+    "read_study": ("study.config", "read_study"),
     "register_loss": ("losses", "register"),
     "register_model": ("models", "register"),
     "register_optimizer": ("transformations", "register"),
@@ -67,7 +68,7 @@ _HOMES = {
     "strip": ("plots.lecture", "strip"),
     "train": ("runs", "train"),
     "tuned": ("runs", "tuned"),
-    "vary": ("study", "vary"),
+    "vary": ("study.config", "vary"),
     "verdict": ("conclusions", "verdict"),
 }
 

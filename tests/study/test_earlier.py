@@ -21,7 +21,8 @@ from workbench.core.records import decode_array
 from workbench.storage import journal as spool
 from workbench.storage import outcomes
 from workbench.study import workflow
-from workbench.study.config.study import Study, read_study
+from workbench.study.config.reading import read_study
+from workbench.study.config.study import Study
 from workbench.study.predict import predict
 
 LEFT = Path(__file__).parent / "earlier"

@@ -114,7 +114,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
     "doors": (
         *(
             "study",
-            "study_*",
+            "study.*",
             "workflow",
             "workspace",
             "contents",
@@ -173,8 +173,9 @@ HOMES = {
         "tracking_deliver",
         "tracking_model",
     ),
-    "pydantic": ("study", "study_*"),
-    "pydantic_core": ("study_*",),
+    "annotated_types": ("study.config.*",),
+    "pydantic": ("codec", "study.config.*"),
+    "pydantic_core": ("codec", "study.config.*"),
     "rich": ("display", "present", "present_parts"),
     "sklearn": ("@data", "baselines"),
     "torch": (),
@@ -249,6 +250,8 @@ def test_all_is_sorted_and_true(module: str) -> None:
                 defined.add(name)
             case ast.Import(names=names) | ast.ImportFrom(names=names):
                 defined.update(alias.asname or alias.name for alias in names)
+    if listed is None and module.split(".")[0] == "study":
+        return  # a folder exports once, in its __init__
     assert listed is not None, f"workbench.{module} has no __all__"
     assert listed == sorted(listed, key=_sorting), f"workbench.{module}: __all__ is not sorted"
     assert len(set(listed)) == len(listed)
@@ -307,7 +310,7 @@ def test_starting_up_is_quick() -> None:
 
 def test_public_names_are_loaded_on_use() -> None:
     assert set(workbench.__all__) <= set(dir(workbench))
-    assert workbench.read_study.__module__ == "workbench.study.config.study"
+    assert workbench.read_study.__module__ == "workbench.study.config.reading"
     with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
         workbench.nonsense  # noqa: B018
 

@@ -8,13 +8,23 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
 
 from workbench.core.target_transform import AS_IT_IS, Transform
 
-Array = np.ndarray
+
+class _Text:
+    """How an array stands in a record: see `records`."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> Any:
+        from workbench.core.records import array_schema
+
+        return array_schema()
+
+
+Array = Annotated[np.ndarray, _Text()]
 Task = Literal["regression", "classification"]
 Value = str | float | int | bool
 
@@ -26,10 +36,10 @@ Value = str | float | int | bool
 class Range:
     """A numeric axis, Optuna's words: `low` and `high` are both included."""
 
-    low: float
-    high: float
+    low: int | float
+    high: int | float
     log: bool = False
-    step: float | None = None
+    step: int | float | None = None
     integer: bool = False
 
 

@@ -1,1 +1,1 @@
-"""TODO."""
+"""Studies: what a study file says, and everything that is done with it. Imports whatever lies below."""
