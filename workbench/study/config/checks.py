@@ -22,7 +22,6 @@ from workbench.study.config.errors import label
 from workbench.study.config.optimizer_checks import check_optimizer, optimizer_notes
 from workbench.study.config.schema import SETTINGS, where
 from workbench.study.config.text import written
-from workbench.tuning.samplers import check_sampler
 
 if TYPE_CHECKING:
     from workbench.study.config.study import Study
@@ -57,12 +56,13 @@ def check_file(study: Study) -> None:
             f"{shown(study, 'initializer')} starts all hidden units alike, so family {toml(hidden[0])} "
             'cannot learn; write initializer = "auto"'
         )
-    if study.search.sampler == "grid":
+    if study.search.sampler_name in vocabulary.EXHAUSTIVE:
         for key, axis in study.axes.items():
             if isinstance(axis, Range) and not axis.integer and axis.step is None:
                 raise StudyError(
-                    f'{shown(study, key)} has no end of values, but [search] sampler = "grid" needs a '
-                    "finite axis; add step, write choices or take another sampler"
+                    f"{shown(study, key)} has no end of values, but [search] sampler = "
+                    f"{toml(study.search.sampler)} needs a finite axis; add step, write choices or take "
+                    "another sampler"
                 )
 
 
@@ -136,8 +136,10 @@ def check_fit(
                 f"{offence(study, 'batch_size', int(largest))} is more than the {train_rows} training "
                 f'rows of {study.data.source}; take fewer, or "all"'
             )
+    from workbench.tuning import samplers  # loads Optuna
+
     try:
-        check_sampler(study.axes, study.search.sampler)
+        samplers.check(study.axes, study.search.sampler)
     except StudyError as error:
         raise StudyError(f"{study.path}: {error}") from None
     degree, n = int(max(numbers(study, "degree"))), math.prod(input_shape)

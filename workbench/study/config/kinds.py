@@ -111,6 +111,15 @@ class Names:
 
 
 @dataclass(frozen=True)
+class Read:
+    """What a function reads: it returns what the value means, or raises ValueError."""
+
+    read: Callable[[Any], Any]
+
+    __get_pydantic_core_schema__ = schema
+
+
+@dataclass(frozen=True)
 class Flag:
     """Yes or no."""
 

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from workbench.core import vocabulary
 from workbench.core.types import Axis, Value
-from workbench.study.config.kinds import Flag, Names, Number, Numbers, Text, Word
+from workbench.study.config.kinds import Flag, Names, Number, Numbers, Read, Text, Word
 from workbench.study.config.optimizer import DEFAULT, Argument, Optimizers
 
 #: Seeds stay within int32, so that seed + i is a seed for NumPy, Optuna and JAX alike.
@@ -136,11 +136,20 @@ class TrainingTable(Table):
     class_weight: Annotated[Setting, Word(("none", "balanced"))] = "none"
 
 
+def _sampler(value: Any) -> Any:
+    """A sampler, and its arguments, which Optuna is asked for. Raises ValueError."""
+    if isinstance(value, str) and value in vocabulary.SAMPLERS:
+        return value
+    from workbench.tuning import samplers  # loads Optuna
+
+    return samplers.read(value)
+
+
 class SearchTable(Table):
     """`[search]`: the budget and how it is spent."""
 
     trials: Annotated[int, _COUNT] = 100
-    sampler: Annotated[str, Word(vocabulary.SAMPLERS, axis=False)] = "tpe"
+    sampler: Annotated[Any, Read(_sampler)] = "tpe"
     pruner: Annotated[str, Word(vocabulary.PRUNERS, axis=False)] = "asha"
     seeds: Annotated[int, Number(1, 1000, integer=True, axis=False)] = 3
     stop: Annotated[str, Word(("none", "noise"), axis=False)] = "none"
