@@ -48,7 +48,7 @@ def test_server_that_does_not_answer(
 def test_sampler_whose_package_is_missing(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(samplers.NEEDS, "gp", ("no_such_package", "PyTorch"))
+    monkeypatch.setitem(samplers.NEEDS, "gp", {"no_such_package": "PyTorch"})
     file = tmp_path / "x.toml"
     file.write_text(study_text("search", "sampler = 'gp'"))
     says = (f'{file}: [search] sampler = "gp"', "PyTorch", "pip install")

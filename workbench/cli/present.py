@@ -77,7 +77,7 @@ def check(result: Result, study: Study) -> None:
             "split", ", ".join(f"{name} {rows:,}" for name, rows in result.get("splits", {}).items())
         )
         plan.add_row(
-            "search", f"{study.search.trials} trials, {study.search.sampler} and {study.search.pruner}"
+            "search", f"{study.search.trials} trials, {study.search.sampler_name} and {study.search.pruner}"
         )
         if parallel := result.get("parallel"):
             plan.add_row("at a time", f"{parallel['trials']} trials on {parallel['cores']} cores")

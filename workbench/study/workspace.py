@@ -199,7 +199,7 @@ def _finished(study: Study, journal: Spool, metric: str) -> Finished:
 def _of_budget(study: Study) -> dict[str, int]:
     """What a study that begins decides by its own numbers."""
     trials = study.search.trials
-    parallel = min(study.search.parallel or parallel_of(trials, study.search.sampler), trials)
+    parallel = min(study.search.parallel or parallel_of(trials, study.search.sampler_name), trials)
     return {"parallel": parallel, "lag": lag_of(parallel)}
 
 

@@ -158,9 +158,11 @@ class Search:
             self._happened({"kind": "stop", "reason": reason})
             return
         first = len(self._history)
-        drawn: list[dict[str, Value]] = self._suggest(list(self._history.values()), count)
         if first == 0:
-            drawn = [space.default(self._axes), *drawn[1:]]
+            default = space.default(self._axes)
+            drawn = [default, *self._suggest([Known(0, default, "running", None, {})], count - 1)]
+        else:
+            drawn = self._suggest(list(self._history.values()), count)
         self.seconds["sample"] += time.perf_counter() - began
         if not drawn:  # a grid is exhausted before the budget
             self._is_exhausted = True
