@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import workbench as wb
-from tests.helpers.end_to_end import Place, Ran
+from tests.helpers.end_to_end import Place, Ran, optuna_studies
 from tests.helpers.tracking_cases import look_at
 from workbench import data
 from workbench.core.records import ranked
@@ -123,10 +123,16 @@ def test_optuna_reads_the_same_study(finished: tuple[Place, Ran]) -> None:
     import optuna
 
     where, ran = finished
-    study = optuna.load_study(study_name=ran.result["study"], storage=f"sqlite:///{where.home}/workbench.db")
+    study = optuna.load_study(study_name=ran.result["study"], storage=optuna_studies(where))
     trials = where.outcome.trials
     assert study.direction == optuna.study.StudyDirection.MAXIMIZE
+    assert study.metric_names == ["accuracy"]
     assert study.best_value == ranked(trials, "maximize")[0].value
+    chosen = where.outcome.selection
+    assert chosen is not None
+    assert study.user_attrs["chosen trial"] == chosen.trial
+    told = "Optuna's best trial is" in study.user_attrs["chosen"]
+    assert told == (study.best_trial.number != chosen.trial)
     assert len(study.trials) == len(trials)
     for ours, theirs in zip(trials, study.trials, strict=True):
         assert theirs.number == ours.number

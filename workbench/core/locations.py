@@ -1,7 +1,8 @@
 """Where everything is kept: the home directory, and the databases or servers that stand in for parts of it.
 
     HOME/mlflow.db          MLflow's store, unless --tracking-uri names another
-    HOME/workbench.db       searches and ledger, unless --storage names another
+    HOME/workbench.db       ledger and leases, unless --storage names another
+    HOME/optuna.log         the studies for Optuna's readers, unless --storage names a database
     HOME/studies/ID/        the folder of one study: journal, checkpoints, report
     HOME/data/              what the files of studies hold, so that a large one need not be read to be known
 
@@ -136,11 +137,17 @@ class Places:
 
     home: Path  # absolute
     tracking_uri: str  # MLflow's, with its password if it has one: `redact` before showing
-    storage: str  # SQLAlchemy URL of searches and ledger; the same holds
+    storage: str  # SQLAlchemy URL of ledger, leases and, if it was named, Optuna's studies; the same holds
 
     def study(self, study_id: str) -> Path:
         """The folder of one study."""
         return self.home / "studies" / study_id
+
+    @property
+    def optuna(self) -> Path | str:
+        """What Optuna reads: a journal file in the home, or the database that --storage names."""
+        own = self.storage == local_store(self.home, "workbench")
+        return self.home / "optuna.log" if own else self.storage
 
     @property
     def logs(self) -> Path:

@@ -103,8 +103,8 @@ class Session:
             for name in _LATER + _CONFIRMING * confirming:  # while programs compile, and workers make ready
                 importlib.import_module(f"workbench.study.{name}")
             for step in self._search.rounds():
-                if step.finished:
-                    self.records.trials(step.finished)
+                if step.finished or not step.replayed:
+                    self.records.trials(step.finished, self._search.alive)
                 replayed += len(step.finished) if step.replayed else 0
                 self._progress(step, time.perf_counter() - began, replayed)
                 if stopping() and not step.replayed:
@@ -147,7 +147,7 @@ class Session:
                 kept = stays
             else:
                 self.journal.append([remember(kept, len(trials), model)])
-        self.records.model(model)
+        self.records.choice(kept, model)
         rows = self.here.preparations.fold(space.variant(kept.settings)).validation
         self._selection = kept
         self._shown = _Shown(

@@ -16,6 +16,7 @@ from workbench.core.errors import BusyError, DataError, StoreError, StudyError
 from workbench.core.locations import Places, check_reachable
 from workbench.evaluation.saved_model import holds
 from workbench.storage import outcomes
+from workbench.storage.optuna_mirror import restore
 from workbench.storage.tracking.process import ahead
 from workbench.study import results
 from workbench.study.config.study import Study
@@ -59,6 +60,7 @@ def run(
     if held is not None and found.missing is not None:
         raise found.missing
     if held is not None and held.settled:
+        restore(places.optuna, watch.note)
         watch.stage("finished before; this is the recorded result")
         return held.result
     try:

@@ -98,6 +98,7 @@ class Search:
         self._enough, self._commit, self._store = enough, commit, store
         self._recorded = deque(event for event in recorded if event["kind"] in _DECIDING)
         self._alive: dict[int, Trial] = {}
+        self._unheard: dict[int, Trial] = {}  # that have ended
         self._history: dict[int, Known] = {}
         self._begun: dict[int, Launch] = {}  # by trial; replayed ones, of which nothing is known yet
         self._training: dict[int, list[Future[Brought]]] = {}  # by trial
@@ -131,6 +132,11 @@ class Search:
                 self._ask(step.trials)
             else:
                 yield from self._await(step.launch)
+
+    @property
+    def alive(self) -> list[Trial]:
+        """The trials that were asked for, and of whose end nobody has heard."""
+        return [*self._alive.values(), *self._unheard.values()]
 
     def foresee(self) -> None:
         """Begin to compile what the first trials will train in: the default configuration, in all widths."""
@@ -253,7 +259,7 @@ class Search:
         self._history[trial.number] = Known(trial.number, trial.params, state, value, rungs)
         if verdict.state is None:
             return None
-        del self._alive[trial.number]
+        self._unheard[trial.number] = self._alive.pop(trial.number)
         record = self.trials[trial.number] = finish(trial, verdict, report.score, finished)
         return record
 
@@ -263,7 +269,10 @@ class Search:
             self._commit(self._events)
         rounds, self._rounds, self._events = self._rounds, [], []
         self._store.drop(trial.number for round_ in rounds for trial in round_.finished)
-        yield from rounds
+        for heard in rounds:
+            for trial in heard.finished:
+                del self._unheard[trial.number]
+            yield heard
 
     # ── replaying ──
 
