@@ -16,7 +16,7 @@ from workbench.core.errors import BusyError, DataError, StoreError, StudyError
 from workbench.core.locations import Places, check_reachable
 from workbench.evaluation.saved_model import holds
 from workbench.storage import outcomes
-from workbench.storage.tracking.process import ahead
+from workbench.storage.tracking.tracker import ahead
 from workbench.study import results
 from workbench.study.config.study import Study
 from workbench.study.identity import identified
