@@ -29,7 +29,7 @@ from workbench.core.locations import Places, prepare
 from workbench.core.provenance import NUMERIC, environment
 from workbench.evaluation import plots
 from workbench.evaluation.verdict import Verdict, verdict
-from workbench.storage.tracking import claims
+from workbench.storage.tracking.client import log_experiment
 
 FOLDER = Path("experiments")
 SEEDS = 20
@@ -96,7 +96,7 @@ def run(
         kept.parent.mkdir(parents=True, exist_ok=True)
         kept.write_bytes(picture)
     figure = kept if picture is not None else None
-    record_run = claims.log(places.tracking_uri, record, figure, places.home / "artifacts")
+    record_run = log_experiment(places.tracking_uri, record, figure, places.home / "artifacts")
     note(f"MLflow run {record_run}")
     return record, picture
 

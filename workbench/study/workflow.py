@@ -17,7 +17,7 @@ from workbench.core.locations import Places, check_reachable
 from workbench.evaluation.saved_model import holds
 from workbench.storage import outcomes
 from workbench.storage.optuna_mirror import restore
-from workbench.storage.tracking.process import ahead
+from workbench.storage.tracking.tracker import ahead
 from workbench.study import results
 from workbench.study.config.study import Study
 from workbench.study.identity import identified
