@@ -36,7 +36,7 @@ from workbench.core.errors import StudyError
 from workbench.core.records import Curves, TrialRecord
 from workbench.core.types import Axis, Choice, Range, Value
 from workbench.tuning import samplers
-from workbench.tuning.jobs import Brought, Part
+from workbench.tuning.jobs import LaneResult, Part
 from workbench.tuning.lane_plan import LanePlan
 from workbench.tuning.loop import Search
 from workbench.tuning.samplers import Sampler, Suggester, bounded, check, rank, read, seeded
@@ -389,14 +389,14 @@ class Formula:
 
     def template(self, *lane: Any) -> None: ...
 
-    def __call__(self, part: Part) -> list[Future[Brought]]:
+    def __call__(self, part: Part) -> list[Future[LaneResult]]:
         if self._pool is not None:
             return [self._pool.submit(self._brought, part)]
-        done: Future[Brought] = Future()
+        done: Future[LaneResult] = Future()
         done.set_result(self._brought(part))
         return [done]
 
-    def _brought(self, part: Part) -> Brought:
+    def _brought(self, part: Part) -> LaneResult:
         (member,) = part.members
         if self._pool is not None:
             time.sleep(0.002 * random.random())
@@ -405,7 +405,7 @@ class Formula:
         status: Any = "diverged" if float(member.params["dropout"]) > 0.45 else "running"
         status = "stopped" if status == "running" and part.final else status
         curves = Curves(*(np.asarray(curve, np.float32) for curve in (1 - score, 1 - score, score)))
-        return Brought(status, float(score[-1]), part.last, 0.0, curves, None, None)
+        return LaneResult(status, float(score[-1]), part.last, 0.0, curves, None, None)
 
 
 def goodness(params: Mapping[str, Value]) -> float:

@@ -132,7 +132,7 @@ _STORAGE = ("sqlite", "postgresql")
 
 
 @dataclass(frozen=True)
-class Places:
+class Locations:
     """Resolved locations; nothing is created by making one."""
 
     home: Path  # absolute
@@ -160,7 +160,7 @@ def resolve(
     tracking_uri: str | None = None,
     storage: str | None = None,
     environ: Mapping[str, str] = os.environ,
-) -> Places:
+) -> Locations:
     """Places from options and environment. Raises StoreError for a location that nothing can be kept in."""
     root = Path(home or environ.get("WORKBENCH_HOME") or "runs").expanduser().absolute()
     if "\0" in str(root):
@@ -169,7 +169,7 @@ def resolve(
     storage = storage or environ.get("WORKBENCH_STORAGE") or local_store(root, "workbench")
     _check_scheme("--tracking-uri", tracking_uri, _TRACKING)
     _check_scheme("--storage", storage, _STORAGE)
-    return Places(root, tracking_uri, storage)
+    return Locations(root, tracking_uri, storage)
 
 
 def local_store(home: Path, name: str = "mlflow") -> str:
@@ -177,15 +177,15 @@ def local_store(home: Path, name: str = "mlflow") -> str:
     return sqlite(home / f"{name}.db")
 
 
-def prepare(places: Places, note: Callable[[str], None] | None = None) -> None:
+def prepare(locations: Locations, note: Callable[[str], None] | None = None) -> None:
     """See that servers answer and the home can be written to, creating it. Raises StoreError.
 
     With `note`, a tracking server that is down is told and stops nothing: records wait here for its return.
     """
-    stores = {"tracking URI": places.tracking_uri, "storage": places.storage}
-    own = {local_store(places.home, name) for name in ("mlflow", "workbench")}
+    stores = {"tracking URI": locations.tracking_uri, "storage": locations.storage}
+    own = {local_store(locations.home, name) for name in ("mlflow", "workbench")}
     for what, url in stores.items():
-        if url not in own or places.home.is_dir():
+        if url not in own or locations.home.is_dir():
             try:
                 check_reachable(url, what)
             except AwayError as away:
@@ -193,12 +193,12 @@ def prepare(places: Places, note: Callable[[str], None] | None = None) -> None:
                     raise
                 note(f"{away}; the study goes on, and its records are kept here until then")
     try:
-        private_folder(places.home)
-        with tempfile.TemporaryFile(dir=places.home):
+        private_folder(locations.home)
+        with tempfile.TemporaryFile(dir=locations.home):
             pass
     except OSError as error:
         raise StoreError(
-            f"{places.home}: the home directory cannot be written to ({error.strerror or error}); "
+            f"{locations.home}: the home directory cannot be written to ({error.strerror or error}); "
             "name another by --home or WORKBENCH_HOME"
         ) from None
 

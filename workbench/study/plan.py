@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from workbench.core.locations import Places
+from workbench.core.locations import Locations
 from workbench.core.types import Axis, Choice, Value
 from workbench.data import findings
 from workbench.study.config.checks import metric_of, notes
@@ -24,13 +24,13 @@ from workbench.tuning.space import Program
 DRAWN = 256
 
 
-def plan(study: Study, places: Places) -> dict[str, Any]:
+def plan(study: Study, locations: Locations) -> dict[str, Any]:
     """The plan as `check --json` prints it. Raises InputError for what `run` would refuse."""
-    dataset, sealed = development(study, places.study(study.id) / "journal")
+    dataset, sealed = development(study, locations.study(study.id) / "journal")
     rows = len(dataset.train)
     metric = metric_of(study, dataset.task)
     axes = space.axes(study.settings)
-    configure(places.home / "cache" / "jax")
+    configure(locations.home / "cache" / "jax")
     platform, lanes = machine()
     costs, problem = costs_of(platform), Preparations(dataset).problem
     epochs = int(str(study.settings["epochs"]))

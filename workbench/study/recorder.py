@@ -13,7 +13,7 @@ from typing import cast
 
 from workbench.core import vocabulary
 from workbench.core.files import private_folder
-from workbench.core.locations import Places, local_store
+from workbench.core.locations import Locations, local_store
 from workbench.core.records import Outcome, Selection, TrialRecord
 from workbench.core.types import Value
 from workbench.storage.optuna_mirror import Described, OptunaMirror, Running
@@ -36,18 +36,18 @@ class Records:
     """
 
     def __init__(
-        self, study: Study, places: Places, *, metric: str, data: str, note: Callable[[str], None]
+        self, study: Study, locations: Locations, *, metric: str, data: str, note: Callable[[str], None]
     ) -> None:
         self.seconds = 0.0
         self._note = note
         self._open = True
-        artifacts = places.home / "artifacts"
-        if places.tracking_uri == local_store(places.home):
+        artifacts = locations.home / "artifacts"
+        if locations.tracking_uri == local_store(locations.home):
             private_folder(artifacts)  # rows are in it, as examples
         parent = _parent(study, metric, data)
-        self._tracker = Tracker.open(places.tracking_uri, parent, artifacts=artifacts, notify=note)
+        self._tracker = Tracker.open(locations.tracking_uri, parent, artifacts=artifacts, notify=note)
         described = Described(study.id, metric, parent.direction, space.axes(study.settings), study.question)
-        self._mirror = OptunaMirror(places.optuna, described, tell=note)
+        self._mirror = OptunaMirror(locations.optuna, described, tell=note)
 
     def trials(self, finished: Sequence[TrialRecord], alive: Sequence[Trial]) -> None:
         """Hand over finished trials, and those in training; what is known is not written twice."""

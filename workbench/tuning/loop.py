@@ -27,11 +27,11 @@ from workbench.training.engine import Engine
 from workbench.tuning import space
 from workbench.tuning.earlier import Finished
 from workbench.tuning.fold_mean import Merged, decode, encode, merged
-from workbench.tuning.jobs import Brought, Member, Part, Train
+from workbench.tuning.jobs import LaneResult, Member, Part, Train
 from workbench.tuning.lane_plan import LanePlan
 from workbench.tuning.scheduler import Ask, Await, Judged, LaneReport, Launch, Scheduler
 from workbench.tuning.space import Program
-from workbench.tuning.trial import Trial, advance, finish, told
+from workbench.tuning.trial import Trial, advance, finish, reported
 
 Event = dict[str, Any]
 #: The kinds of events that are replayed.
@@ -101,7 +101,7 @@ class Search:
         self._unheard: dict[int, Trial] = {}  # that have ended
         self._history: dict[int, Known] = {}
         self._begun: dict[int, Launch] = {}  # by trial; replayed ones, of which nothing is known yet
-        self._training: dict[int, list[Future[Brought]]] = {}  # by trial
+        self._training: dict[int, list[Future[LaneResult]]] = {}  # by trial
         self._events: list[Event] = []  # that have happened and are not committed
         self._rounds: list[Round] = []  # that nobody has heard of
         self._is_exhausted = False  # no more parameters are to be had
@@ -254,7 +254,7 @@ class Search:
     ) -> TrialRecord | None:
         """The record of a trial that does not go on; the sampler hears of both kinds."""
         state = verdict.state or "running"
-        rungs = {} if verdict.reason == "diverged" else told(trial, report, self._scheduler.sign)
+        rungs = {} if verdict.reason == "diverged" else reported(trial, report, self._scheduler.sign)
         value = rungs[max(rungs)] if verdict.state == "complete" else None
         self._history[trial.number] = Known(trial.number, trial.params, state, value, rungs)
         if verdict.state is None:
