@@ -51,7 +51,7 @@ def mlp(**changes: object) -> Recipe:
         "depth": 2, "width": 8, "activations": ("relu", "tanh"),
         "initializers": ("glorot_uniform", "he_normal"),
         "optimizers": ("adam", "momentum"), "schedules": ("constant", "cosine"), "batch": 16, "dropout": True,
-        "keep_best": True,
+        "keep_best": True, "by_loss": True,
     }  # fmt: skip
     return Recipe(**(fields | changes))  # type: ignore[arg-type]
 

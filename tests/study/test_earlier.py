@@ -24,6 +24,7 @@ from workbench.study import workflow
 from workbench.study.config.reading import read_study
 from workbench.study.config.study import Study
 from workbench.study.predict import predict
+from workbench.study.workspace import enter
 
 LEFT = Path(__file__).parent / "earlier"
 
@@ -62,6 +63,15 @@ def test_a_finished_search_is_confirmed_as_it_was_chosen(begun: tuple[Study, Loc
     rows.to_csv(locations.home / "rows.csv", index=False)
     predict(study, locations, locations.home / "rows.csv", locations.home / "predictions.csv")
     assert len(pd.read_csv(locations.home / "predictions.csv")) == len(rows)
+
+
+def test_it_is_trained_by_the_rules_of_then(begun: tuple[Study, Locations, Path]) -> None:
+    study, locations, _ = begun
+    here = enter(study, locations, lambda note: None)
+    here.journal.close()
+    assert here.plan.rules == 1
+    values = here.plan.resolve({"learning_rate": 0.01})
+    assert int(here.plan.on_all_rows(values, 0, 3)[1].epochs) == here.plan.epochs > 3
 
 
 def test_a_lost_model_is_chosen_again_among_the_trials_of_then(begun: tuple[Study, Locations, Path]) -> None:

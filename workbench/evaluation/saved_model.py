@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 #: What of a lane's hyperparameters is read in training alone, and is no single number.
 TRAINING = "arguments"
+#: What of a recipe is read in training alone: a model that is trained again has the fingerprint that it had.
+NOT_SAVED = "by_loss"
 #: The layout of model.json; a reader refuses a newer one. Without a transform of the target it is still 1.
 FORMAT = 2
 #: Beside the folder `model` of a study: the model that validation rows judged, if `model` has seen them.
@@ -77,7 +79,7 @@ def save(
         "format": FORMAT if transform.kind != "none" else 1,
         "task": task,
         "target_transform": transform.kind,
-        "recipe": asdict(recipe),
+        "recipe": {name: value for name, value in asdict(recipe).items() if name != NOT_SAVED},
         "classes": [_label(label) for label in classes],
         "threshold": threshold,
         "columns": _columns(task, classes, recipe.outputs, targets),

@@ -46,6 +46,9 @@ class Recipe:
     dropout: bool = False  # whether any lane drops units
     clip: bool = False  # whether any lane clips its gradients
     keep_best: bool = False  # whether the best parameters are carried beside the last ones
+    by_loss: bool = (
+        False  # whether the validation loss decides between epochs of one score, or the first counts
+    )
     options: tuple[tuple[str, Value], ...] = ()  # what else the family is shaped by, sorted by name
 
     def option(self, name: str) -> Value:
@@ -91,7 +94,7 @@ class Hyperparameters(NamedTuple):
     batch_size: Any  # int32, rows in one update
     epochs: Any  # int32, length of the schedule
     patience: Any  # int32, epochs without improvement before a stop; 0: never
-    min_delta: Any  # float32, what counts as an improvement
+    min_delta: Any  # float32, gain of the score from which on it is an improvement
     seed: Any  # uint32, initialization and dropout
     threshold: Any = np.float32(0.5)  # float32, above which probability the second of two classes is said
     final: Any = np.float32(-1.0)  # float32, share of the rate that the schedule ends at; below 0: its own

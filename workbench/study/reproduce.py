@@ -180,7 +180,11 @@ def _opened(study: Study, dataset: Dataset, begun: Mapping[str, Any]) -> tuple[L
     """What trains as the study did."""
     preparations = Preparations(dataset)
     plan = LanePlan(
-        study.settings, preparations.problem, metric_of(study, dataset.task), tuple(begun["rooms"])
+        study.settings,
+        preparations.problem,
+        metric_of(study, dataset.task),
+        tuple(begun["rooms"]),
+        rules=begun.get("rules", 1),
     )
     return plan, open_engine(plan, preparations, seed=study.seed)
 

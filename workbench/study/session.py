@@ -328,6 +328,7 @@ def coordinator_of(
         "split_rule": here.dataset.spec.split_rule,
         "rooms": list(here.plan.widths),
         "lanes": here.engine.lanes,
+        "rules": here.plan.rules,
         "versions": versions(),
     }
     return Coordinator(here.engine, Leases(locations.storage, study.id), locations.home, terms, note)

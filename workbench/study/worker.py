@@ -162,7 +162,11 @@ class _Trainer:
             )
         preparations = Preparations(dataset)
         self._plan = LanePlan(
-            study.settings, preparations.problem, metric_of(study, dataset.task), tuple(terms["rooms"])
+            study.settings,
+            preparations.problem,
+            metric_of(study, dataset.task),
+            tuple(terms["rooms"]),
+            rules=terms.get("rules", 1),
         )
         self._engine = open_engine(self._plan, preparations, seed=study.seed, lanes=terms["lanes"])
         self.threads = self._engine.threads

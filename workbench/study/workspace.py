@@ -34,7 +34,7 @@ from workbench.training.population import power_of_two
 from workbench.tuning.buckets import lane_plan
 from workbench.tuning.earlier import Finished, finished
 from workbench.tuning.jobs import Train
-from workbench.tuning.lane_plan import LanePlan
+from workbench.tuning.lane_plan import RULES, LanePlan
 from workbench.tuning.loop import Search
 from workbench.tuning.samplers import Suggester
 from workbench.tuning.scheduler import RECENT, Scheduler, expected_epochs, lag_of, parallel_of
@@ -83,9 +83,9 @@ def enter(study: Study, locations: Locations, note: Callable[[str], None]) -> Wo
         begun = _begin(study, files, journal, preparations, sealed)
         metric = metric_of(study, dataset.task)
         over = None if "parallel" in begun else _finished(study, journal, metric)
-        begun = {**_of_budget(study), "recent": RECENT, **begun}
+        begun = {**_of_budget(study), "recent": RECENT, "rules": 1, **begun}
         lanes = power_of_two((begun["parallel"] + begun["lag"]) * max(1, study.data.folds))
-        plan = LanePlan(study.settings, preparations.problem, metric, tuple(begun["rooms"]))
+        plan = LanePlan(study.settings, preparations.problem, metric, tuple(begun["rooms"]), begun["rules"])
         engine = open_engine(plan, preparations, seed=study.seed, lanes=lanes)
     except BaseException:
         journal.close()
@@ -234,6 +234,7 @@ def _begin(
         **_of_budget(study),
         "rooms": list(plan.widths),
         "recent": RECENT,
+        "rules": RULES,
     }
     journal.append([begun])
     return begun

@@ -39,8 +39,9 @@ class Lane(NamedTuple):
     plateau: schedules.Plateau
     best: Params
     best_score: jax.Array  # float32, in the metric's own direction; NaN before the first epoch
+    best_loss: jax.Array  # float32, validation loss of the same epoch
     best_epoch: jax.Array  # int32, 1-based
-    wait: jax.Array  # int32, epochs since the best
+    wait: jax.Array  # int32, epochs since the last improvement
     status: jax.Array  # int32
     epochs: jax.Array  # int32, epochs trained
 
@@ -74,6 +75,7 @@ def start(recipe: Recipe, hyper: Hyperparameters, key: jax.Array) -> Lane:
         plateau=schedules.plateau_init(),
         best=params if recipe.keep_best else (),
         best_score=jnp.float32(jnp.nan),
+        best_loss=jnp.float32(jnp.nan),
         best_epoch=jnp.int32(0),
         wait=jnp.int32(0),
         status=jnp.int32(RUNNING),
@@ -175,6 +177,10 @@ def conclude(
 ) -> tuple[Lane, Epoch]:
     """Keep the best, count the epochs without improvement, stop or freeze the lane.
 
+    An epoch is better than the best so far if its score gains more than `min_delta`, or if it has the same
+    score and a lower validation loss: on few rows a score has few values, and the first epoch to reach one
+    is often a lucky one. A gain of `min_delta` or less is none, whatever the loss does.
+
     params, moments  after the epoch; seen  what came out. A lane that no longer trains stays as it is.
     """
     trained = lane.status == RUNNING
@@ -184,7 +190,11 @@ def conclude(
     sign = 1.0 if METRIC_WORDS[recipe.metric].direction == "maximize" else -1.0
     gain = sign * (seen.validation_score - lane.best_score)
     if recipe.keep_best:
-        better = jnp.isnan(lane.best_score) | (gain > hyper.min_delta + ROUNDING * jnp.abs(lane.best_score))
+        rounding = ROUNDING * jnp.abs(lane.best_score)
+        better = jnp.isnan(lane.best_score) | (gain > hyper.min_delta + rounding)
+        if recipe.by_loss:
+            lower = seen.validation_loss < lane.best_loss - ROUNDING * jnp.abs(lane.best_loss)
+            better = better | ((jnp.abs(gain) <= rounding) & lower)
     else:
         better = jnp.bool_(True)  # without early stopping the last epoch counts
     better = better & trained & healthy
@@ -200,6 +210,7 @@ def conclude(
         if recipe.keep_best
         else (),
         best_score=jnp.where(better, seen.validation_score, lane.best_score),
+        best_loss=jnp.where(better, seen.validation_loss, lane.best_loss),
         best_epoch=jnp.where(better, epochs, lane.best_epoch),
         wait=wait,
         status=status.astype(jnp.int32),

@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
+import numpy as np
+
 from workbench.core.types import Settings, Value
+from workbench.nn import schedules
 from workbench.nn.models import n_parameters
 from workbench.nn.recipe import Hyperparameters
 from workbench.training.costs import COSTS, Costs
 from workbench.tuning import space
 from workbench.tuning.space import ALL_ROWS, OWN, Problem, Program, Variant
+
+#: The rules that a study trains by, as they were when it began: what was recorded comes out again.
+#:
+#:   1  of epochs with one score the first counts; a refit stops early on a schedule that is as long as ever,
+#:      and is delivered whatever came of it
+#:   2  of epochs with one score the one of the lowest validation loss counts; a refit has the whole schedule,
+#:      over as many epochs as have the rates that counted, and is delivered if it fits its rows
+RULES = 2
 
 
 @dataclass(frozen=True)
@@ -23,12 +34,14 @@ class LanePlan:
         problem: what a variant of the data is to a program.
         metric: by which epochs and trials are judged.
         widths: hidden units that programs are compiled for, ascending; see `buckets`.
+        rules: see `RULES`.
     """
 
     settings: Settings
     problem: Callable[[Variant], Problem]
     metric: str
     widths: tuple[int, ...]
+    rules: int = RULES
 
     @property
     def epochs(self) -> int:
@@ -46,14 +59,31 @@ class LanePlan:
         values = self.resolve(params)
         problem = self.problem(space.variant(values, division))
         program = space.program(self.settings, values, problem, self.metric, self.widths, division)
+        if self.rules < 2:
+            program = replace(program, recipe=replace(program.recipe, by_loss=False))
         return program, space.hyperparameters(program.recipe, values, problem, seed)
 
-    def on_all_rows(self, values: Mapping[str, Value], seed: int) -> tuple[Program, Hyperparameters]:
-        """The same for resolved settings on all development rows, where nothing says when to stop."""
+    def on_all_rows(
+        self, values: Mapping[str, Value], seed: int, epochs: int
+    ) -> tuple[Program, Hyperparameters]:
+        """The same for resolved settings on all development rows, where nothing says when to stop.
+
+        It has its whole schedule, warm-up and boundaries included, over the epochs that it is to be trained
+        for: `hyper.epochs`, see `schedules.shortened`. By the first rules the schedule stays as it was.
+
+        epochs  that counted when validation rows could say when to stop
+        """
         values, settings = {**values, "patience": 0}, {**self.settings, "patience": 0}
         problem = self.problem(space.variant(values, ALL_ROWS))
         program = space.program(settings, values, problem, self.metric, self.widths, ALL_ROWS)
-        return program, space.hyperparameters(program.recipe, values, problem, seed)
+        hyper = space.hyperparameters(program.recipe, values, problem, seed)
+        if self.rules < 2:
+            return program, hyper
+        length = schedules.shortened(program.recipe, hyper, epochs)
+        share = length / int(values["epochs"])
+        ends = tuple(end * share for end in program.recipe.boundaries)
+        shorter = hyper._replace(epochs=np.int32(length), warmup=np.float32(hyper.warmup * share))
+        return replace(program, recipe=replace(program.recipe, boundaries=ends)), shorter
 
     def epoch_seconds(self, params: Mapping[str, Value], costs: Costs = COSTS["cpu"]) -> float:
         """Seconds of an epoch of a configuration on one core, by the constants and not by this machine."""

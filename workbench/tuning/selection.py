@@ -165,15 +165,15 @@ def retrained(values: Mapping[str, Value], again: Sequence[Again]) -> Retrained:
 def refit(engine: Engine, plan: LanePlan, again: Retrained) -> tuple[Delivered, SeedRecord]:
     """Train the retrained configuration once more on training and validation rows together.
 
-    From the first seed, for as many epochs as counted when validation rows could still say when to stop; its
-    schedule stays as long as it was. There are no rows left to validate on: its record holds the training
-    loss alone.
+    From the first seed, with its whole schedule, over as many epochs as have the rates that counted when
+    validation rows could still say when to stop (see `schedules.shortened`). There are no rows left to
+    validate on: its record holds the training loss alone.
 
     Raises WorkbenchError if it diverges.
     """
     first = again.seeds[0]
-    program, hyper = plan.on_all_rows(again.values, first.seed)
-    epochs = first.best_epoch
+    program, hyper = plan.on_all_rows(again.values, first.seed, first.best_epoch)
+    epochs = first.best_epoch if plan.rules < 2 else int(hyper.epochs)
     (trained,) = engine.run_many([Job(program.recipe, program.variant, hyper, 0, epochs, seed=first.seed)])
     if trained.status == "diverged":
         raise WorkbenchError(

@@ -176,6 +176,7 @@ def program(
         dropout="dropout" in shaped and _largest(shaped["dropout"]) > 0,
         clip=settings["clip"] != math.inf,
         keep_best=_largest(settings["patience"]) > 0,
+        by_loss=_largest(settings["patience"]) > 0,
         options=_options(values, word, problem),
     )
     return Program(recipe, variant(values, division))
