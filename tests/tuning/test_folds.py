@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 import pytest
 
@@ -20,13 +21,14 @@ from workbench.core.types import DataSpec
 from workbench.data import Dataset
 from workbench.evaluation import saved_model
 from workbench.storage import outcomes
-from workbench.study import reproduce
+from workbench.study import refitting, reproduce
 from workbench.study.preparations import Preparations
 from workbench.study.workspace import development
 from workbench.training.engine import Engine
 from workbench.tuning.fold_mean import Merged, decode, encode, merged
 from workbench.tuning.jobs import LaneResult
 from workbench.tuning.lane_plan import LanePlan
+from workbench.tuning.selection import refit
 from workbench.tuning.space import ALL_ROWS, OWN, Variant, of_trial
 
 STUDY = """\
@@ -203,7 +205,10 @@ def test_the_refitted_model_has_seen_every_development_row(ran: Callable[..., Ru
     assert refit is not None
     assert len(refit.curves.train_loss) == refit.best_epoch == first.best_epoch
     assert np.isnan(refit.curves.validation_score).all(), "no rows were left to validate on"
-    assert result["refit"] == {"rows": len(dataset.target), "epochs": first.best_epoch}
+    refit_of = result["refit"]
+    assert (refit_of["rows"], refit_of["epochs"]) == (len(dataset.target), first.best_epoch)
+    assert refit_of["delivered"]
+    assert refit_of["loss"] <= refit_of["judged_loss"]
 
 
 def test_the_judged_model_is_the_one_without_refitting(ran: Callable[..., Run]) -> None:
@@ -216,6 +221,57 @@ def test_the_judged_model_is_the_one_without_refitting(ran: Callable[..., Run]) 
     for name, array in saved_model.parameters(one).items():
         np.testing.assert_array_equal(array, saved_model.parameters(other)[name])
     assert outcome.selection.seeds[0].validation == plain.selection.seeds[0].validation
+
+
+@pytest.mark.parametrize("source", ["wine", "diabetes"])
+def test_a_refit_is_delivered_if_it_fits_its_rows(
+    source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that does not is made by taking its weights away; losses are taken from the saved models."""
+
+    def spoilt(*args: Any) -> Any:
+        model, record = refit(*args)
+        return model._replace(params=jax.tree.map(np.zeros_like, model.params)), record
+
+    (tmp_path / "study.toml").write_text(STUDY.replace("wine", source) + "\n[select]\nrefit = true\n")
+    study, said = wb.read_study(tmp_path / "study.toml"), []
+    rows: dict[bool, dict[str, Any]] = {}
+    for spoil in (False, True):
+        locations = wb.resolve(home=str(tmp_path / f"home-{spoil}"))
+        with monkeypatch.context() as patched:
+            if spoil:
+                patched.setattr(refitting, "refit", spoilt)
+            rows[spoil] = wb.search(study, locations)["refit"]
+        folder = locations.study(study.id)
+        dataset, _ = development(study, folder / "journal")
+        model, judged = saved_model.load(folder / "model"), saved_model.load(folder / "judged")
+        assert rows[spoil]["judged_loss"] == pytest.approx(_loss(judged, dataset), rel=1e-4)
+        assert rows[spoil]["delivered"] is not spoil
+        if not spoil:
+            assert rows[spoil]["loss"] == pytest.approx(_loss(model, dataset), rel=1e-4)
+            assert rows[spoil]["loss"] <= rows[spoil]["judged_loss"]
+            continue
+        for name, array in saved_model.parameters(folder / "judged").items():
+            np.testing.assert_array_equal(array, saved_model.parameters(folder / "model")[name])
+        (page,) = [path.read_text() for path in folder.rglob("report.md")]
+        assert "so that one is delivered and tested" in page
+        assert "made it fit them worse" in page
+        outcome = outcomes.load(folder)
+        assert outcome is not None
+        assert outcome.selection is not None
+        assert not outcome.selection.delivers_refit
+        again = reproduce.reproduce(str(study.path), locations, said.append)
+        assert again["agrees"], again
+
+
+def _loss(model: saved_model.Predictor, dataset: Dataset) -> float:
+    """Mean over all development rows: of -log p, or of squared errors in their deviations."""
+    out = model.estimates(model.preprocessor.transform(dataset.rows)).astype(np.float64)
+    target = np.asarray(dataset.target, np.float64)
+    if dataset.task == "regression":
+        return float(np.mean((out - target) ** 2) / target.std() ** 2)
+    logs = out - np.log(np.exp(out).sum(axis=1, keepdims=True))
+    return float(-logs[np.arange(len(out)), dataset.target].mean())
 
 
 def test_the_refitted_choice_is_reproduced(ran: Callable[..., Run]) -> None:

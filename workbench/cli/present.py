@@ -234,9 +234,7 @@ def _summary(result: Result, study: Study, locations: Locations) -> Panel:
     if result.get("declared"):
         grid.add_row("smallest gain", _smallest_gain(result["declared"]))
     if result.get("refit"):
-        grid.add_row(
-            "refitted", "on {rows:,} training and validation rows, {epochs} epochs".format(**result["refit"])
-        )
+        grid.add_row("refitted", _refitted(result["refit"]))
     ended = (f"{trials.get(state, 0)} {state}" for state in ("complete", "pruned", "failed"))
     grid.add_row("trials", f"{trials.get('total', 0)}: {', '.join(ended)}")
     if result.get("stopped"):
@@ -252,6 +250,15 @@ def _summary(result: Result, study: Study, locations: Locations) -> Panel:
     if result["status"] == "interrupted":
         grid.add_row("interrupted", f"go on with: workbench run {command}")
     return framed(grid, f"{result['study']} · {result['status']}")
+
+
+def _refitted(refit: Mapping[str, Any]) -> str:
+    """On what, and what came of it."""
+    said = "on {rows:,} training and validation rows, {epochs} epochs".format(**refit)
+    if refit.get("delivered", True):
+        return said
+    fits = f"fits them worse (loss {figure(refit['loss'])}, the judged model {figure(refit['judged_loss'])})"
+    return f"{said}; {fits}, so the judged model is delivered"
 
 
 def _smallest_gain(declared: Mapping[str, Any]) -> str:

@@ -117,9 +117,16 @@ class Selection:
     parameters: int  # numbers in the model
     gain: tuple[float, float] | None = None  # 95 % interval of the gain over the default, optimism taken off
     trivial_loss: float = float("nan")  # validation loss of the class frequencies, or of the mean
-    refit: SeedRecord | None = None  # the delivered model, if it was trained on validation rows as well
+    refit: SeedRecord | None = None  # the training on validation rows as well
     rule: str = "single"  # by which it was chosen: see `finalists`
     finalists: tuple[Finalist, ...] = ()  # that it was chosen among, the best trial first; none by "single"
+    #: Mean loss over all development rows of the refitted model, and of the judged one; None: not compared.
+    refit_losses: tuple[float, float] | None = None
+
+    @property
+    def delivers_refit(self) -> bool:
+        """Whether the model that is delivered was trained on validation rows as well."""
+        return self.refit is not None and fits(self.refit_losses)
 
 
 @dataclass(frozen=True)
@@ -266,6 +273,17 @@ def ranked(trials: Iterable[TrialRecord], direction: Literal["maximize", "minimi
     return sorted(
         (trial for trial in trials if trial.state == "complete" and trial.value is not None), key=key
     )
+
+
+def fits(losses: tuple[float, float] | None) -> bool:
+    """Whether a refitted model fits its own rows no worse than the judged one does.
+
+    losses  of both; None: they were not compared, as in earlier versions, which delivered it all the same
+    """
+    if losses is None:
+        return True
+    again, judged = losses
+    return again <= judged or math.isnan(judged)
 
 
 def counted_loss(trial: TrialRecord | SeedRecord) -> float:

@@ -23,8 +23,9 @@ from workbench.core.types import Fold, Value
 from workbench.evaluation import baselines
 from workbench.evaluation.saved_model import fingerprint, load
 from workbench.nn.recipe import Recipe
-from workbench.study.choice import keep, refitted
+from workbench.study.choice import keep
 from workbench.study.config.study import Study
+from workbench.study.refitting import refitted
 from workbench.study.workspace import Workspace
 from workbench.tuning.selection import Delivered, retrain
 from workbench.tuning.space import ALL_ROWS, OWN, Program, variant
@@ -80,7 +81,7 @@ def _freeze(
 
 def _default(study: Study, here: Workspace, params: Mapping[str, Value]) -> Delivered | None:
     try:
-        return refitted(study, here, retrain(here.engine, here.plan, params, seeds=1))[0]
+        return refitted(study, here, retrain(here.engine, here.plan, params, seeds=1)).model
     except WorkbenchError:
         return None
 

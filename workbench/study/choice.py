@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 
 from workbench.core.errors import StoreError
-from workbench.core.records import Finalist, SeedRecord, Selection, TrialRecord, decode, encode
+from workbench.core.records import Finalist, Selection, TrialRecord, decode, encode
 from workbench.core.types import Array
 from workbench.core.vocabulary import METRICS
 from workbench.evaluation.evaluate import trivial_loss
@@ -32,6 +32,7 @@ from workbench.evaluation.optimism import (
 from workbench.evaluation.saved_model import JUDGED, fingerprint, load, parameters, save
 from workbench.nn.models import n_parameters
 from workbench.study.config.study import Study
+from workbench.study.refitting import refitted
 from workbench.study.workspace import Workspace
 from workbench.tuning.finalists import Rule, carried, choice, gain, luck, shortlist_luck
 from workbench.tuning.loop import Search
@@ -42,7 +43,6 @@ from workbench.tuning.selection import (
     choose,
     contest,
     mean_blocks,
-    refit,
     retrain,
     retrained,
     shortlist,
@@ -74,7 +74,8 @@ def freeze(
 ) -> Selection:
     """Choose by the study's rule, save the model in `folder`, and say what its validation score is worth.
 
-    A model that is refitted has seen the validation rows: the one that they judged is kept beside it.
+    A model that is refitted has seen the validation rows: the one that they judged is kept beside it, and is
+    delivered itself if the refitted one fits its rows worse.
 
     stays  the choice that was made before and whose model is wanted again
 
@@ -83,15 +84,17 @@ def freeze(
     choose_by = _single if study.rule == "single" else _final
     chosen = choose_by(study, here, search, note) if stays is None else _same(study, here, search, stays)
     again, best = chosen.again, chosen.trial
-    model, refit = refitted(study, here, again)
+    refit = refitted(study, here, again)
+    if refit.note:
+        note(refit.note)
     threshold = float(again.model.hyper.threshold)
-    if refit is not None:
+    if refit.record is not None:
         keep(folder.parent / JUDGED, here, again.model, threshold=threshold)
     about = {"study": study.id, "trial": best.number, "metric": here.metric, "validation": chosen.validation}
-    keep(folder, here, model, threshold=threshold, example=here.dataset.examples(5), about=about)
+    keep(folder, here, refit.model, threshold=threshold, example=here.dataset.examples(5), about=about)
     export(load(folder), parameters(folder), folder / "program")
     if stays is not None:
-        return replace(stays, seeds=again.seeds, refit=refit)
+        return replace(stays, seeds=again.seeds, refit=refit.record, refit_losses=refit.losses)
     recipe, variant = again.model.program.recipe, again.model.program.variant
     return Selection(
         trial=best.number,
@@ -105,7 +108,8 @@ def freeze(
         parameters=n_parameters(recipe, again.values),
         gain=None if chosen.gain is None else (chosen.gain.low, chosen.gain.high),
         trivial_loss=trivial_loss(recipe, here.preparations.fold(variant)),
-        refit=refit,
+        refit=refit.record,
+        refit_losses=refit.losses,
         rule=study.rule,
         finalists=chosen.finalists,
     )
@@ -283,13 +287,6 @@ def compared(study: Study, here: Workspace, trials: Sequence[TrialRecord]) -> li
         trainings=trainings(study.data, study.search.seeds),
         blocks=True,
     )
-
-
-def refitted(study: Study, here: Workspace, again: Retrained) -> tuple[Delivered, SeedRecord | None]:
-    """The model to deliver, and how it was refitted if the study says so. Raises WorkbenchError."""
-    if not study.refit:
-        return again.model, None
-    return refit(here.engine, here.plan, again)
 
 
 def keep(folder: Path, here: Workspace, model: Delivered, *, threshold: float, **more: Any) -> Path:

@@ -144,12 +144,20 @@ def _declared(outcome: Outcome) -> dict[str, Any] | None:
     return {**asdict(last), "earlier": [asdict(one) for one in earlier], "reached": reached(outcome)}
 
 
-def _refit(outcome: Outcome) -> dict[str, int] | None:
-    """How the delivered model was trained on training and validation rows together, if it was."""
-    if outcome.selection is None or outcome.selection.refit is None:
+def _refit(outcome: Outcome) -> dict[str, Any] | None:
+    """How the choice was trained on training and validation rows together, if it was; whether that stays."""
+    chosen = outcome.selection
+    if chosen is None or chosen.refit is None:
         return None
     rows = int(outcome.data["train"]) + int(outcome.data["validation"])
-    return {"rows": rows, "epochs": outcome.selection.refit.best_epoch}
+    again, judged = chosen.refit_losses or (math.nan, math.nan)
+    return {
+        "rows": rows,
+        "epochs": chosen.refit.best_epoch,
+        "delivered": chosen.delivers_refit,
+        "loss": _finite(again),
+        "judged_loss": _finite(judged),
+    }
 
 
 def _best(outcome: Outcome) -> tuple[dict[str, Any] | None, float | None]:

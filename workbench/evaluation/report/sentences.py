@@ -129,7 +129,15 @@ def comparison(outcome: Outcome) -> list[tuple[str, str, str]]:
     if selection is not None and selection.refit is not None:
         together = sum(int(outcome.data.get(part, 0)) for part in ("train", "validation"))
         epochs = selection.refit.best_epoch
-        remark = f"training and validation rows for {epochs} epochs: the model that is delivered and tested"
+        remark = f"training and validation rows for {epochs} epochs: "
+        if selection.delivers_refit:
+            remark += "the model that is delivered and tested"
+        else:
+            again, judged = selection.refit_losses or (math.nan, math.nan)
+            remark += (
+                f"its mean loss on them is {number(again)}, that of the model the validation rows judged "
+                f"{number(judged)}, so that one is delivered and tested"
+            )
         rows.append(("Refitted on", f"{together:,} rows", remark))
     if outcome.test is not None:
         where = f"{outcome.test.rows:,} rows, look {outcome.test.look}"
