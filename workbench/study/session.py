@@ -318,7 +318,7 @@ class Session:
 
 
 def crew_of(study: Study, places: Places, here: Workspace, note: Callable[[str], None]) -> Crew:
-    """The crew of a study, and the terms on which others may join it."""
+    """Those who train for a study, and the terms on which others may join it."""
     terms = {
         "study": study.fingerprint,
         "data": here.dataset.fingerprint,
