@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from workbench.nn.models import Model
     from workbench.nn.models import register as register_model
     from workbench.nn.transformations import register as register_optimizer
-    from workbench.study.config.study import Study, read_study, vary
+    from workbench.study.config.reading import read_study, vary
+    from workbench.study.config.study import Study
     from workbench.study.runs import Runs, train, tuned
     from workbench.study.workflow import confirm, run, search
 
@@ -57,7 +58,7 @@ _HOMES = {
     "confirm": ("study.workflow", "confirm"),
     "lines": ("evaluation.plots.lecture", "lines"),
     "load_model": ("evaluation.saved_model", "load"),
-    "read_study": ("study.config.study", "read_study"),
+    "read_study": ("study.config.reading", "read_study"),
     "register_loss": ("nn.losses", "register"),
     "register_model": ("nn.models", "register"),
     "register_optimizer": ("nn.transformations", "register"),
@@ -67,7 +68,7 @@ _HOMES = {
     "strip": ("evaluation.plots.lecture", "strip"),
     "train": ("study.runs", "train"),
     "tuned": ("study.runs", "tuned"),
-    "vary": ("study.config.study", "vary"),
+    "vary": ("study.config.reading", "vary"),
     "verdict": ("evaluation.verdict", "verdict"),
 }
 

@@ -20,6 +20,7 @@ from workbench.cli.main import COMMANDS, main
 from workbench.cli.streams import as_json
 from workbench.core.errors import DataError, WorkbenchError
 from workbench.core.locations import Places, resolve
+from workbench.study.config.schema import KEYS
 from workbench.study.config.study import Study
 from workbench.study.watch import Watch
 
@@ -222,6 +223,28 @@ def test_each_command_explains_itself(capsys: pytest.CaptureFixture[str]) -> Non
         assert end.value.code == 0
         described = capsys.readouterr().out
         assert all(option in described for option in command.options)
+
+
+def test_keys_tells_every_key_of_the_schema(capsys: pytest.CaptureFixture[str]) -> None:
+    """What the schema holds, told once: for people, and as an object; a default reads back as itself."""
+    assert main(["keys"]) == 0
+    shown = capsys.readouterr().out
+    assert main(["keys", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)["keys"]
+    paths = [tuple(part for part in (key["section"], *key["key"].split(".")) if part) for key in told]
+    assert paths == list(KEYS)
+    for path, key in zip(paths, told, strict=True):
+        assert key["key"] in shown
+        assert key["holds"]
+        assert key["meaning"]
+        assert bool(key["axis"]) == KEYS[path].kind.axis
+    defaults = {".".join(path): key["default"] for path, key in zip(paths, told, strict=True)}
+    assert defaults["model.depth"] == "2"
+    assert defaults["optimizer.name"] == '"adam"'
+    assert defaults["optimizer.clip"] == "inf"
+    assert defaults["training.batch_size"] == "32"
+    assert defaults["optimizer.final"] == '"auto"'
+    assert defaults["data.target"] is None
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:

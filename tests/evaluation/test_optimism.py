@@ -16,7 +16,6 @@ from workbench.evaluation.optimism import (
     optimism_of_pruned,
     optimism_of_scores,
     own_error,
-    row_scores,
     unpaired,
 )
 
@@ -142,6 +141,24 @@ def test_diverged_trials_are_not_compared() -> None:
     assert optimism(wild, maximize=True) == optimism(rows, maximize=True)
     means = np.append(rows.mean(1), np.nan)
     assert optimism_of_scores(means, 0.1, maximize=True).trials == 20
+
+
+def row_scores(statistic: Callable[[Array], Array], n: int, *, seed: int = 0) -> Array:
+    """Scores of rows for a metric that is not a mean over rows (RMSE, F1, AUC, R²): [T, blocks].
+
+    statistic  weights float32 [R, n] -> [R, T], the scores of all trials
+
+    They are jackknife pseudo-values (Tukey 1958): G score(all) - (G - 1) score(without the block), for G
+    random blocks of rows, single rows where there are no more than 400.
+    """
+    blocks = min(n, 400)
+    block = np.random.default_rng(seed).permutation(n) % blocks
+    whole = np.asarray(statistic(np.ones((1, n), np.float32)), float)  # [1, T]
+    without = np.concatenate([
+        np.asarray(statistic((block[None, :] != np.arange(start, start + 16)[:, None]).astype(np.float32)),
+        float) for start in range(0, blocks, 16)
+    ])[:blocks]  # fmt: skip
+    return np.asarray((blocks * whole - (blocks - 1) * without).T)
 
 
 def test_row_scores_of_a_mean_are_its_rows() -> None:

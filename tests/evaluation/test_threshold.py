@@ -17,6 +17,7 @@ from workbench.core.records import Opening
 from workbench.data import Dataset, SealedTest, load, unseal
 from workbench.evaluation.plots.scores import confusion_counts
 from workbench.storage import outcomes
+from workbench.study.config.checks import notes
 
 STUDY = """\
 name = "cautious"
@@ -92,7 +93,7 @@ def test_three_classes_have_no_threshold(tmp_path: Path) -> None:
 def test_a_metric_of_probabilities_does_not_read_it(tmp_path: Path) -> None:
     (tmp_path / "study.toml").write_text(STUDY.replace('"f1"', '"roc_auc"'))
     assert any(
-        "threshold is not read by metric" in note for note in wb.read_study(tmp_path / "study.toml").notes
+        "threshold is not read by metric" in note for note in notes(wb.read_study(tmp_path / "study.toml"))
     )
 
 

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from workbench.core.records import Outcome, encode_trial
+from workbench.core.records import Outcome, encode, encode_trial
 from workbench.storage import journal, outcomes
 
 #: Divergence, pruning and early stopping all happen in it.
@@ -170,7 +170,7 @@ def scores(outcome: Outcome) -> dict[str, Any]:
     when = {"seconds", "finished"}
     return {
         "trials": [{key: value for key, value in trial.items() if key not in when} for trial in trials],
-        "selection": None if chosen is None else outcomes.encode_selection(chosen),
+        "selection": encode(chosen),
         "test": outcome.test,
         "outputs": np.asarray(outcome.outputs).tolist(),
     }

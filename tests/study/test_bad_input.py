@@ -157,6 +157,18 @@ WHOLE = {
         study_text("optimizer", f"learning_rate = {'9' * 400}"),
         ("learning_rate", "number above 0"),
     ),
+    "larger than any float": (
+        f"name = 'x'\nseed = {'9' * 400}\n[data]\nsource = 'wine'",
+        ("seed", "from 0 to"),
+    ),
+    "an argument's axis without choices": (
+        study_text("optimizer", "b1 = { choices = 1 }").replace("[optimizer]", "[optimizer]\nname = 'lion'"),
+        ("[optimizer] b1", "has no choices"),
+    ),
+    "an infinite end of an axis": (
+        study_text("optimizer", "clip = { low = 1, high = inf }"),
+        ("[optimizer] clip", "high must be a finite number"),
+    ),
     "nested": (f"name = {'[' * 100_000}", ("x.toml",)),
     "grid without step": (
         study_text("optimizer", "learning_rate = { low = 0.1, high = 0.2 }").replace(

@@ -19,7 +19,7 @@ from workbench.data.division import divide
 from workbench.evaluation import baselines, saved_model
 from workbench.evaluation.evaluate import score_of
 from workbench.storage import ledger
-from workbench.study.config.study import read_study
+from workbench.study.config.reading import read_study
 from workbench.study.results import ledger_of
 
 

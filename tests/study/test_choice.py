@@ -16,7 +16,7 @@ import pytest
 import workbench as wb
 from workbench.cli.main import main
 from workbench.core.locations import Places
-from workbench.core.records import Outcome, ranked
+from workbench.core.records import Outcome, encode, ranked
 from workbench.evaluation.optimism import Optimism
 from workbench.storage import journal as spool
 from workbench.storage import ledger, outcomes
@@ -213,7 +213,7 @@ def test_a_choice_that_was_interrupted_is_made_again(
     again = searched(file, tmp_path / "home").outcome
     assert again.selection is not None
     assert undisturbed.selection is not None
-    assert outcomes.encode_selection(again.selection) == outcomes.encode_selection(undisturbed.selection)
+    assert encode(again.selection) == encode(undisturbed.selection)
 
 
 def test_records_of_earlier_versions_are_read(ran: Callable[..., Ran], tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from workbench.core.locations import resolve
 from workbench.core.records import Opening
 from workbench.data import divisions, load, unseal
 from workbench.storage.journal import Spool, read
-from workbench.study.config.study import read_study, vary
+from workbench.study.config.reading import read_study, vary
 from workbench.study.crossings import Crossed, Parts, crossed
 from workbench.study.workspace import development
 

@@ -17,11 +17,12 @@ from sklearn.datasets import load_wine
 
 from workbench.core.errors import StoreError
 from workbench.core.locations import Places, resolve
-from workbench.core.records import decode_array
+from workbench.core.types import decode_array
 from workbench.storage import journal as spool
 from workbench.storage import outcomes
 from workbench.study import workflow
-from workbench.study.config.study import Study, read_study
+from workbench.study.config.reading import read_study
+from workbench.study.config.study import Study
 from workbench.study.predict import predict
 
 LEFT = Path(__file__).parent / "earlier"

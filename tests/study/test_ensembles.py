@@ -24,6 +24,7 @@ from workbench.nn.models.ensemble import MEMBER_STREAM, average, member
 from workbench.nn.recipe import Hyperparameters, Recipe
 from workbench.storage import outcomes
 from workbench.study import workflow
+from workbench.study.config.checks import notes
 from workbench.training import population, scoring, trainer
 
 KEY = jax.random.key(11)
@@ -178,8 +179,8 @@ def test_what_check_says(study: tuple[wb.Study, Places, dict[str, Any]]) -> None
     plan = workflow.check(it, places)
     assert [(axis["name"], axis["recompiles"]) for axis in plan["axes"]] == [("ensemble", True)]
     alike = wb.vary(it, family="softmax", ensemble=3)
-    assert any("members are alike" in note for note in alike.notes)
-    assert not any("alike" in note for note in it.notes)
+    assert any("members are alike" in note for note in notes(alike))
+    assert not any("alike" in note for note in notes(it))
 
 
 def test_one_example_is_predicted_as_many_are() -> None:

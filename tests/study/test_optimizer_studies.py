@@ -20,6 +20,7 @@ from workbench.core import vocabulary
 from workbench.core.errors import StudyError
 from workbench.core.types import Choice, Range
 from workbench.nn.recipe import Hyperparameters, Recipe
+from workbench.study.config.checks import notes
 from workbench.study.config.schema import SETTINGS
 from workbench.training.checkpoints import flat, shaped
 from workbench.training.engine import Engine
@@ -139,13 +140,13 @@ def test_what_cannot_be_is_one_sentence(tmp_path: Path, optimizer: str, says: tu
 
 def test_notes_say_what_is_not_read_and_what_an_optimizer_adds(tmp_path: Path) -> None:
     axis = "[model]\nwidth = { low = 4, high = 8 }\n[regularization]\nweight_decay = 0.1"
-    notes = "\n".join(study(tmp_path, 'name = "lion"\nbeta2 = 0.9\npower = 2.0', axis).notes)
-    assert '[optimizer] beta2 is not read by optimizer "lion"' in notes
-    assert '[optimizer] power is not read by schedule "constant"' in notes
-    assert 'optimizer "lion" decays by 0.001 itself' in notes
-    assert "padding" not in notes
+    said = "\n".join(notes(study(tmp_path, 'name = "lion"\nbeta2 = 0.9\npower = 2.0', axis)))
+    assert '[optimizer] beta2 is not read by optimizer "lion"' in said
+    assert '[optimizer] power is not read by schedule "constant"' in said
+    assert 'optimizer "lion" decays by 0.001 itself' in said
+    assert "padding" not in said
     assert 'optimizer "adafactor" does not bear padding' in "\n".join(
-        study(tmp_path, 'name = "adafactor"', axis).notes
+        notes(study(tmp_path, 'name = "adafactor"', axis))
     )
 
 

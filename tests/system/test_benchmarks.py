@@ -16,7 +16,7 @@ import pytest
 
 from experiments.benchmarks import common, digits
 from experiments.benchmarks.common import Run
-from workbench.study.config.study import read_study
+from workbench.study.config.reading import read_study
 
 ROOT = Path(__file__).parents[2]
 BENCHMARKS = (

@@ -16,7 +16,6 @@ import workbench as wb
 from workbench.core import vocabulary
 from workbench.core.types import Array, Choice, Range
 from workbench.storage import outcomes
-from workbench.study.config.kinds import Word
 from workbench.study.config.schema import SETTINGS
 
 #: Settings that are the same for all trials of a study, since their rungs are.
@@ -43,10 +42,10 @@ def axis(key: str) -> Choice | Range:
         return Choice(LISTS[key])
     if key == "optimizer":
         return Choice(tuple(vocabulary.OPTIMIZERS))
-    if isinstance(kind, Word):
-        return Choice((*kind.extra, *kind.known))
+    if kind.word:
+        return Choice((*kind.word.extra, *kind.word.known))
     low, high = RANGES[key]
-    return Range(low, high, integer=kind.integer)
+    return Range(low, high, integer=kind.type is int)
 
 
 def study(folder: Path, text: str, **axes: Any) -> wb.Study:

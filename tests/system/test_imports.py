@@ -40,8 +40,9 @@ HOMES = {
     "optuna": ("tuning", "storage.optuna_mirror"),
     "pandas": ("data", "evaluation.mistakes", "evaluation.predictor", "evaluation.saved_model",
                "storage.tracking.deliver", "storage.tracking.pyfunc", "study.predict"),
-    "pydantic": ("study.config",),
-    "pydantic_core": ("study.config",),
+    "annotated_types": ("study.config",),
+    "pydantic": ("core.records", "study.config"),
+    "pydantic_core": ("core.types", "study.config"),
     "rich": ("cli",),
     "sklearn": ("data", "evaluation.baselines"),
     "sqlalchemy": ("core.sql", "core.addresses", "core.locations", "storage", "tuning.distributed"),
@@ -158,7 +159,7 @@ def test_starting_up_is_quick() -> None:
 
 def test_public_names_are_loaded_on_use() -> None:
     assert set(workbench.__all__) <= set(dir(workbench))
-    assert workbench.read_study.__module__ == "workbench.study.config.study"
+    assert workbench.read_study.__module__ == "workbench.study.config.reading"
     with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
         workbench.nonsense  # noqa: B018
 

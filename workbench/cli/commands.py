@@ -17,7 +17,8 @@ from workbench.cli.progress import watching
 from workbench.cli.streams import Output
 from workbench.core.errors import DataError, InputError
 from workbench.core.locations import Places, resolve
-from workbench.study.config.study import Study, read_study
+from workbench.study.config.reading import read_study
+from workbench.study.config.study import Study
 
 
 def run(options: argparse.Namespace, out: Output) -> int:
@@ -66,6 +67,17 @@ def worker(options: argparse.Namespace, out: Output) -> int:
         print(f"{result['lanes']:,} lanes in {result['parts']:,} parts, {result['seconds']:.1f} s of work")
     out.result(result)
     return 130 if result["status"] == "interrupted" else 0
+
+
+def keys(options: argparse.Namespace, out: Output) -> int:
+    """Every key of a study file: what it may hold, its default, what it means."""
+    from workbench.study.config import keys
+
+    result = {"keys": keys.keys()}
+    if not out.json:
+        present.keys(result)
+    out.result(result)
+    return 0
 
 
 def show(options: argparse.Namespace, out: Output) -> int:

@@ -76,6 +76,7 @@ COMMANDS: dict[str, Command] = {
     ),
     "check": Command("validate and plan; train nothing", ("--trials", *_PLACES), ("study",)),
     "worker": Command("help with a study that another process runs", ("--home", "--storage"), ("study",)),
+    "keys": Command("every key of a study file: what it may hold, its default, what it means", ()),
     "show": Command(
         "best trials, importances, diagnosis; write the report", ("--trials", "--sizes", *_PLACES), ("study",)
     ),

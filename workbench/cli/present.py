@@ -23,6 +23,7 @@ from workbench.cli.streams import until_closed
 from workbench.core.addresses import is_server, redact
 from workbench.core.formatting import attempts, duration, opened_before
 from workbench.core.locations import Places
+from workbench.study.config.checks import notes
 from workbench.study.config.study import Study
 
 _PARTS = ("compile", "train", "sample", "track", "other")
@@ -99,7 +100,23 @@ def check(result: Result, study: Study) -> None:
                 table.add_row(axis["name"], axis["values"], "yes" if axis["recompiles"] else "–")
             console.print(table)
         bullets(console, "findings", result.get("findings", ()))
-        bullets(console, "notes", result.get("notes", study.notes))
+        bullets(console, "notes", result.get("notes", notes(study)))
+
+
+def keys(result: Result) -> None:
+    """The keys of a study file, a table for each of its sections."""
+    sections = dict.fromkeys(key["section"] for key in result["keys"])
+    with printing() as console:
+        for section in sections:
+            title = f"[{section}]" if section else "at the top"
+            table = new_table(title, "key", "holds", "default", "meaning")
+            table.columns[0].no_wrap = True
+            for key in result["keys"]:
+                if key["section"] == section:
+                    holds = key["holds"] + (", or an axis" if key["axis"] else "")
+                    default = key["default"] or ("required" if key["required"] else "–")
+                    table.add_row(key["key"], holds, default, key["meaning"])
+            console.print(table)
 
 
 def _ladder(result: Result, axes: Sequence[Mapping[str, Any]]) -> str:

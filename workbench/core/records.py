@@ -1,7 +1,8 @@
 """What came out of trials, choices and openings; finished trials as JSON; and which trial is better.
 
-JSON loses no bit. Curves are base64 of little-endian float32, so NaN and infinity survive; other numbers that
-JSON cannot say are written as the words that `float` reads back.
+JSON loses no bit: `encode` takes dataclasses and named tuples apart, `decode` has pydantic put them together
+again, by their own annotations. Curves are text (see `types`), so NaN and infinity survive; other numbers
+that JSON cannot say are written as the words that `float` reads back.
 
 One rule says which trial is better, for the choice, the tables and the report. Many trials of a small
 validation set share a score; among them the validation loss, which sees how sure a model is and not only
@@ -10,15 +11,15 @@ whether it is right, says more than the accident of which was tried first.
 
 from __future__ import annotations
 
-import base64
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple
+from dataclasses import dataclass, field, fields, is_dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
 
 import numpy as np
 
-from workbench.core.types import Array, Axis, Task, Value
+from workbench.core.types import Array, Axis, Task, Value, encode_array
 
 
 class Curves(NamedTuple):
@@ -166,43 +167,68 @@ class Outcome:
     declared: tuple[Declared, ...] = ()  # oldest first; more than one if it was changed
 
 
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
+
+
+T = TypeVar("T")
+
+#: What `encode_number` makes of numbers that JSON cannot say.
+WORDS = ("inf", "-inf", "nan")
+_AS_IT_IS = frozenset((str, int, bool, type(None)))
+#: Parts of records that hold whatever a setting may be, so a word among them may be a number.
+SETTINGS = ("params", "settings")
+
+
+def encode(value: Any) -> Any:
+    """A record as plain data: what JSON can say, and nothing else."""
+    kind: Any = type(value)
+    if kind in _AS_IT_IS:
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else str(value)
+    if kind is np.ndarray:
+        return encode_array(value)
+    if names := _parts(kind):
+        return {name: encode(getattr(value, name)) for name in names}
+    if isinstance(value, Mapping):
+        return {str(key): one if type(one) in _AS_IT_IS else encode(one) for key, one in value.items()}
+    if isinstance(value, np.generic):
+        return encode(value.item())
+    return [encode(one) for one in value]
+
+
+def decode(kind: type[T], document: Mapping[str, Any]) -> T:
+    """The inverse of `encode`; what an older record lacks has its default.
+
+    Args:
+        kind: the class of the record.
+        document: what `encode` gave.
+
+    Returns:
+        The record.
+
+    Raises:
+        ValueError: if the document is none of this kind.
+    """
+    numbers = {
+        key: {name: float(one) if one in WORDS else one for name, one in document[key].items()}
+        for key in SETTINGS
+        if key in document
+    }
+    which: Any = kind
+    record: T = _adapter(which).validate_python({**document, **numbers})
+    return record
+
+
 def encode_trial(trial: TrialRecord) -> dict[str, Any]:
     """A finished trial as a record of kind `trial`."""
-    return {
-        "kind": "trial",
-        "number": trial.number,
-        "params": dict(trial.params),
-        "state": trial.state,
-        "reason": trial.reason,
-        "value": encode_number(trial.value),
-        "epochs": trial.epochs,
-        "best_epoch": trial.best_epoch,
-        "curves": encode_curves(trial.curves),
-        "seed": trial.seed,
-        "recipe": trial.recipe,
-        "seconds": trial.seconds,
-        "rungs": {str(epochs): encode_number(score) for epochs, score in trial.rungs.items()},
-        "finished": trial.finished,
-    }
+    return {"kind": "trial", **encode(trial)}
 
 
 def decode_trial(record: Mapping[str, Any]) -> TrialRecord:
-    """The inverse of `encode_trial`; what an older record lacks has its default."""
-    fields = {name: value for name, value in record.items() if name != "kind"}
-    fields["value"] = decode_number(fields["value"])
-    fields["curves"] = decode_curves(fields["curves"])
-    fields["rungs"] = {int(epochs): decode_number(score) for epochs, score in fields["rungs"].items()}
-    return TrialRecord(**fields)
-
-
-def encode_curves(curves: Curves) -> dict[str, str]:
-    """Each curve as text."""
-    return {name: encode_array(curve) for name, curve in curves._asdict().items()}
-
-
-def decode_curves(texts: Mapping[str, str]) -> Curves:
-    """The inverse of `encode_curves`."""
-    return Curves(**{name: decode_array(text) for name, text in texts.items()})
+    """The inverse of `encode_trial`."""
+    return decode(TrialRecord, record)
 
 
 def encode_number(value: float | None) -> float | str | None:
@@ -215,14 +241,19 @@ def decode_number(value: float | str | None) -> float | None:
     return None if value is None else float(value)
 
 
-def encode_array(values: Array) -> str:
-    """float32 of one dimension as text."""
-    return base64.b64encode(np.asarray(values, "<f4").tobytes()).decode()
+@cache
+def _parts(kind: Any) -> tuple[str, ...]:
+    """The fields of a record, none of what is no record."""
+    if is_dataclass(kind):
+        return tuple(field.name for field in fields(kind))
+    return tuple(getattr(kind, "_fields", ()))
 
 
-def decode_array(text: str) -> Array:
-    """The inverse of `encode_array`."""
-    return np.frombuffer(base64.b64decode(text), "<f4").astype(np.float32)
+@cache
+def _adapter(kind: Any) -> TypeAdapter[Any]:
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(kind)
 
 
 def ranked(trials: Iterable[TrialRecord], direction: Literal["maximize", "minimize"]) -> list[TrialRecord]:

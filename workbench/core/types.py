@@ -1,20 +1,44 @@
-"""The values that pass between the layers. Frozen when made; nothing here computes.
+"""The values that pass between the layers. Frozen when made; nothing here computes, but for arrays as text.
 
 P lanes, S seeds, E epochs, N rows, B batch, T time steps, F features (*F any input shape), K outputs.
 """
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
 
 from workbench.core.target_transform import AS_IT_IS, Transform
 
-Array = np.ndarray
+
+def encode_array(values: np.ndarray) -> str:
+    """float32 of one dimension as text."""
+    return base64.b64encode(np.asarray(values, "<f4").tobytes()).decode()
+
+
+def decode_array(text: str) -> np.ndarray:
+    """The inverse of `encode_array`."""
+    return np.frombuffer(base64.b64decode(text), "<f4").astype(np.float32)
+
+
+class _Text:
+    """How pydantic reads an array: from its text, or as it is."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> Any:
+        from pydantic_core import core_schema
+
+        def read(value: Any) -> Any:
+            return decode_array(value) if isinstance(value, str) else np.asarray(value)
+
+        return core_schema.no_info_plain_validator_function(read)
+
+
+Array = Annotated[np.ndarray, _Text()]
 Task = Literal["regression", "classification"]
 Value = str | float | int | bool
 
@@ -26,10 +50,10 @@ Value = str | float | int | bool
 class Range:
     """A numeric axis, Optuna's words: `low` and `high` are both included."""
 
-    low: float
-    high: float
+    low: int | float
+    high: int | float
     log: bool = False
-    step: float | None = None
+    step: int | float | None = None
     integer: bool = False
 
 

@@ -22,7 +22,7 @@ eighth); only rows that the search never saw measure that.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -32,7 +32,7 @@ from workbench.core.types import Array
 from workbench.evaluation.intervals import fold_error, student
 
 #: How often the choice is made again, and the most blocks of rows that a jackknife leaves out.
-_SPLITS, _BLOCKS = 300, 400
+_SPLITS = 300
 #: Normal numbers drawn for `optimism_of_scores`: 32 MB.
 _NOISE = 4_000_000
 #: The share of a score's variance that is laid over it as noise to choose by.
@@ -68,7 +68,7 @@ def optimism(
     """The optimism of the best of T trials.
 
     scores  [T, N], one per trial and row, whose mean over rows is the trial's score: 1 for a right answer,
-            the loss of the row, or what `row_scores` makes; a trial with a NaN is not compared
+            the loss of the row, or jackknife pseudo-values of blocks of rows; one with a NaN is not compared
     winner  the trial that was chosen; None: the best mean
     """
     gains = _oriented(scores, maximize)
@@ -257,24 +257,6 @@ def unpaired(
     return luck, gain_of(
         gain, math.hypot(errors[winner], errors[default], luck.error), float(special.ndtri(0.975))
     )
-
-
-def row_scores(statistic: Callable[[Array], Array], n: int, *, seed: int = 0) -> Array:
-    """Scores of rows for a metric that is not a mean over rows (RMSE, F1, AUC, R²): [T, blocks].
-
-    statistic  weights float32 [R, n] -> [R, T], the scores of all trials
-
-    They are jackknife pseudo-values (Tukey 1958): G score(all) - (G - 1) score(without the block), for G
-    random blocks of rows, single rows where there are no more than 400.
-    """
-    blocks = min(n, _BLOCKS)
-    block = np.random.default_rng(seed).permutation(n) % blocks
-    whole = np.asarray(statistic(np.ones((1, n), np.float32)), float)  # [1, T]
-    without = np.concatenate([
-        np.asarray(statistic((block[None, :] != np.arange(start, start + 16)[:, None]).astype(np.float32)),
-        float) for start in range(0, blocks, 16)
-    ])[:blocks]  # fmt: skip
-    return np.asarray((blocks * whole - (blocks - 1) * without).T)
 
 
 def gain_of(gain: float, error: float, quantile: float) -> Gain:

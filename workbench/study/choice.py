@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 
 from workbench.core.errors import StoreError
-from workbench.core.records import Finalist, SeedRecord, Selection, TrialRecord
+from workbench.core.records import Finalist, SeedRecord, Selection, TrialRecord, decode, encode
 from workbench.core.types import Array
 from workbench.core.vocabulary import METRICS
 from workbench.evaluation.evaluate import trivial_loss
@@ -31,7 +31,6 @@ from workbench.evaluation.optimism import (
 )
 from workbench.evaluation.saved_model import JUDGED, fingerprint, load, parameters, save
 from workbench.nn.models import n_parameters
-from workbench.storage.outcomes import decode_selection, encode_selection
 from workbench.study.config.study import Study
 from workbench.study.workspace import Workspace
 from workbench.tuning.finalists import Rule, carried, choice, gain, luck, shortlist_luck
@@ -118,7 +117,7 @@ def remember(selection: Selection, n_trials: int, folder: Path) -> dict[str, Any
         "kind": "choice",
         "trials": n_trials,
         "model": fingerprint(folder),
-        "selection": encode_selection(selection),
+        "selection": encode(selection),
     }
 
 
@@ -137,14 +136,14 @@ def recall(
     for event in reversed(made):
         lasts = event is made[-1] and event["trials"] == n_trials
         if event["model"] == there and (lasts or there in opened):
-            return decode_selection(event["selection"])
+            return decode(Selection, event["selection"])
     return None
 
 
 def tested(events: Iterable[Mapping[str, Any]], opened: Container[str]) -> Selection | None:
     """The choice that the test set was opened for, as far as this journal knows."""
     made = [event for event in events if event["kind"] == "choice" and event["model"] in opened]
-    return decode_selection(made[-1]["selection"]) if made else None
+    return decode(Selection, made[-1]["selection"]) if made else None
 
 
 def _same(study: Study, here: Workspace, search: Search, stays: Selection) -> _Chosen:

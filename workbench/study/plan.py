@@ -8,7 +8,7 @@ from typing import Any
 from workbench.core.locations import Places
 from workbench.core.types import Axis, Choice, Value
 from workbench.data import findings
-from workbench.study.config.checks import metric_of
+from workbench.study.config.checks import metric_of, notes
 from workbench.study.config.study import Study
 from workbench.study.preparations import Preparations
 from workbench.study.workspace import development
@@ -76,7 +76,7 @@ def plan(study: Study, places: Places) -> dict[str, Any]:
             "advice": _advice(study, parallel, folds, lanes) if platform == "cpu" else None,
         },
         "findings": [*findings(dataset), *dataset.notes],
-        "notes": list(study.notes),
+        "notes": list(notes(study)),
     }
 
 

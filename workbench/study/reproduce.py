@@ -30,7 +30,8 @@ from workbench.data import Dataset, SealedTest
 from workbench.storage import journal, outcomes
 from workbench.storage.tracking.rows import child_id, parent_id
 from workbench.study.config.checks import metric_of
-from workbench.study.config.study import Study, read_study
+from workbench.study.config.reading import read_study
+from workbench.study.config.study import Study
 from workbench.study.identity import identified
 from workbench.study.preparations import Preparations, open_engine
 from workbench.study.workspace import as_begun

@@ -17,7 +17,8 @@ from workbench.core.vocabulary import METRICS
 from workbench.data import Dataset
 from workbench.nn.recipe import Hyperparameters, Recipe
 from workbench.study.config.checks import check_fit, metric_of
-from workbench.study.config.study import Study, vary
+from workbench.study.config.reading import vary
+from workbench.study.config.study import Study
 from workbench.study.preparations import Preparations
 from workbench.training import population
 from workbench.training.checkpoints import Store

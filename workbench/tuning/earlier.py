@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from workbench.core.records import TrialRecord, decode_array, decode_trial
-from workbench.core.types import Array
+from workbench.core.records import TrialRecord, decode_trial
+from workbench.core.types import Array, decode_array
 
 
 class Finished(NamedTuple):

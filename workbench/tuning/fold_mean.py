@@ -7,7 +7,8 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from workbench.core.records import Curves, decode_curves, decode_number, encode_curves, encode_number
+from workbench.core import records
+from workbench.core.records import Curves
 from workbench.core.types import Array
 from workbench.training.trainer import Lane
 from workbench.tuning.jobs import Brought
@@ -15,6 +16,10 @@ from workbench.tuning.jobs import Brought
 Status = Literal["running", "stopped", "diverged"]
 #: The first of these in which a fold is, its trial is.
 STATUSES: tuple[Status, ...] = ("diverged", "running", "stopped")
+
+
+#: What of a trial the journal keeps with each launch.
+KEPT = ("status", "score", "best_epoch", "seconds", "curves")
 
 
 class Merged(NamedTuple):
@@ -56,18 +61,12 @@ def merged(brought: Sequence[Brought]) -> Merged:
 
 def encode(trial: Merged) -> dict[str, Any]:
     """What the journal keeps of it, as JSON: neither lanes nor blocks, which have places of their own."""
-    return {
-        "status": trial.status,
-        "score": encode_number(trial.score),
-        "best_epoch": trial.best_epoch,
-        "seconds": trial.seconds,
-        "curves": encode_curves(trial.curves),
-    }
+    return {key: records.encode(getattr(trial, key)) for key in KEPT}
 
 
 def decode(document: Mapping[str, Any]) -> Merged:
     """What `encode` kept."""
-    score, curves = decode_number(document["score"]), decode_curves(document["curves"])
+    score, curves = records.decode_number(document["score"]), records.decode(Curves, document["curves"])
     return Merged(document["status"], score, document["best_epoch"], document["seconds"], curves, None, None)
 
 

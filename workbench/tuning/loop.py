@@ -19,8 +19,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from workbench.core.errors import StoreError
-from workbench.core.records import TrialRecord, decode_array, encode_array, encode_trial
-from workbench.core.types import Value
+from workbench.core.records import TrialRecord, encode_trial
+from workbench.core.types import Value, decode_array, encode_array
 from workbench.nn.recipe import Hyperparameters
 from workbench.training.checkpoints import Store
 from workbench.training.engine import Engine

@@ -1,14 +1,13 @@
-"""What no single key can say: settings that must agree with each other, and with the data.
+"""What no single key can say: keys that must agree with each other, and with the data.
 
 `check_file` needs the study alone, `check_fit` the shape of its data as well; both raise StudyError with one
-sentence. `notes` are remarks on settings that nothing reads.
-
-What keys of a study's `[data]` must agree on, before any data are read.
+sentence, the first that the functions below find. `notes` are remarks, none of which forbids a study.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from workbench.core import vocabulary
@@ -16,14 +15,14 @@ from workbench.core.errors import StudyError
 from workbench.core.formatting import toml
 from workbench.core.types import Range, Task
 from workbench.study.config.errors import label
-from workbench.study.config.offence import listed, numbers, offence, shown, values
-from workbench.study.config.optimizer_checks import check_optimizer, optimizer_notes
+from workbench.study.config.kinds import listed
+from workbench.study.config.optimizer_checks import optimizer_complaints, optimizer_notes
 from workbench.study.config.schema import SETTINGS, where
+from workbench.study.config.text import numbers, offence, shown, values
 from workbench.tuning.samplers import check_sampler
 
 if TYPE_CHECKING:
     from workbench.study.config.study import Study
-
 
 #: More polynomial features than this do not fit a program.
 MAX_FEATURES = 20_000
@@ -36,31 +35,10 @@ def metric_of(study: Study, task: Task) -> str:
 
 def check_file(study: Study) -> None:
     """Raises StudyError if keys of the file contradict each other."""
-    check_data(study)
-    check_optimizer(study)
-    if study.data.task and study.metric:
-        metric = vocabulary.METRICS[study.metric]
-        if (metric.task == "regression") != (study.data.task == "regression"):
-            fitting = listed(
-                name for name, m in vocabulary.METRICS.items() if _possible(m.task, study.data.task)
-            )
-            raise StudyError(
-                f"{study.path}: [select] metric = {toml(study.metric)} is for {_task(metric.task)}, but "
-                f"[data] task = {toml(study.data.task)}; choose {fitting}"
-            )
-    hidden = [family for family in values(study, "family") if vocabulary.FAMILIES[str(family)].hidden]
-    if hidden and "zeros" in values(study, "initializer"):
-        raise StudyError(
-            f"{shown(study, 'initializer')} starts all hidden units alike, so family {toml(hidden[0])} "
-            'cannot learn; write initializer = "auto"'
-        )
-    if study.search.sampler == "grid":
-        for key, axis in study.axes.items():
-            if isinstance(axis, Range) and not axis.integer and axis.step is None:
-                raise StudyError(
-                    f'{shown(study, key)} has no end of values, but [search] sampler = "grid" needs a '
-                    "finite axis; add step, write choices or take another sampler"
-                )
+    _refuse(study, _of_split(study))
+    _refuse(study, _of_columns(study))
+    _refuse(study, optimizer_complaints(study))
+    _refuse(study, _of_settings(study))
 
 
 def check_fit(
@@ -72,81 +50,30 @@ def check_fit(
     train_rows: int | None = None,
     of_steps: bool = False,
 ) -> None:
-    """Raises StudyError if the study asks for what its data cannot give.
+    """Whether the data can give what the study asks for.
 
-    n_classes is 0 for regression; input_shape is *F of one example, before polynomial features; of_steps:
-    every step of a sequence has a target of its own.
+    Args:
+        study: what is asked.
+        task: of the data.
+        n_classes: 0 for regression.
+        input_shape: *F of one example, before polynomial features.
+        train_rows: None: not known.
+        of_steps: every step of a sequence has a target of its own.
+
+    Raises:
+        StudyError: if they cannot.
     """
     what = "a regression target" if task == "regression" else f"a target of {n_classes} classes"
-    for family in values(study, "family"):
-        asks = vocabulary.FAMILIES[str(family)]
-        if not any(_fits(kind, task, n_classes) for kind in asks.tasks):
-            fitting = listed(
-                name
-                for name, f in vocabulary.FAMILIES.items()
-                if any(_fits(kind, task, n_classes) for kind in f.tasks)
-            )
-            raise StudyError(
-                f"{offence(study, 'family', family)} is for {_tasks(asks.tasks)}, but "
-                f"{study.data.source} has {what}; choose {fitting}"
-            )
-        if asks.input_rank not in (1, len(input_shape)):
-            wanted = {2: "sequences [T, F]", 3: "images [H, W, C]"}[asks.input_rank]
-            raise StudyError(
-                f"{offence(study, 'family', family)} reads {wanted}, but an example of "
-                f"{study.data.source} has the shape {list(input_shape)}; choose another family"
-            )
-    _check_steps(study, of_steps)
-    for loss in values(study, "loss"):
-        if loss != "auto" and not any(_fits(kind, task, n_classes) for kind in vocabulary.LOSSES[str(loss)]):
-            raise StudyError(
-                f"{offence(study, 'loss', loss)} is for {_tasks(vocabulary.LOSSES[str(loss)])}, but "
-                f'{study.data.source} has {what}; write loss = "auto"'
-            )
-    metric = vocabulary.METRICS[metric_of(study, task)]
-    if not _fits(metric.task, task, n_classes):
-        fitting = listed(name for name, m in vocabulary.METRICS.items() if _fits(m.task, task, n_classes))
-        raise StudyError(
-            f"{study.path}: [select] metric = {toml(study.metric)} is for {_task(metric.task)}, but "
-            f"{study.data.source} has {what}; choose {fitting}"
-        )
-    if task == "regression":
-        for key, off in (("class_weight", "none"), ("label_smoothing", 0.0)):
-            if study.settings[key] != off:
-                raise StudyError(
-                    f"{shown(study, key)} is for classes, but {study.data.source} has {what}; drop the key"
-                )
-    elif study.settings["target_transform"] != "none":
-        raise StudyError(
-            f"{shown(study, 'target_transform')} is for numbers, but {study.data.source} has {what}; "
-            "drop the key"
-        )
-    if n_classes != 2 and study.settings["threshold"] != 0.5:
-        raise StudyError(
-            f"{shown(study, 'threshold')} is for two classes, but {study.data.source} has {what}; "
-            "drop the key"
-        )
-    if train_rows is not None:
-        largest = max(numbers(study, "batch_size"))
-        if largest > train_rows:
-            raise StudyError(
-                f"{offence(study, 'batch_size', int(largest))} is more than the {train_rows} training "
-                f'rows of {study.data.source}; take fewer, or "all"'
-            )
-    try:
-        check_sampler(study.axes, study.search.sampler)
-    except StudyError as error:
-        raise StudyError(f"{study.path}: {error}") from None
-    degree, n = int(max(numbers(study, "degree"))), math.prod(input_shape)
-    if math.comb(n + degree, degree) > MAX_FEATURES and degree > 1:
-        raise StudyError(
-            f"{offence(study, 'degree', degree)} makes {math.comb(n + degree, degree):,} features of "
-            f"{n}, more than {MAX_FEATURES:,}; lower it or name fewer [data] features"
-        )
+    kinds: set[str] = {task, "binary"} if n_classes == 2 else {task}
+    has = f"but {study.data.source} has {what}"
+    _refuse(study, _of_families(study, kinds, has, input_shape))
+    _refuse(study, _of_steps(study, of_steps))
+    _refuse(study, _of_task(study, task, kinds, has))
+    _refuse(study, _of_size(study, input_shape, train_rows))
 
 
 def notes(study: Study) -> tuple[str, ...]:
-    """Remarks on what is written but not read."""
+    """Remarks on what is written but not read, and the like; none of them forbids the study."""
     remarks = []
     families = [str(family) for family in values(study, "family")]
     shaping = {key for family in vocabulary.FAMILIES.values() for key in family.shaped_by}
@@ -155,9 +82,8 @@ def notes(study: Study) -> tuple[str, ...]:
         if value != where(key).default and key in shaping - reads:
             remarks.append(f"{label(SETTINGS[key].path)} is not read by family {listed(families)}")
     remarks += optimizer_notes(study)
-    if study.settings["init_scale"] != SETTINGS["init_scale"].default and not {"uniform", "normal"} & set(
-        values(study, "initializer")
-    ):
+    drawn = {"uniform", "normal"} & set(values(study, "initializer"))
+    if study.settings["init_scale"] != SETTINGS["init_scale"].default and not drawn:
         remarks.append("[model] init_scale is read by the initializers uniform and normal alone")
     alike = [family for family in families if not vocabulary.FAMILIES[family].hidden]
     if alike and study.settings["ensemble"] != 1:
@@ -172,102 +98,170 @@ def notes(study: Study) -> tuple[str, ...]:
     return tuple(remarks)
 
 
-def _check_steps(study: Study, of_steps: bool) -> None:
+def _refuse(study: Study, complaints: Iterable[str]) -> None:
+    """Raises StudyError with the first complaint, if there is one; the others are not looked for."""
+    for said in complaints:
+        raise StudyError(f"{study.path}: {said}")
+
+
+# ── the file alone ──────────────────────────────────────────────────────────────────────────────
+
+
+def _of_split(study: Study) -> Iterator[str]:
+    data, split = study.data, study.data.split
+    place = f"[data] split = {toml(split._asdict())}"
+    total = math.fsum(split)
+    if abs(total - 1.0) > 1e-6:
+        yield f"{place} sums to {total:.6g}; the fractions must sum to 1"
+    archive = data.source.endswith(".npz")  # may hold official test rows of its own
+    if data.test is None and split.test == 0.0 and not archive:
+        yield f'{place} leaves no test rows; give test a share, or name an official file: test = "..."'
+    if data.test is not None and split.test > 0.0:
+        yield (
+            f"{place} takes test rows beside the official file {toml(data.test)}; write test = 0 and "
+            "let train and validation sum to 1"
+        )
+
+
+def _of_columns(study: Study) -> Iterator[str]:
+    data = study.data
+    for key in ("features", "drop", "categorical"):
+        if data.target is not None and data.target in (getattr(data, key) or ()):
+            yield f"[data] {key} names the target {toml(data.target)}; drop it from {key}"
+    for column in data.features or ():
+        if column in data.drop:
+            yield f"[data] features and drop both name {toml(column)}; drop it from one"
+    for key in ("group", "time"):
+        column = getattr(data, key)
+        if column is not None and column == data.target:
+            yield f"[data] {key} = {toml(column)} is the target; name another column"
+    if data.folds and data.holdouts:
+        yield "[data] folds and holdouts exclude each other; drop one"
+    if data.time and data.holdouts:
+        yield (
+            f"[data] holdouts = {data.holdouts} shuffles rows that [data] time = {toml(data.time)} "
+            "keeps in their order; write folds instead"
+        )
+
+
+def _of_settings(study: Study) -> Iterator[str]:
+    task, metric = study.data.task, study.metric
+    if task and metric:
+        possible = {"regression"} if task == "regression" else {"classification", "binary"}
+        fitting = [name for name, known in vocabulary.METRICS.items() if known.task in possible]
+        if metric not in fitting:
+            yield (
+                f"[select] metric = {toml(metric)} is for {_task(vocabulary.METRICS[metric].task)}, but "
+                f"[data] task = {toml(task)}; choose {listed(fitting)}"
+            )
+    hidden = [family for family in values(study, "family") if vocabulary.FAMILIES[str(family)].hidden]
+    if hidden and "zeros" in values(study, "initializer"):
+        yield (
+            f"{shown(study, 'initializer')} starts all hidden units alike, so family {toml(hidden[0])} "
+            'cannot learn; write initializer = "auto"'
+        )
+    for key, axis in study.axes.items():
+        endless = isinstance(axis, Range) and not axis.integer and axis.step is None
+        if study.search.sampler == "grid" and endless:
+            yield (
+                f'{shown(study, key)} has no end of values, but [search] sampler = "grid" needs a '
+                "finite axis; add step, write choices or take another sampler"
+            )
+
+
+# ── the file and its data ───────────────────────────────────────────────────────────────────────
+
+
+def _of_families(study: Study, kinds: set[str], has: str, input_shape: tuple[int, ...]) -> Iterator[str]:
+    for name in values(study, "family"):
+        family = vocabulary.FAMILIES[str(name)]
+        if not kinds & set(family.tasks):
+            fitting = [name for name, other in vocabulary.FAMILIES.items() if kinds & set(other.tasks)]
+            yield (
+                f"{offence(study, 'family', name)} is for {_tasks(family.tasks)}, {has}; "
+                f"choose {listed(fitting)}"
+            )
+        if family.input_rank not in (1, len(input_shape)):
+            wanted = {2: "sequences [T, F]", 3: "images [H, W, C]"}[family.input_rank]
+            yield (
+                f"{offence(study, 'family', name)} reads {wanted}, but an example of "
+                f"{study.data.source} has the shape {list(input_shape)}; choose another family"
+            )
+
+
+def _of_steps(study: Study, of_steps: bool) -> Iterator[str]:
     """Outputs for every step belong to targets for every step, and to nothing else."""
     source, recurrent = (
         study.data.source,
         [n for n, f in vocabulary.FAMILIES.items() if "output" in f.shaped_by],
     )
-    reading = [family for family in values(study, "family") if family in recurrent]
+    families = values(study, "family")
     if not of_steps:
-        if reading and "each" in values(study, "output"):
-            raise StudyError(
+        if set(families) & set(recurrent) and "each" in values(study, "output"):
+            yield (
                 f"{offence(study, 'output', 'each')} gives an output for every step, but {source} has one "
                 'target for a sequence; write output = "last"'
             )
         return
-    for family in values(study, "family"):
+    for family in families:
         if family not in recurrent:
-            raise StudyError(
+            yield (
                 f"{offence(study, 'family', family)} gives one output, but {source} has a target for every "
                 f"step of a sequence; choose {listed(recurrent)}"
             )
     if values(study, "output") != ("each",):
-        raise StudyError(
+        yield (
             f"{offence(study, 'output', 'last')} gives one output, but {source} has a target for every step "
             'of a sequence; write output = "each"'
         )
     if "balanced" in values(study, "class_weight"):
-        raise StudyError(
+        yield (
             f"{offence(study, 'class_weight', 'balanced')} weighs rows by their class, but {source} has a "
             'target for every step of a sequence; write class_weight = "none"'
         )
 
 
-def _fits(kind: str, task: Task, n_classes: int) -> bool:
-    return kind == task or (kind == "binary" and task == "classification" and n_classes == 2)
+def _of_task(study: Study, task: Task, kinds: set[str], has: str) -> Iterator[str]:
+    for loss in values(study, "loss"):
+        tasks = () if loss == "auto" else vocabulary.LOSSES[str(loss)]
+        if tasks and not kinds & set(tasks):
+            yield f'{offence(study, "loss", loss)} is for {_tasks(tasks)}, {has}; write loss = "auto"'
+    metric = vocabulary.METRICS[metric_of(study, task)]
+    if metric.task not in kinds:
+        fitting = listed([name for name, other in vocabulary.METRICS.items() if other.task in kinds])
+        yield f"[select] metric = {toml(study.metric)} is for {_task(metric.task)}, {has}; choose {fitting}"
+    of_classes = {"class_weight": "none", "label_smoothing": 0.0} if task == "regression" else {}
+    of_numbers = {} if task == "regression" else {"target_transform": "none"}
+    of_two = {} if "binary" in kinds else {"threshold": 0.5}
+    for kind, own in (("classes", of_classes), ("numbers", of_numbers), ("two classes", of_two)):
+        for key, off in own.items():
+            if study.settings[key] != off:
+                yield f"{shown(study, key)} is for {kind}, {has}; drop the key"
 
 
-def _possible(kind: str, task: Task) -> bool:
-    return (kind == "regression") == (task == "regression")
+def _of_size(study: Study, input_shape: tuple[int, ...], train_rows: int | None) -> Iterator[str]:
+    largest = int(max(numbers(study, "batch_size")))
+    if train_rows is not None and largest > train_rows:
+        yield (
+            f"{offence(study, 'batch_size', largest)} is more than the {train_rows} training "
+            f'rows of {study.data.source}; take fewer, or "all"'
+        )
+    try:
+        check_sampler(study.axes, study.search.sampler)
+    except StudyError as error:
+        yield str(error)
+    degree, n = int(max(numbers(study, "degree"))), math.prod(input_shape)
+    made = math.comb(n + degree, degree)
+    if made > MAX_FEATURES and degree > 1:
+        yield (
+            f"{offence(study, 'degree', degree)} makes {made:,} features of "
+            f"{n}, more than {MAX_FEATURES:,}; lower it or name fewer [data] features"
+        )
 
 
 def _task(kind: str) -> str:
     return {"binary": "two classes", "classification": "classes"}.get(kind, kind)
 
 
-def _tasks(kinds: tuple[str, ...]) -> str:
+def _tasks(kinds: Iterable[str]) -> str:
     return " and ".join(_task(kind) for kind in kinds)
-
-
-if TYPE_CHECKING:
-    from workbench.study.config.study import Study
-
-
-def check_data(study: Study) -> None:
-    """Raises StudyError if keys of `[data]` contradict each other."""
-    _check_split(study)
-    _check_columns(study)
-    data, file = study.data, study.path
-    if data.folds and data.holdouts:
-        raise StudyError(f"{file}: [data] folds and holdouts exclude each other; drop one")
-    if data.time and data.holdouts:
-        raise StudyError(
-            f"{file}: [data] holdouts = {data.holdouts} shuffles rows that [data] time = {toml(data.time)} "
-            "keeps in their order; write folds instead"
-        )
-
-
-def _check_split(study: Study) -> None:
-    split, place = study.data.split, f"{study.path}: [data] split = {toml(study.data.split._asdict())}"
-    total = math.fsum(split)
-    if abs(total - 1.0) > 1e-6:
-        raise StudyError(f"{place} sums to {total:.6g}; the fractions must sum to 1")
-    archive = study.data.source.endswith(".npz")  # may hold official test rows of its own
-    if study.data.test is None and split.test == 0.0 and not archive:
-        raise StudyError(
-            f'{place} leaves no test rows; give test a share, or name an official file: test = "..."'
-        )
-    if study.data.test is not None and split.test > 0.0:
-        raise StudyError(
-            f"{place} takes test rows beside the official file {toml(study.data.test)}; write test = 0 and "
-            "let train and validation sum to 1"
-        )
-
-
-def _check_columns(study: Study) -> None:
-    data, file = study.data, study.path
-    for key in ("features", "drop", "categorical"):
-        if data.target is not None and data.target in (getattr(data, key) or ()):
-            raise StudyError(f"{file}: [data] {key} names the target {toml(data.target)}; drop it from {key}")
-    for column in data.features or ():
-        if column in data.drop:
-            raise StudyError(f"{file}: [data] features and drop both name {toml(column)}; drop it from one")
-    for key in ("group", "time"):
-        column = getattr(data, key)
-        if column is not None and column == data.target:
-            raise StudyError(f"{file}: [data] {key} = {toml(column)} is the target; name another column")
-
-
-if TYPE_CHECKING:
-    from workbench.study.config.study import Study

@@ -1,4 +1,4 @@
-"""Every complaint of pydantic about a study file as one sentence.
+"""Every complaint of pydantic about a study file as one sentence: file, key, value, expectation, remedy.
 
 studies/x.toml: [optimizer] learning_rte is not a key; did you mean learning_rate?
 studies/x.toml: [model] depth = 0 must be a whole number from 1 to 64
@@ -6,12 +6,18 @@ studies/x.toml: [model] depth = 0 must be a whole number from 1 to 64
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+import re
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from workbench.core.formatting import nearest, toml
+from workbench.study.config.kinds import RANGE_KEYS, Kind
 from workbench.study.config.optimizer import arguments_of
-from workbench.study.config.schema import SETTINGS, StudyFile, keys_of
+from workbench.study.config.schema import KEYS, SETTINGS, StudyFile, keys_of
+
+#: A complaint: pydantic's dictionary of type, loc, input and ctx.
+Error = Mapping[str, Any]
 
 #: What people call a key elsewhere.
 _ALIASES = {
@@ -39,37 +45,147 @@ _EXAMPLES = {
     "validation": "split = { train = 0.6, validation = 0.2, test = 0.2 }",
     "patience": "early_stopping = { patience = 10 }",
 }
+_AXES = "an axis is { low, high } or { choices = [...] }"
 
 
-def sentence(file: str, errors: Sequence[Mapping[str, Any]], optimizers: Sequence[str] = ()) -> str:
+def sentence(
+    errors: Sequence[Error], document: Mapping[str, Any], optimizers: Sequence[str] = (), note: str = ""
+) -> str:
     """The first of pydantic's `errors` worth mending, unknown keys before all others, as a sentence.
 
+    document    that pydantic was given
     optimizers  that the file names, whose arguments are keys as well
+    note        said after the value
     """
-    error = min(errors, key=lambda error: error["type"] != "extra_forbidden")
-    path = tuple(str(step) for step in error["loc"])
-    match error["type"]:
-        case "extra_forbidden":
-            return f"{file}: {_unknown(path, optimizers)}"
-        case "missing":
-            return f"{file}: {label(path)} is missing; write {_EXAMPLES[path[-1]]}"
-        case "value_error":
-            return f"{file}: {label(path)} = {_short(error['input'])} {error['ctx']['error']}"
-        case _:  # a table was expected
-            keys = keys_of(path)
-            example = f"begin it with a line [{path[0]}]" if len(path) == 1 else _EXAMPLES.get(keys[0], "")
-            return f"{file}: {label(path)} = {_short(error['input'])} must be a table; write {example}"
+    located = [(*_located(error["loc"]), error) for error in errors]
+    path, rest, error = min(located, key=lambda one: one[2]["type"] != "extra_forbidden" or one[1] != ())
+    if path in KEYS:
+        value: Any = document
+        for step in path:
+            value = value[step] if isinstance(value, Mapping) and step in value else None
+        if error["type"] == "missing" and not rest:
+            return f"{label(path)} is missing; write {_EXAMPLES[path[-1]]}"
+        mine = [(others, one) for where, others, one in located if where == path]
+        return f"{label(path)} = {_short(value)}{note} {complaint(KEYS[path].kind, value, mine)}"
+    if error["type"] == "extra_forbidden":
+        return _unknown(path, optimizers)
+    if error["type"] == "missing":
+        return f"{label(path)} is missing; write {_EXAMPLES[path[-1]]}"
+    example = f"begin it with a line [{path[0]}]" if len(path) == 1 else _EXAMPLES.get(keys_of(path)[0], "")
+    return f"{label(path)} = {_short(error['input'])} must be a table; write {example}"
+
+
+def complaint(kind: Kind, value: Any, errors: Sequence[tuple[Sequence[Any], Error]]) -> str:
+    """The second half of a sentence: what is wrong with a value.
+
+    errors  of pydantic about it, each with its place in the value
+    """
+    said = next((error["ctx"]["error"] for rest, error in errors if error["type"] == "value_error"), None)
+    first = errors[0][0]
+    if first[:1] == ("choices",):
+        return str(said or _of_choices(kind, value, errors))
+    if first[:1] == ("range",):
+        return str(said or _of_range(kind, value, errors))
+    if isinstance(value, dict) and not kind.axis and kind.closed:
+        return f"cannot be searched; it must be {kind.expected}, so write one"
+    return str(said or _of_value(kind, value, first[1:] if kind.axis else first))
 
 
 def label(path: Sequence[str]) -> str:
     """`[optimizer] learning_rate` for ("optimizer", "learning_rate"); `[optimizer]` and `seed` alone."""
     if len(path) == 1:
-        return f"[{path[0]}]" if keys_of(tuple(path)) else path[0]
+        return f"[{path[0]}]" if keys_of((path[0],)) else path[0]
     return f"[{path[0]}] {'.'.join(path[1:])}"
 
 
-def _unknown(path: tuple[str, ...], optimizers: Sequence[str]) -> str:
-    key, table = path[-1], path[:-1]
+def unlike(word: str, known: Collection[str], otherwise: str) -> str:
+    """What to say to a word that is not known: the nearest one, or something else."""
+    close = nearest(word, known)
+    return f"did you mean {close}?" if close else otherwise
+
+
+def _located(loc: Sequence[Any]) -> tuple[tuple[str, ...], tuple[Any, ...]]:
+    """The key or table that a complaint is about, and the place in its value."""
+    for end in range(1, len(loc)):
+        if tuple(loc[:end]) in KEYS:
+            return tuple(loc[:end]), tuple(loc[end:])
+    return tuple(map(str, loc)), ()
+
+
+def _of_value(kind: Kind, value: Any, rest: Sequence[Any]) -> str:
+    if kind.type is list:
+        return _of_list(kind, value, rest)
+    if isinstance(value, dict) and kind.axis:
+        what, item = ("words", '"..."') if kind.word else ("truth values", "true")
+        return f"is no axis of {what}; write {{ choices = [{item}, {item if kind.word else 'false'}] }}"
+    if isinstance(value, list):
+        if kind.axis:
+            return f"is a plain list; write {{ choices = {toml(value)} }} to search over it"
+        if kind.closed:
+            return f"must be {kind.expected}, not a list"
+    if isinstance(value, str):
+        if kind.word:
+            part = next((part for part in kind.word.parts(value) if part not in kind.word), value)
+            close = nearest(part, (*kind.word.extra, *kind.word.known))
+            return f"is not known; did you mean {toml(close)}?" if close else f"must be {kind.expected}"
+        if kind.type in (int, float) and re.fullmatch(r"[+-]?[\d_.]+([eE][+-]?\d+)?", value):
+            return f"is text; write the number without quotes, {kind.expected}"
+    whole = kind.type is int and isinstance(value, float) and value.is_integer() and abs(value) < 1e15
+    quotes = ", without quotes" if kind.type is bool else ""
+    return f"must be {kind.expected}{quotes}" + (f"; write {int(value)}" if whole else "")
+
+
+def _of_list(kind: Kind, value: Any, rest: Sequence[Any]) -> str:
+    if kind.item.type is str:
+        if isinstance(value, str):
+            return f"must be a list of column names; write [{toml(value)}]"
+        return 'must be a list of column names such as ["age", "income"]'
+    if isinstance(value, dict):
+        return "is no axis of lists; write { choices = [[...], [...]] }"
+    if rest:
+        item = value[rest[0]]
+        return f"has {toml(item)}, which {_of_value(kind.item, item, ())}"
+    return f"must be {kind.expected}, such as [10, 20]"
+
+
+def _of_choices(kind: Kind, value: Mapping[str, Any], errors: Sequence[tuple[Sequence[Any], Error]]) -> str:
+    for key in value:
+        if key in RANGE_KEYS:
+            return f"has both choices and {key}; {_AXES}"
+    rest, error = errors[0]
+    if strange := _strange(value, ("choices",)):
+        return strange
+    if error["type"] == "twice":
+        return f"has the choice {toml(value['choices'][error['ctx']['index']])} twice; drop one"
+    if len(rest) < 3:
+        return "has no choices; list at least one"
+    item = value["choices"][rest[2]]
+    return f"has the choice {toml(item)}, which {_of_value(kind._replace(axis=False), item, rest[3:])}"
+
+
+def _of_range(kind: Kind, value: Mapping[str, Any], errors: Sequence[tuple[Sequence[Any], Error]]) -> str:
+    missing = [key for key in ("low", "high") if key not in value]
+    if strange := _strange(value, RANGE_KEYS):
+        return strange
+    if missing:
+        return f"lacks {' and '.join(missing)}; {_AXES}"
+    part = errors[0][0][1]
+    said, item = f"has {part} = {toml(value[part])}; {part}", value[part]
+    if part == "log":
+        return f"{said} must be true or false"
+    if isinstance(item, str) or (isinstance(item, float) and math.isinf(item)):
+        return f"{said} must be a finite number"
+    return f"{said} {_of_value(kind._replace(axis=False), item, ())}"
+
+
+def _strange(value: Mapping[str, Any], known: Collection[str]) -> str:
+    """That an axis has a part which is not known; empty if it has none."""
+    others = [key for key in value if key not in known]
+    return f"has the unknown part {others[0]}; {unlike(others[0], known, 'drop it')}" if others else ""
+
+
+def _unknown(path: Sequence[str], optimizers: Sequence[str]) -> str:
+    key, table = path[-1], tuple(path[:-1])
     own = arguments_of(optimizers) if table == ("optimizer",) else ()
     known = (*keys_of(table), *own)
     what = label(path) if table else key
@@ -83,9 +199,8 @@ def _unknown(path: tuple[str, ...], optimizers: Sequence[str]) -> str:
         return f"{what} is not a key {'here' if table else 'outside a section'}; {home} is its place"
     close = nearest(key, known)
     if close is None:
-        listed = ", ".join(known)
         place = f"[{'.'.join(table)}] takes" if table else "a study has"
-        return f"{what} is not a key; {place} {listed}"
+        return f"{what} is not a key; {place} {', '.join(known)}"
     if table:
         return f"{what} is not a key; did you mean {close}?"
     return f"{what} is not a key or section; did you mean {label((close,))}?"

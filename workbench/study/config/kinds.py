@@ -1,319 +1,262 @@
-"""What may stand to the right of an equals sign in a study file.
+"""What may stand to the right of an equals sign: numbers, words and lists, fixed or as axes.
 
-A kind (`Word`, `Text`, `Names`, and `Number` in study_numbers) reads one TOML value and returns what it
-means, or raises ValueError with the second half of a sentence; the first half, `FILE: [section] key = value`,
-belongs to the reader. A kind is also pydantic metadata, so that a table of a study is a pydantic model whose
-fields are annotated with kinds.
-
-An axis is `{ low, high, log, step }` or `{ choices = [...] }`, Optuna's words (optuna.distributions).
-
-Numbers in a study file: a value within limits, or an axis over such values.
+A kind is an annotated type whose constraints pydantic checks. `Searched[K]` is a number of kind K or an axis
+over such, `{ low, high, log, step }` or `{ choices = [...] }`, Optuna's words; `Chosen[K]` knows choices
+alone. An axis that was read is a `Range` or a `Choice`. `Kind` is how the rest of the program looks at such a
+type, and `Kind.expected` says in words what it holds.
 """
 
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
+from typing import Annotated, Any, Generic, NamedTuple, NotRequired, TypeVar, get_args, get_origin
 
-from pydantic_core import core_schema
+from annotated_types import Interval
+from pydantic import AfterValidator, AllowInfNan, ConfigDict, Discriminator, Field, Tag
+from pydantic_core import PydanticCustomError, core_schema
+from typing_extensions import TypedDict
 
-from workbench.core.formatting import nearest, toml
-from workbench.core.types import Axis, Choice, Range, Value
+from workbench.core.formatting import toml
+from workbench.core.types import Choice, Range
 
-#: The parts of a range.
-RANGE_KEYS = ("low", "high", "log", "step")
+T = TypeVar("T")
 
-
-def schema(kind: Any, source: Any, handler: Any) -> core_schema.CoreSchema:
-    """What pydantic asks of metadata: the schema is the kind's own `read`."""
-    return core_schema.no_info_plain_validator_function(kind.read)
+#: Closed, and nothing is converted.
+STRICT = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Word:
-    """One of the known words, or an axis over them. `known` is looked at when a value is read, not before.
+    """One of the known words. `known` is looked at when a value is read, not before: users register words.
 
     joined  what may stand between several of them
     """
 
     known: Collection[str]
     extra: tuple[str, ...] = ()
-    axis: bool = True
-    flat: str | None = None
     joined: str = ""
 
-    __get_pydantic_core_schema__ = schema
+    def __contains__(self, value: object) -> bool:
+        if not isinstance(value, str):
+            return False
+        return all(part in self.extra or part in self.known for part in self.parts(value))
 
-    def read(self, value: Any) -> Value | Axis:
-        """The word, or the axis. Raises ValueError."""
-        if isinstance(value, list):
-            raise ValueError(list_hint(value) if self.axis else f"must be {self.expected}, not a list")
-        if not isinstance(value, dict):
-            return self._word(value)
-        if not self.axis:
-            raise ValueError(f"cannot be searched; it must be {self.expected}, so write one")
-        if "choices" not in value:
-            raise ValueError('is no axis of words; write { choices = ["...", "..."] }')
-        return Choice(tuple(choices(value, self._word)))
+    def parts(self, value: str) -> list[str]:
+        """The single words of a value."""
+        whole = not self.joined or value in self.extra or value in self.known
+        return [value] if whole else value.split(self.joined)
 
-    @property
-    def expected(self) -> str:
-        """The words, listed."""
-        words = [toml(word) for word in (*self.extra, *self.known)]
-        return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} or {words[-1]}"
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> core_schema.CoreSchema:
+        return core_schema.no_info_plain_validator_function(self._read)
 
-    def _word(self, value: Any) -> str:
-        if isinstance(value, str) and (value in self.extra or value in self.known):
-            return value
-        if isinstance(value, str) and self.joined and self.joined in value:
-            return self.joined.join(self._word(part) for part in value.split(self.joined))
-        close = nearest(value, (*self.extra, *self.known)) if isinstance(value, str) else None
-        raise ValueError(
-            f"is not known; did you mean {toml(close)}?" if close else f"must be {self.expected}"
-        )
-
-
-@dataclass(frozen=True)
-class Text:
-    """A piece of text; `pattern` is what it must match, `expected` says so."""
-
-    pattern: str = r"[\s\S]*"
-    expected: str = "text in quotes"
-
-    __get_pydantic_core_schema__ = schema
-
-    def read(self, value: Any) -> str:
-        """The text. Raises ValueError."""
-        if not isinstance(value, str) or not re.fullmatch(self.pattern, value):
-            raise ValueError(f"must be {self.expected}")
+    def _read(self, value: Any) -> Any:
+        if value not in self:
+            raise PydanticCustomError("word", "is not known")
         return value
 
 
-@dataclass(frozen=True)
-class Names:
-    """A list of different column names."""
+@dataclass(frozen=True, eq=False)
+class Named:
+    """Words that stand for a number, beside the numbers themselves."""
 
-    __get_pydantic_core_schema__ = schema
+    words: Mapping[str, int]
 
-    def read(self, value: Any) -> tuple[str, ...]:
-        """The names. Raises ValueError."""
-        if isinstance(value, str):
-            raise ValueError(f"must be a list of column names; write [{toml(value)}]")
-        if not isinstance(value, list) or not all(isinstance(name, str) and name for name in value):
-            raise ValueError('must be a list of column names such as ["age", "income"]')
-        twice = [name for name in value if value.count(name) > 1]
-        if twice:
-            raise ValueError(f"names {toml(twice[0])} twice; drop one")
-        return tuple(value)
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> core_schema.CoreSchema:
+        def read(value: Any, number: Callable[[Any], Any]) -> Any:
+            return self.words[value] if isinstance(value, str) and value in self.words else number(value)
+
+        return core_schema.no_info_wrap_validator_function(read, handler(source))
 
 
-@dataclass(frozen=True)
-class Flag:
-    """Yes or no."""
+class Says(NamedTuple):
+    """What text must be, in words, where its constraints do not say it."""
 
-    __get_pydantic_core_schema__ = schema
-
-    def read(self, value: Any) -> bool:
-        """The truth value. Raises ValueError."""
-        if not isinstance(value, bool):
-            raise ValueError("must be true or false, without quotes")
-        return value
+    expected: str
 
 
-def closed(table: Mapping[str, Any], known: Collection[str]) -> None:
-    """Raises ValueError if a table has a part that is not known."""
-    for key in table:
-        if key not in known:
-            close = nearest(key, known)
-            raise ValueError(
-                f"has the unknown part {key}; " + (f"did you mean {close}?" if close else "drop it")
-            )
+def _once(names: list[str]) -> tuple[str, ...]:
+    for name in names:
+        if names.count(name) > 1:
+            raise ValueError(f"names {toml(name)} twice; drop one")
+    return tuple(names)
 
 
-def choices(table: dict[str, Any], read: Callable[[Any], Any]) -> list[Any]:
-    """The items of `{ choices = [...] }`, each read and none twice. Raises ValueError."""
-    for key in table:
-        if key in RANGE_KEYS:
-            raise ValueError(
-                f"has both choices and {key}; an axis is {{ low, high }} or {{ choices = [...] }}"
-            )
-    closed(table, ("choices",))
+def _line(numbers: list[float]) -> str:
+    return " ".join(toml(number) for number in numbers)
+
+
+Real = Annotated[float, AllowInfNan(False)]
+Share = Annotated[Real, Interval(ge=0.0, lt=1.0)]
+NotNegative = Annotated[Real, Interval(ge=0.0)]
+Positive = Annotated[Real, Interval(gt=0.0)]
+Count = Annotated[int, Interval(ge=1, le=1_000_000)]
+#: Seeds stay within int32, so that seed + i is a seed for NumPy, Optuna and JAX alike.
+Seed = Annotated[int, Interval(ge=0, le=2**31 - 1_000_001)]
+Column = Annotated[str, Field(min_length=1), Says("the name of a column, in quotes")]
+Columns = Annotated[
+    list[Annotated[str, Field(min_length=1)]], AfterValidator(_once), Says("a list of column names")
+]
+#: A list of numbers, which a setting holds as one text, separated by spaces.
+Numbers = Annotated[list[T], Field(min_length=1), AfterValidator(_line)]
+
+
+# ── axes ────────────────────────────────────────────────────────────────────────────────────────
+
+
+class RangeTable(TypedDict, Generic[T]):
+    """`{ low, high, log, step }`."""
+
+    __pydantic_config__ = STRICT  # type: ignore[misc]
+
+    low: T
+    high: T
+    log: NotRequired[bool]
+    step: NotRequired[Any]
+
+
+class ChoiceTable(TypedDict, Generic[T]):
+    """`{ choices = [...] }`."""
+
+    __pydantic_config__ = STRICT  # type: ignore[misc]
+
+    choices: Annotated[list[T], Field(min_length=1)]
+
+
+RANGE_KEYS = tuple(RangeTable.__annotations__)
+
+
+def _tag(value: Any) -> str:
+    if isinstance(value, dict):
+        return "choices" if "choices" in value else "range"
+    return "value"
+
+
+def _tag_of_words(value: Any) -> str:
+    return "choices" if isinstance(value, dict) and "choices" in value else "value"
+
+
+def _choice(table: dict[str, Any]) -> Choice:
     items = table["choices"]
-    if not isinstance(items, list) or not items:
-        raise ValueError("has no choices; list at least one")
-    values = []
-    for item in items:
-        try:
-            values.append(read(item))
-        except ValueError as error:
-            raise ValueError(f"has the choice {toml(item)}, which {error}") from None
-        if values[-1] in values[:-1]:
-            raise ValueError(f"has the choice {toml(item)} twice; drop one")
-    return values
+    for index, item in enumerate(items):
+        if item in items[:index]:
+            raise PydanticCustomError("twice", "is there twice", {"index": index})
+    return Choice(tuple(items))
 
 
-def list_hint(value: list[Any]) -> str:
-    """What to say to a plain list where an axis was meant."""
-    return f"is a plain list; write {{ choices = {toml(value)} }} to search over it"
-
-
-@dataclass(frozen=True)
-class Number:
-    """A finite number within limits, or an axis over such numbers."""
-
-    low: float = -math.inf
-    high: float = math.inf
-    above: bool = False  # `low` itself is excluded
-    below: bool = False  # `high` itself is excluded
-    integer: bool = False
-    axis: bool = True
-    infinite: bool = False  # whether `inf` may be written
-    words: Mapping[str, int] = field(default_factory=dict)  # words that stand for a number
-    flat: str | None = None  # name in the flat settings; None: the key itself
-
-    __get_pydantic_core_schema__ = schema
-
-    def read(self, value: Any) -> Value | Axis:
-        """The number, or the axis. Raises ValueError."""
-        if isinstance(value, dict):
-            if not self.axis:
-                raise ValueError(f"cannot be searched; it must be {self.expected}, so write one")
-            return self._choice(value) if "choices" in value else self._range(value)
-        if isinstance(value, list):
-            raise ValueError(list_hint(value) if self.axis else f"must be {self.expected}, not a list")
-        return self._number(value)
-
-    @property
-    def expected(self) -> str:
-        """The limits in words."""
-        noun = "a whole number" if self.integer else "a number"
-        lower = f"{'above' if self.above else 'of at least'} {toml(self.low)}"
-        upper = f"{'below' if self.below else 'at most'} {toml(self.high)}"
-        if math.isinf(self.high):
-            text = noun if math.isinf(self.low) else f"{noun} {lower}"
-        elif self.above or self.below:
-            text = f"{noun} {lower} and {upper}"
-        else:
-            text = f"{noun} from {toml(self.low)} to {toml(self.high)}"
-        return " or ".join([text, *(toml(word) for word in self.words)])
-
-    def _number(self, value: Any) -> Value:
-        if isinstance(value, str):
-            if value in self.words:
-                return self.words[value]
-            if re.fullmatch(r"[+-]?[\d_.]+([eE][+-]?\d+)?", value):
-                raise ValueError(f"is text; write the number without quotes, {self.expected}")
-        if isinstance(value, bool) or not isinstance(value, (int, float)):
-            raise ValueError(f"must be {self.expected}")
-        if self.integer and isinstance(value, float):
-            remedy = f"; write {int(value)}" if math.isfinite(value) and value == int(value) else ""
-            raise ValueError(f"must be {self.expected}{remedy}")
-        try:
-            number = value if self.integer else float(value)
-        except OverflowError:
-            number = math.inf
-        if math.isinf(number) and number > 0 and self.infinite:
-            return number
-        if math.isnan(number) or math.isinf(number) or not self._within(number):
-            raise ValueError(f"must be {self.expected}")
-        return number
-
-    def _within(self, number: float) -> bool:
-        lower = number > self.low if self.above else number >= self.low
-        upper = number < self.high if self.below else number <= self.high
-        return lower and upper
-
-    def _choice(self, table: dict[str, Any]) -> Choice:
-        return Choice(tuple(choices(table, self._number)))
-
-    def _range(self, table: dict[str, Any]) -> Range:
-        closed(table, RANGE_KEYS)
-        missing = [key for key in ("low", "high") if key not in table]
-        if missing:
-            raise ValueError(
-                f"lacks {' and '.join(missing)}; an axis is {{ low, high }} or {{ choices = [...] }}"
-            )
-        low, high = self._end(table, "low"), self._end(table, "high")
-        log, step = table.get("log", False), table.get("step")
-        if not isinstance(log, bool):
-            raise ValueError(f"has log = {toml(log)}; log must be true or false")
-        if low > high:
-            raise ValueError("has low above high; swap the two")
-        if low == high:
-            raise ValueError(f"has low equal to high; write the fixed value {toml(low)} instead")
-        if log and low <= 0:
-            raise ValueError(f"has low = {toml(low)} with log = true; a log axis needs low above 0")
-        if step is not None:
-            if log:
-                raise ValueError("has both log and step, which exclude each other; drop one")
-            step = self._step(step, low, high)
-        return Range(low, high, log=log, step=step, integer=self.integer)
-
-    def _end(self, table: dict[str, Any], end: str) -> int | float:
-        value = table[end]
-        if isinstance(value, str) or (isinstance(value, float) and math.isinf(value)):
+def _range(table: dict[str, Any]) -> Range:
+    """The axis. Raises ValueError, with the second half of a sentence, for one that has no values."""
+    low, high, log, step = table["low"], table["high"], table.get("log", False), table.get("step")
+    for end, value in (("low", low), ("high", high)):
+        if not math.isfinite(value):
             raise ValueError(f"has {end} = {toml(value)}; {end} must be a finite number")
-        try:
-            number = self._number(value)
-        except ValueError as error:
-            raise ValueError(f"has {end} = {toml(value)}; {end} {error}") from None
-        assert isinstance(number, (int, float))
-        return number
-
-    def _step(self, step: Any, low: float, high: float) -> int | float:
-        size = "a whole number above 0" if self.integer else "a number above 0"
-        whole = isinstance(step, int) or not self.integer
-        if (
-            isinstance(step, bool)
-            or not isinstance(step, (int, float))
-            or not whole
-            or not 0 < step < math.inf
-        ):
-            raise ValueError(f"has step = {toml(step)}; step must be {size}")
-        if step > high - low:
-            raise ValueError(f"has step = {toml(step)}, longer than the axis; take a smaller step")
-        steps = (high - low) / step
-        if abs(steps - round(steps)) > 1e-8 * max(1.0, steps):
-            end = low + math.floor(steps) * step
-            end = end if self.integer else float(f"{end:.12g}")
-            raise ValueError(f"has a high that no number of steps reaches from low; write high = {toml(end)}")
-        return step if self.integer else float(step)
+    if low > high:
+        raise ValueError("has low above high; swap the two")
+    if low == high:
+        raise ValueError(f"has low equal to high; write the fixed value {toml(low)} instead")
+    if log and low <= 0:
+        raise ValueError(f"has low = {toml(low)} with log = true; a log axis needs low above 0")
+    if log and step is not None:
+        raise ValueError("has both log and step, which exclude each other; drop one")
+    integer = isinstance(low, int)
+    return Range(low, high, log=log, step=_step(step, low, high, integer=integer), integer=integer)
 
 
-@dataclass(frozen=True)
-class Numbers:
-    """A list of numbers within limits, or an axis over such lists; a setting holds one as text."""
+def _step(step: Any, low: float, high: float, *, integer: bool) -> float | None:
+    if step is None:
+        return None
+    kinds = (int,) if integer else (int, float)
+    if isinstance(step, bool) or not isinstance(step, kinds) or not 0 < step < math.inf:
+        size = "a whole number above 0" if integer else "a number above 0"
+        raise ValueError(f"has step = {toml(step)}; step must be {size}")
+    if step > high - low:
+        raise ValueError(f"has step = {toml(step)}, longer than the axis; take a smaller step")
+    steps = (high - low) / step
+    if abs(steps - round(steps)) > 1e-8 * max(1.0, steps):
+        end = low + math.floor(steps) * step
+        end = end if integer else float(f"{end:.12g}")
+        raise ValueError(f"has a high that no number of steps reaches from low; write high = {toml(end)}")
+    return step if integer else float(step)
 
-    low: float = -math.inf
-    above: bool = False  # `low` itself is excluded
-    axis: bool = True
-    flat: str | None = None
 
-    __get_pydantic_core_schema__ = schema
+_Choices = Annotated[ChoiceTable[T], AfterValidator(_choice), Tag("choices")]
+_Ends = Annotated[RangeTable[T], AfterValidator(_range), Tag("range")]
+Searched = Annotated[Annotated[T, Tag("value")] | _Ends[T] | _Choices[T], Discriminator(_tag)]
+Chosen = Annotated[Annotated[T, Tag("value")] | _Choices[T], Discriminator(_tag_of_words)]
 
-    def read(self, value: Any) -> Value | Axis:
-        """The numbers, separated by spaces, or the axis. Raises ValueError."""
-        if isinstance(value, dict):
-            if "choices" not in value:
-                raise ValueError("is no axis of lists; write { choices = [[...], [...]] }")
-            return Choice(tuple(choices(value, self._list)))
-        return self._list(value)
+
+# ── in words ────────────────────────────────────────────────────────────────────────────────────
+
+
+class Kind(NamedTuple):
+    """An annotated type, taken apart."""
+
+    type: Any  # int, float, bool, str or list
+    constraints: tuple[Any, ...]
+    axis: bool = False  # whether choices may be written
+    range: bool = False  # whether low and high may be written
+
+    @classmethod
+    def of(cls, hint: Any) -> Kind:
+        """The kind of an annotation, be it optional, an axis, or plain."""
+        if type(None) in get_args(hint):
+            hint = next(one for one in get_args(hint) if one is not type(None))
+        inner = get_args(hint)[0] if get_origin(hint) is Annotated else hint
+        members = get_args(inner)
+        if members and get_origin(inner) is not list:  # the union of an axis
+            return cls.of(members[0])._replace(axis=True, range=len(members) > 2)
+        constraints = tuple(c for c in getattr(hint, "__metadata__", ()) if not isinstance(c, Tag))
+        return cls(get_origin(inner) or inner, constraints + ((members[0],) if members else ()))
+
+    def first(self, kind: type[T]) -> T | None:
+        """The constraint of a class."""
+        return next((one for one in self.constraints if isinstance(one, kind)), None)
+
+    @property
+    def word(self) -> Word | None:
+        """The words, if that is what it holds."""
+        return self.first(Word)
+
+    @property
+    def closed(self) -> bool:
+        """Whether its values are known words or numbers within limits, which somebody may want to search."""
+        return self.word is not None or self.type in (int, float)
+
+    @property
+    def words(self) -> Mapping[str, int]:
+        """Words that stand for a number."""
+        named = self.first(Named)
+        return named.words if named else {}
+
+    @property
+    def item(self) -> Kind:
+        """What a list holds."""
+        return Kind.of(self.constraints[-1])
 
     @property
     def expected(self) -> str:
-        """The limits in words."""
-        return f"a list of numbers, each {Number(self.low, above=self.above).expected}"
+        """What it holds, in words."""
+        if self.word:
+            return listed((*self.word.extra, *self.word.known))
+        if says := self.first(Says):
+            return says.expected
+        if self.type is list:
+            return f"a list of numbers, each {self.item.expected}"
+        if self.type not in (int, float):
+            return "true or false" if self.type is bool else "text in quotes"
+        noun = f"{'a whole number' if self.type is int else 'a number'} {self._limits()}".rstrip()
+        return " or ".join([noun, *map(toml, self.words)])
 
-    def _list(self, value: Any) -> str:
-        if not isinstance(value, list) or not value:
-            raise ValueError(f"must be {self.expected}, such as [10, 20]")
-        each = Number(self.low, above=self.above, axis=False)
-        for item in value:
-            try:
-                each.read(item)
-            except ValueError as error:
-                raise ValueError(f"has {toml(item)}, which {error}") from None
-        return " ".join(toml(float(item)) for item in value)
+    def _limits(self) -> str:
+        of = self.first(Interval) or Interval()
+        if of.ge is not None and of.le is not None:
+            return f"from {toml(of.ge)} to {toml(of.le)}"
+        said = {"above": of.gt, "of at least": of.ge, "below": of.lt, "at most": of.le}
+        return " and ".join(f"{word} {toml(limit)}" for word, limit in said.items() if limit is not None)
+
+
+def listed(names: Collection[object]) -> str:
+    """The names, joined by commas and `or`."""
+    *others, last = [toml(name) for name in names]
+    return f"{', '.join(others)} or {last}" if others else last

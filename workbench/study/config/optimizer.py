@@ -8,19 +8,20 @@ optimizers takes is left in the table, where it is refused as any unknown key is
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from workbench.core import vocabulary
-from workbench.core.types import Axis, Choice, Value
-from workbench.study.config.kinds import Flag, Number, choices
+from workbench.study.config.kinds import Chosen, Real, Searched
 
 #: The optimizer of a file that names none.
 DEFAULT = "adam"
 #: Settings of the common seven by which name other optimizers have arguments of their own.
 SHARED = ("momentum", "beta2")
 
-Setting = Value | Axis
+Truth = Chosen[bool]
+Whole = Searched[int]
+Number = Searched[Real]
+_HINTS: Mapping[str, Any] = {"truth": Truth, "whole": Whole, "real": Number}
 
 
 class Optimizers(Collection[str]):
@@ -39,29 +40,6 @@ class Optimizers(Collection[str]):
         from workbench.nn import transformations
 
         return transformations.names()
-
-
-@dataclass(frozen=True)
-class Argument:
-    """A number or truth value that an optimizer takes, or an axis over such."""
-
-    kind: Literal["truth", "whole", "real", "any"] = "any"
-
-    def read(self, value: Any) -> Setting:
-        """The value, or the axis. Raises ValueError."""
-        parts = list(value.get("choices", value.values())) if isinstance(value, dict) else [value]
-        if self.kind == "truth" or (self.kind == "any" and parts and isinstance(parts[0], bool)):
-            if isinstance(value, dict) and "choices" in value:
-                return Choice(tuple(choices(value, Flag().read)))
-            return Flag().read(value)
-        whole = all(isinstance(part, int) for part in parts)
-        return Number(integer=self.kind == "whole" or (self.kind == "any" and whole)).read(value)
-
-    @property
-    def expected(self) -> str:
-        """What it may be, in words."""
-        number = "a whole number" if self.kind == "whole" else "a number"
-        return "true or false" if self.kind == "truth" else number
 
 
 def named(setting: Any) -> tuple[str, ...]:
@@ -91,15 +69,26 @@ def arguments_of(optimizers: Iterable[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(key for name in known for key in transformations.arguments(name)))
 
 
-def argument_kind(optimizers: Collection[str], key: str) -> Argument | None:
-    """How the value of a key is read; None: none of the optimizers takes it."""
+def takes(optimizers: Collection[str], key: str) -> bool:
+    """Whether one of the optimizers has an argument of this name."""
     if not optimizers:
-        return None
+        return False
     from workbench.nn import transformations
 
-    taking = [name for name in optimizers if name in Optimizers() and transformations.taken(name, [key])]
-    own = [transformations.arguments(name) for name in taking]
-    return Argument(*[known[key].kind for known in own if key in known][:1]) if taking else None
+    return any(name in Optimizers() and transformations.taken(name, [key]) for name in optimizers)
+
+
+def hint_of(optimizers: Collection[str], key: str, value: Any) -> Any:
+    """The kind of an argument of the optimizers; where optax leaves it open, that of the value."""
+    from workbench.nn import transformations
+
+    own = [transformations.arguments(name) for name in optimizers if name in Optimizers()]
+    kind = next((known[key].kind for known in own if key in known), "any")
+    if kind == "any":
+        parts = list(value.get("choices", value.values())) if isinstance(value, dict) else [value]
+        whole = all(isinstance(part, int) for part in parts)
+        kind = "truth" if parts and isinstance(parts[0], bool) else "whole" if whole else "real"
+    return _HINTS[kind]
 
 
 def without_arguments(
@@ -118,7 +107,7 @@ def without_arguments(
     if not others and not shared:
         return dict(document), {}
     if all(name in Optimizers() for name in optimizers):
-        others = [key for key in others if argument_kind(optimizers, key)]
-        others += [key for key in shared if argument_kind(takers(optimizers), key)]
+        others = [key for key in others if takes(optimizers, key)]
+        others += [key for key in shared if takes(takers(optimizers), key)]
     rest = {key: value for key, value in table.items() if key not in others}
     return {**document, "optimizer": rest}, {key: table[key] for key in others}

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from workbench.core import vocabulary
-from workbench.core.errors import StudyError
-from workbench.core.formatting import nearest, toml
+from workbench.core.formatting import toml
 from workbench.core.types import Range, Value
-from workbench.study.config.errors import label
-from workbench.study.config.offence import listed, numbers, offence, shown, values
+from workbench.study.config.errors import label, unlike
+from workbench.study.config.kinds import listed
 from workbench.study.config.optimizer import arguments_of, named
 from workbench.study.config.schema import SETTINGS, where
+from workbench.study.config.text import numbers, offence, shown, values
 from workbench.tuning.space import arguments, first
 
 if TYPE_CHECKING:
     from workbench.study.config.study import Study
-
 
 #: Which of the common optimizers read a coefficient; an optimizer of optax has its own, and every one of
 #: those takes the decoupled weight decay.
@@ -36,9 +36,9 @@ SCHEDULED = {
 }
 
 
-def check_optimizer(study: Study) -> None:
-    """Raises StudyError if an optimizer cannot train, or not with these arguments, or a schedule not run."""
-    _check_schedule(study)
+def optimizer_complaints(study: Study) -> Iterator[str]:
+    """Why an optimizer cannot train, or not with these arguments, or a schedule not run."""
+    yield from _of_schedule(study)
     given, names = arguments(study.settings), named(study.settings["optimizer"])
     if not given and all(vocabulary.is_common(name) for name in names):
         return
@@ -46,34 +46,37 @@ def check_optimizer(study: Study) -> None:
 
     for key in given:
         if not any(transformations.taken(name, [key]) for name in names):
-            close = nearest(key, arguments_of(names))
-            hint = f"did you mean {close}?" if close else "drop it"
-            raise StudyError(
-                f"{shown(study, vocabulary.flat_argument(key))} is no argument of optimizer "
-                f"{listed(names)}; {hint}"
+            yield (
+                f"{shown(study, vocabulary.flat_argument(key))} is no argument of optimizer {listed(names)}; "
+                + unlike(key, arguments_of(names), "drop it")
             )
     for name in names:
-        taken = transformations.taken(name, given)
-        if vocabulary.is_common(name) and not taken:
-            continue
-        missing = [
-            key for key, one in transformations.arguments(name).items() if one.required and key not in given
-        ]
-        if missing:
-            raise StudyError(
-                f"{offence(study, 'optimizer', name)} needs {' and '.join(missing)}; "
-                "write each as a key of [optimizer]"
-            )
-        for key in _static(study, name, {}):
-            setting = given[key]
+        if not vocabulary.is_common(name) or transformations.taken(name, given):
+            yield from _of_arguments(study, name)
+
+
+def _of_arguments(study: Study, name: str) -> Iterator[str]:
+    from workbench.nn import transformation_plans, transformations
+
+    given, known = arguments(study.settings), transformations.arguments(name)
+    missing = [key for key, one in known.items() if one.required and key not in given]
+    if missing:
+        yield (
+            f"{offence(study, 'optimizer', name)} needs {' and '.join(missing)}; "
+            "write each as a key of [optimizer]"
+        )
+    try:
+        for key in transformation_plans.check(name, _sample(study, name), {}):  # those that cannot be traced
+            setting, flat = given[key], vocabulary.flat_argument(key)
             if isinstance(setting, Range) and not setting.integer and setting.step is None:
-                asked = shown(study, vocabulary.flat_argument(key))
-                raise StudyError(
-                    f"{asked} is looked at when optimizer {toml(name)} is "
+                yield (
+                    f"{shown(study, flat)} is looked at when optimizer {toml(name)} is "
                     "made, so each of its values is a program of its own; write { choices = [...] }"
                 )
-            for value in values(study, vocabulary.flat_argument(key)):
-                _static(study, name, {key: value})
+            for value in values(study, flat):
+                transformation_plans.check(name, _sample(study, name), {key: value})
+    except ValueError as error:
+        yield f"{offence(study, 'optimizer', name)} {error}; choose another"
 
 
 def optimizer_notes(study: Study) -> list[str]:
@@ -120,31 +123,25 @@ def _own_notes(study: Study, own: list[str]) -> list[str]:
     return remarks
 
 
-def _check_schedule(study: Study) -> None:
-    """Raises StudyError if boundaries do not fit the schedules, or the scales not the boundaries."""
-    epochs = max(numbers(study, "epochs"))
+def _of_schedule(study: Study) -> Iterator[str]:
+    """Boundaries that do not fit the schedules, and scales that do not fit the boundaries."""
+    epochs, warmup = max(numbers(study, "epochs")), max(numbers(study, "warmup"))
     for text in values(study, "boundaries"):
-        ends = [float(number) for number in str(text).split()]
+        ends, said = [float(number) for number in str(text).split()], offence(study, "boundaries", text)
         if sorted(set(ends)) != ends or (ends and ends[-1] >= epochs):
-            raise StudyError(
-                f"{offence(study, 'boundaries', text)} must ascend and end before [training] epochs = "
-                f"{toml(epochs)}"
-            )
-        if ends and ends[0] <= max(numbers(study, "warmup")):
-            raise StudyError(
-                f"{offence(study, 'boundaries', text)} must begin after the warm-up of "
-                f"{toml(max(numbers(study, 'warmup')))} epochs"
-            )
+            yield f"{said} must ascend and end before [training] epochs = {toml(epochs)}"
+        if ends and ends[0] <= warmup:
+            yield f"{said} must begin after the warm-up of {toml(warmup)} epochs"
         for schedule in values(study, "schedule"):
             parts = str(schedule).split(vocabulary.JOIN)
             if ends and len(parts) > 1 and len(ends) != len(parts) - 1:
-                raise StudyError(
-                    f"{offence(study, 'boundaries', text)} must name the {len(parts) - 1} epochs at which "
+                yield (
+                    f"{said} must name the {len(parts) - 1} epochs at which "
                     f"the parts of schedule = {toml(schedule)} end, or be left out"
                 )
         for scales in values(study, "scales"):
             if scales and len(str(scales).split()) != len(ends):
-                raise StudyError(
+                yield (
                     f"{offence(study, 'scales', scales)} must be as many as [optimizer] boundaries, "
                     f"of which there are {len(ends)}"
                 )
@@ -156,13 +153,3 @@ def _sample(study: Study, name: str) -> dict[str, Value]:
 
     given = arguments(study.settings)
     return {key: first(given[key]) for key in transformations.taken(name, given)}
-
-
-def _static(study: Study, name: str, values: dict[str, Value]) -> tuple[str, ...]:
-    """The arguments of an optimizer that cannot be traced, some of them tried at these values."""
-    from workbench.nn import transformation_plans
-
-    try:
-        return transformation_plans.check(name, _sample(study, name), values)
-    except ValueError as error:
-        raise StudyError(f"{offence(study, 'optimizer', name)} {error}; choose another") from None

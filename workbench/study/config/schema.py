@@ -1,168 +1,245 @@
-"""The tables of a study file: their keys, what each may hold, and the defaults.
+"""The one model of a study file: every key with what it may hold, its default and its meaning.
 
-One pydantic model per table, closed and strict. Every key that a study can search is also known by a flat
-name in `SETTINGS`: the key itself, but `optimizer` for `[optimizer] name`. To add a setting, add its line to
-a table.
+Closed and strict pydantic models, one a table. What a study can search is also known by a flat name, in
+`SETTINGS`: the key itself, but `optimizer` for `[optimizer] name`. To add a key, add its line to a table; one
+that trials may differ in stands in `vocabulary.SETTINGS` as well. Beside its own keys `[optimizer]` takes the
+arguments of its optimizers: see `optimizer`.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import Annotated, Any, NamedTuple
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, NamedTuple, get_args, get_type_hints
 
-from pydantic import BaseModel, ConfigDict, Field
+from annotated_types import Interval
+from pydantic import BaseModel, Field
 
 from workbench.core import vocabulary
-from workbench.core.types import Axis, Value
-from workbench.study.config.kinds import Flag, Names, Number, Numbers, Text, Word
-from workbench.study.config.optimizer import DEFAULT, Argument, Optimizers
-
-#: Seeds stay within int32, so that seed + i is a seed for NumPy, Optuna and JAX alike.
-_SEED = Number(0, 2**31 - 1_000_001, integer=True, axis=False)
-_COUNT = Number(1, 1_000_000, integer=True, axis=False)
-_NOT_NEGATIVE = Number(0.0)
-_SHARE = Number(0.0, 1.0, below=True)
+from workbench.core.types import DataSpec, SearchSpec, Value
+from workbench.study.config.kinds import (
+    STRICT,
+    Chosen,
+    Column,
+    Columns,
+    Count,
+    Kind,
+    Named,
+    NotNegative,
+    Numbers,
+    Positive,
+    Real,
+    Says,
+    Searched,
+    Seed,
+    Share,
+    Word,
+)
+from workbench.study.config.optimizer import DEFAULT, Optimizers
 
 #: How a study chooses if it does not say: the rule that experiment c37 found best.
 RULE = "keep-default"
 
-Setting = Value | Axis
+Batch = Annotated[int, Interval(ge=1, le=1_000_000_000), Named({"all": 0})]
+Above0To1 = Annotated[Real, Interval(gt=0.0, le=1.0)]
+Between0And1 = Annotated[Real, Interval(gt=0.0, lt=1.0)]
+AtLeast1 = Annotated[Real, Interval(ge=1.0)]
+FileName = Annotated[str, Field(pattern=r"\S")]
+Divisions = Annotated[int, Interval(ge=2, le=100)]
+
+
+def key(default: Any, meaning: str) -> Any:
+    """A key with its default, `...` if it must be written, and its meaning."""
+    return Field(default, description=meaning)
 
 
 class Table(BaseModel):
     """A table of the file: unknown keys are refused, nothing is converted."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, arbitrary_types_allowed=True)
+    model_config = STRICT
 
 
 class SplitTable(Table):
-    """`split = { train, validation, test }`: fractions of the rows."""
+    """`split = { train, validation, test }`."""
 
-    train: Annotated[float, Number(0.0, 1.0, above=True, axis=False)]
-    validation: Annotated[float, Number(0.0, 1.0, above=True, axis=False)]
-    test: Annotated[float, Number(0.0, 1.0, axis=False)] = 0.0
+    train: Above0To1 = key(..., "share of the rows that is trained on; without split it is 0.6")
+    validation: Above0To1 = key(..., "share that the search judges by; without split 0.2")
+    test: Annotated[Real, Interval(ge=0.0, le=1.0)] = key(0.0, "share that is sealed; without split 0.2")
 
 
 class DataTable(Table):
     """`[data]`: where the rows come from and how they are prepared."""
 
-    source: Annotated[
-        str, Text(r"[\s\S]*\S[\s\S]*", "a built-in name, openml:NAME or the path of a data file")
-    ]
-    target: Annotated[str | None, Text(r"[\s\S]+", "the name of a column, in quotes")] = None
-    features: Annotated[tuple[str, ...] | None, Names()] = None
-    drop: Annotated[tuple[str, ...], Names()] = ()
-    task: Annotated[Any, Word(("regression", "classification"), axis=False)] = None
-    categorical: Annotated[tuple[str, ...], Names()] = ()
-    group: Annotated[str | None, Text(r"[\s\S]+", "the name of a column, in quotes")] = None
-    time: Annotated[str | None, Text(r"[\s\S]+", "the name of a column, in quotes")] = None
-    test: Annotated[
-        str | None, Text(r"[\s\S]*\S[\s\S]*", "the path of the official test file, in quotes")
-    ] = None
-    split: SplitTable | None = None
-    split_seed: Annotated[int, _SEED] = 0
-    folds: Annotated[int, Number(2, 100, integer=True, axis=False)] = 0
-    holdouts: Annotated[int, Number(2, 100, integer=True, axis=False)] = 0
-    scale: Annotated[Setting, Word(vocabulary.SCALES)] = "standardize"
-    degree: Annotated[Setting, Number(1, 10, integer=True)] = 1
-    target_transform: Annotated[Setting, Word(vocabulary.TARGET_TRANSFORMS)] = "none"
+    source: Annotated[FileName, Says("a built-in name, openml:NAME or the path of a data file")] = key(
+        ..., "the rows: a built-in name, openml:NAME, or a file beside the study"
+    )
+    target: Column | None = key(DataSpec.target, "the column to predict")
+    features: Columns | None = key(DataSpec.features, "the columns to predict from; all others unless given")
+    drop: Columns = key(DataSpec.drop, "columns to leave out")
+    task: Annotated[str, Word(("regression", "classification"))] | None = key(
+        DataSpec.task, "what the target is; told from its values unless given"
+    )
+    categorical: Columns = key(DataSpec.categorical, "columns of numbers that stand for categories")
+    group: Column | None = key(
+        DataSpec.group, "rows with one value of this column stay on one side of every split"
+    )
+    time: Column | None = key(DataSpec.time, "the split follows this column: the latest rows are the test's")
+    test: Annotated[FileName, Says("the path of the official test file, in quotes")] | None = key(
+        DataSpec.test, "an official test file, in place of a share of the rows"
+    )
+    split: SplitTable | None = key(None, "shares of the rows")
+    split_seed: Seed = key(DataSpec.split_seed, "another one: another split, folds and holdouts")
+    folds: Divisions = key(DataSpec.folds, "every trial trains on so many folds of the development rows")
+    holdouts: Divisions = key(
+        DataSpec.holdouts, "trials take turns at so many divisions of the development rows"
+    )
+    scale: Chosen[Annotated[str, Word(vocabulary.SCALES)]] = key(
+        "standardize", "what is done to numeric features, fitted on training rows alone"
+    )
+    degree: Searched[Annotated[int, Interval(ge=1, le=10)]] = key(
+        1, "products of the features up to this degree are features too"
+    )
+    target_transform: Chosen[Annotated[str, Word(vocabulary.TARGET_TRANSFORMS)]] = key(
+        "none", "what is done to a skewed target before training; log is log(1 + y)"
+    )
 
 
 class ModelTable(Table):
     """`[model]`: the family and its shape."""
 
-    family: Annotated[Setting, Word(vocabulary.FAMILIES)] = "mlp"
-    depth: Annotated[Setting, Number(1, 64, integer=True)] = 2
-    width: Annotated[Setting, Number(1, 8192, integer=True)] = 64
-    activation: Annotated[Setting, Word(vocabulary.ACTIVATIONS, joined=vocabulary.JOIN)] = "relu"
-    initializer: Annotated[Setting, Word(vocabulary.INITIALIZERS)] = "auto"
-    init_scale: Annotated[Setting, Number(0.0, above=True)] = 0.05
-    blocks: Annotated[Setting, Number(1, 16, integer=True)] = 2
-    kernel: Annotated[Setting, Number(1, 31, integer=True)] = 3
-    channels: Annotated[Setting, Number(1, 1024, integer=True)] = 16
-    pooling: Annotated[Setting, Word(vocabulary.POOLINGS)] = "max"
-    padding: Annotated[Setting, Word(vocabulary.PADDINGS)] = "same"
-    output: Annotated[Setting, Word(vocabulary.OUTPUTS)] = "last"
-    ensemble: Annotated[Setting, Number(1, 100, integer=True)] = 1
+    family: Chosen[Annotated[str, Word(vocabulary.FAMILIES)]] = key("mlp", "the kind of network")
+    depth: Searched[Annotated[int, Interval(ge=1, le=64)]] = key(2, "hidden layers")
+    width: Searched[Annotated[int, Interval(ge=1, le=8192)]] = key(64, "units of each hidden layer")
+    activation: Chosen[Annotated[str, Word(vocabulary.ACTIVATIONS, joined=vocabulary.JOIN)]] = key(
+        "relu", 'after each hidden layer; "tanh-relu": tanh after the first, ReLU after the others'
+    )
+    initializer: Chosen[Annotated[str, Word(vocabulary.INITIALIZERS)]] = key(
+        "auto", "how weights are drawn; auto is he_normal for rectifiers, else glorot_uniform"
+    )
+    init_scale: Searched[Positive] = key(0.05, "size of the weights that uniform and normal draw")
+    blocks: Searched[Annotated[int, Interval(ge=1, le=16)]] = key(2, "blocks of a cnn")
+    kernel: Searched[Annotated[int, Interval(ge=1, le=31)]] = key(3, "pixels along a side of a convolution")
+    channels: Searched[Annotated[int, Interval(ge=1, le=1024)]] = key(
+        16, "channels of the first block; each further one has twice as many"
+    )
+    pooling: Chosen[Annotated[str, Word(vocabulary.POOLINGS)]] = key("max", "at the end of a block")
+    padding: Chosen[Annotated[str, Word(vocabulary.PADDINGS)]] = key(
+        "same", "of a convolution: same keeps height and width, valid pads nothing"
+    )
+    output: Chosen[Annotated[str, Word(vocabulary.OUTPUTS)]] = key(
+        "last", "of a recurrent network: after the last step, or after each"
+    )
+    ensemble: Searched[Annotated[int, Interval(ge=1, le=100)]] = key(
+        1, "initializations whose average a model is"
+    )
 
 
 class OptimizerTable(Table):
-    """`[optimizer]`: the rule, its coefficients and the schedule of the learning rate.
+    """`[optimizer]`: the rule, its coefficients and the schedule of the learning rate."""
 
-    Beside these keys it takes the arguments of its optimizers: see `optimizer`.
-    """
-
-    name: Annotated[Setting, Word(Optimizers(), flat="optimizer")] = DEFAULT
-    learning_rate: Annotated[Setting, Number(0.0, above=True)] = 1e-3
-    momentum: Annotated[Setting, _SHARE] = 0.9
-    beta2: Annotated[Setting, _SHARE] = 0.999
-    schedule: Annotated[Setting, Word(vocabulary.SCHEDULES, joined=vocabulary.JOIN)] = "constant"
-    warmup: Annotated[Setting, _NOT_NEGATIVE] = 0.0
-    final: Annotated[Setting, Number(0.0, 1.0, words={"auto": -1})] = -1
-    power: Annotated[Setting, Number(0.0, above=True)] = 1.0
-    boundaries: Annotated[Setting, Numbers(0.0, above=True)] = ""
-    scales: Annotated[Setting, Numbers(0.0)] = ""
-    pct_start: Annotated[Setting, Number(0.0, 1.0, above=True, below=True)] = 0.3
-    div_factor: Annotated[Setting, Number(1.0)] = 25.0
-    final_div_factor: Annotated[Setting, Number(1.0)] = 1e4
-    clip: Annotated[Setting, Number(0.0, above=True, infinite=True)] = math.inf
+    name: Chosen[Annotated[str, Word(Optimizers())]] = key(
+        DEFAULT, "any optimizer of optax; its arguments are keys of this table"
+    )
+    learning_rate: Searched[Positive] = key(1e-3, "before the schedule")
+    momentum: Searched[Share] = key(0.9, "share of the past gradients that is kept")
+    beta2: Searched[Share] = key(0.999, "share of the past squared gradients that is kept")
+    schedule: Chosen[Annotated[str, Word(vocabulary.SCHEDULES, joined=vocabulary.JOIN)]] = key(
+        "constant", 'of the learning rate; "constant-cosine" has one follow the other'
+    )
+    warmup: Searched[NotNegative] = key(0.0, "epochs in which the learning rate rises to its own")
+    final: Searched[Annotated[Real, Interval(ge=0.0, le=1.0), Named({"auto": -1})]] = key(
+        -1, "share of the learning rate at the end; auto is 0, and 0.01 where it is exponential"
+    )
+    power: Searched[Positive] = key(1.0, "of the polynomial schedule; 1 is a straight line")
+    boundaries: Chosen[Numbers[Positive]] = key(
+        "", "epochs at which a piecewise or joined schedule goes on to its next part"
+    )
+    scales: Chosen[Numbers[NotNegative]] = key(
+        "", "what a piecewise schedule multiplies the learning rate by at each boundary"
+    )
+    pct_start: Searched[Between0And1] = key(0.3, "share of the epochs in which one_cycle rises")
+    div_factor: Searched[AtLeast1] = key(25.0, "one_cycle begins at the learning rate by this")
+    final_div_factor: Searched[AtLeast1] = key(1e4, "and ends at its beginning by this")
+    clip: Searched[Annotated[float, Interval(gt=0.0)]] = key(
+        math.inf, "longest gradient; a longer one is shortened to it"
+    )
 
 
 class EarlyStopping(Table):
-    """`early_stopping = { patience, min_delta }`: epochs without improvement, and what counts as one."""
+    """`early_stopping = { patience, min_delta }`."""
 
-    patience: Annotated[Setting, Number(0, integer=True)]
-    min_delta: Annotated[Setting, _NOT_NEGATIVE] = 0.0
+    patience: Searched[Annotated[int, Interval(ge=0, le=1_000_000)]] = key(
+        ..., "epochs without improvement after which a trial ends; 0: never"
+    )
+    min_delta: Searched[NotNegative] = key(0.0, "smallest gain that is an improvement")
 
 
 class RegularizationTable(Table):
     """`[regularization]`: what keeps the weights small and the training short."""
 
-    l1: Annotated[Setting, _NOT_NEGATIVE] = 0.0
-    l2: Annotated[Setting, _NOT_NEGATIVE] = 0.0
-    weight_decay: Annotated[Setting, _NOT_NEGATIVE] = 0.0
-    dropout: Annotated[Setting, _SHARE] = 0.0
-    label_smoothing: Annotated[Setting, _SHARE] = 0.0
-    early_stopping: EarlyStopping = EarlyStopping(patience=0)
+    l1: Searched[NotNegative] = key(0.0, "penalty on the size of the weights")
+    l2: Searched[NotNegative] = key(0.0, "penalty on half the squares of the weights")
+    weight_decay: Searched[NotNegative] = key(
+        0.0, "decoupled decay of the weights, for adamw and the optimizers of optax"
+    )
+    dropout: Searched[Share] = key(0.0, "share of the hidden units that a step leaves out")
+    label_smoothing: Searched[Share] = key(0.0, "share of a label given to all classes alike")
+    early_stopping: EarlyStopping = key(EarlyStopping(patience=0), "when a trial has enough")
 
 
 class TrainingTable(Table):
     """`[training]`: how long, in what portions, and towards what."""
 
-    epochs: Annotated[Setting, Number(1, 1_000_000, integer=True, axis=False)] = 100
-    batch_size: Annotated[Setting, Number(1, integer=True, words={"all": 0})] = 32
-    loss: Annotated[Setting, Word(vocabulary.LOSSES, extra=("auto",))] = "auto"
-    class_weight: Annotated[Setting, Word(("none", "balanced"))] = "none"
+    epochs: Count = key(100, "passes over the training rows")
+    batch_size: Searched[Batch] = key(32, "rows of a step")
+    loss: Chosen[Annotated[str, Word(vocabulary.LOSSES, extra=("auto",))]] = key(
+        "auto", "what training lowers; auto is the usual one of the task and family"
+    )
+    class_weight: Chosen[Annotated[str, Word(("none", "balanced"))]] = key(
+        "none", "balanced: all classes count alike in training"
+    )
 
 
 class SearchTable(Table):
     """`[search]`: the budget and how it is spent."""
 
-    trials: Annotated[int, _COUNT] = 100
-    sampler: Annotated[str, Word(vocabulary.SAMPLERS, axis=False)] = "tpe"
-    pruner: Annotated[str, Word(vocabulary.PRUNERS, axis=False)] = "asha"
-    seeds: Annotated[int, Number(1, 1000, integer=True, axis=False)] = 3
-    stop: Annotated[str, Word(("none", "noise"), axis=False)] = "none"
-    parallel: Annotated[int | None, _COUNT] = None
+    trials: Count = key(SearchSpec.trials, "configurations to try, all runs of the study together")
+    sampler: Annotated[str, Word(vocabulary.SAMPLERS)] = key(
+        SearchSpec.sampler, "what chooses the next configuration"
+    )
+    pruner: Annotated[str, Word(vocabulary.PRUNERS)] = key(
+        SearchSpec.pruner, "what ends trials that are behind"
+    )
+    seeds: Annotated[int, Interval(ge=1, le=1000)] = key(
+        SearchSpec.seeds, "how often each finalist is trained again"
+    )
+    stop: Annotated[str, Word(("none", "noise"))] = key(
+        SearchSpec.stop, "noise: end once the last doubling of the trials gained no more than noise"
+    )
+    parallel: Count | None = key(
+        SearchSpec.parallel, "trials in training at once; told from the budget unless given"
+    )
 
 
 class SelectTable(Table):
-    """`[select]`: the score that decides, and what becomes of the choice.
+    """`[select]`: the score that decides, and what becomes of the choice."""
 
-    threshold      the probability from which on the second of two classes is said
-    refit          whether the choice is trained once more, on training and validation rows, before its test
-    rule           of the best few trials and the default, trained again over seeds: the best mean, unless the
-                   default is within one standard error of it (keep-default), the simplest within that error
-                   (beyond-noise), the best mean (best); or the best single score of the search (single)
-    smallest_gain  over the default configuration, in units of the metric: what would count, said beforehand
-    """
-
-    metric: Annotated[Any, Word(vocabulary.METRICS, axis=False)] = None
-    threshold: Annotated[Setting, Number(0.0, 1.0, above=True, below=True)] = 0.5
-    refit: Annotated[bool, Flag()] = False
-    rule: Annotated[str, Word(("keep-default", "beyond-noise", "best", "single"), axis=False)] = RULE
-    smallest_gain: Annotated[float | None, Number(0.0, axis=False)] = None
+    metric: Annotated[str, Word(vocabulary.METRICS)] | None = key(
+        None, "the score that decides; accuracy for classes and rmse for numbers unless given"
+    )
+    threshold: Searched[Between0And1] = key(
+        0.5, "probability from which on the second of two classes is said"
+    )
+    refit: bool = key(False, "train the choice once more, on training and validation rows, before its test")
+    rule: Annotated[str, Word(("keep-default", "beyond-noise", "best", "single"))] = key(
+        RULE,
+        "among finalists trained again over seeds: the best mean, unless the default is within "
+        "one standard error of it (keep-default), the simplest within that error (beyond-noise), the best "
+        "mean (best); or the best single score of the search (single)",
+    )
+    smallest_gain: NotNegative | None = key(
+        None, "gain over the default configuration that would count, in units of the metric"
+    )
 
 
 class StudyFile(Table):
@@ -170,65 +247,76 @@ class StudyFile(Table):
 
     name: Annotated[
         str,
-        Text(
-            r"[a-z0-9][a-z0-9._-]{0,99}",
-            "made of a-z, 0-9, '.', '_' and '-', beginning with a letter or digit",
-        ),
-    ]
-    question: Annotated[str, Text()] = ""
-    seed: Annotated[int, _SEED] = 0
+        Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,99}$"),
+        Says("made of a-z, 0-9, '.', '_' and '-', beginning with a letter or digit"),
+    ] = key(..., "of the study; its records are found by it")
+    question: str = key("", "what the study is to answer; the report begins with it")
+    seed: Seed = key(0, "of training and search; the split has its own")
     data: DataTable
-    model: ModelTable = Field(default_factory=ModelTable)
-    optimizer: OptimizerTable = Field(default_factory=OptimizerTable)
-    regularization: RegularizationTable = Field(default_factory=RegularizationTable)
-    training: TrainingTable = Field(default_factory=TrainingTable)
-    search: SearchTable = Field(default_factory=SearchTable)
-    select: SelectTable = Field(default_factory=SelectTable)
+    model: ModelTable = ModelTable()
+    optimizer: OptimizerTable = OptimizerTable()
+    regularization: RegularizationTable = RegularizationTable()
+    training: TrainingTable = TrainingTable()
+    search: SearchTable = SearchTable()
+    select: SelectTable = SelectTable()
 
 
-class Where(NamedTuple):
-    """Where a setting stands in a file and what it may hold."""
+# ── the keys ────────────────────────────────────────────────────────────────────────────────────
 
-    path: tuple[str, ...]  # section, (table,) key
-    kind: Number | Numbers | Word | Argument
+
+#: Section, perhaps a table in it, and key.
+Place = tuple[str, ...]
+
+
+class Key(NamedTuple):
+    """A key of the file: where it stands, what it may hold, and what it means."""
+
+    path: Place
+    kind: Kind
     default: Value | None
+    meaning: str = ""
+    required: bool = False  # where its table is written
 
 
-def where(key: str) -> Where:
-    """Where a flat setting stands; one that no table has is an argument of an optimizer."""
-    if key in SETTINGS:
-        return SETTINGS[key]
-    return Where(("optimizer", vocabulary.argument_of(key)), Argument(), None)
-
-
-def keys_of(path: tuple[str, ...]) -> tuple[str, ...]:
-    """The keys of the table at `path`; empty for what is no table."""
-    table: Any = StudyFile
-    for step in path:
-        table = _table_of(table.model_fields[step].annotation) if step in table.model_fields else None
-        if table is None:
-            return ()
-    return tuple(table.model_fields)
+def _keys(table: type[Table], path: Place = (), defaults: Table | None = None) -> Iterator[Key]:
+    hints = get_type_hints(table, include_extras=True)
+    for name, info in table.model_fields.items():
+        default = info.default if defaults is None else getattr(defaults, name)
+        inner = _table_of(info.annotation)
+        if inner is not None:
+            yield from _keys(inner, (*path, name), default if isinstance(default, inner) else None)
+        else:
+            default = None if info.is_required() and defaults is None else default
+            yield Key(
+                (*path, name), Kind.of(hints[name]), default, info.description or "", info.is_required()
+            )
 
 
 def _table_of(annotation: Any) -> type[Table] | None:
-    kinds = [annotation, *getattr(annotation, "__args__", ())]
+    kinds = [annotation, *get_args(annotation)]
     return next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, Table)), None)
 
 
-def _settings(table: type[Table], path: tuple[str, ...], defaults: Table | None = None) -> dict[str, Where]:
-    """Every setting below `table`: the fields annotated as `Setting`."""
-    found: dict[str, Where] = {}
-    for key, info in table.model_fields.items():
-        default = getattr(defaults, key) if defaults else info.get_default(call_default_factory=True)
-        inner = _table_of(info.annotation)
-        if inner is not None:
-            found |= _settings(inner, (*path, key), default if isinstance(default, inner) else None)
-        elif info.annotation == Setting:
-            kind = info.metadata[0]
-            found[kind.flat or key] = Where((*path, key), kind, default)
-    return found
+def _flat(path: Place) -> str:
+    return "optimizer" if path == ("optimizer", "name") else path[-1]
 
 
-#: Every setting under its flat name, in the order of the tables.
-SETTINGS: Mapping[str, Where] = _settings(StudyFile, ())
+#: Every key of the file, in the order of the tables.
+KEYS: Mapping[Place, Key] = {key.path: key for key in _keys(StudyFile)}
+#: What trials may differ in, under its flat name.
+SETTINGS: Mapping[str, Key] = {
+    _flat(key.path): key for key in KEYS.values() if _flat(key.path) in vocabulary.SETTINGS
+}
+
+
+def where(setting: str) -> Key:
+    """A setting under its flat name; one that no table has is an argument of an optimizer."""
+    if setting in SETTINGS:
+        return SETTINGS[setting]
+    return Key(("optimizer", vocabulary.argument_of(setting)), Kind(Any, ()), None)
+
+
+def keys_of(path: Place) -> tuple[str, ...]:
+    """The keys of the table at `path`; empty for what is no table."""
+    below = [key[len(path)] for key in KEYS if len(key) > len(path) and key[: len(path)] == path]
+    return tuple(dict.fromkeys(below))

@@ -1,4 +1,4 @@
-"""A study as the text of a study file: what a varied study is recorded as."""
+"""A study as the text of a study file, which a varied study is recorded as; and single settings of it."""
 
 from __future__ import annotations
 
@@ -7,28 +7,20 @@ from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from workbench.core.formatting import toml
-from workbench.core.types import Choice, DataSpec, Range
-from workbench.study.config.kinds import Numbers
-from workbench.study.config.schema import RULE, SETTINGS, where
+from workbench.core.types import Choice, DataSpec, Range, SearchSpec, Value
+from workbench.study.config.errors import label
+from workbench.study.config.schema import DataTable, SelectTable, where
 
 if TYPE_CHECKING:
     from workbench.study.config.study import Study
 
 
-#: Of the data: what no key says, what comes first, and what comes last.
-_APART = ("folder", "seed", "split_rule", "source", "split")
-
-
 def dump(study: Study) -> str:
     """TOML that reads back as the same study. Settings at their defaults are left out."""
-    plain = DataSpec(source="")
-    data: dict[str, Any] = {"source": study.data.source}
-    for key in (field.name for field in fields(DataSpec) if field.name not in _APART):
-        value = getattr(study.data, key)
-        if value != getattr(plain, key):
-            data[key] = value
-    data["split"] = study.data.split._asdict()
-    tables: dict[str, dict[str, Any]] = {"data": data}
+    said = [field.name for field in fields(DataSpec) if field.name in DataTable.model_fields]
+    data = {key: getattr(study.data, key) for key in said if key != "split"}
+    data = {key: value for key, value in data.items() if value != getattr(DataSpec, key, None)}
+    tables: dict[str, dict[str, Any]] = {"data": {**data, "split": study.data.split._asdict()}}
     for key, value in study.settings.items():
         if value != where(key).default:
             *path, last = where(key).path
@@ -39,19 +31,14 @@ def dump(study: Study) -> str:
     stopping = tables.get("regularization", {}).get("early_stopping")
     if stopping is not None:
         stopping.setdefault("patience", study.settings["patience"])
-    search = study.search
-    tables["search"] = {key: getattr(search, key) for key in ("trials", "sampler", "pruner", "seeds")}
-    if search.parallel is not None:
-        tables["search"]["parallel"] = search.parallel
-    if search.stop != "none":
-        tables["search"]["stop"] = search.stop
-    if study.metric is not None:
-        tables.setdefault("select", {})["metric"] = study.metric
-    more = {"refit": (study.refit, False), "rule": (study.rule, RULE)}
-    more["smallest_gain"] = (study.smallest_gain, None)
-    for key, (value, plain_value) in more.items():
-        if value != plain_value:
-            tables.setdefault("select", {})[key] = value
+    always = ("trials", "sampler", "pruner", "seeds")
+    search = {key: getattr(study.search, key) for key in (*always, "parallel", "stop")}
+    tables["search"] = {
+        key: value for key, value in search.items() if key in always or value != getattr(SearchSpec, key)
+    }
+    for key in SelectTable.model_fields:
+        if key not in study.settings and getattr(study, key) != SelectTable.model_fields[key].default:
+            tables.setdefault("select", {})[key] = getattr(study, key)
     lines = [f"name = {toml(study.name)}", f"question = {toml(study.question)}", f"seed = {study.seed}"]
     for section, table in tables.items():
         lines += ["", f"[{section}]", *(f"{key} = {toml(value)}" for key, value in table.items())]
@@ -60,22 +47,43 @@ def dump(study: Study) -> str:
 
 def written(key: str, value: Any) -> Any:
     """A flat setting's value as a study file holds it: axes and lists as such, the whole batch as "all"."""
-    kind = SETTINGS[key].kind if key in SETTINGS else None
-    words = getattr(kind, "words", {})
-    names = {number: word for word, number in words.items()}
+    kind = where(key).kind
     if isinstance(value, Range):
-        parts = {"low": value.low, "high": value.high}
-        return (
-            parts
-            | ({"log": True} if value.log else {})
-            | ({} if value.step is None else {"step": value.step})
-        )
+        step = {} if value.step is None else {"step": value.step}
+        return {"low": value.low, "high": value.high} | ({"log": True} if value.log else {}) | step
     if isinstance(value, Choice):
         return {"choices": [written(key, item) for item in value.choices]}
     if isinstance(value, Mapping):
         return {str(part): written(key, item) if part == "choices" else item for part, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [written(key, item) for item in value]
-    if isinstance(kind, Numbers) and isinstance(value, str):
+    if kind.type is list and isinstance(value, str):
         return [float(number) for number in value.split()]
+    names = {number: word for word, number in kind.words.items()}
     return names[value] if type(value) is int and value in names else value
+
+
+def values(study: Study, key: str) -> tuple[Value, ...]:
+    """What a setting may be, if that is not a range."""
+    value = study.settings[key]
+    if isinstance(value, Choice):
+        return value.choices
+    return () if isinstance(value, Range) else (value,)
+
+
+def numbers(study: Study, key: str) -> list[float]:
+    """The numbers between which a setting lies."""
+    value = study.settings[key]
+    return [value.low, value.high] if isinstance(value, Range) else [float(v) for v in values(study, key)]
+
+
+def shown(study: Study, key: str) -> str:
+    """`[model] family = "linear"`."""
+    return f"{label(where(key).path)} = {toml(written(key, study.settings[key]))}"
+
+
+def offence(study: Study, key: str, value: Value) -> str:
+    """`[model] family = "linear"`, or the axis with the choice that offends."""
+    if study.settings[key] == value:
+        return shown(study, key)
+    return f"{shown(study, key)} reaches {toml(written(key, value))}, which"
