@@ -23,7 +23,7 @@ from workbench.storage import outcomes
 
 __all__ = ["main"]
 
-_KINDS = {"journal": "studies/*/journal", "mlflow.db": "mlflow.db*", "workbench.db": "workbench.db*"}
+_KINDS = {"journal": "studies/*/journal", "mlflow.db": "mlflow.db*", "optuna.log": "optuna.log"}
 
 
 def main() -> None:

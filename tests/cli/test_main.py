@@ -19,7 +19,7 @@ import workbench.study
 from workbench.cli.main import COMMANDS, main
 from workbench.cli.streams import as_json
 from workbench.core.errors import DataError, WorkbenchError
-from workbench.core.locations import Places, resolve
+from workbench.core.locations import Locations, resolve
 from workbench.study.config.schema import KEYS
 from workbench.study.config.study import Study
 from workbench.study.watch import Watch
@@ -64,8 +64,8 @@ def workflow(monkeypatch: pytest.MonkeyPatch) -> types.ModuleType:
     """A workflow that does nothing: the command line alone is on trial here."""
     module = types.ModuleType("workbench.study.workflow")
 
-    def run(study: Study, places: Places, *, search_only: bool = False, watch: Watch) -> dict[str, Any]:
-        module.called = (study, places, search_only)  # type: ignore[attr-defined]
+    def run(study: Study, locations: Locations, *, search_only: bool = False, watch: Watch) -> dict[str, Any]:
+        module.called = (study, locations, search_only)  # type: ignore[attr-defined]
         watch.stage("searching")
         watch.plan(20, 100)
         watch.progress(
@@ -182,16 +182,16 @@ def test_options_reach_the_workflow(
     uri = "http://127.0.0.1:5000"
     argv = ["run", study, "--trials", "7", "--search-only", "--home", "h", "--tracking-uri", uri]
     assert main(argv) == 0
-    read, places, search_only = workflow.called
+    read, locations, search_only = workflow.called
     assert read.search.trials == 7
     assert search_only
-    assert places == Places(tmp_path / "h", uri, f"sqlite:///{tmp_path}/h/workbench.db")
+    assert locations == Locations(tmp_path / "h", uri, f"sqlite:///{tmp_path}/h/workbench.db")
     plain = main(["run", study])
     assert plain == 0
     again, default, search_only = workflow.called
     assert again.id == read.id, "the budget is no part of a study's identity"
     assert not search_only
-    assert default == Places(
+    assert default == Locations(
         tmp_path / "runs", *(f"sqlite:///{tmp_path}/runs/{db}.db" for db in ("mlflow", "workbench"))
     )
     assert not (tmp_path / "runs").exists()
@@ -204,9 +204,9 @@ def test_an_option_wins_over_the_environment(tmp_path: Path) -> None:
         "MLFLOW_TRACKING_URI": "http://mlflow:5000",
         "WORKBENCH_STORAGE": "postgresql://u@h/d",
     }
-    assert resolve(environ=environ) == Places(tmp_path / "env", "http://mlflow:5000", "postgresql://u@h/d")
-    places = resolve("a", "https://b", "sqlite:///c.db", environ)
-    assert places == Places(Path("a").absolute(), "https://b", "sqlite:///c.db")
+    assert resolve(environ=environ) == Locations(tmp_path / "env", "http://mlflow:5000", "postgresql://u@h/d")
+    locations = resolve("a", "https://b", "sqlite:///c.db", environ)
+    assert locations == Locations(Path("a").absolute(), "https://b", "sqlite:///c.db")
     empty = dict.fromkeys(environ, "")
     assert resolve(environ=empty).home == Path("runs").absolute()
 
@@ -257,7 +257,7 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_check_a_show_and_a_ledger_for_people(
     study: str, workflow: types.ModuleType, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    workflow.check = lambda study, places: {  # type: ignore[attr-defined]
+    workflow.check = lambda study, locations: {  # type: ignore[attr-defined]
         "study": study.id,
         "task": "classification",
         "data": {"rows": 1797},
@@ -283,7 +283,7 @@ def test_a_check_a_show_and_a_ledger_for_people(
     ):
         assert said in out
     trial = {"trial": 3, "validation": 0.9, "epochs": 50, "params": {"width": 9}, "curve": [0.1, None, 0.9]}
-    workflow.show = lambda study, places, sizes: (
+    workflow.show = lambda study, locations, sizes: (
         RESULT
         | {  # type: ignore[attr-defined]
             "top": [trial],
@@ -312,7 +312,7 @@ def test_a_broken_chain_is_a_failure(
         "test_rows": 36,
         "look": 1,
     }
-    workflow.ledger = lambda places, verify: {  # type: ignore[attr-defined]
+    workflow.ledger = lambda locations, verify: {  # type: ignore[attr-defined]
         "openings": [opening | {"metric": "accuracy", "value": 0.9, "low": 0.8, "high": 0.95}],
         "verified": verified,
         "problem": "link 1 was changed",

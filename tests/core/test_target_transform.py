@@ -136,10 +136,10 @@ def prices(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def searched(folder: Path, kind: str) -> tuple[Any, data.Dataset, dict[str, Any], Path]:
     file = folder / f"{kind}.toml"
     file.write_text(STUDY.format(kind=kind))
-    study, places = wb.read_study(file), wb.resolve(str(folder / "home"))
-    result = wb.search(study, places)
+    study, locations = wb.read_study(file), wb.resolve(str(folder / "home"))
+    result = wb.search(study, locations)
     dataset, _ = data.load(study.data)
-    model = places.study(study.id) / "model"
+    model = locations.study(study.id) / "model"
     return wb.load_model(model), dataset, result, model
 
 

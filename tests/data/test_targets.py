@@ -16,7 +16,7 @@ from tests.helpers.problems import lane
 from tests.helpers.tracking_cases import look_at
 from workbench import data
 from workbench.core.errors import DataError, StudyError
-from workbench.core.locations import Places
+from workbench.core.locations import Locations
 from workbench.core.types import Array, DataSpec, Fold
 from workbench.data import Dataset
 from workbench.evaluation.evaluate import as_rows, evaluate, trivial_loss
@@ -34,7 +34,7 @@ CODES = DRAW.integers(0, 3, (ROWS, STEPS))
 ASKED = INSIDE & (np.arange(STEPS) > 0)  # nothing is asked for in the first step
 HYPER = lane(depth=0, width=4)
 
-Copied = tuple[wb.Study, Places, dict[str, Any]]
+Copied = tuple[wb.Study, Locations, dict[str, Any]]
 
 
 def archive(folder: Path, y: Array) -> DataSpec:
@@ -45,8 +45,8 @@ def archive(folder: Path, y: Array) -> DataSpec:
 def development(dataset: Dataset) -> Array:
     """Which rows of the archive the development rows are, by their inputs."""
     assert isinstance(dataset.rows, np.ndarray)
-    places = {row[0].tobytes(): i for i, row in enumerate(X)}
-    return np.array([places[row[0].tobytes()] for row in dataset.rows])
+    locations = {row[0].tobytes(): i for i, row in enumerate(X)}
+    return np.array([locations[row[0].tobytes()] for row in dataset.rows])
 
 
 def net(family: str, fold: Fold, outputs: int, loss: str, metric: str) -> tuple[Recipe, Any]:
@@ -180,17 +180,17 @@ def copied(tmp_path_factory: pytest.TempPathFactory) -> Copied:
         "[optimizer]\nlearning_rate = { choices = [0.02, 0.01] }\n"
         '[training]\nepochs = 25\n[search]\ntrials = 2\nseeds = 1\npruner = "none"\n'
     )
-    study, places = wb.read_study(folder / "copies.toml"), wb.resolve(home=str(folder / "home"))
-    return study, places, wb.run(study, places)
+    study, locations = wb.read_study(folder / "copies.toml"), wb.resolve(home=str(folder / "home"))
+    return study, locations, wb.run(study, locations)
 
 
 @pytest.mark.slow
 def test_a_study_learns_to_copy(copied: Copied) -> None:
     """Knowing nothing reaches 1/4."""
-    study, places, result = copied
+    study, locations, result = copied
     assert result["test"]["rows"] == 300
     assert result["test"]["value"] > 0.97
-    outcome = outcomes.load(places.study(study.id))
+    outcome = outcomes.load(locations.study(study.id))
     assert outcome is not None
     assert outcome.outputs.shape == (600, 4)  # two steps of each test sequence
     right = outcome.outputs.argmax(axis=1) == outcome.targets
@@ -200,8 +200,8 @@ def test_a_study_learns_to_copy(copied: Copied) -> None:
 @pytest.mark.filterwarnings("ignore")  # of MLflow
 @pytest.mark.slow
 def test_predictions_of_steps(copied: Copied) -> None:
-    study, places, _ = copied
-    model = wb.load_model(places.study(study.id) / "model")
+    study, locations, _ = copied
+    model = wb.load_model(locations.study(study.id) / "model")
     dataset, _ = data.load(study.data)
     rows = dataset.examples(20)
     told = model.predict(rows)
@@ -215,7 +215,7 @@ def test_predictions_of_steps(copied: Copied) -> None:
 
     import mlflow
 
-    look_at(f"sqlite:///{places.home}/mlflow.db")
+    look_at(f"sqlite:///{locations.home}/mlflow.db")
     served = mlflow.pyfunc.load_model("models:/copies@champion").predict(rows)
     assert served.equals(told)
 
@@ -229,9 +229,9 @@ def test_predictions_of_steps(copied: Copied) -> None:
     ],
 )
 def test_what_does_not_fit_targets_of_steps(copied: Copied, changes: dict[str, str], sentence: str) -> None:
-    study, places, _ = copied
+    study, locations, _ = copied
     with pytest.raises(StudyError, match=sentence):
-        wb.run(wb.vary(study, **changes), places)
+        wb.run(wb.vary(study, **changes), locations)
 
 
 def test_outputs_of_steps_need_targets_of_steps(tmp_path: Path) -> None:

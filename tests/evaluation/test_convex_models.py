@@ -42,10 +42,10 @@ seeds  = 1
 def trained(folder: Path, **settings: Any) -> tuple[Predictor, data.Dataset, dict[str, Any]]:
     file = folder / "agreement.toml"
     file.write_text(STUDY.format(**settings))
-    study, places = wb.read_study(file), wb.resolve(str(folder / "home"))
-    result = wb.run(study, places)
+    study, locations = wb.read_study(file), wb.resolve(str(folder / "home"))
+    result = wb.run(study, locations)
     dataset, _ = data.load(study.data)
-    return wb.load_model(places.study(study.id) / "model"), dataset, result
+    return wb.load_model(locations.study(study.id) / "model"), dataset, result
 
 
 def parts(dataset: data.Dataset) -> tuple[Any, np.ndarray, Any]:

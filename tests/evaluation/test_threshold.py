@@ -12,7 +12,7 @@ from sklearn.metrics import confusion_matrix, f1_score
 
 import workbench as wb
 from workbench.core.errors import StudyError
-from workbench.core.locations import Places
+from workbench.core.locations import Locations
 from workbench.core.records import Opening
 from workbench.data import Dataset, SealedTest, load, unseal
 from workbench.evaluation.plots.scores import confusion_counts
@@ -47,19 +47,23 @@ threshold = { choices = [0.5, 0.99] }
 
 
 @pytest.fixture(scope="module")
-def cautious(tmp_path_factory: pytest.TempPathFactory) -> tuple[wb.Study, Places, dict[str, Any]]:
+def cautious(tmp_path_factory: pytest.TempPathFactory) -> tuple[wb.Study, Locations, dict[str, Any]]:
     folder = tmp_path_factory.mktemp("cautious")
     (folder / "study.toml").write_text(STUDY)
-    study, places = wb.read_study(folder / "study.toml"), wb.resolve(home=str(folder / "home"))
+    study, locations = wb.read_study(folder / "study.toml"), wb.resolve(home=str(folder / "home"))
     fixed = wb.vary(study, threshold=0.9, trials=1)
-    return fixed, places, {"searched": wb.search(study, places), "fixed": wb.run(fixed, places), "of": study}
+    return (
+        fixed,
+        locations,
+        {"searched": wb.search(study, locations), "fixed": wb.run(fixed, locations), "of": study},
+    )
 
 
 def test_the_threshold_is_searched_and_decides_the_score(
-    cautious: tuple[wb.Study, Places, dict[str, Any]],
+    cautious: tuple[wb.Study, Locations, dict[str, Any]],
 ) -> None:
-    _, places, results = cautious
-    outcome = outcomes.load(places.study(results["of"].id))
+    _, locations, results = cautious
+    outcome = outcomes.load(locations.study(results["of"].id))
     assert outcome is not None
     values = {trial.params["threshold"]: trial.value for trial in outcome.trials}
     assert results["searched"]["programs"] == 1
@@ -69,10 +73,10 @@ def test_the_threshold_is_searched_and_decides_the_score(
     assert values[0.5] > values[0.99] + 0.05
 
 
-def test_scores_predictions_and_pictures_agree(cautious: tuple[wb.Study, Places, dict[str, Any]]) -> None:
-    study, places, results = cautious
-    outcome = outcomes.load(places.study(study.id))
-    model = wb.load_model(places.study(study.id) / "model")
+def test_scores_predictions_and_pictures_agree(cautious: tuple[wb.Study, Locations, dict[str, Any]]) -> None:
+    study, locations, results = cautious
+    outcome = outcomes.load(locations.study(study.id))
+    model = wb.load_model(locations.study(study.id) / "model")
     assert outcome is not None
     dataset, sealed = load(study.data)
     rows = _test_rows(dataset, sealed)

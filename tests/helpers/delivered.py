@@ -82,13 +82,13 @@ def deliver(
 
 def _trained(recipe: Recipe, hyper: Hyperparameters, fold: Fold) -> tuple[dict[str, object], Curves]:
     mesh = population.mesh_of_host()
-    places = population.places([0], mesh.size, mesh.size)
-    stacked, placed = population.stack([hyper], places), population.place(mesh, fold)
+    locations = population.locations([0], mesh.size, mesh.size)
+    stacked, placed = population.stack([hyper], locations), population.place(mesh, fold)
     key = jax.random.key(int(hyper.seed))
     lanes = population.start(recipe, mesh, stacked, key)
     span = np.int32(0), np.int32(EPOCHS)
     lanes, record = population.advance(recipe, mesh, EPOCHS, True, stacked, lanes, placed, key, *span)
-    return population.unstack(lanes, places)[0].params, Curves(*population.unstack(record, places)[0])
+    return population.unstack(lanes, locations)[0].params, Curves(*population.unstack(record, locations)[0])
 
 
 def _untrained(recipe: Recipe, hyper: Hyperparameters) -> tuple[dict[str, object], Curves]:

@@ -163,6 +163,13 @@ def environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name not in hidden}
 
 
+def optuna_studies(where: Place, storage: str = "") -> Any:
+    """The Optuna storage as a user opens it: the file in the home, or a database."""
+    from optuna.storages.journal import JournalFileBackend, JournalStorage
+
+    return storage or JournalStorage(JournalFileBackend(str(where.home / "optuna.log")))
+
+
 def scores(outcome: Outcome) -> dict[str, Any]:
     """All that two runs of the same study must have in common, to the last bit; not when, and how long."""
     trials = [encode_trial(trial) for trial in outcome.trials]

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from workbench.core.types import Axis, Choice, Range, Value
-from workbench.tuning.samplers import Suggester, uniform
+from workbench.tuning.samplers import Sampler, Suggester
 
 AXES: dict[str, Axis] = {
     "depth": Range(1, 3, integer=True),
@@ -29,6 +29,26 @@ class Seen(NamedTuple):
     state: str = "complete"
     value: float | None = None
     rungs: Mapping[int, float] = {}
+
+
+def uniform(axes: Mapping[str, Axis], number: int, seed: int) -> dict[str, Value]:
+    """Independent draws, of a logarithmic range uniform in the logarithm."""
+    rng = np.random.default_rng((seed, number))
+    found: dict[str, Value] = {}
+    for name, axis in axes.items():
+        if isinstance(axis, Choice):
+            found[name] = axis.choices[int(rng.integers(len(axis.choices)))]
+        elif axis.log:
+            value = math.exp(rng.uniform(math.log(axis.low), math.log(axis.high)))
+            value = min(max(value, axis.low), axis.high)
+            found[name] = round(value) if axis.integer else value
+        elif axis.integer or axis.step:
+            step = axis.step or 1
+            value = axis.low + step * int(rng.integers(round((axis.high - axis.low) / step) + 1))
+            found[name] = round(value) if axis.integer else min(value, axis.high)
+        else:
+            found[name] = float(rng.uniform(axis.low, axis.high))
+    return found
 
 
 def loss(params: Mapping[str, Value]) -> float:
@@ -65,7 +85,7 @@ def past(count: int, seed: int = 0, axes: Mapping[str, Axis] = AXES) -> list[See
 
 
 def search(
-    sampler: str, seed: int, count: int, batch: int, score: Callable[[Mapping[str, Value]], float] = loss
+    sampler: Sampler, seed: int, count: int, batch: int, score: Callable[[Mapping[str, Value]], float] = loss
 ) -> list[float]:
     suggester = Suggester(AXES, sampler=sampler, seed=seed, direction="minimize")
     history: list[Seen] = []

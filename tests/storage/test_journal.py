@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from workbench.core.errors import StoreError
-from workbench.storage.journal import Spool, read
+from workbench.storage.journal import Journal, read
 
 RECORDS = [
     {"kind": "ask", "first": 0, "params": [{"a": 0.1}]},
@@ -25,20 +25,20 @@ RECORDS = [
 
 
 def write(path: Path, *appends: list[dict[str, object]]) -> None:
-    spool = Spool(path)
+    journal = Journal(path)
     for records in appends:
-        spool.append(records)
-    spool.close()
+        journal.append(records)
+    journal.close()
 
 
 def test_records_come_back(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "journal"
     write(path, RECORDS[:1], RECORDS[1:])
     assert read(path) == RECORDS
-    spool = Spool(path)
-    assert spool.records == RECORDS
-    assert list(spool.of_kind("end")) == RECORDS[2:]
-    spool.close()
+    journal = Journal(path)
+    assert journal.records == RECORDS
+    assert list(journal.of_kind("end")) == RECORDS[2:]
+    journal.close()
     assert read(tmp_path / "none") == []
 
 
@@ -129,20 +129,20 @@ def test_a_journal_that_cannot_be_read(tmp_path: Path) -> None:
 def test_a_second_process_is_refused_and_a_dead_one_is_not(tmp_path: Path) -> None:
     path = tmp_path / "journal"
     hold = (
-        "import sys, time; from pathlib import Path; from workbench.storage.journal import Spool\n"
-        "s = Spool(Path(sys.argv[1])); s.append([{'kind': 'a'}]); print('open', flush=True); time.sleep(60)"
+        "import sys, time; from pathlib import Path; from workbench.storage.journal import Journal\n"
+        "s = Journal(Path(sys.argv[1])); s.append([{'kind': 'a'}]); print('open', flush=True); time.sleep(60)"
     )
     process = subprocess.Popen([sys.executable, "-c", hold, str(path)], stdout=subprocess.PIPE)
     assert process.stdout is not None
     assert process.stdout.readline() == b"open\n"
     with pytest.raises(StoreError, match="another process"):
-        Spool(path)
+        Journal(path)
     process.send_signal(signal.SIGKILL)
     process.wait()
     process.stdout.close()
-    spool = Spool(path)
-    assert spool.records == [{"kind": "a"}]
-    spool.close()
+    journal = Journal(path)
+    assert journal.records == [{"kind": "a"}]
+    journal.close()
 
 
 def test_a_full_disk_leaves_the_journal_whole(tmp_path: Path) -> None:
@@ -151,11 +151,11 @@ def test_a_full_disk_leaves_the_journal_whole(tmp_path: Path) -> None:
     write(path, RECORDS)
     code = (
         "import resource, signal, sys\nfrom pathlib import Path\n"
-        "from workbench.storage.journal import Spool\n"
+        "from workbench.storage.journal import Journal\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN); path = Path(sys.argv[1])\n"
         "room = path.stat().st_size + 20\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (room, room))\n"
-        "Spool(path).append([{'kind': 'large', 'text': 'x' * 1000}])"
+        "Journal(path).append([{'kind': 'large', 'text': 'x' * 1000}])"
     )
     done = subprocess.run(
         [sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=False
@@ -168,8 +168,8 @@ def test_a_full_disk_leaves_the_journal_whole(tmp_path: Path) -> None:
 def test_killed_at_random_moments_nothing_committed_is_lost(tmp_path: Path) -> None:
     path = tmp_path / "journal"
     loop = (
-        "import sys; from pathlib import Path; from workbench.storage.journal import Spool\n"
-        "s = Spool(Path(sys.argv[1])); n = len(s.records)\n"
+        "import sys; from pathlib import Path; from workbench.storage.journal import Journal\n"
+        "s = Journal(Path(sys.argv[1])); n = len(s.records)\n"
         "while True: s.append([{'kind': 'n', 'n': n}]); n += 1; print(n, flush=True)"
     )
     known = 0

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -19,14 +20,11 @@ from tests.helpers.servers import free_port, wait
 from tests.helpers.tracking_cases import PARENT, look_at, odd_trials, trial
 from workbench.core.errors import InputError
 from workbench.core.locations import local_store
-from workbench.core.records import decode_trial, encode_trial
 from workbench.evaluation import saved_model
 from workbench.evaluation.report import sentences
-from workbench.storage.tracking import process as tracking_process
-from workbench.storage.tracking.final import final, trials_link
+from workbench.storage.tracking import tracker as tracking
+from workbench.storage.tracking.rows import Job, final, parent_id, trials_link
 from workbench.storage.tracking.tracker import Tracker
-from workbench.storage.tracking.wire import decode_parent, encode_parent, pack, unpack
-from workbench.storage.tracking.writer import reap
 
 # MLflow 3.17 uses what SQLAlchemy 2.1 deprecates.
 pytestmark = [
@@ -149,12 +147,8 @@ def test_resuming_a_study_finds_its_run_again(home: Path) -> None:
     assert second.where(20) == first.where()
     assert client(home).get_run(first.where()["run_id"]).info.status == "RUNNING"
     second.trials([trial(0), trial(1), trial(2)])
-    joined = start(home, "resumed", joins=True)
-    joined.trials([trial(2), trial(3)])
-    assert not joined.close().any
-    assert client(home).get_run(first.where()["run_id"]).info.status == "RUNNING"
     assert not second.close().any
-    assert sorted(children(home, second)) == [f"trial-{n:04d}" for n in range(4)]
+    assert sorted(children(home, second)) == [f"trial-{n:04d}" for n in range(3)]
     assert client(home).get_run(first.where()["run_id"]).info.status == "FINISHED"
 
 
@@ -166,9 +160,9 @@ def test_a_process_that_dies_is_replaced_and_nothing_is_lost(home: Path) -> None
         tracker.trials([trial(number, 40) for number in range(first, first + 40)])
         process = tracker._process
         assert process is not None
-        os.kill(process.pid, signal.SIGKILL)
-        killed.add(process.pid)
-        wait(lambda: tracker._process is not None and tracker._process.pid not in killed)
+        os.kill(process.popen.pid, signal.SIGKILL)
+        killed.add(process.popen.pid)
+        wait(lambda: tracker._process is not None and tracker._process.popen.pid not in killed)
     assert not tracker.close().any
     assert len(killed) == 3
     found = children(home, tracker)
@@ -186,7 +180,7 @@ from pathlib import Path
 from tests.helpers.servers import free_port, wait
 from tests.helpers.tracking_cases import PARENT, trial
 from dataclasses import replace
-from workbench.storage.tracking.tracker import Tracker
+from workbench.storage.tracking import Tracker
 parent = replace(PARENT, study="killed trainer")
 tracker = Tracker.open({local_store(home)!r}, parent, artifacts=Path({str(home)!r}))
 tracker.where(30)
@@ -194,7 +188,7 @@ tracker.trials([trial(n) for n in range(64)])
 while tracker.backlog:
     time.sleep(0.01)
 tracker.trials([trial(n) for n in range(64, 80)])
-print("ready", tracker._process.pid, flush=True)
+print("ready", tracker._process.popen.pid, flush=True)
 time.sleep(60)
 """
     trainer = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
@@ -209,16 +203,16 @@ time.sleep(60)
             not Path(f"/proc/{writer}").exists() or "Z" in Path(f"/proc/{writer}/stat").read_text().split()[2]
         )
     )
-    tracker = start(home, "killed trainer", joins=True)
-    run = tracker.where(20)["run_id"]
-    assert client(home).get_run(run).info.status == "KILLED"
-    assert not tracker.close().any
-    assert len(children(home, tracker)) in {64, 80}
+    run = client(home).get_run(parent_id("killed trainer"))
+    assert run.info.status == "KILLED"
+    left = f"tags.mlflow.parentRunId = '{run.info.run_id}'"
+    assert len(client(home).search_runs([run.info.experiment_id], left)) in {64, 80}
     resumed = start(home, "killed trainer")
     resumed.trials([trial(n) for n in range(80)])
     assert not resumed.close().any
     assert len(children(home, resumed)) == 80
-    assert client(home).get_run(run).info.status == "FINISHED"
+    assert resumed.where()["run_id"] == run.info.run_id
+    assert client(home).get_run(run.info.run_id).info.status == "FINISHED"
 
 
 def test_a_server_that_is_down_stops_nothing(tmp_path: Path) -> None:
@@ -290,6 +284,9 @@ def test_a_model_that_was_logged_early_is_registered_by_the_next_process(
     assert c.search_model_versions(f"run_id = '{run}'") == []
     with start(home, "early", notify=told.append) as tracker:
         tracker.finish(outcomes.classification(8), model=folder)
+        wait(lambda: not tracker._others)
+        loaded = Path(f"/proc/{tracker._process.popen.pid}/maps")  # type: ignore[union-attr]
+        assert not loaded.exists() or "jaxlib" not in loaded.read_text()
     assert told == []
     assert [model.model_id for model in logged_models(c, run)] == [logged.model_id]
     (version,) = c.search_model_versions(f"run_id = '{run}'")
@@ -305,19 +302,17 @@ def logged_models(c: Any, run: str) -> list[Any]:
 def test_a_process_that_was_started_ahead_serves_the_first_tracker(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    began: list[tracking_process.Clerk] = []
-    started = tracking_process._started
-    monkeypatch.setattr(
-        tracking_process, "_started", lambda *words: began.append(started(*words)) or began[-1]
-    )
-    with tracking_process.ahead():
+    began: list[tracking.Process] = []
+    started = tracking.Process
+    monkeypatch.setattr(tracking, "Process", lambda *words: began.append(started(*words)) or began[-1])
+    with tracking.ahead():
         assert len(began) == 1
         with start(home, "ahead-00000000") as tracker:
             tracker.trials([trial(0)])
             assert tracker.where(60)["run_id"]
             assert len(began) == 1
-            gives_way(began[0].process.pid)
-    assert began[0].process.poll() == 0
+            gives_way(began[0].popen.pid)
+    assert began[0].popen.poll() == 0
     assert len(children(home, tracker)) == 1
 
 
@@ -329,19 +324,53 @@ def gives_way(pid: int) -> None:
 
 
 def test_a_process_that_nobody_needed_is_gone() -> None:
-    waiting: list[tracking_process.Clerk] = []
+    waiting: list[tracking.Process] = []
 
     def refused() -> None:
-        with tracking_process.ahead():
-            waiting.extend(tracking_process._waiting)
+        with tracking.ahead():
+            waiting.extend(tracking._waiting)
             raise InputError("the study is refused")
 
     with pytest.raises(InputError):
         refused()
-    (clerk,) = waiting
-    assert clerk.process.poll() == -signal.SIGKILL
-    assert clerk.errors.closed
-    assert not tracking_process._waiting
+    (process,) = waiting
+    assert process.popen.poll() == -signal.SIGKILL
+    assert process.errors.closed
+    assert not tracking._waiting
+
+
+SCRIPT = """
+from pathlib import Path
+from tests.helpers.tracking_cases import PARENT, trial
+from workbench.storage.tracking import Tracker, ahead
+print("this script runs")
+with ahead():
+    tracker = Tracker.open({uri!r}, PARENT, artifacts=Path({artifacts!r}))
+    tracker.trials([trial(0)])
+    {end}
+"""
+
+
+def run_script(file: Path, **parts: str) -> subprocess.CompletedProcess[str]:
+    """A user's script, without `if __name__ == "__main__"`."""
+    file.write_text(SCRIPT.format(artifacts=str(file.parent), **parts))
+    path = os.pathsep.join([str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")])
+    return subprocess.run(
+        [sys.executable, str(file)],
+        capture_output=True, text=True, env={**os.environ, "PYTHONPATH": path}, timeout=60, check=True,
+    )  # fmt: skip
+
+
+def test_a_script_without_a_guard_runs_once(home: Path, tmp_path: Path) -> None:
+    done = run_script(tmp_path / "script.py", uri=local_store(home), end="print(tracker.close().any)")
+    assert (done.stdout, done.stderr) == ("this script runs\nFalse\n", "")
+    assert client(home).get_run(parent_id(PARENT.study)).info.status == "FINISHED"
+
+
+def test_a_script_that_has_ended_waits_for_no_server(tmp_path: Path) -> None:
+    uri = f"http://127.0.0.1:{free_port()}"
+    done = run_script(tmp_path / "script.py", uri=uri, end="tracker.where(3)")
+    assert (done.stdout, done.stderr) == ("this script runs\n", "")
 
 
 def test_leaving_the_block_says_how(home: Path) -> None:
@@ -355,23 +384,15 @@ def test_leaving_the_block_says_how(home: Path) -> None:
         assert client(home).get_run(tracker.where()["run_id"]).info.status == status
 
 
-def test_reap_ends_what_nobody_works_on(home: Path) -> None:
-    tracker = start(home, "reaped")
-    run = tracker.where(20)["run_id"]
-    assert reap(local_store(home), "another") == 0
-    assert reap(local_store(home), "reaped") == 1
-    assert client(home).get_run(run).info.status == "KILLED"
-    assert not tracker.close().any
-
-
 def test_messages_keep_every_bit() -> None:
-    for one in odd_trials():
-        again = decode_trial(unpack(pack(encode_trial(one))))
-        assert repr(replace(again, curves=None)) == repr(replace(one, curves=None))  # type: ignore[arg-type]
+    trials = odd_trials()
+    job = pickle.loads(pickle.dumps(Job("trials", trials)))
+    for again, one in zip(job.what, trials, strict=True):
+        assert repr(replace(again, curves=None)) == repr(replace(one, curves=None))
         for a, b in zip(again.curves, one.curves, strict=True):
             np.testing.assert_array_equal(a, b)
             assert a.dtype == np.float32
-    assert decode_parent(unpack(pack(encode_parent(PARENT)))) == PARENT
+    assert pickle.loads(pickle.dumps(PARENT)) == PARENT
 
 
 def test_what_the_parent_is_told() -> None:
@@ -402,7 +423,7 @@ def test_the_link_lists_trials_best_first() -> None:
 
 def test_the_trainer_imports_no_mlflow() -> None:
     heavy = ("mlflow", "jax", "pandas", "sqlalchemy", "matplotlib", "jinja2")
-    code = f"import sys, workbench.storage.tracking.tracker; print([m for m in {heavy} if m in sys.modules])"
+    code = f"import sys, workbench.storage.tracking; print([m for m in {heavy} if m in sys.modules])"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "[]"
 

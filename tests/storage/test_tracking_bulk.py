@@ -16,9 +16,8 @@ import pytest
 import sqlalchemy as sa
 
 from tests.helpers.tracking_cases import PARENT, finished, odd_trials, trial
-from workbench.storage.tracking import bulk, tables
-from workbench.storage.tracking import client as tracking_client
-from workbench.storage.tracking import store as tracking_store
+from workbench.storage.tracking import bulk
+from workbench.storage.tracking import client as careful
 from workbench.storage.tracking.rows import Metric, child_row, parent_id
 
 # MLflow 3.17 uses what SQLAlchemy 2.1 deprecates.
@@ -49,7 +48,7 @@ def uri(empty_store: Path, tmp_path: Path) -> str:
 @pytest.fixture(params=["bulk", "client"])
 def writer(request: pytest.FixtureRequest, uri: str, tmp_path: Path) -> Iterator[tuple[ModuleType, Any, str]]:
     """Either way to write, its open store, and the address."""
-    module = bulk if request.param == "bulk" else tracking_client
+    module = bulk if request.param == "bulk" else careful
     store = module.connect(uri, str(tmp_path / "artifacts"))
     yield module, store, uri
     if request.param == "bulk":
@@ -99,15 +98,15 @@ def described(uri: str) -> dict[str, Any]:
 
 def test_both_writers_write_the_same(empty_store: Path, tmp_path: Path) -> None:
     told = []
-    for module in (bulk, tracking_client):
+    for module in (bulk, careful):
         file = tmp_path / f"{module.__name__}.db"
         shutil.copyfile(empty_store, file)
         address = f"sqlite:///{file}"
         store = module.connect(address, str(tmp_path / "artifacts"))
-        experiment, run, known = module.open_parent(store, PARENT, session="one")
+        experiment, run, known = store.open_parent(PARENT, session="one")
         assert known == ()
-        module.write(store, PARENT, experiment, run, odd_trials())
-        module.write(store, PARENT, experiment, run, [trial(number) for number in range(7, 12)])
+        store.write(PARENT, experiment, run, odd_trials())
+        store.write(PARENT, experiment, run, [trial(number) for number in range(7, 12)])
         told.append(described(address))
     assert told[0] == told[1]
     # The very rows, but for ids: the fast writer leaves no column different from what MLflow would write.
@@ -122,17 +121,17 @@ def test_both_writers_write_the_same(empty_store: Path, tmp_path: Path) -> None:
     ):
         rows = [
             sqlite3.connect(tmp_path / f"{module.__name__}.db").execute(query).fetchall()
-            for module in (bulk, tracking_client)
+            for module in (bulk, careful)
         ]
         assert rows[0]
         assert rows[0] == rows[1]
 
 
 def test_a_study_as_mlflow_shows_it(writer: tuple[ModuleType, Any, str]) -> None:
-    module, store, uri = writer
-    experiment, run, _ = module.open_parent(store, PARENT, session="one")
+    _, store, uri = writer
+    experiment, run, _ = store.open_parent(PARENT, session="one")
     trials = odd_trials()
-    module.write(store, PARENT, experiment, run, trials)
+    store.write(PARENT, experiment, run, trials)
     found = runs(uri)
     assert sorted(found) == ["digits-mlp", *(f"trial-{n:04d}" for n in range(7))]
     assert found["digits-mlp"].info.status == "RUNNING"
@@ -171,10 +170,10 @@ def test_a_study_as_mlflow_shows_it(writer: tuple[ModuleType, Any, str]) -> None
 
 
 def test_searches_find_and_sort_what_was_written(writer: tuple[ModuleType, Any, str]) -> None:
-    module, store, uri = writer
-    experiment, run, _ = module.open_parent(store, PARENT, session="one")
+    _, store, uri = writer
+    experiment, run, _ = store.open_parent(PARENT, session="one")
     trials = [trial(number) for number in range(12)]
-    module.write(store, PARENT, experiment, run, trials)
+    store.write(PARENT, experiment, run, trials)
     c = client(uri)
 
     def names(filters: str, *order: str) -> list[str]:
@@ -192,26 +191,26 @@ def test_searches_find_and_sort_what_was_written(writer: tuple[ModuleType, Any, 
 
 def test_replay_writes_nothing_twice(writer: tuple[ModuleType, Any, str]) -> None:
     module, store, uri = writer
-    experiment, run, _ = module.open_parent(store, PARENT, session="one")
-    module.write(store, PARENT, experiment, run, [trial(0), trial(1)])
+    experiment, run, _ = store.open_parent(PARENT, session="one")
+    store.write(PARENT, experiment, run, [trial(0), trial(1)])
     before = described(uri)
     again = module.connect(uri, "elsewhere")
-    experiment_again, run_again, known = module.open_parent(again, PARENT, session="one")
+    experiment_again, run_again, known = again.open_parent(PARENT, session="one")
     assert (experiment_again, run_again, known) == (experiment, run, (0, 1))
-    module.write(again, PARENT, experiment, run, finished([trial(1), trial(0)], at=1_800_000_000.0))
+    again.write(PARENT, experiment, run, finished([trial(1), trial(0)], at=1_800_000_000.0))
     assert described(uri) == before
-    module.write(again, PARENT, experiment, run, [trial(1), trial(2)])
+    again.write(PARENT, experiment, run, [trial(1), trial(2)])
     assert sorted(runs(uri)) == ["digits-mlp", "trial-0000", "trial-0001", "trial-0002"]
 
 
 def test_what_one_writer_began_the_other_goes_on_with(uri: str, tmp_path: Path) -> None:
     numbers = iter(range(8))
     seen = set()
-    for module in (tracking_client, bulk, tracking_client, bulk):
+    for module in (careful, bulk, careful, bulk):
         store = module.connect(uri, str(tmp_path))
-        experiment, run, known = module.open_parent(store, PARENT, session="x")
+        experiment, run, known = store.open_parent(PARENT, session="x")
         assert known == tuple(range(len(known)))
-        module.write(store, PARENT, experiment, run, [trial(n) for n in range(len(known) + 2)])
+        store.write(PARENT, experiment, run, [trial(n) for n in range(len(known) + 2)])
         seen.add((experiment, run))
         next(numbers)
     assert len(seen) == 1
@@ -223,8 +222,8 @@ def test_what_one_writer_began_the_other_goes_on_with(uri: str, tmp_path: Path) 
 def test_a_child_that_was_begun_is_finished(
     uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
-    store = tracking_client.connect(uri, str(tmp_path))
-    experiment, run, _ = tracking_client.open_parent(store, PARENT, session="one")
+    store = careful.connect(uri, str(tmp_path))
+    experiment, run, _ = store.open_parent(PARENT, session="one")
     act = getattr(type(store.client), step)
 
     def die(*args: Any, **kwargs: Any) -> None:
@@ -233,12 +232,12 @@ def test_a_child_that_was_begun_is_finished(
 
     monkeypatch.setattr(type(store.client), step, die)
     with pytest.raises(ConnectionError):
-        tracking_client.write(store, PARENT, experiment, run, [trial(0, 1100)])
+        store.write(PARENT, experiment, run, [trial(0, 1100)])
     monkeypatch.undo()
-    store = tracking_client.connect(uri, str(tmp_path))
-    _, _, known = tracking_client.open_parent(store, PARENT, session="two")
+    store = careful.connect(uri, str(tmp_path))
+    _, _, known = store.open_parent(PARENT, session="two")
     assert known == ((0,) if step == "set_terminated" else ())
-    tracking_client.write(store, PARENT, experiment, run, finished([trial(0, 1100)], at=1_800_000_000.0))
+    store.write(PARENT, experiment, run, finished([trial(0, 1100)], at=1_800_000_000.0))
     (child,) = (r for r in runs(uri).values() if r.data.tags["kind"] == "trial")
     assert child.info.status == "FINISHED"
     assert len(client(uri).get_metric_history(child.info.run_id, "train_loss")) == 1100
@@ -251,14 +250,14 @@ def test_nan_and_infinity_are_stored_as_mlflow_stores_them(uri: str, tmp_path: P
     values = [1.0, nan, inf, -inf, 2.0, nan]
     store = bulk.connect(uri, str(tmp_path))
     assert store is not None
-    experiment, run, _ = bulk.open_parent(store, PARENT, session="one")
+    experiment, run, _ = store.open_parent(PARENT, session="one")
     c = client(uri)
     other = c.create_run(experiment).info.run_id
     for last in range(len(values)):
         key, points = f"m{last}", [(value, 5, step) for step, value in enumerate(values[: last + 1])]
         c.log_batch(other, [Entity(key, *point) for point in points])
         with store.engine.begin() as connection:
-            tables.insert_metrics(connection, run, [Metric(key, *point) for point in points])
+            bulk.insert_metrics(connection, run, [Metric(key, *point) for point in points])
     columns = "key, value, timestamp, step, is_nan"
     with store.engine.connect() as connection:
         for table in ("metrics", "latest_metrics"):
@@ -272,48 +271,44 @@ def test_nan_and_infinity_are_stored_as_mlflow_stores_them(uri: str, tmp_path: P
             assert rows[0] == rows[1]
 
 
-def test_ends_and_reaps(writer: tuple[ModuleType, Any, str]) -> None:
-    module, store, uri = writer
-    experiment, run, _ = module.open_parent(store, PARENT, session="one")
+def test_only_the_owner_ends_a_run(writer: tuple[ModuleType, Any, str]) -> None:
+    _, store, uri = writer
+    experiment, run, _ = store.open_parent(PARENT, session="one")
     stray = client(uri).create_run(
         experiment, tags={"mlflow.parentRunId": run, "study": PARENT.study, "trial": "9"}
     )
     foreign = client(uri).create_run(experiment, run_name="foreign")
-    module.end(store, run, "FINISHED", session="another")
+    store.end(run, "FINISHED", session="another")
     assert client(uri).get_run(run).info.status == "RUNNING"  # somebody else owns it by now
-    module.end(store, run, "FINISHED", session="one")
+    store.end(run, "FINISHED", session="one")
     assert client(uri).get_run(run).info.status == "FINISHED"
     assert client(uri).get_run(stray.info.run_id).info.status == "KILLED"
-    module.open_parent(store, PARENT, session=None)
-    assert client(uri).get_run(run).info.status == "FINISHED"  # who joins changes nothing
-    module.open_parent(store, PARENT, session="two")
+    store.open_parent(PARENT, session="two")
     assert client(uri).get_run(run).info.status == "RUNNING"
-    assert module.reap(store, "another study") == 0
-    assert module.reap(store, PARENT.study) == 1
+    store.end(run, "KILLED", session="two")
     assert client(uri).get_run(run).info.status == "KILLED"
     assert client(uri).get_run(foreign.info.run_id).info.status == "RUNNING"
-    assert module.reap(store) == 0
 
 
 def test_deleted_runs_and_experiments_come_back(writer: tuple[ModuleType, Any, str]) -> None:
-    module, store, uri = writer
-    experiment, run, _ = module.open_parent(store, PARENT, session="one")
-    module.write(store, PARENT, experiment, run, [trial(0)])
+    _, store, uri = writer
+    experiment, run, _ = store.open_parent(PARENT, session="one")
+    store.write(PARENT, experiment, run, [trial(0)])
     client(uri).delete_run(run)
-    assert module.open_parent(store, PARENT, session="two") == (experiment, run, (0,))
+    assert store.open_parent(PARENT, session="two") == (experiment, run, (0,))
     assert client(uri).get_run(run).info.lifecycle_stage == "active"
     client(uri).delete_experiment(experiment)
     other = PARENT.__class__(**{**PARENT.__dict__, "study": "another"})
-    assert module.open_parent(store, other, session="three")[0] == experiment
+    assert store.open_parent(other, session="three")[0] == experiment
     assert client(uri).get_experiment(experiment).lifecycle_stage == "active"
 
 
 def test_winners_parameters_can_be_replaced(uri: str, tmp_path: Path) -> None:
     store = bulk.connect(uri, str(tmp_path))
     assert store is not None
-    _, run, _ = bulk.open_parent(store, PARENT, session="one")
-    bulk.set_params(store, run, {"width": "8", "learning_rate": "0.1"})
-    bulk.set_params(store, run, {"width": "16"})
+    _, run, _ = store.open_parent(PARENT, session="one")
+    store.set_params(run, {"width": "8", "learning_rate": "0.1"})
+    store.set_params(run, {"width": "16"})
     assert client(uri).get_run(run).data.params == {"epochs": "50", "width": "16", "learning_rate": "0.1"}
 
 
@@ -321,9 +316,9 @@ def test_two_writers_at_once_write_each_trial_once(uri: str, tmp_path: Path) -> 
     def work(_: int) -> str:
         store = bulk.connect(uri, str(tmp_path))
         assert store is not None
-        experiment, run, _ = bulk.open_parent(store, PARENT, session="x")
+        experiment, run, _ = store.open_parent(PARENT, session="x")
         for first in range(0, 40, 8):
-            bulk.write(store, PARENT, experiment, run, [trial(n) for n in range(first, first + 8)])
+            store.write(PARENT, experiment, run, [trial(n) for n in range(first, first + 8)])
         store.engine.dispose()
         return run
 
@@ -333,7 +328,7 @@ def test_two_writers_at_once_write_each_trial_once(uri: str, tmp_path: Path) -> 
 
 
 def test_an_unknown_schema_is_left_to_the_client(uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tracking_store, "KNOWN_HEADS", ("000000000000",))
+    monkeypatch.setattr(bulk, "KNOWN_HEADS", ("000000000000",))
     assert bulk.connect(uri, "") is None
     assert bulk.connect("mysql://nobody@nowhere/x", "") is None
 

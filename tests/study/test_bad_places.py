@@ -10,7 +10,7 @@ import pytest
 
 from tests.helpers.bad_input_cases import refused, study_text
 from workbench.core.locations import resolve
-from workbench.storage.journal import Spool
+from workbench.storage.journal import Journal
 from workbench.study.config.reading import read_study
 from workbench.tuning import samplers
 
@@ -48,7 +48,7 @@ def test_server_that_does_not_answer(
 def test_sampler_whose_package_is_missing(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(samplers.NEEDS, "gp", ("no_such_package", "PyTorch"))
+    monkeypatch.setitem(samplers.NEEDS, "gp", {"no_such_package": "PyTorch"})
     file = tmp_path / "x.toml"
     file.write_text(study_text("search", "sampler = 'gp'"))
     says = (f'{file}: [search] sampler = "gp"', "PyTorch", "pip install")
@@ -60,7 +60,7 @@ def test_study_that_another_process_is_running(tmp_path: Path, capsys: pytest.Ca
     file = tmp_path / "x.toml"
     file.write_text(study_text())
     journal = resolve(str(tmp_path / "home")).study(read_study(file).id) / "journal"
-    with closing(Spool(journal)):
+    with closing(Journal(journal)):
         says = (str(journal), "another process")
         refused(["run", str(file), "--home", str(tmp_path / "home")], says, tmp_path, capsys)
 
@@ -69,7 +69,7 @@ def test_journal_that_was_damaged(tmp_path: Path, capsys: pytest.CaptureFixture[
     file = tmp_path / "x.toml"
     file.write_text(study_text())
     journal = resolve(str(tmp_path / "home")).study(read_study(file).id) / "journal"
-    with closing(Spool(journal)) as spool:
+    with closing(Journal(journal)) as spool:
         spool.append([{"kind": "ask"}, {"kind": "launch"}])
     journal.write_bytes(journal.read_bytes().replace(b"ask", b"ass"))
     says = (str(journal), "line 1 is damaged")

@@ -15,7 +15,7 @@ import pytest
 
 import workbench as wb
 from workbench.cli.main import main
-from workbench.core.locations import Places
+from workbench.core.locations import Locations
 from workbench.core.records import Outcome, encode, ranked
 from workbench.evaluation.optimism import Optimism
 from workbench.storage import journal as spool
@@ -53,7 +53,7 @@ seeds = {seeds}
 
 class Ran(NamedTuple):
     study: wb.Study
-    places: Places
+    locations: Locations
     outcome: Outcome
     result: dict[str, Any]
 
@@ -65,11 +65,11 @@ def written(folder: Path, *, select: str = "", data: str = "", seeds: int = 2) -
 
 
 def searched(file: Path, home: Path) -> Ran:
-    study, places = wb.read_study(file), wb.resolve(home=str(home))
-    result = wb.search(study, places)
-    outcome = outcomes.load(places.study(study.id))
+    study, locations = wb.read_study(file), wb.resolve(home=str(home))
+    result = wb.search(study, locations)
+    outcome = outcomes.load(locations.study(study.id))
     assert outcome is not None
-    return Ran(study, places, outcome, result)
+    return Ran(study, locations, outcome, result)
 
 
 @pytest.fixture(scope="module")
@@ -117,8 +117,8 @@ def test_the_best_single_score_is_still_to_be_had(ran: Callable[..., Ran]) -> No
 
 
 def test_the_chosen_model_is_its_first_seeds(ran: Callable[..., Ran]) -> None:
-    study, places, outcome, _ = ran(select='rule = "best"')
-    again = reproduce.reproduce(str(study.path), places, lambda note: None)
+    study, locations, outcome, _ = ran(select='rule = "best"')
+    again = reproduce.reproduce(str(study.path), locations, lambda note: None)
     assert again["agrees"], again
     assert outcome.selection is not None
     recorded = outcome.selection.seeds[0]

@@ -13,7 +13,7 @@ from workbench.cli.main import main
 from workbench.core.locations import resolve
 from workbench.core.records import Opening
 from workbench.data import divisions, load, unseal
-from workbench.storage.journal import Spool, read
+from workbench.storage.journal import Journal, read
 from workbench.study.config.reading import read_study, vary
 from workbench.study.crossings import Crossed, Parts, crossed
 from workbench.study.workspace import development
@@ -78,7 +78,7 @@ def test_studies_of_earlier_versions_keep_their_split(tmp_path: Path, keys: str)
     study = read_study(tmp_path / "s.toml")
     old, sealed = load(replace(study.data, split_rule="rows"))
     begun = {"kind": "study", "id": study.id, "data": old.fingerprint, "seal": asdict(sealed)}
-    journal = Spool(tmp_path / "journal")
+    journal = Journal(tmp_path / "journal")
     journal.append([begun])  # as it was written before there was another rule
     journal.close()
     dataset, again = development(study, tmp_path / "journal")

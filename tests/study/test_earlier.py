@@ -16,7 +16,7 @@ import pytest
 from sklearn.datasets import load_wine
 
 from workbench.core.errors import StoreError
-from workbench.core.locations import Places, resolve
+from workbench.core.locations import Locations, resolve
 from workbench.core.types import decode_array
 from workbench.storage import journal as spool
 from workbench.storage import outcomes
@@ -29,21 +29,21 @@ LEFT = Path(__file__).parent / "earlier"
 
 
 @pytest.fixture
-def begun(tmp_path: Path) -> tuple[Study, Places, Path]:
+def begun(tmp_path: Path) -> tuple[Study, Locations, Path]:
     """The study, its home, and its folder there."""
-    study, places = read_study(LEFT / "study.toml"), resolve(str(tmp_path / "home"))
-    folder = places.study(study.id)
+    study, locations = read_study(LEFT / "study.toml"), resolve(str(tmp_path / "home"))
+    folder = locations.study(study.id)
     shutil.copytree(LEFT, folder)
-    return study, places, folder
+    return study, locations, folder
 
 
 @pytest.mark.slow
-def test_a_finished_search_is_confirmed_as_it_was_chosen(begun: tuple[Study, Places, Path]) -> None:
-    study, places, folder = begun
+def test_a_finished_search_is_confirmed_as_it_was_chosen(begun: tuple[Study, Locations, Path]) -> None:
+    study, locations, folder = begun
     before = spool.read(folder / "journal")
-    shown = workflow.show(study, places)
+    shown = workflow.show(study, locations)
     assert shown["test"] is None
-    result = workflow.confirm(study, places)
+    result = workflow.confirm(study, locations)
     assert result["status"] == "confirmed"
     assert result["test"]["rows"] == 35
     (old,) = (event["selection"] for event in before[-2:] if event["kind"] == "choice")
@@ -59,23 +59,25 @@ def test_a_finished_search_is_confirmed_as_it_was_chosen(begun: tuple[Study, Pla
             trial.curves.train_loss, decode_array(recorded[trial.number]["curves"]["train_loss"])
         )
     rows = load_wine(as_frame=True).data
-    rows.to_csv(places.home / "rows.csv", index=False)
-    predict(study, places, places.home / "rows.csv", places.home / "predictions.csv")
-    assert len(pd.read_csv(places.home / "predictions.csv")) == len(rows)
+    rows.to_csv(locations.home / "rows.csv", index=False)
+    predict(study, locations, locations.home / "rows.csv", locations.home / "predictions.csv")
+    assert len(pd.read_csv(locations.home / "predictions.csv")) == len(rows)
 
 
-def test_a_lost_model_is_chosen_again_among_the_trials_of_then(begun: tuple[Study, Places, Path]) -> None:
-    study, places, folder = begun
+def test_a_lost_model_is_chosen_again_among_the_trials_of_then(begun: tuple[Study, Locations, Path]) -> None:
+    study, locations, folder = begun
     shutil.rmtree(folder / "model")
-    result = workflow.search(study, places)
+    result = workflow.search(study, locations)
     assert result["trials"] == {"total": 6, "complete": 2, "pruned": 4, "failed": 0}
     kinds = [event["kind"] for event in spool.read(folder / "journal")]
     assert kinds[-2:] == ["choice", "session"]
 
 
 @pytest.mark.parametrize(("lines", "trials"), [(5, 6), (10, 6), (16, 8)])
-def test_an_unfinished_search_is_refused(lines: int, trials: int, begun: tuple[Study, Places, Path]) -> None:
-    study, places, folder = begun
+def test_an_unfinished_search_is_refused(
+    lines: int, trials: int, begun: tuple[Study, Locations, Path]
+) -> None:
+    study, locations, folder = begun
     for name in ("outcome.json", "outputs.npz"):
         (folder / name).unlink()
     journal = folder / "journal"
@@ -85,4 +87,4 @@ def test_an_unfinished_search_is_refused(lines: int, trials: int, begun: tuple[S
         with pytest.raises(
             StoreError, match=r"begun by an earlier version, .* not finished; go on with that"
         ):
-            workflow.search(study, places)
+            workflow.search(study, locations)

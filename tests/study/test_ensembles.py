@@ -15,7 +15,7 @@ import workbench as wb
 from tests.helpers.end_to_end import TINY
 from tests.helpers.families import case, predicted
 from tests.helpers.problems import blobs, lane, line, mlp
-from workbench.core.locations import Places
+from workbench.core.locations import Locations
 from workbench.core.types import Fold
 from workbench.data import load
 from workbench.nn import prng
@@ -44,15 +44,15 @@ def trained(
 ) -> tuple[trainer.Lane, trainer.Epoch]:
     """One lane after some epochs, and its record [E]."""
     mesh = population.mesh_of_host()
-    places = population.places([0], mesh.size, mesh.size)
-    hypers, placed = population.stack([hyper], places), population.place(mesh, fold)
+    locations = population.locations([0], mesh.size, mesh.size)
+    hypers, placed = population.stack([hyper], locations), population.place(mesh, fold)
     if lanes is None:
         stacked = population.start(recipe, mesh, hypers, KEY)
     else:
-        stacked = population.stack([lanes], places)
+        stacked = population.stack([lanes], locations)
     span = np.int32(0), np.int32(EPOCHS)
     after, seen = population.advance(recipe, mesh, EPOCHS, True, hypers, stacked, placed, KEY, *span)
-    return population.unstack(after, places)[0], population.unstack(seen, places)[0]
+    return population.unstack(after, locations)[0], population.unstack(seen, locations)[0]
 
 
 @pytest.mark.parametrize(
@@ -129,7 +129,7 @@ def test_the_average_of_an_ensemble() -> None:
 
 
 @pytest.fixture(scope="module")
-def study(tmp_path_factory: pytest.TempPathFactory) -> tuple[wb.Study, Places, dict[str, Any]]:
+def study(tmp_path_factory: pytest.TempPathFactory) -> tuple[wb.Study, Locations, dict[str, Any]]:
     """A small study whose trials are ensembles of different sizes, run to its end."""
     folder = tmp_path_factory.mktemp("ensembles")
     (folder / "tiny.toml").write_text(
@@ -137,15 +137,15 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> tuple[wb.Study, Places, d
             "{ low = 1e-4, high = 1e-3, log = true }", "0.01"
         )
     )
-    study, places = wb.read_study(folder / "tiny.toml"), wb.resolve(home=str(folder / "home"))
-    return study, places, wb.run(study, places)
+    study, locations = wb.read_study(folder / "tiny.toml"), wb.resolve(home=str(folder / "home"))
+    return study, locations, wb.run(study, locations)
 
 
 def test_all_scores_of_a_study_are_those_of_the_average(
-    study: tuple[wb.Study, Places, dict[str, Any]],
+    study: tuple[wb.Study, Locations, dict[str, Any]],
 ) -> None:
-    it, places, result = study
-    folder = places.study(it.id)
+    it, locations, result = study
+    folder = locations.study(it.id)
     outcome, model = outcomes.load(folder), wb.load_model(folder / "model")
     assert outcome is not None
     assert outcome.selection is not None
@@ -174,9 +174,9 @@ def test_all_scores_of_a_study_are_those_of_the_average(
     assert f"parameters in {members} members from different initializations" in page
 
 
-def test_what_check_says(study: tuple[wb.Study, Places, dict[str, Any]]) -> None:
-    it, places, _ = study
-    plan = workflow.check(it, places)
+def test_what_check_says(study: tuple[wb.Study, Locations, dict[str, Any]]) -> None:
+    it, locations, _ = study
+    plan = workflow.check(it, locations)
     assert [(axis["name"], axis["recompiles"]) for axis in plan["axes"]] == [("ensemble", True)]
     alike = wb.vary(it, family="softmax", ensemble=3)
     assert any("members are alike" in note for note in notes(alike))

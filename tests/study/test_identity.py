@@ -88,7 +88,7 @@ class Told(NamedTuple):
 
 def write_journal(path: Path, records: list[dict[str, Any]]) -> None:
     path.unlink()
-    with closing(spool.Spool(path)) as journal:
+    with closing(spool.Journal(path)) as journal:
         journal.append(records)
 
 

@@ -42,18 +42,18 @@ def registries() -> Iterator[None]:
 
 
 def test_search_confirm_and_run(tiny: wb.Study, tmp_path: Path) -> None:
-    places = wb.resolve(str(tmp_path / "home"))
+    locations = wb.resolve(str(tmp_path / "home"))
     with pytest.raises(StudyError, match="search of this study is not finished"):
-        wb.confirm(tiny, places)
-    searched = wb.search(tiny, places)
+        wb.confirm(tiny, locations)
+    searched = wb.search(tiny, locations)
     assert (searched["status"], searched["test"]) == ("searched", None)
-    confirmed = wb.confirm(tiny, places)
+    confirmed = wb.confirm(tiny, locations)
     assert confirmed["status"] == "confirmed"
     assert confirmed["test"]["look"] == 1
-    assert wb.run(tiny, places) == confirmed
-    assert wb.search(tiny, places) == confirmed
+    assert wb.run(tiny, locations) == confirmed
+    assert wb.search(tiny, locations) == confirmed
 
-    model = wb.load_model(places.study(tiny.id) / "model")
+    model = wb.load_model(locations.study(tiny.id) / "model")
     dataset, _ = data.load(tiny.data)
     told = model.predict(dataset.examples(7))
     assert len(told) == 7
@@ -87,25 +87,25 @@ def test_a_model_and_a_loss_of_ones_own(tmp_path: Path, registries: None) -> Non
         '[training]\nloss = { choices = ["absolute", "mse"] }\nepochs = 4\n[search]\ntrials = 6\nseeds = 1\n'
         'sampler = "random"\n[select]\nmetric = "mae"\n'
     )
-    study, places = wb.read_study(file), wb.resolve(str(tmp_path / "home"))
-    result = wb.run(study, places)
+    study, locations = wb.read_study(file), wb.resolve(str(tmp_path / "home"))
+    result = wb.run(study, locations)
     assert result["trials"] == {"total": 6, "complete": 6, "pruned": 0, "failed": 0}
     assert result["programs"] >= 3
     assert result["test"]["metric"] == "mae"
-    tried = {(trial["params"]["family"], trial["params"]["loss"]) for trial in wb_show(study, places)}
+    tried = {(trial["params"]["family"], trial["params"]["loss"]) for trial in wb_show(study, locations)}
     assert {family for family, _ in tried} == {"linear", "squashed"}
     assert {loss for _, loss in tried} == {"absolute", "mse"}
-    chosen = wb.load_model(places.study(study.id) / "model")
+    chosen = wb.load_model(locations.study(study.id) / "model")
     assert chosen.recipe.family == result["best"]["params"]["family"]
 
 
 @pytest.mark.slow
 def test_varied_studies_are_other_studies_at_the_same_rows(tiny: wb.Study, tmp_path: Path) -> None:
-    places = wb.resolve(str(tmp_path / "home"))
+    locations = wb.resolve(str(tmp_path / "home"))
     varied = wb.vary(tiny, learning_rate=0.01, trials=1, epochs=2)
     assert varied.id != tiny.id
-    wb.run(tiny, places)
-    result = wb.run(varied, places)
+    wb.run(tiny, locations)
+    result = wb.run(varied, locations)
     assert result["trials"]["total"] == 1
     assert result["best"]["params"] == {}
     assert result["test"]["look"] == 2
@@ -113,8 +113,8 @@ def test_varied_studies_are_other_studies_at_the_same_rows(tiny: wb.Study, tmp_p
         wb.vary(tiny, learning_rte=1.0)
 
 
-def wb_show(study: wb.Study, places: Any) -> list[dict[str, Any]]:
+def wb_show(study: wb.Study, locations: Any) -> list[dict[str, Any]]:
     from workbench.study import workflow
 
-    top: list[dict[str, Any]] = workflow.show(study, places)["top"]
+    top: list[dict[str, Any]] = workflow.show(study, locations)["top"]
     return top

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import workbench as wb
-from tests.helpers.end_to_end import Place, Ran
+from tests.helpers.end_to_end import Place, Ran, optuna_studies
 from tests.helpers.tracking_cases import look_at
 from workbench import data
 from workbench.core.records import ranked
@@ -119,14 +124,54 @@ def test_the_registered_model_predicts_raw_rows(finished: tuple[Place, Ran], sho
     assert right == pytest.approx(chosen.seeds[0].validation, abs=1e-6)
 
 
+def test_the_registered_model_needs_no_project(
+    finished: tuple[Place, Ran], shown: Shown, tmp_path: Path
+) -> None:
+    """A process that cannot import the package finds all of it beside the model."""
+    where, _ = finished
+    dataset, _ = data.load(wb.read_study(where.file).data)
+    rows = dataset.pick(dataset.validation)
+    rows.to_pickle(tmp_path / "rows")
+    program = f"""
+import importlib.util, pathlib, sys
+sys.path[:] = [path for path in sys.path if not (pathlib.Path(path) / "workbench").is_dir()]
+sys.meta_path[:] = [finder for finder in sys.meta_path if "editable" not in str(finder).lower()]
+assert importlib.util.find_spec("workbench") is None
+import mlflow, pandas
+mlflow.set_tracking_uri({shown.client.tracking_uri!r})
+mlflow.set_registry_uri({shown.client.tracking_uri!r})
+model = mlflow.pyfunc.load_model("models:/small@champion")
+model.predict(pandas.read_pickle("rows")).to_pickle("told")
+import workbench
+print(pathlib.Path(workbench.__file__).parent)
+"""
+    environ = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    command = [sys.executable, "-W", "ignore", "-c", program]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environ, check=False)
+    assert done.returncode == 0, done.stderr
+    told, wanted = pd.read_pickle(tmp_path / "told"), wb.load_model(where.folder / "model").predict(rows)
+    pd.testing.assert_frame_equal(told, wanted)
+    carried = Path(done.stdout.strip())
+    assert carried.is_relative_to(where.home / "artifacts")
+    package = Path(wb.__file__).parent
+    modules = {file.relative_to(package) for file in package.rglob("*.py")}
+    assert {file.relative_to(carried) for file in carried.rglob("*.py")} == modules
+
+
 def test_optuna_reads_the_same_study(finished: tuple[Place, Ran]) -> None:
     import optuna
 
     where, ran = finished
-    study = optuna.load_study(study_name=ran.result["study"], storage=f"sqlite:///{where.home}/workbench.db")
+    study = optuna.load_study(study_name=ran.result["study"], storage=optuna_studies(where))
     trials = where.outcome.trials
     assert study.direction == optuna.study.StudyDirection.MAXIMIZE
+    assert study.metric_names == ["accuracy"]
     assert study.best_value == ranked(trials, "maximize")[0].value
+    chosen = where.outcome.selection
+    assert chosen is not None
+    assert study.user_attrs["chosen trial"] == chosen.trial
+    told = "Optuna's best trial is" in study.user_attrs["chosen"]
+    assert told == (study.best_trial.number != chosen.trial)
     assert len(study.trials) == len(trials)
     for ours, theirs in zip(trials, study.trials, strict=True):
         assert theirs.number == ours.number

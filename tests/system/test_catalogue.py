@@ -69,9 +69,9 @@ def walked(folder: Path, data: str, trials: int, **axes: Any) -> dict[str, set[A
         f'name = "walk"\n[data]\n{data}\n[model]\nwidth = 4\n[training]\nepochs = 2\n'
         f'[search]\ntrials = {trials}\nsampler = "random"\npruner = "none"\nseeds = 1\n'
     )
-    it, places = study(folder, text, **axes), wb.resolve(home=str(folder / "home"))
-    result = wb.run(it, places)
-    outcome = outcomes.load(places.study(it.id))
+    it, locations = study(folder, text, **axes), wb.resolve(home=str(folder / "home"))
+    result = wb.run(it, locations)
+    outcome = outcomes.load(locations.study(it.id))
     assert outcome is not None
     assert result["trials"]["total"] == trials
     assert {trial.reason for trial in outcome.trials} <= {"finished", "early stopped"}

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tests.helpers.end_to_end import Place, Ran, environment, place, scores, workbench
+from tests.helpers.end_to_end import Place, Ran, environment, optuna_studies, place, scores, workbench
 from workbench.storage import journal
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of the libraries that read
@@ -135,11 +135,11 @@ def running(where: Place, storage: str = "", tracking: str = "") -> list[str]:
     client = mlflow.MlflowClient(uri, uri)
     experiments = [experiment.experiment_id for experiment in client.search_experiments()]
     runs = [run.info.run_name for run in client.search_runs(experiments, "attributes.status = 'RUNNING'")]
-    storage = storage or f"sqlite:///{where.home}/workbench.db"
+    shown = optuna_studies(where, storage)
     trials = [
         trial.number
-        for name in optuna.get_all_study_names(storage)
-        for trial in optuna.load_study(study_name=name, storage=storage).trials
+        for name in optuna.get_all_study_names(shown)
+        for trial in optuna.load_study(study_name=name, storage=shown).trials
         if trial.state == optuna.trial.TrialState.RUNNING
     ]
     return runs + [f"trial {number}" for number in trials]
@@ -163,8 +163,8 @@ def consistent(where: Place, storage: str = "", tracking: str = "") -> tuple[int
         trial = trials[int(run.data.tags["trial"])]
         assert run.data.tags["state"] == trial.state
         assert run.data.metrics.get("validation_accuracy") == trial.value
-    storage = storage or f"sqlite:///{where.home}/workbench.db"
-    study = optuna.load_study(study_name=where.outcome.study, storage=storage)
+    shown = optuna_studies(where, storage)
+    study = optuna.load_study(study_name=where.outcome.study, storage=shown)
     for theirs in study.trials:
         assert theirs.state.name.lower() == trials[theirs.number].state
         assert theirs.params == dict(trials[theirs.number].params)

@@ -106,8 +106,8 @@ def test_a_killed_run_without_locks_of_the_system_goes_on(tmp_path: Path, here: 
     machine = elsewhere(tmp_path / "machine", TAKEN["fcntl"])
     where = place(tmp_path / "study", TINY)
     code = (
-        "import os, sys; from pathlib import Path; from workbench.storage.journal import Spool\n"
-        "held = Spool(Path(sys.argv[1])); os._exit(1)"
+        "import os, sys; from pathlib import Path; from workbench.storage.journal import Journal\n"
+        "held = Journal(Path(sys.argv[1])); os._exit(1)"
     )
     journal = where.home / "studies" / here.folder.name / "journal"
     path = os.pathsep.join([str(machine.folder), str(Path(__file__).parents[2])])

@@ -40,9 +40,9 @@ seeds   = 1
 @pytest.mark.parametrize("source", ["xor", "rings"])
 def test_hidden_units_draw_curved_boundaries_and_a_linear_model_cannot(tmp_path: Path, source: str) -> None:
     (tmp_path / "curved.toml").write_text(CURVED.format(source=source))
-    study, places = wb.read_study(tmp_path / "curved.toml"), wb.resolve(home=str(tmp_path / "home"))
-    result = wb.run(study, places)
-    outcome = outcomes.load(places.study(study.id))
+    study, locations = wb.read_study(tmp_path / "curved.toml"), wb.resolve(home=str(tmp_path / "home"))
+    result = wb.run(study, locations)
+    outcome = outcomes.load(locations.study(study.id))
     assert outcome is not None
     scores = {trial.params["family"]: trial.value for trial in outcome.trials}
     assert result["best"]["params"]["family"] == "mlp"

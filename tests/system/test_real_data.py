@@ -37,16 +37,16 @@ def beside(name: str, data_folder: Path, folder: Path) -> Path:
 @pytest.mark.slow
 def test_housing_in_small(data_folder: Path, tmp_path: Path) -> None:
     study = wb.vary(wb.read_study(beside("housing", data_folder, tmp_path)), **SMALL)
-    places = wb.resolve(str(tmp_path / "home"))
-    result = wb.run(study, places)
-    outcome = outcomes.load(places.study(study.id))
+    locations = wb.resolve(str(tmp_path / "home"))
+    result = wb.run(study, locations)
+    outcome = outcomes.load(locations.study(study.id))
     assert outcome is not None
     assert (result["task"], result["test"]["metric"], result["test"]["rows"]) == ("regression", "rmse", 4128)
     assert outcome.data["rows"] == 20_640
     assert outcome.data["blank columns"].startswith("total_bedrooms")
     test = result["test"]
     assert test["low"] < test["value"] < test["high"] < outcome.data["target deviation"]
-    model = wb.load_model(places.study(study.id) / "model")
+    model = wb.load_model(locations.study(study.id) / "model")
     rows = pd.read_csv(data_folder / "housing.csv")
     blank = rows[rows["total_bedrooms"].isna()].drop(columns="median_house_value")
     told = model.predict(blank)["prediction"]
@@ -57,9 +57,9 @@ def test_housing_in_small(data_folder: Path, tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_adult_in_small(data_folder: Path, tmp_path: Path) -> None:
     study = wb.vary(wb.read_study(beside("adult", data_folder, tmp_path)), **SMALL)
-    places = wb.resolve(str(tmp_path / "home"))
-    result = wb.run(study, places)
-    outcome = outcomes.load(places.study(study.id))
+    locations = wb.resolve(str(tmp_path / "home"))
+    result = wb.run(study, locations)
+    outcome = outcomes.load(locations.study(study.id))
     assert outcome is not None
     assert result["test"]["rows"] == 16_281  # the official file, whole
     assert outcome.classes == ("<=50K", ">50K")
@@ -67,7 +67,7 @@ def test_adult_in_small(data_folder: Path, tmp_path: Path) -> None:
     for column in ("workclass", "occupation", "native-country"):
         assert column in outcome.data["blank columns"]
     assert result["test"]["value"] > 0.82
-    model = wb.load_model(places.study(study.id) / "model")
+    model = wb.load_model(locations.study(study.id) / "model")
     rows = pd.read_csv(data_folder / "adult_test.csv", skipinitialspace=True)
     right = (model.predict(rows)["prediction"].to_numpy() == rows["classification"].str.rstrip(".")).mean()
     assert right == pytest.approx(result["test"]["value"], abs=1e-9)

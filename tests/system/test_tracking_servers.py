@@ -19,9 +19,8 @@ from workbench.core.errors import StoreError
 from workbench.core.locations import check_reachable
 from workbench.evaluation import saved_model
 from workbench.storage.tracking import bulk
-from workbench.storage.tracking import client as tracking_client
+from workbench.storage.tracking import client as careful
 from workbench.storage.tracking.tracker import Tracker
-from workbench.storage.tracking.writer import reap
 
 pytestmark = [
     pytest.mark.slow,
@@ -107,7 +106,7 @@ def test_a_server_that_comes_and_goes(
         pd.testing.assert_frame_equal(
             mlflow.pyfunc.load_model(address).predict(rows), saved_model.load(folder).predict(rows)
         )
-    assert reap(server.uri) == 0
+    assert c.search_runs([tracker.where()["experiment_id"]], "attributes.status = 'RUNNING'") == []
     assert not (tmp_path / "unused").exists()
 
 
@@ -118,28 +117,25 @@ def test_postgres_and_sqlite_say_the_same(database: str, tmp_path: Path) -> None
     ):  # fmt: skip
         store = module.connect(uri, str(tmp_path))
         assert store is not None
-        experiment, run, _ = module.open_parent(store, PARENT, session="one")
+        experiment, run, _ = store.open_parent(PARENT, session="one")
         for _ in range(2):
-            module.write(store, PARENT, experiment, run, odd_trials())
-            module.write(store, PARENT, experiment, run, [trial(n) for n in range(5, 50)])
-        module.end(store, run, "FINISHED", session="one")
+            store.write(PARENT, experiment, run, odd_trials())
+            store.write(PARENT, experiment, run, [trial(n) for n in range(5, 50)])
+        store.end(run, "FINISHED", session="one")
         store.engine.dispose()
         told.append(everything(uri))
     assert len(told[0]) == 51
     assert told[0] == told[1]
-    other = tracking_client.connect(database, str(tmp_path))
-    assert tracking_client.open_parent(other, PARENT, session=None)[2] == tuple(range(50))
+    other = careful.connect(database, str(tmp_path))
+    assert other.open_parent(PARENT, session="two")[2] == tuple(range(50))
 
 
 def test_two_trackers_share_a_postgres_study(
     database: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Both start at once on an empty database; one owns the study, the other joins; both bring all trials."""
+    """Both start at once on an empty database and bring all trials; the last one to open owns the study."""
     told: list[str] = []
-    trackers = [
-        Tracker.open(database, PARENT, artifacts=tmp_path, joins=joins, notify=told.append)
-        for joins in (False, True)
-    ]
+    trackers = [Tracker.open(database, PARENT, artifacts=tmp_path, notify=told.append) for _ in range(2)]
     start = time.monotonic()
     for tracker in trackers:
         tracker.trials(trial(number, 100) for number in range(128))

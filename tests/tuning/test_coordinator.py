@@ -10,7 +10,7 @@ from tests.helpers.problems import blobs
 from tests.tuning.test_loop import EPOCHS, SETTINGS, TRIALS, Journal, comparable, finish, search
 from workbench.training.engine import Engine
 from workbench.tuning import jobs
-from workbench.tuning.distributed.coordinator import Crew
+from workbench.tuning.distributed.coordinator import Coordinator
 from workbench.tuning.distributed.leases import Leases
 from workbench.tuning.lane_plan import LanePlan
 from workbench.tuning.space import Problem
@@ -35,7 +35,7 @@ def help_with(url: str, session: str, over: threading.Event, done: list[int]) ->
         part = jobs.unpack(
             claim.request, setting, lambda program, hyper: engine.template(program.recipe, hyper)
         )
-        content = jobs.pack_brought(jobs.train(engine, part))
+        content = jobs.pack_results(jobs.train(engine, part))
         done.append(int(leases.deliver(claim, content)))
     leases.leave()
     leases.close()
@@ -47,7 +47,7 @@ def test_a_helper_trains_and_the_search_is_the_same(tmp_path: Path) -> None:
     running = search(tmp_path / "together", Journal())
     leases = Leases(url, "study")
     running._engine.threads = 0  # one part at a time is enough to have no room for another
-    crew = Crew(running._engine, leases, tmp_path, {}, lambda text: None)
+    crew = Coordinator(running._engine, leases, tmp_path, {}, lambda text: None)
     running._train = crew.train
     with crew:
         helper = threading.Thread(target=help_with, args=(url, leases.me, over, done))

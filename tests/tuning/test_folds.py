@@ -14,7 +14,7 @@ import workbench as wb
 from tests.helpers.lanes import train
 from workbench import data
 from workbench.core.errors import StudyError
-from workbench.core.locations import Places
+from workbench.core.locations import Locations
 from workbench.core.records import Curves, Outcome
 from workbench.core.types import DataSpec
 from workbench.data import Dataset
@@ -25,7 +25,7 @@ from workbench.study.preparations import Preparations
 from workbench.study.workspace import development
 from workbench.training.engine import Engine
 from workbench.tuning.fold_mean import Merged, decode, encode, merged
-from workbench.tuning.jobs import Brought
+from workbench.tuning.jobs import LaneResult
 from workbench.tuning.lane_plan import LanePlan
 from workbench.tuning.space import ALL_ROWS, OWN, Variant, of_trial
 
@@ -56,13 +56,13 @@ seeds  = 1
 #: Of 140 development rows.
 HALVES = "folds = 2\nsplit = { train = 0.585, validation = 0.2, test = 0.215 }"
 
-Run = tuple[wb.Study, Places, Outcome, dict[str, Any]]
+Run = tuple[wb.Study, Locations, Outcome, dict[str, Any]]
 
 
 @pytest.fixture(scope="module")
 def ran(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Run]:
     folder = tmp_path_factory.mktemp("divided")
-    places = wb.resolve(home=str(folder / "home"))
+    locations = wb.resolve(home=str(folder / "home"))
     known: dict[str, Run] = {}
 
     def run(data_line: str = "", refit: str = "false") -> Run:
@@ -72,10 +72,10 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Run]:
             file = folder / f"study-{len(known)}.toml"
             file.write_text(text)
             study = wb.read_study(file)
-            result = wb.run(study, places, search_only=refit == "false")
-            outcome = outcomes.load(places.study(study.id))
+            result = wb.run(study, locations, search_only=refit == "false")
+            outcome = outcomes.load(locations.study(study.id))
             assert outcome is not None
-            known[key] = study, places, outcome, result
+            known[key] = study, locations, outcome, result
         return known[key]
 
     return run
@@ -93,8 +93,8 @@ def alone(study: wb.Study, dataset: Dataset, division: int, number: int, outcome
 
 
 def test_a_trial_is_the_mean_of_its_folds(ran: Callable[..., Run]) -> None:
-    study, places, outcome, _ = ran(HALVES)
-    dataset, _ = development(study, places.home / "nowhere")
+    study, locations, outcome, _ = ran(HALVES)
+    dataset, _ = development(study, locations.home / "nowhere")
     parts = data.cross_validation(dataset, 2, study.seed)
     assert len(parts[0].train) == len(parts[1].train), "no rows are added to either fold"
     for trial in outcome.trials:
@@ -151,8 +151,8 @@ def test_folds_share_a_program(ran: Callable[..., Run]) -> None:
 
 
 def test_blocks_of_all_folds_make_the_optimism(ran: Callable[..., Run]) -> None:
-    study, places, outcome, result = ran("folds = 5")
-    dataset, _ = development(study, places.home / "nowhere")
+    study, locations, outcome, result = ran("folds = 5")
+    dataset, _ = development(study, locations.home / "nowhere")
     assert outcome.selection is not None
     assert np.isfinite(result["optimism"])
     assert outcome.data["validated on"] == "5 folds of the development rows"
@@ -164,8 +164,8 @@ def test_blocks_of_all_folds_make_the_optimism(ran: Callable[..., Run]) -> None:
 
 
 def test_hold_outs_take_turns(ran: Callable[..., Run]) -> None:
-    study, places, outcome, result = ran("holdouts = 3")
-    dataset, _ = development(study, places.home / "nowhere")
+    study, locations, outcome, result = ran("holdouts = 3")
+    dataset, _ = development(study, locations.home / "nowhere")
     assert [of_trial(study.data, number) for number in range(4)] == [(1,), (2,), (3,), (1,)]
     for number in range(6):
         trial = outcome.trials[number]
@@ -179,9 +179,9 @@ def test_hold_outs_take_turns(ran: Callable[..., Run]) -> None:
 
 @pytest.mark.parametrize("line", ["folds = 3", "holdouts = 3"])
 def test_a_trial_is_reproduced(ran: Callable[..., Run], line: str) -> None:
-    study, places, outcome, _ = ran(line)
+    study, locations, outcome, _ = ran(line)
     for trial in outcome.trials[:3]:
-        again = reproduce.reproduce(f"{study.path}#{trial.number}", places, lambda note: None)
+        again = reproduce.reproduce(f"{study.path}#{trial.number}", locations, lambda note: None)
         assert again["agrees"], again
         assert again["recorded"] == pytest.approx(again["again"], abs=1e-6)
 
@@ -190,8 +190,8 @@ def test_a_trial_is_reproduced(ran: Callable[..., Run], line: str) -> None:
 
 
 def test_the_refitted_model_has_seen_every_development_row(ran: Callable[..., Run]) -> None:
-    study, places, outcome, result = ran(refit="true")
-    folder = places.study(study.id)
+    study, locations, outcome, result = ran(refit="true")
+    folder = locations.study(study.id)
     dataset, _ = development(study, folder / "journal")
     everything = Preparations(dataset).preprocessor(Variant("standardize", 1, "none", division=ALL_ROWS))
     trained = Preparations(dataset).preprocessor(Variant("standardize", 1, "none"))
@@ -207,26 +207,26 @@ def test_the_refitted_model_has_seen_every_development_row(ran: Callable[..., Ru
 
 
 def test_the_judged_model_is_the_one_without_refitting(ran: Callable[..., Run]) -> None:
-    plain_study, places, plain, _ = ran()
+    plain_study, locations, plain, _ = ran()
     study, _, outcome, _ = ran(refit="true")
     assert plain.selection is not None
     assert outcome.selection is not None
     assert plain.selection.trial == outcome.selection.trial
-    one, other = places.study(plain_study.id) / "model", places.study(study.id) / "judged"
+    one, other = locations.study(plain_study.id) / "model", locations.study(study.id) / "judged"
     for name, array in saved_model.parameters(one).items():
         np.testing.assert_array_equal(array, saved_model.parameters(other)[name])
     assert outcome.selection.seeds[0].validation == plain.selection.seeds[0].validation
 
 
 def test_the_refitted_choice_is_reproduced(ran: Callable[..., Run]) -> None:
-    study, places, *_ = ran(refit="true")
-    again = reproduce.reproduce(str(study.path), places, lambda note: None)
+    study, locations, *_ = ran(refit="true")
+    again = reproduce.reproduce(str(study.path), locations, lambda note: None)
     assert again["agrees"], again
 
 
 def test_baselines_are_refitted_as_well(ran: Callable[..., Run]) -> None:
-    study, places, outcome, _ = ran(refit="true")
-    folder = places.study(study.id)
+    study, locations, outcome, _ = ran(refit="true")
+    folder = locations.study(study.id)
     dataset, _ = development(study, folder / "journal")
     trivial = saved_model.load(folder / "baselines" / "trivial")
     frequencies = np.bincount(dataset.target) / len(dataset.target)
@@ -238,9 +238,9 @@ def test_baselines_are_refitted_as_well(ran: Callable[..., Run]) -> None:
 # ── one report from several lanes ───────────────────────────────────────────────────────────────
 
 
-def brought(status: Any, score: float | None, epochs: int, lane: Any, block: Any = None) -> Brought:
+def brought(status: Any, score: float | None, epochs: int, lane: Any, block: Any = None) -> LaneResult:
     curve = np.full(epochs, score or 0.0, np.float32)
-    return Brought(status, score, epochs, 0.1, Curves(curve, curve, curve), lane, block)
+    return LaneResult(status, score, epochs, 0.1, Curves(curve, curve, curve), lane, block)
 
 
 def test_a_trial_goes_on_while_one_of_its_folds_does() -> None:

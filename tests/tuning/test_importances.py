@@ -9,11 +9,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tests.helpers.suggest_cases import AXES, loss
+from tests.helpers.suggest_cases import AXES, loss, uniform
 from workbench.core.records import Curves, TrialRecord
 from workbench.core.types import Value
 from workbench.tuning.importances import importances, why_not
-from workbench.tuning.samplers import uniform
 
 
 def records(count: int, score: Callable[[Mapping[str, Value]], float]) -> list[TrialRecord]:

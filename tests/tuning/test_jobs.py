@@ -13,7 +13,7 @@ from tests.helpers.problems import blobs
 from tests.tuning.test_loop import EPOCHS, SETTINGS
 from workbench.training.engine import Engine
 from workbench.tuning import jobs
-from workbench.tuning.jobs import Brought, Member, Part
+from workbench.tuning.jobs import LaneResult, Member, Part
 from workbench.tuning.lane_plan import LanePlan
 from workbench.tuning.space import OWN, Problem, Program
 
@@ -41,12 +41,12 @@ def engine() -> Engine:
 
 
 @pytest.fixture(scope="module")
-def first(engine: Engine) -> tuple[Part, list[Brought]]:
+def first(engine: Engine) -> tuple[Part, list[LaneResult]]:
     part = Part(tuple(member(number) for number in range(7)), 0, 4, final=False)
     return part, jobs.train(engine, part)
 
 
-def same(one: list[Brought], other: list[Brought]) -> None:
+def same(one: list[LaneResult], other: list[LaneResult]) -> None:
     assert [b[:3] for b in one] == [b[:3] for b in other]  # the clock left out
     for a, b in zip(one, other, strict=True):
         leaves = jax.tree.leaves((a.curves, a.lane, a.block))
@@ -60,11 +60,11 @@ def template(engine: Engine, program: Program, hyper: Any) -> Any:
     return engine.template(program.recipe, hyper)
 
 
-def test_bytes_and_back(engine: Engine, first: tuple[Part, list[Brought]]) -> None:
+def test_bytes_and_back(engine: Engine, first: tuple[Part, list[LaneResult]]) -> None:
     part, brought = first
     assert {one.status for one in brought} == {"running", "diverged"}
     shape = partial(template, engine)
-    same(jobs.unpack_brought(jobs.pack_brought(brought), part, shape), brought)
+    same(jobs.unpack_results(jobs.pack_results(brought), part, shape), brought)
     onward = part._replace(
         members=tuple(
             m._replace(lane=b.lane)
@@ -100,12 +100,12 @@ def test_a_fold_keeps_its_division_and_its_stopped_lanes(engine: Engine) -> None
     brought = jobs.train(engine, part)
     assert {one.status for one in brought} == {"stopped"}, "nothing is learned at such a rate"
     assert all(one.lane is not None and one.block is not None for one in brought)
-    same(jobs.unpack_brought(jobs.pack_brought(brought), part, partial(template, engine)), brought)
+    same(jobs.unpack_results(jobs.pack_results(brought), part, partial(template, engine)), brought)
     assert all(one.lane is None for one in jobs.train(engine, part._replace(keep=False)))
 
 
 def test_a_lost_lane_is_trained_again_and_is_the_same(
-    engine: Engine, first: tuple[Part, list[Brought]]
+    engine: Engine, first: tuple[Part, list[LaneResult]]
 ) -> None:
     part, brought = first
     alive = [(m, b) for m, b in zip(part.members, brought, strict=True) if b.status == "running"]

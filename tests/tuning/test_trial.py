@@ -11,14 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from workbench.tuning.scheduler import LaneReport
-from workbench.tuning.trial import told
+from workbench.tuning.trial import reported
 
 LOSSES = st.floats(0.0, 1e6) | st.just(math.inf)
 
 
 def figure(score: float, loss: float, sign: float) -> float:
     trial: Any = SimpleNamespace(rungs={2: 0.5, 6: score})
-    rungs = told(trial, LaneReport("running", score, loss), sign)
+    rungs = reported(trial, LaneReport("running", score, loss), sign)
     assert rungs[2] == 0.5
     assert trial.rungs == {2: 0.5, 6: score}, "the record keeps the score itself"
     return rungs[6]
@@ -38,4 +38,4 @@ def test_a_loss_decides_between_equal_scores_and_never_against_a_row(
 
 def test_nothing_is_told_where_there_is_no_score() -> None:
     trial: Any = SimpleNamespace(rungs={})
-    assert told(trial, LaneReport("diverged", None), 1.0) == {}
+    assert reported(trial, LaneReport("diverged", None), 1.0) == {}

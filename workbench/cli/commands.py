@@ -16,40 +16,40 @@ from workbench.cli import present
 from workbench.cli.progress import watching
 from workbench.cli.streams import Output
 from workbench.core.errors import DataError, InputError
-from workbench.core.locations import Places, resolve
+from workbench.core.locations import Locations, resolve
 from workbench.study.config.reading import read_study
 from workbench.study.config.study import Study
 
 
 def run(options: argparse.Namespace, out: Output) -> int:
     """Search, choose, retrain over seeds, open the test set once, report."""
-    study, places = _study(options), _places(options)
+    study, locations = _study(options), _locations(options)
     from workbench.study import workflow
 
     with _named(study), watching() as watch:
         result = workflow.run(
-            study, places, search_only=options.search_only, watch=watch, **_verdict(options)
+            study, locations, search_only=options.search_only, watch=watch, **_verdict(options)
         )
-    return _finish(result, out, study, places)
+    return _finish(result, out, study, locations)
 
 
 def confirm(options: argparse.Namespace, out: Output) -> int:
     """Open the test set of a finished search."""
-    study, places = _study(options), _places(options)
+    study, locations = _study(options), _locations(options)
     from workbench.study import workflow
 
     with _named(study), watching() as watch:
-        result = workflow.confirm(study, places, watch, **_verdict(options))
-    return _finish(result, out, study, places)
+        result = workflow.confirm(study, locations, watch, **_verdict(options))
+    return _finish(result, out, study, locations)
 
 
 def check(options: argparse.Namespace, out: Output) -> int:
     """Validate and plan; train nothing."""
-    study, places = _study(options), _places(options)
+    study, locations = _study(options), _locations(options)
     from workbench.study import workflow
 
     with _named(study):
-        result = workflow.check(study, places)
+        result = workflow.check(study, locations)
     if not out.json:
         present.check(result, study)
     out.result(result)
@@ -58,11 +58,11 @@ def check(options: argparse.Namespace, out: Output) -> int:
 
 def worker(options: argparse.Namespace, out: Output) -> int:
     """Help with a study that another process runs, until its search has ended."""
-    study, places = _study(options), _places(options)
+    study, locations = _study(options), _locations(options)
     from workbench.study import worker
 
     with _named(study), watching() as watch:
-        result = worker.work(study, places, watch)
+        result = worker.work(study, locations, watch)
     if not out.json:
         print(f"{result['lanes']:,} lanes in {result['parts']:,} parts, {result['seconds']:.1f} s of work")
     out.result(result)
@@ -82,15 +82,15 @@ def keys(options: argparse.Namespace, out: Output) -> int:
 
 def show(options: argparse.Namespace, out: Output) -> int:
     """Best trials, importances, curves, diagnosis; writes the report."""
-    study, places = _study(options), _places(options)
+    study, locations = _study(options), _locations(options)
     from workbench.study import workflow
 
     sizes = (
         0 if options.sizes is None else _whole("--sizes", options.sizes, 2, 12, "parts of the training rows")
     )
-    result = workflow.show(study, places, sizes)
+    result = workflow.show(study, locations, sizes)
     if not out.json:
-        present.show(result, study, places)
+        present.show(result, study, locations)
     out.result(result)
     return 0
 
@@ -113,12 +113,12 @@ def predict(options: argparse.Namespace, out: Output) -> int:
     """Predictions of the chosen model for new rows."""
     if options.output is None:
         raise InputError("workbench predict: -o FILE is missing; name the file for the predictions")
-    study, places = _study(options), _places(options)
+    study, locations = _study(options), _locations(options)
     from workbench.study import predict as predictions
 
     data, output = Path(options.data), Path(options.output)
     result = predictions.predict(
-        study, places, data, output, lambda said: print(said, file=sys.stderr), escape=options.escape
+        study, locations, data, output, lambda said: print(said, file=sys.stderr), escape=options.escape
     )
     for remark in result["notes"]:
         print(remark, file=sys.stderr)
@@ -136,13 +136,13 @@ def predict(options: argparse.Namespace, out: Output) -> int:
 
 def reproduce(options: argparse.Namespace, out: Output) -> int:
     """Train a run or a trial again from its record; exit status 1 if the figures do not agree."""
-    places = _places(options)
+    locations = _locations(options)
     if re.fullmatch(r"[cC]\d\d(_\w+)?", options.target):
-        return _again(options.target, places, out)
+        return _again(options.target, locations, out)
     from workbench.study import reproduce as reproduction
 
     with watching() as watch:
-        result = reproduction.reproduce(options.target, places, watch.note)
+        result = reproduction.reproduce(options.target, locations, watch.note)
     if not out.json:
         present.reproduce(result)
     out.result(result)
@@ -151,30 +151,30 @@ def reproduce(options: argparse.Namespace, out: Output) -> int:
 
 def experiment(options: argparse.Namespace, out: Output) -> int:
     """Put a claim to the test, or all of them; a verdict against a claim is no failure."""
-    places = _places(options)
+    locations = _locations(options)
     from workbench.study import experiments
 
     wanted = experiments.names() if options.name == "all" else [experiments.find(options.name)]
     records = []
     with watching() as watch:
         for name in wanted:
-            record, picture = experiments.run(name, places, watch.note)
+            record, picture = experiments.run(name, locations, watch.note)
             records.append(record)
             if options.write:
                 experiments.write(record, picture)
             if not out.json:
-                present.experiment(record, places)
+                present.experiment(record, locations)
     out.result({"experiments": records})
     return 0
 
 
-def _again(name: str, places: Places, out: Output) -> int:
+def _again(name: str, locations: Locations, out: Output) -> int:
     """Run an experiment again and compare it with its record."""
     from workbench.study import experiments
 
     record = experiments.recorded(name)
     with watching() as watch:
-        again, _ = experiments.run(record["name"], places, watch.note, seeds=len(record["effects"]))
+        again, _ = experiments.run(record["name"], locations, watch.note, seeds=len(record["effects"]))
         compared = experiments.compared(record, again)
         if compared == "averages":
             watch.note("recorded on another processor or with other versions: the averages are compared")
@@ -182,7 +182,7 @@ def _again(name: str, places: Places, out: Output) -> int:
             watch.note("what is measured are times: the verdict is compared")
     differences = experiments.differences(record, again)
     if not out.json:
-        present.experiment(again, places)
+        present.experiment(again, locations)
         for difference in differences:
             print(difference)
         print(f"the figures {'do not ' if differences else ''}agree with the record")
@@ -193,10 +193,10 @@ def _again(name: str, places: Places, out: Output) -> int:
 
 def ledger(options: argparse.Namespace, out: Output) -> int:
     """Every opening of every test set; with --verify, exit status 1 if the chain is broken."""
-    places = _places(options)
+    locations = _locations(options)
     from workbench.study import workflow
 
-    result = workflow.ledger(places, options.verify)
+    result = workflow.ledger(locations, options.verify)
     if not out.json:
         present.ledger(result)
     out.result(result)
@@ -209,7 +209,7 @@ def ui(options: argparse.Namespace, out: Output) -> int:
 
     if not options.port.isascii() or not options.port.isdigit() or not 1 <= int(options.port) <= 65535:
         raise InputError(f"--port = {options.port}: must be a whole number from 1 to 65535")
-    return viewer.serve(_places(options), int(options.port), out)
+    return viewer.serve(_locations(options), int(options.port), out)
 
 
 def _study(options: argparse.Namespace) -> Study:
@@ -231,7 +231,7 @@ def _whole(option: str, text: str, low: int, high: int, meaning: str) -> int:
     return int(text)
 
 
-def _places(options: argparse.Namespace) -> Places:
+def _locations(options: argparse.Namespace) -> Locations:
     return resolve(options.home, getattr(options, "tracking_uri", None), getattr(options, "storage", None))
 
 
@@ -246,8 +246,8 @@ def _named(study: Study) -> Iterator[None]:
         raise DataError(f"{study.path}: {error}") from error
 
 
-def _finish(result: dict[str, Any], out: Output, study: Study, places: Places) -> int:
+def _finish(result: dict[str, Any], out: Output, study: Study, locations: Locations) -> int:
     if not out.json:
-        present.run(result, study, places)
+        present.run(result, study, locations)
     out.result(result)
     return 130 if result["status"] == "interrupted" else 0

@@ -22,7 +22,7 @@ from rich.text import Text
 from workbench.cli.streams import until_closed
 from workbench.core.addresses import is_server, redact
 from workbench.core.formatting import attempts, duration, opened_before
-from workbench.core.locations import Places
+from workbench.core.locations import Locations
 from workbench.study.config.checks import notes
 from workbench.study.config.study import Study
 
@@ -32,16 +32,16 @@ _BEFORE = ("rows_opened_before", "rows_reused")
 Result = Mapping[str, Any]
 
 
-def run(result: Result, study: Study, places: Places) -> None:
+def run(result: Result, study: Study, locations: Locations) -> None:
     """What came out of a run: the panel that it ends with."""
     with printing() as console:
-        console.print(_summary(result, study, places))
+        console.print(_summary(result, study, locations))
 
 
-def show(result: Result, study: Study, places: Places) -> None:
+def show(result: Result, study: Study, locations: Locations) -> None:
     """The panel, the best trials, which settings mattered, and the diagnosis."""
     with printing() as console:
-        console.print(_summary(result, study, places))
+        console.print(_summary(result, study, locations))
         top = result.get("top", [])
         if top:
             table = new_table("best trials", "trial", "validation", "by epoch", "epochs", "settings")
@@ -77,7 +77,7 @@ def check(result: Result, study: Study) -> None:
             "split", ", ".join(f"{name} {rows:,}" for name, rows in result.get("splits", {}).items())
         )
         plan.add_row(
-            "search", f"{study.search.trials} trials, {study.search.sampler} and {study.search.pruner}"
+            "search", f"{study.search.trials} trials, {study.search.sampler_name} and {study.search.pruner}"
         )
         if parallel := result.get("parallel"):
             plan.add_row("at a time", f"{parallel['trials']} trials on {parallel['cores']} cores")
@@ -126,7 +126,7 @@ def _ladder(result: Result, axes: Sequence[Mapping[str, Any]]) -> str:
     return f", with room for {', '.join(map(str, rooms))} units" if rooms and searched else ""
 
 
-def experiment(record: Result, places: Places) -> None:
+def experiment(record: Result, locations: Locations) -> None:
     """The verdict of an experiment."""
     colors = {"supported": "bold green", "not supported": "bold red"}
     with printing() as console:
@@ -139,7 +139,7 @@ def experiment(record: Result, places: Places) -> None:
             grid.add_row(fact.replace("_", " "), figure(value))
         grid.add_row("claim", record["claim"])
         grid.add_row("seconds", f"{record['seconds']:.1f}")
-        grid.add_row("figure", str(places.home / "experiments" / f"{record['name']}.png"))
+        grid.add_row("figure", str(locations.home / "experiments" / f"{record['name']}.png"))
         console.print(framed(grid, record["title"]))
 
 
@@ -189,10 +189,10 @@ def ledger(result: Result) -> None:
             console.print(whole if result["verified"] else broken)
 
 
-def _summary(result: Result, study: Study, places: Places) -> Panel:
+def _summary(result: Result, study: Study, locations: Locations) -> Panel:
     grid = new_grid()
     best, test, trials = result.get("best"), result.get("test"), result.get("trials", {})
-    command = f"{shlex.quote(str(study.path))}{_home(places)}"
+    command = f"{shlex.quote(str(study.path))}{_home(locations)}"
     if test and test.get("verdict"):
         grid.add_row(f"test {test['metric']}", Text(test["verdict"], style="bold"))
         grid.add_row("", f"{test['rows']:,} rows, look {test['look']}: the score stays under seal")
@@ -247,8 +247,8 @@ def _summary(result: Result, study: Study, places: Places) -> Panel:
     grid.add_row("programs", f"{result.get('programs', 0)} compiled")
     if result.get("report"):
         grid.add_row("report", str(result["report"]))
-    server = redact(places.tracking_uri) if is_server(places.tracking_uri) else ""
-    grid.add_row("MLflow", server or f"workbench ui{_home(places)}")
+    server = redact(locations.tracking_uri) if is_server(locations.tracking_uri) else ""
+    grid.add_row("MLflow", server or f"workbench ui{_home(locations)}")
     if result["status"] == "interrupted":
         grid.add_row("interrupted", f"go on with: workbench run {command}")
     return framed(grid, f"{result['study']} · {result['status']}")
@@ -272,10 +272,10 @@ def _settings(params: Mapping[str, Any]) -> str:
     return ", ".join(f"{name} {figure(value)}" for name, value in params.items())
 
 
-def _home(places: Places) -> str:
+def _home(locations: Locations) -> str:
     from workbench.core.locations import resolve
 
-    return "" if places.home == resolve().home else f" --home {shlex.quote(str(places.home))}"
+    return "" if locations.home == resolve().home else f" --home {shlex.quote(str(locations.home))}"
 
 
 _WIDTH_WITHOUT_TERMINAL = 110

@@ -16,22 +16,22 @@ from workbench.cli.streams import Output
 from workbench.core.addresses import is_server, kind, redact
 from workbench.core.errors import InputError, StoreError, WorkbenchError
 from workbench.core.files import private_folder, replaced
-from workbench.core.locations import Places
+from workbench.core.locations import Locations
 
 _HOST = "127.0.0.1"
 _SECONDS_TO_START = 60.0
 
 
-def serve(places: Places, port: int, out: Output) -> int:
+def serve(locations: Locations, port: int, out: Output) -> int:
     """Serve until Ctrl-C; with an http tracking URI, say where that server is instead.
 
     Raises StoreError if there is nothing to show, InputError if the port is taken, WorkbenchError if MLflow
     does not start or does not stay.
     """
-    if is_server(places.tracking_uri):
-        return _tell(out, places.tracking_uri.rstrip("/"), places.tracking_uri)
-    path = unquote(places.tracking_uri.partition(":///")[2])
-    if kind(places.tracking_uri) == "sqlite" and not Path(path).is_file():
+    if is_server(locations.tracking_uri):
+        return _tell(out, locations.tracking_uri.rstrip("/"), locations.tracking_uri)
+    path = unquote(locations.tracking_uri.partition(":///")[2])
+    if kind(locations.tracking_uri) == "sqlite" and not Path(path).is_file():
         raise StoreError(
             f"{path}: nothing is recorded here yet; run a study first, or name another home by --home"
         )
@@ -41,12 +41,12 @@ def serve(places: Places, port: int, out: Output) -> int:
             probe.bind((_HOST, port))
         except OSError as error:
             raise InputError(f"--port = {port}: is not free ({error.strerror}); choose another") from None
-    private_folder(places.logs)
-    log = places.logs / "ui.txt"
+    private_folder(locations.logs)
+    log = locations.logs / "ui.txt"
     # one worker answers faster than four, and the job runner of MLflow would cost two gigabytes
     command = [sys.executable, "-m", "mlflow", "server", "--host", _HOST, "--port", str(port), "--workers=1"]
     environ = os.environ | {
-        "MLFLOW_BACKEND_STORE_URI": places.tracking_uri,  # not an argument: it may hold a password
+        "MLFLOW_BACKEND_STORE_URI": locations.tracking_uri,  # not an argument: it may hold a password
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
     }
@@ -58,14 +58,14 @@ def serve(places: Places, port: int, out: Output) -> int:
         server = subprocess.Popen(
             command,
             env=environ,
-            cwd=places.home,
+            cwd=locations.home,
             stdin=subprocess.DEVNULL,
             stdout=lines,
             stderr=subprocess.STDOUT,
         )
     try:
         _await(server, url, log)
-        _tell(out, url, places.tracking_uri)
+        _tell(out, url, locations.tracking_uri)
         if server.wait() != 0:
             raise WorkbenchError(f"MLflow ended by itself; its last words are in {log}")
         return 0

@@ -1,7 +1,8 @@
 """Where everything is kept: the home directory, and the databases or servers that stand in for parts of it.
 
     HOME/mlflow.db          MLflow's store, unless --tracking-uri names another
-    HOME/workbench.db       searches and ledger, unless --storage names another
+    HOME/workbench.db       ledger and leases, unless --storage names another
+    HOME/optuna.log         the studies for Optuna's readers, unless --storage names a database
     HOME/studies/ID/        the folder of one study: journal, checkpoints, report
     HOME/data/              what the files of studies hold, so that a large one need not be read to be known
 
@@ -131,16 +132,22 @@ _STORAGE = ("sqlite", "postgresql")
 
 
 @dataclass(frozen=True)
-class Places:
+class Locations:
     """Resolved locations; nothing is created by making one."""
 
     home: Path  # absolute
     tracking_uri: str  # MLflow's, with its password if it has one: `redact` before showing
-    storage: str  # SQLAlchemy URL of searches and ledger; the same holds
+    storage: str  # SQLAlchemy URL of ledger, leases and, if it was named, Optuna's studies; the same holds
 
     def study(self, study_id: str) -> Path:
         """The folder of one study."""
         return self.home / "studies" / study_id
+
+    @property
+    def optuna(self) -> Path | str:
+        """What Optuna reads: a journal file in the home, or the database that --storage names."""
+        own = self.storage == local_store(self.home, "workbench")
+        return self.home / "optuna.log" if own else self.storage
 
     @property
     def logs(self) -> Path:
@@ -153,7 +160,7 @@ def resolve(
     tracking_uri: str | None = None,
     storage: str | None = None,
     environ: Mapping[str, str] | None = None,
-) -> Places:
+) -> Locations:
     """Where a study's records are kept, by options and environment. Nothing is made.
 
     Args:
@@ -164,7 +171,7 @@ def resolve(
         environ: Variables by name; None: those of this process.
 
     Returns:
-        The places, as `run`, `search` and `confirm` take them.
+        The locations, as `run`, `search` and `confirm` take them.
 
     Raises:
         StoreError: for a location that nothing can be kept in.
@@ -177,7 +184,7 @@ def resolve(
     storage = storage or environ.get("WORKBENCH_STORAGE") or local_store(root, "workbench")
     _check_scheme("--tracking-uri", tracking_uri, _TRACKING)
     _check_scheme("--storage", storage, _STORAGE)
-    return Places(root, tracking_uri, storage)
+    return Locations(root, tracking_uri, storage)
 
 
 def local_store(home: Path, name: str = "mlflow") -> str:
@@ -185,15 +192,15 @@ def local_store(home: Path, name: str = "mlflow") -> str:
     return sqlite(home / f"{name}.db")
 
 
-def prepare(places: Places, note: Callable[[str], None] | None = None) -> None:
+def prepare(locations: Locations, note: Callable[[str], None] | None = None) -> None:
     """See that servers answer and the home can be written to, creating it. Raises StoreError.
 
     With `note`, a tracking server that is down is told and stops nothing: records wait here for its return.
     """
-    stores = {"tracking URI": places.tracking_uri, "storage": places.storage}
-    own = {local_store(places.home, name) for name in ("mlflow", "workbench")}
+    stores = {"tracking URI": locations.tracking_uri, "storage": locations.storage}
+    own = {local_store(locations.home, name) for name in ("mlflow", "workbench")}
     for what, url in stores.items():
-        if url not in own or places.home.is_dir():
+        if url not in own or locations.home.is_dir():
             try:
                 check_reachable(url, what)
             except AwayError as away:
@@ -201,12 +208,12 @@ def prepare(places: Places, note: Callable[[str], None] | None = None) -> None:
                     raise
                 note(f"{away}; the study goes on, and its records are kept here until then")
     try:
-        private_folder(places.home)
-        with tempfile.TemporaryFile(dir=places.home):
+        private_folder(locations.home)
+        with tempfile.TemporaryFile(dir=locations.home):
             pass
     except OSError as error:
         raise StoreError(
-            f"{places.home}: the home directory cannot be written to ({error.strerror or error}); "
+            f"{locations.home}: the home directory cannot be written to ({error.strerror or error}); "
             "name another by --home or WORKBENCH_HOME"
         ) from None
 

@@ -109,11 +109,16 @@ class SearchSpec:
     """The `[search]` table of a study."""
 
     trials: int = 100
-    sampler: str = "tpe"
+    sampler: str | Mapping[str, Any] = "tpe"  # its word; with arguments, a table of `name` and these
     pruner: str = "asha"
     seeds: int = 3
     stop: str = "none"  # noise: before the budget, when a further gain would be within noise
     parallel: int | None = None  # trials in training at once; None: see `scheduler.parallel_of`
+
+    @property
+    def sampler_name(self) -> str:
+        """The word of the sampler alone."""
+        return self.sampler if isinstance(self.sampler, str) else str(self.sampler["name"])
 
 
 # ── what is trained on ──────────────────────────────────────────────────────────────────────────

@@ -117,7 +117,19 @@ PADDINGS = ["same", "valid"]
 OUTPUTS = ["last", "each"]  # of a recurrent network: after the last step, or after each
 SCALES = ["none", "standardize", "minmax", "quantile"]
 TARGET_TRANSFORMS = ["none", "log", "quantile"]
-SAMPLERS = ["tpe", "random", "qmc", "gp", "cmaes", "grid"]
+SAMPLERS = {  # word -> class of optuna.samplers
+    "tpe": "TPESampler",
+    "random": "RandomSampler",
+    "qmc": "QMCSampler",
+    "gp": "GPSampler",
+    "cmaes": "CmaEsSampler",
+    "nsgaii": "NSGAIISampler",
+    "nsgaiii": "NSGAIIISampler",
+    "grid": "GridSampler",
+    "brute_force": "BruteForceSampler",
+}
+#: Samplers that try every combination of values once, and then end the search.
+EXHAUSTIVE = ("grid", "brute_force")
 PRUNERS = ["none", "asha", "hyperband", "median"]
 
 #: The settings that every study has, under their flat names. Further ones are arguments of its optimizers.

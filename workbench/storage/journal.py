@@ -36,7 +36,7 @@ class _Parsed(NamedTuple):
     checksum: int  # of the last record, from which the next one's goes on
 
 
-class Spool:
+class Journal:
     """An open journal.
 
     One process at a time writes it; the lock is the operating system's and dies with the process.

@@ -25,11 +25,11 @@ from typing import Any
 from workbench.core.errors import InputError, StoreError
 from workbench.core.files import replaced, write_text
 from workbench.core.formatting import nearest
-from workbench.core.locations import Places, prepare
+from workbench.core.locations import Locations, prepare
 from workbench.core.provenance import NUMERIC, environment
 from workbench.evaluation import plots
 from workbench.evaluation.verdict import Verdict, verdict
-from workbench.storage.tracking import claims
+from workbench.storage.tracking.client import log_experiment
 
 FOLDER = Path("experiments")
 SEEDS = 20
@@ -58,7 +58,7 @@ def find(name: str, folder: Path = FOLDER) -> str:
 
 
 def run(
-    name: str, places: Places, note: Callable[[str], None], *, folder: Path = FOLDER, seeds: int = SEEDS
+    name: str, locations: Locations, note: Callable[[str], None], *, folder: Path = FOLDER, seeds: int = SEEDS
 ) -> tuple[dict[str, Any], bytes | None]:
     """Run an experiment, log it to MLflow, and give its record and its figure as PNG.
 
@@ -68,8 +68,8 @@ def run(
 
     module = _load(folder / f"{find(name, folder)}.py")
     title, parts = _described(module)
-    prepare(places)
-    configure(places.home / "cache" / "jax")
+    prepare(locations)
+    configure(locations.home / "cache" / "jax")
     note(title)
     began = time.perf_counter()
     verdict: Verdict = module.run(seeds)
@@ -91,12 +91,12 @@ def run(
         "environment": environment("the devices of this machine"),
     }
     picture = None if verdict.figure is None else plots.png(verdict.figure)
-    kept = places.home / "experiments" / f"{record['name']}.png"
+    kept = locations.home / "experiments" / f"{record['name']}.png"
     if picture is not None:
         kept.parent.mkdir(parents=True, exist_ok=True)
         kept.write_bytes(picture)
     figure = kept if picture is not None else None
-    record_run = claims.log(places.tracking_uri, record, figure, places.home / "artifacts")
+    record_run = log_experiment(locations.tracking_uri, record, figure, locations.home / "artifacts")
     note(f"MLflow run {record_run}")
     return record, picture
 

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from workbench.core.errors import DataError, StudyError
 from workbench.core.files import write_text
-from workbench.core.locations import Places
+from workbench.core.locations import Locations
 from workbench.storage import journal as spool
 from workbench.storage import outcomes
 from workbench.study.config.study import Study
@@ -44,7 +44,7 @@ class Identity(NamedTuple):
         return StudyError(f"{self.study.path}: {found}{what} (study {self.study.id})")
 
 
-def identified(study: Study, places: Places, *, keep: bool = True) -> Identity:
+def identified(study: Study, locations: Locations, *, keep: bool = True) -> Identity:
     """The study under the id that it has in this home.
 
     keep  note down what the files hold, so that the next call need not read them
@@ -53,9 +53,9 @@ def identified(study: Study, places: Places, *, keep: bool = True) -> Identity:
     """
     former = study.id_with({})
     try:
-        digests, missing = contents(study.data, places.home / "data", keep=keep)
+        digests, missing = contents(study.data, locations.home / "data", keep=keep)
     except DataError as error:
-        begun = spool.first(places.study(former) / "journal")
+        begun = spool.first(locations.study(former) / "journal")
         sentence = DataError(f"{study.path}: {error}")
         if begun is None or begun["file"] != str(study.path.absolute()):
             raise sentence from error
@@ -63,11 +63,11 @@ def identified(study: Study, places: Places, *, keep: bool = True) -> Identity:
     if missing is not None:
         missing = DataError(f"{study.path}: {missing}")
     own = study.id_with(digests)
-    if own == former or places.study(own).exists():
+    if own == former or locations.study(own).exists():
         return Identity(replace(study, kept_as=own), missing=missing)
-    if _adopted(places.study(former), study, digests, keep=keep):
+    if _adopted(locations.study(former), study, digests, keep=keep):
         return Identity(replace(study, kept_as=former), missing=missing)
-    return Identity(replace(study, kept_as=own), _remark(study, places, own, digests), missing)
+    return Identity(replace(study, kept_as=own), _remark(study, locations, own, digests), missing)
 
 
 def _adopted(folder: Path, study: Study, digests: Mapping[str, str], *, keep: bool) -> bool:
@@ -95,9 +95,9 @@ def _adopted(folder: Path, study: Study, digests: Mapping[str, str], *, keep: bo
     return same
 
 
-def _remark(study: Study, places: Places, own: str, digests: Mapping[str, str]) -> str:
+def _remark(study: Study, locations: Locations, own: str, digests: Mapping[str, str]) -> str:
     """That the data changed since the last study of this file; empty if there was none."""
-    journals = [path / "journal" for path in (places.home / "studies").glob(f"{study.name}-????????")]
+    journals = [path / "journal" for path in (locations.home / "studies").glob(f"{study.name}-????????")]
     there = sorted((path for path in journals if path.exists()), key=lambda path: path.stat().st_mtime)
     for journal in reversed(there):
         begun = spool.first(journal)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from workbench.core.locations import Places
+from workbench.core.locations import Locations
 from workbench.core.types import Axis, Choice, Value
 from workbench.data import findings
 from workbench.study.config.checks import metric_of, notes
@@ -24,13 +24,13 @@ from workbench.tuning.space import Program
 DRAWN = 256
 
 
-def plan(study: Study, places: Places) -> dict[str, Any]:
+def plan(study: Study, locations: Locations) -> dict[str, Any]:
     """The plan as `check --json` prints it. Raises InputError for what `run` would refuse."""
-    dataset, sealed = development(study, places.study(study.id) / "journal")
+    dataset, sealed = development(study, locations.study(study.id) / "journal")
     rows = len(dataset.train)
     metric = metric_of(study, dataset.task)
     axes = space.axes(study.settings)
-    configure(places.home / "cache" / "jax")
+    configure(locations.home / "cache" / "jax")
     platform, lanes = machine()
     costs, problem = costs_of(platform), Preparations(dataset).problem
     epochs = int(str(study.settings["epochs"]))
@@ -44,7 +44,7 @@ def plan(study: Study, places: Places) -> dict[str, Any]:
     default = space.default(axes)
     configurations = drawn(axes, DRAWN)
     programs = {program(params) for params in configurations}
-    parallel = study.search.parallel or parallel_of(study.search.trials, study.search.sampler)
+    parallel = study.search.parallel or parallel_of(study.search.trials, study.search.sampler_name)
     costs = costs._replace(devices=min(lanes, parallel * folds) if platform == "cpu" else lanes)
     epoch = sum(lanes_as.epoch_seconds(params, costs) for params in configurations) / DRAWN
     again = study.search.seeds * epochs
@@ -88,10 +88,10 @@ def _advice(study: Study, parallel: int, folds: int, cores: int) -> str | None:
     used = "use them all" if enough * folds >= cores else f"use {enough * folds}"
     at_a_time = f"{parallel} trials at a time" + (f" of {folds} folds" if folds > 1 else "")
     said = f"{cores} cores, {at_a_time}: parallel = {enough} would {used}"
-    if study.search.sampler not in LEARNING:
-        return f"{said}, at no cost, since {study.search.sampler} does not learn"
+    if study.search.sampler_name not in LEARNING:
+        return f"{said}, at no cost, since {study.search.sampler_name} does not learn"
     looks, fewer = (max(1, study.search.trials // (each + lag_of(each))) for each in (parallel, enough))
-    name = study.search.sampler.upper()
+    name = study.search.sampler_name.upper()
     return f"{said}, and {name} would have {fewer} looks instead of {looks} at what it has learnt"
 
 

@@ -10,7 +10,7 @@ from typing import IO, TYPE_CHECKING, Any
 from workbench.core.errors import DataError, InputError, StoreError
 from workbench.core.files import replaced
 from workbench.core.formatting import toml
-from workbench.core.locations import Places
+from workbench.core.locations import Locations
 from workbench.data.seal import sealed_among
 from workbench.data.sources import read_file, read_rows
 from workbench.evaluation import saved_model
@@ -52,7 +52,7 @@ _NUMBER = re.compile(r"[+-]?(\d+([.,]\d*)?|[.,]\d+)(e[+-]?\d+)?", re.IGNORECASE)
 
 def predict(
     study: Study,
-    places: Places,
+    locations: Locations,
     data: Path,
     output: Path,
     tell: Callable[[str], None] = lambda _: None,
@@ -70,13 +70,13 @@ def predict(
     StoreError or InputError if the output cannot be written.
     """
     check_output(output, data)
-    found = identified(study, places)
-    of_study = places.study(found.study.id)
+    found = identified(study, locations)
+    of_study = locations.study(found.study.id)
     outcome = outcomes.recorded(of_study, found.study.id)
     if outcome is None or outcome.selection is None:
         raise found.lacks(
-            f"no model is chosen under {places.home}; run workbench run {study.path} --search-only first, or "
-            "name its --home"
+            f"no model is chosen under {locations.home}; run workbench run {study.path} --search-only "
+            "first, or name its --home"
         )
     folder = of_study / "model"
     model = saved_model.load(folder)
@@ -94,7 +94,7 @@ def predict(
     formulas = _formulas(table) if output.suffix.lower() in SPREADSHEETS else []
     if escape and formulas:
         table = _escaped(table)
-    seen = _seen(study, places, data, saved_model.fingerprint(folder), tell)
+    seen = _seen(study, locations, data, saved_model.fingerprint(folder), tell)
     try:
         with replaced(output, durable=False) as file:
             WRITERS[output.suffix.lower()](table, file)
@@ -146,7 +146,7 @@ def _quoted(value: Any) -> Any:
     return value
 
 
-def _seen(study: Study, places: Places, data: Path, choice: str, tell: Callable[[str], None]) -> int:
+def _seen(study: Study, locations: Locations, data: Path, choice: str, tell: Callable[[str], None]) -> int:
     """How many sealed test rows the file holds, targets among them; noted before predictions are written."""
     try:
         known = sealed_among(read_file(data), study.data)
@@ -158,7 +158,7 @@ def _seen(study: Study, places: Places, data: Path, choice: str, tell: Callable[
     from workbench.storage import ledger
 
     ledger.by_hand(
-        results.ledger_of(places),
+        results.ledger_of(locations),
         study=study.id,
         name=data.name,
         choice=choice,

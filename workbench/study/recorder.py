@@ -13,14 +13,15 @@ from typing import cast
 
 from workbench.core import vocabulary
 from workbench.core.files import private_folder
-from workbench.core.locations import Places, local_store
-from workbench.core.records import Outcome, TrialRecord
+from workbench.core.locations import Locations, local_store
+from workbench.core.records import Outcome, Selection, TrialRecord
 from workbench.core.types import Value
-from workbench.storage.optuna_mirror import Storage
+from workbench.storage.optuna_mirror import Described, OptunaMirror, Running
 from workbench.storage.tracking.rows import Parent, Status
 from workbench.storage.tracking.tracker import Tracker
 from workbench.study.config.study import Study
 from workbench.tuning import space
+from workbench.tuning.trial import Trial
 
 #: Seconds that the end of a run waits for each of the two; what is left comes with the next run.
 PATIENCE = 120.0
@@ -35,29 +36,33 @@ class Records:
     """
 
     def __init__(
-        self, study: Study, places: Places, *, metric: str, data: str, note: Callable[[str], None]
+        self, study: Study, locations: Locations, *, metric: str, data: str, note: Callable[[str], None]
     ) -> None:
         self.seconds = 0.0
         self._note = note
         self._open = True
-        artifacts = places.home / "artifacts"
-        if places.tracking_uri == local_store(places.home):
+        artifacts = locations.home / "artifacts"
+        if locations.tracking_uri == local_store(locations.home):
             private_folder(artifacts)  # rows are in it, as examples
         parent = _parent(study, metric, data)
-        self._tracker = Tracker.open(places.tracking_uri, parent, artifacts=artifacts, notify=note)
-        axes, about = space.axes(study.settings), {"question": study.question}
-        self._storage = Storage(places.storage, study.id, parent.direction, axes, about, tell=note)
+        self._tracker = Tracker.open(locations.tracking_uri, parent, artifacts=artifacts, notify=note)
+        described = Described(study.id, metric, parent.direction, space.axes(study.settings), study.question)
+        self._mirror = OptunaMirror(locations.optuna, described, tell=note)
 
-    def trials(self, finished: Sequence[TrialRecord]) -> None:
-        """Hand over finished trials; those that are known are not written twice."""
+    def trials(self, finished: Sequence[TrialRecord], alive: Sequence[Trial]) -> None:
+        """Hand over finished trials, and those in training; what is known is not written twice."""
         began = time.perf_counter()
-        self._tracker.trials(finished)
-        self._storage.put(finished)
+        if finished:
+            self._tracker.trials(finished)
+        self._mirror.put(
+            finished, {trial.number: Running(trial.params, dict(trial.rungs)) for trial in alive}
+        )
         self.seconds += time.perf_counter() - began
 
-    def model(self, folder: Path) -> None:
-        """Hand over the chosen model, to be logged while the test set is opened and the report is written."""
-        self._tracker.model(folder)
+    def choice(self, selection: Selection, model: Path) -> None:
+        """Hand over the choice, and its model, to be logged while the test set is opened and so on."""
+        self._mirror.choose(selection)
+        self._tracker.model(model)
 
     def finish(self, outcome: Outcome, files: Mapping[str, Path], model: Path) -> None:
         """Hand over the end of the study."""
@@ -73,7 +78,7 @@ class Records:
             return True
         self._open = False
         began = time.perf_counter()
-        left = self._storage.close(timeout=PATIENCE)
+        left = self._mirror.close(timeout=PATIENCE)
         if left:
             self._note(f"{left} trials are not in the Optuna storage yet; the next run brings them")
         remainder = self._tracker.close(status, timeout=PATIENCE)

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from workbench.core.locations import Places
+from workbench.core.locations import Locations
 from workbench.core.records import Outcome
 from workbench.data import Dataset
 from workbench.evaluation import mistakes, plots, saved_model
@@ -39,13 +39,17 @@ class Written(NamedTuple):
 
 
 def report(
-    outcome: Outcome, study: Study, places: Places, dataset: Dataset | None, preparations: Preparations | None
+    outcome: Outcome,
+    study: Study,
+    locations: Locations,
+    dataset: Dataset | None,
+    preparations: Preparations | None,
 ) -> Written:
     """Write the report into the folder of the study.
 
     dataset, preparations  what the delivered model was trained on, for pictures of the model; None: without
     """
-    folder = places.study(study.id)
+    folder = locations.study(study.id)
     mattered = importances(outcome.axes, outcome.trials, outcome.direction)
     findings = _diagnosis(outcome)
     figures = plots.all_figures(outcome, mattered)

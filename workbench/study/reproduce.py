@@ -23,7 +23,7 @@ import numpy as np
 
 from workbench import data
 from workbench.core.errors import InputError, StudyError
-from workbench.core.locations import Places
+from workbench.core.locations import Locations
 from workbench.core.provenance import environment
 from workbench.core.records import Curves, Outcome, TrialRecord
 from workbench.data import Dataset, SealedTest
@@ -55,13 +55,13 @@ class Recorded(NamedTuple):
     trial: int | None  # None: the choice
 
 
-def reproduce(target: str, places: Places, note: Callable[[str], None]) -> dict[str, Any]:
+def reproduce(target: str, locations: Locations, note: Callable[[str], None]) -> dict[str, Any]:
     """Train the target again and compare.
 
     Raises InputError if it names nothing that is recorded, or its data are gone.
     """
-    study, number = resolve(target, places)
-    folder = places.study(study.id)
+    study, number = resolve(target, locations)
+    folder = locations.study(study.id)
     outcome = outcomes.recorded(folder, study.id)
     if outcome is None:
         raise StudyError(f"{target}: the study is not finished; run workbench run {study.path} first")
@@ -73,7 +73,7 @@ def reproduce(target: str, places: Places, note: Callable[[str], None]) -> dict[
     warnings = _differences(outcome, dataset, begun)
     for warning in warnings:
         note(warning)
-    configure(places.home / "cache" / "jax")
+    configure(locations.home / "cache" / "jax")
     note(f"training {'the choice' if record is None else f'trial {number}'} of {study.id} again")
     if record is None:
         pairs = _choice(study, outcome, dataset, begun)
@@ -97,25 +97,25 @@ def reproduce(target: str, places: Places, note: Callable[[str], None]) -> dict[
     }
 
 
-def resolve(target: str, places: Places) -> Recorded:
+def resolve(target: str, locations: Locations) -> Recorded:
     """What a target names. Raises InputError if it names nothing that is recorded under this home."""
     if _RUN_ID.fullmatch(target):
-        return _of_run(target, places)
+        return _of_run(target, locations)
     file, _, number = target.partition("#")
     if number and not number.isdecimal():
         raise InputError(f"{target}: {number!r} is no number of a trial; write {file}#0, for example")
-    found = identified(read_study(file), places)
-    if not (places.study(found.study.id) / "study.toml").exists():
+    found = identified(read_study(file), locations)
+    if not (locations.study(found.study.id) / "study.toml").exists():
         raise found.lacks(
-            f"nothing is recorded of this study under {places.home}; run workbench run {file} first, or "
+            f"nothing is recorded of this study under {locations.home}; run workbench run {file} first, or "
             "name its --home"
         )
     return Recorded(found.study, int(number) if number else None)
 
 
-def _of_run(run: str, places: Places) -> Recorded:
+def _of_run(run: str, locations: Locations) -> Recorded:
     """The study or trial whose run in MLflow has this id."""
-    for folder in sorted((places.home / "studies").glob("*")):
+    for folder in sorted((locations.home / "studies").glob("*")):
         if run == parent_id(folder.name):
             return Recorded(_own(folder), None)
         outcome = outcomes.load(folder)
@@ -123,8 +123,8 @@ def _of_run(run: str, places: Places) -> Recorded:
             if run == child_id(folder.name, trial.number):
                 return Recorded(_own(folder), trial.number)
     raise InputError(
-        f"{run}: is the run of no study under {places.home}; give a run id as MLflow shows it, or name its "
-        "--home"
+        f"{run}: is the run of no study under {locations.home}; give a run id as MLflow shows it, or "
+        "name its --home"
     )
 
 

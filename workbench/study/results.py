@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from workbench.core.addresses import redact
 from workbench.core.files import read_record, write_record
-from workbench.core.locations import Places, local_store
+from workbench.core.locations import Locations, local_store
 from workbench.core.records import Outcome, TestScore, ranked
 from workbench.core.types import Value
 from workbench.evaluation.declarations import reached
@@ -99,17 +99,17 @@ def opening(look: Look) -> dict[str, Any]:
     }
 
 
-def ledger_of(places: Places) -> Ledger:
+def ledger_of(locations: Locations) -> Ledger:
     """The ledger beside the study records, with its witness under the home directory, and the user's."""
     from workbench.storage.ledger import (
         Ledger,  # and with it SQLAlchemy, which a recorded result does not need
     )
     from workbench.storage.ledger.user_ledger import address
 
-    own = places.storage == local_store(places.home, "workbench")
-    name = "home" if own else hashlib.sha256(redact(places.storage).encode()).hexdigest()[:8]
-    shared = places.home / "ledger.witness" if own else None
-    return Ledger(places.storage, places.home / f"ledger-{name}.witness", shared, address())
+    own = locations.storage == local_store(locations.home, "workbench")
+    name = "home" if own else hashlib.sha256(redact(locations.storage).encode()).hexdigest()[:8]
+    shared = locations.home / "ledger.witness" if own else None
+    return Ledger(locations.storage, locations.home / f"ledger-{name}.witness", shared, address())
 
 
 def save(held: Held, folder: Path) -> None:

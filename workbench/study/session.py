@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
 import numpy as np
 
 from workbench.core import vocabulary
-from workbench.core.locations import Places
+from workbench.core.locations import Locations
 from workbench.core.provenance import environment, versions
 from workbench.core.records import Declared, Outcome, Selection, TestScore
 from workbench.core.types import Array
@@ -32,7 +32,7 @@ from workbench.study.recorder import Records
 from workbench.study.watch import Watch
 from workbench.study.workspace import Workspace, enter, search_of
 from workbench.tuning import space
-from workbench.tuning.distributed.coordinator import Crew
+from workbench.tuning.distributed.coordinator import Coordinator
 from workbench.tuning.distributed.leases import Leases
 from workbench.tuning.loop import Round
 from workbench.tuning.selection import choose
@@ -56,8 +56,8 @@ class _Shown(NamedTuple):
 class Session:
     """Use as a context manager: entering opens the workspace and the records, leaving closes them."""
 
-    def __init__(self, study: Study, places: Places, watch: Watch) -> None:
-        self.study, self.places, self.watch = study, places, watch
+    def __init__(self, study: Study, locations: Locations, watch: Watch) -> None:
+        self.study, self.locations, self.watch = study, locations, watch
         self._began = time.perf_counter()
         self._selection: Selection | None = None
         self._test: TestScore | None = None
@@ -70,15 +70,15 @@ class Session:
     def __enter__(self) -> Self:
         study, note = self.study, self.watch.note
         self.watch.stage(f"loading {study.data.source}")
-        self.here = enter(study, self.places, note)
+        self.here = enter(study, self.locations, note)
         self.folder, self.journal, self.metric = self.here.folder, self.here.journal, self.here.metric
         self.direction = vocabulary.METRICS[self.metric].direction
         self._earlier = list(self.journal.of_kind("session"))
-        self._crew = crew_of(study, self.places, self.here, note)
-        self._search = search_of(study, self.here, self._crew.train, note)
+        self._coordinator = coordinator_of(study, self.locations, self.here, note)
+        self._search = search_of(study, self.here, self._coordinator.train, note)
         self._search.foresee()
         dataset = self.here.dataset
-        self.records = Records(study, self.places, metric=self.metric, data=dataset.fingerprint, note=note)
+        self.records = Records(study, self.locations, metric=self.metric, data=dataset.fingerprint, note=note)
         for remark in (*findings(dataset), *dataset.notes):  # beside the compiler
             note(remark)
         return self
@@ -99,18 +99,18 @@ class Session:
         self._declare()
         watch.plan(self.study.search.trials, self.here.plan.epochs)
         watch.stage("searching")
-        with stop_requested(watch.note) as stopping, self._crew:
+        with stop_requested(watch.note) as stopping, self._coordinator:
             for name in _LATER + _CONFIRMING * confirming:  # while programs compile, and workers make ready
                 importlib.import_module(f"workbench.study.{name}")
             for step in self._search.rounds():
-                if step.finished:
-                    self.records.trials(step.finished)
+                if step.finished or not step.replayed:
+                    self.records.trials(step.finished, self._search.alive)
                 replayed += len(step.finished) if step.replayed else 0
                 self._progress(step, time.perf_counter() - began, replayed)
                 if stopping() and not step.replayed:
                     self._ended = "KILLED"
                     return False
-            self._crew.finished()
+            self._coordinator.finished()
         if self._search.stopped:
             done, total = len(self._search.trials), self.study.search.trials
             watch.note(f"the search ends after {done} of {total} trials: {self._search.stopped}")
@@ -147,7 +147,7 @@ class Session:
                 kept = stays
             else:
                 self.journal.append([remember(kept, len(trials), model)])
-        self.records.model(model)
+        self.records.choice(kept, model)
         rows = self.here.preparations.fold(space.variant(kept.settings)).validation
         self._selection = kept
         self._shown = _Shown(
@@ -170,7 +170,7 @@ class Session:
         frozen = baselines.frozen(self._selection, self.study, self.here, default, opened=opened, stage=stage)
         self.watch.stage("opening the test set")
         confirmed = confirm(
-            results.ledger_of(self.places),
+            results.ledger_of(self.locations),
             study=self.study.id,
             dataset=self.here.dataset,
             sealed=self.here.sealed,
@@ -191,7 +191,7 @@ class Session:
         """Learn what the test set showed if it was opened before; else it stays sealed."""
         from workbench.study.confirmation import recorded
 
-        confirmed = recorded(results.ledger_of(self.places), study=self.study.id, folder=self.folder)
+        confirmed = recorded(results.ledger_of(self.locations), study=self.study.id, folder=self.folder)
         if confirmed is not None:
             self._take(confirmed)
 
@@ -201,7 +201,7 @@ class Session:
 
         self.watch.stage("writing the report")
         outcome = self._outcome()
-        written = report(outcome, self.study, self.places, self.here.dataset, self.here.preparations)
+        written = report(outcome, self.study, self.locations, self.here.dataset, self.here.preparations)
         self.records.finish(outcome, artifacts(written, self.study), self.folder / "model")
         self.watch.stage("waiting for MLflow")
         self._ended = "FINISHED"
@@ -223,7 +223,7 @@ class Session:
         """Have the ledger note what the study says beforehand, if it says anything."""
         study = self.study
         self._declared = ledger.declare(
-            results.ledger_of(self.places),
+            results.ledger_of(self.locations),
             study.id,
             question=study.question,
             rule=study.rule,
@@ -234,7 +234,7 @@ class Session:
 
     def _opened_for(self) -> frozenset[str]:
         """Fingerprints of the models that the test set was opened for."""
-        looks = ledger.openings(results.ledger_of(self.places))
+        looks = ledger.openings(results.ledger_of(self.locations))
         return frozenset(
             look.opening.choice for look in looks if look.opening.study == self.study.id and not look.hand
         )
@@ -317,8 +317,10 @@ class Session:
         )
 
 
-def crew_of(study: Study, places: Places, here: Workspace, note: Callable[[str], None]) -> Crew:
-    """Those who train for a study, and the terms on which others may join it."""
+def coordinator_of(
+    study: Study, locations: Locations, here: Workspace, note: Callable[[str], None]
+) -> Coordinator:
+    """What trains a study, and the terms on which workers may join it."""
     terms = {
         "study": study.fingerprint,
         "data": here.dataset.fingerprint,
@@ -328,4 +330,4 @@ def crew_of(study: Study, places: Places, here: Workspace, note: Callable[[str],
         "lanes": here.engine.lanes,
         "versions": versions(),
     }
-    return Crew(here.engine, Leases(places.storage, study.id), places.home, terms, note)
+    return Coordinator(here.engine, Leases(locations.storage, study.id), locations.home, terms, note)

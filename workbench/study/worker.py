@@ -16,7 +16,7 @@ from typing import Any
 from workbench import data
 from workbench.core.cores import cores
 from workbench.core.errors import DataError, StoreError, StudyError
-from workbench.core.locations import Places, local_store, prepare
+from workbench.core.locations import Locations, local_store, prepare
 from workbench.core.provenance import versions
 from workbench.core.types import Value
 from workbench.data import SealedTest
@@ -39,16 +39,16 @@ from workbench.tuning.space import Program
 _POLL_SECONDS = (0.02, 0.5)
 
 
-def work(study: Study, places: Places, watch: Watch) -> dict[str, Any]:
+def work(study: Study, locations: Locations, watch: Watch) -> dict[str, Any]:
     """Help until the search has ended; what was done, as `worker --json` prints it.
 
     Waits while nobody leads the study. Raises StudyError, DataError or StoreError where this process could
     not train what the leader means: another study file, other rows, other versions.
     """
-    prepare(replace(places, tracking_uri=local_store(places.home)))  # it has nothing to tell MLflow
-    configure(places.home / "cache" / "jax")
-    study = identified(study, places).study
-    leases = Leases(places.storage, study.id)
+    prepare(replace(locations, tracking_uri=local_store(locations.home)))  # it has nothing to tell MLflow
+    configure(locations.home / "cache" / "jax")
+    study = identified(study, locations).study
+    leases = Leases(locations.storage, study.id)
     with stop_requested(watch.note) as stopping:
         try:
             return _Worker(study, leases, watch).run(stopping)
@@ -170,7 +170,7 @@ class _Trainer:
     def train(self, claim: Claim) -> tuple[bytes, int]:
         """What a part has brought, as bytes, and of how many lanes."""
         part = jobs.unpack(claim.request, self._setting, self._template)
-        return jobs.pack_brought(jobs.train(self._engine, part)), len(part.members)
+        return jobs.pack_results(jobs.train(self._engine, part)), len(part.members)
 
     def _setting(
         self, number: int, params: Mapping[str, Value], division: int

@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from workbench.core.errors import BusyError, DataError, StoreError, StudyError
-from workbench.core.locations import Places, check_reachable
+from workbench.core.locations import Locations, check_reachable
 from workbench.evaluation.saved_model import holds
 from workbench.storage import outcomes
-from workbench.storage.tracking.process import ahead
+from workbench.storage.optuna_mirror import restore
+from workbench.storage.tracking.tracker import ahead
 from workbench.study import results
 from workbench.study.config.study import Study
 from workbench.study.identity import identified
@@ -36,7 +37,7 @@ _PAUSE = 1.0
 
 def run(
     study: Study,
-    places: Places,
+    locations: Locations,
     *,
     search_only: bool = False,
     verdict_only: bool = False,
@@ -46,7 +47,7 @@ def run(
 
     Args:
         study: What to do.
-        places: Where records are kept, as `resolve` gives them.
+        locations: Where records are kept, as `resolve` gives them.
         search_only: Stop before the test set.
         verdict_only: A further look at rows that were opened before says whether the choice beats the
             recorded one, and no score.
@@ -60,21 +61,22 @@ def run(
         WorkbenchError: if the work fails.
     """
     watch = watch or silent()
-    found = identified(study, places)
+    found = identified(study, locations)
     study = found.study
-    held = _held(study, places, search_only=search_only)
+    held = _held(study, locations, search_only=search_only)
     if found.remark:
         watch.note(found.remark)
     if held is not None and found.missing is not None:
         raise found.missing
     if held is not None and held.settled:
+        restore(locations.optuna, watch.note)
         watch.stage("finished before; this is the recorded result")
         return held.result
     try:
         if held is not None:
-            check_reachable(places.tracking_uri)  # what is left to do is to tell MLflow
+            check_reachable(locations.tracking_uri)  # what is left to do is to tell MLflow
         with ahead():
-            return _worked(study, places, watch, search_only=search_only, verdict_only=verdict_only)
+            return _worked(study, locations, watch, search_only=search_only, verdict_only=verdict_only)
     except StoreError as error:
         if held is None:
             raise
@@ -84,12 +86,12 @@ def run(
         return held.result
 
 
-def search(study: Study, places: Places, *, watch: Watch | None = None) -> Result:
+def search(study: Study, locations: Locations, *, watch: Watch | None = None) -> Result:
     """`run`, but the test set stays sealed.
 
     Args:
         study: What to do.
-        places: Where records are kept, as `resolve` gives them.
+        locations: Where records are kept, as `resolve` gives them.
         watch: Whom to tell how far it is; None: nobody.
 
     Returns:
@@ -99,17 +101,17 @@ def search(study: Study, places: Places, *, watch: Watch | None = None) -> Resul
         InputError: for what the user can mend.
         WorkbenchError: if the work fails.
     """
-    return run(study, places, search_only=True, watch=watch)
+    return run(study, locations, search_only=True, watch=watch)
 
 
 def confirm(
-    study: Study, places: Places, watch: Watch | None = None, *, verdict_only: bool = False
+    study: Study, locations: Locations, watch: Watch | None = None, *, verdict_only: bool = False
 ) -> Result:
     """Open the test set of a finished search; if another process is doing so, its result is this one's.
 
     Args:
         study: Whose search is finished.
-        places: Where its records are, as `resolve` gives them.
+        locations: Where its records are, as `resolve` gives them.
         watch: Whom to tell how far it is; None: nobody.
         verdict_only: As in `run`.
 
@@ -121,10 +123,10 @@ def confirm(
         WorkbenchError: if the work fails.
     """
     watch = watch or silent()
-    found = identified(study, places)
+    found = identified(study, locations)
     if found.missing is not None:
         raise found.missing
-    outcome = outcomes.recorded(places.study(found.study.id), found.study.id)
+    outcome = outcomes.recorded(locations.study(found.study.id), found.study.id)
     if outcome is None or outcome.selection is None:
         raise found.lacks(
             "the search of this study is not finished, and there is no choice to confirm; run "
@@ -133,7 +135,7 @@ def confirm(
     waiting = False
     while True:
         try:
-            return run(study, places, verdict_only=verdict_only, watch=watch)
+            return run(study, locations, verdict_only=verdict_only, watch=watch)
         except BusyError:
             if not waiting:
                 watch.note("another process is at work on this study; waiting for what it finds")
@@ -141,36 +143,36 @@ def confirm(
             time.sleep(_PAUSE)
 
 
-def check(study: Study, places: Places) -> Result:
+def check(study: Study, locations: Locations) -> Result:
     """Validate and plan; train nothing and write nothing."""
     from workbench.study.plan import plan
 
-    found = identified(study, places, keep=False)
-    planned = plan(found.study, places)
+    found = identified(study, locations, keep=False)
+    planned = plan(found.study, locations)
     return {**planned, "notes": [*filter(None, [found.remark]), *planned["notes"]]}
 
 
-def show(study: Study, places: Places, sizes: int = 0) -> Result:
+def show(study: Study, locations: Locations, sizes: int = 0) -> Result:
     """The recorded result with best trials, importances and diagnosis; the report is written again.
 
     sizes  the choice is trained on so many parts of the training rows, for the report's learning curve
 
     Raises StudyError if nothing was recorded, or nothing was chosen that could be trained.
     """
-    found = identified(study, places)
-    study, folder = found.study, places.study(found.study.id)
+    found = identified(study, locations)
+    study, folder = found.study, locations.study(found.study.id)
     outcome = outcomes.recorded(folder, study.id)
     if outcome is None:
         raise found.lacks(
-            f"nothing is recorded of this study under {places.home}; run workbench run {study.path} first, "
-            "or name its --home"
+            f"nothing is recorded of this study under {locations.home}; run workbench run "
+            "{study.path} first, or name its --home"
         )
     from workbench.study import learning_curve
     from workbench.study.preparations import Preparations
     from workbench.study.report import report
     from workbench.study.workspace import development
 
-    outcome, strange = _of_its_model(outcome, study, places)
+    outcome, strange = _of_its_model(outcome, study, locations)
     remarks = [remark for remark in (found.remark, found.missing and str(found.missing)) if remark]
     said = outcome.declared[-1].fingerprint if outcome.declared else None
     if (said or study.smallest_gain is not None) and said != study.declaration:
@@ -183,13 +185,13 @@ def show(study: Study, places: Places, sizes: int = 0) -> Result:
         dataset, _ = development(study, folder / "journal")
         preparations = Preparations(dataset)
         if sizes:
-            learning_curve.save(_grown(outcome, study, places, preparations, sizes), folder)
-        written = report(outcome, study, places, dataset, preparations)
+            learning_curve.save(_grown(outcome, study, locations, preparations, sizes), folder)
+        written = report(outcome, study, locations, dataset, preparations)
     except DataError as error:  # what was recorded can be shown without its data
         if sizes:
             raise
         remarks.append(f"the report is without pictures of the model: {error}")
-        written = report(outcome, study, places, None, None)
+        written = report(outcome, study, locations, None, None)
     return results.result(outcome, written.html) | {
         "top": results.best_trials(outcome),
         "importances": dict(written.importances),
@@ -199,11 +201,11 @@ def show(study: Study, places: Places, sizes: int = 0) -> Result:
     }
 
 
-def ledger(places: Places, verify: bool = False) -> Result:
+def ledger(locations: Locations, verify: bool = False) -> Result:
     """Every opening of every test set; with `verify`, whether the chain is whole."""
     from workbench.storage import ledger as book
 
-    held = results.ledger_of(places)
+    held = results.ledger_of(locations)
     findings = book.verify(held) if verify else []
     return {
         "openings": [results.opening(look) for look in book.openings(held)],
@@ -212,11 +214,13 @@ def ledger(places: Places, verify: bool = False) -> Result:
     }
 
 
-def _worked(study: Study, places: Places, watch: Watch, *, search_only: bool, verdict_only: bool) -> Result:
+def _worked(
+    study: Study, locations: Locations, watch: Watch, *, search_only: bool, verdict_only: bool
+) -> Result:
     """The steps, in their order."""
     from workbench.study.session import Session
 
-    with Session(study, places, watch) as session:
+    with Session(study, locations, watch) as session:
         if not session.search(confirming=not search_only):
             return session.interrupted()
         insist()
@@ -232,13 +236,13 @@ def _worked(study: Study, places: Places, watch: Watch, *, search_only: bool, ve
         return result
 
 
-def _of_its_model(outcome: Outcome, study: Study, places: Places) -> tuple[Outcome, str]:
+def _of_its_model(outcome: Outcome, study: Study, locations: Locations) -> tuple[Outcome, str]:
     """The outcome as it may be shown beside the model that lies in the folder of the study.
 
     Test figures are those of the ledger, if it has them. Where that is not the model of the record, there
     are none, and the reason why is the second.
     """
-    folder = places.study(study.id)
+    folder = locations.study(study.id)
     if outcome.selection is None:
         return outcome, ""
     if outcome.model:
@@ -248,7 +252,7 @@ def _of_its_model(outcome: Outcome, study: Study, places: Places) -> tuple[Outco
     if outcome.test is not None and not strange:
         from workbench.study.confirmation import recorded
 
-        told = recorded(results.ledger_of(places), study=study.id, folder=folder)
+        told = recorded(results.ledger_of(locations), study=study.id, folder=folder)
         if told is not None and not told.withheld:
             score, beside = told.recorded.score, told.recorded.extra.get("baselines", {})
             return replace(outcome, test=score, baselines=beside), ""
@@ -276,7 +280,7 @@ def _strange(folder: Path, study: Study) -> str:
 
 
 def _grown(
-    outcome: Outcome, study: Study, places: Places, preparations: Preparations, count: int
+    outcome: Outcome, study: Study, locations: Locations, preparations: Preparations, count: int
 ) -> tuple[learning_curve.Size, ...]:
     from workbench.study import learning_curve
     from workbench.training.devices import configure
@@ -286,16 +290,16 @@ def _grown(
         raise StudyError(
             f"{study.path}: nothing was chosen yet that --sizes could train; finish the search first"
         )
-    configure(places.home / "cache" / "jax")
+    configure(locations.home / "cache" / "jax")
     values = space.resolve(study.settings, outcome.selection.settings)
     variant = space.variant(values)
     fold, problem = preparations.fold(variant), preparations.problem(variant)
     return learning_curve.grow(values, fold, problem, outcome.metric, count=count, seed=study.seed)
 
 
-def _held(study: Study, places: Places, *, search_only: bool) -> results.Held | None:
+def _held(study: Study, locations: Locations, *, search_only: bool) -> results.Held | None:
     """The result of an earlier run that answers this call, read without any heavy library."""
-    folder = places.study(study.id)
+    folder = locations.study(study.id)
     held = results.load(folder)
     wanted = ("searched", "confirmed") if search_only else ("confirmed",)
     if held is None or held.budget < study.search.trials or held.result["status"] not in wanted:

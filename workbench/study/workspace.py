@@ -15,10 +15,10 @@ from workbench import data
 from workbench.core import vocabulary
 from workbench.core.errors import DataError, StoreError
 from workbench.core.files import write_text
-from workbench.core.locations import Places, prepare
+from workbench.core.locations import Locations, prepare
 from workbench.core.types import DataSpec
 from workbench.data import Dataset, SealedTest
-from workbench.storage.journal import Spool
+from workbench.storage.journal import Journal
 from workbench.storage.journal import read as read_journal
 from workbench.study import crossings
 from workbench.study.config.checks import check_fit, metric_of
@@ -46,7 +46,7 @@ class Workspace(NamedTuple):
     """Made by `enter`; whoever has it closes the journal."""
 
     folder: Path
-    journal: Spool
+    journal: Journal
     dataset: Dataset
     sealed: SealedTest
     preparations: Preparations
@@ -63,16 +63,16 @@ class Workspace(NamedTuple):
         return self.plan.metric
 
 
-def enter(study: Study, places: Places, note: Callable[[str], None]) -> Workspace:
+def enter(study: Study, locations: Locations, note: Callable[[str], None]) -> Workspace:
     """Open everything. Raises InputError: DataError, StudyError or StoreError."""
-    folder = places.study(study.id)
+    folder = locations.study(study.id)
     dataset, sealed = development(study, folder / "journal")
-    configure(places.home / "cache" / "jax")
-    prepare(places, note)
-    files = contents(study.data, places.home / "data").digests
+    configure(locations.home / "cache" / "jax")
+    prepare(locations, note)
+    files = contents(study.data, locations.home / "data").digests
     if study.id not in (study.id_with(files), study.id_with({})):
         raise DataError(f"{study.data.source}: changed while study {study.id} was loaded; run it again")
-    journal = Spool(folder / "journal")
+    journal = Journal(folder / "journal")
     try:
         write_text(folder / "study.toml", study.text)
         preparations = Preparations(dataset)
@@ -179,7 +179,7 @@ def _suggester(study: Study, metric: str) -> Suggester:
     return Suggester(study.axes, sampler=study.search.sampler, seed=study.seed, direction=direction)
 
 
-def _finished(study: Study, journal: Spool, metric: str) -> Finished:
+def _finished(study: Study, journal: Journal, metric: str) -> Finished:
     """What an earlier version has brought to its end."""
     over = finished(
         journal.records,
@@ -199,14 +199,14 @@ def _finished(study: Study, journal: Spool, metric: str) -> Finished:
 def _of_budget(study: Study) -> dict[str, int]:
     """What a study that begins decides by its own numbers."""
     trials = study.search.trials
-    parallel = min(study.search.parallel or parallel_of(trials, study.search.sampler), trials)
+    parallel = min(study.search.parallel or parallel_of(trials, study.search.sampler_name), trials)
     return {"parallel": parallel, "lag": lag_of(parallel)}
 
 
 def _begin(
     study: Study,
     files: Mapping[str, str],
-    journal: Spool,
+    journal: Journal,
     preparations: Preparations,
     sealed: SealedTest,
 ) -> Mapping[str, Any]:

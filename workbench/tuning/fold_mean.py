@@ -11,7 +11,7 @@ from workbench.core import records
 from workbench.core.records import Curves
 from workbench.core.types import Array
 from workbench.training.trainer import Lane
-from workbench.tuning.jobs import Brought
+from workbench.tuning.jobs import LaneResult
 
 Status = Literal["running", "stopped", "diverged"]
 #: The first of these in which a fold is, its trial is.
@@ -23,7 +23,7 @@ KEPT = ("status", "score", "best_epoch", "seconds", "curves")
 
 
 class Merged(NamedTuple):
-    """As `Brought`, for all lanes of a trial."""
+    """As `LaneResult`, for all lanes of a trial."""
 
     status: Status
     score: float | None
@@ -34,7 +34,7 @@ class Merged(NamedTuple):
     block: Array | None
 
 
-def merged(brought: Sequence[Brought]) -> Merged:
+def merged(brought: Sequence[LaneResult]) -> Merged:
     """The mean over folds of scores and curves; a trial goes on while one of its folds does.
 
     One fold that diverges is as good as all of them. Behind the end of a fold that stopped early, a curve is

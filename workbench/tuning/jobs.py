@@ -45,7 +45,7 @@ class Part(NamedTuple):
     keep: bool = False  # lanes that stop are wanted as well: other folds of their trial may go on
 
 
-class Brought(NamedTuple):
+class LaneResult(NamedTuple):
     """What training has made of a lane."""
 
     status: Literal["running", "stopped", "diverged"]
@@ -58,20 +58,20 @@ class Brought(NamedTuple):
 
 
 #: Has a part trained somewhere; a future for each of its members.
-Train = Callable[[Part], list[Future[Brought]]]
+Train = Callable[[Part], list[Future[LaneResult]]]
 
 
-def submit(engine: Engine, part: Part) -> list[Future[Brought]]:
+def submit(engine: Engine, part: Part) -> list[Future[LaneResult]]:
     """Train a part in this process, each member as soon as a core is free."""
     return [_submit(engine, part, member) for member in part.members]
 
 
-def train(engine: Engine, part: Part) -> list[Brought]:
+def train(engine: Engine, part: Part) -> list[LaneResult]:
     """Train a part in this process, and wait for it."""
     return [future.result() for future in submit(engine, part)]
 
 
-def _submit(engine: Engine, part: Part, member: Member) -> Future[Brought]:
+def _submit(engine: Engine, part: Part, member: Member) -> Future[LaneResult]:
     recipe, variant = member.program.recipe, member.program.variant
     job = Job(
         recipe, variant, member.hyper, part.first, part.last, member.lane,
@@ -79,9 +79,11 @@ def _submit(engine: Engine, part: Part, member: Member) -> Future[Brought]:
     )  # fmt: skip
     wanted = () if part.final else ("running", "stopped") if part.keep else ("running",)
 
-    def brought(lane: Trained) -> Brought:
+    def brought(lane: Trained) -> LaneResult:
         kept = lane.lane if lane.status in wanted else None
-        return Brought(lane.status, lane.score, lane.best_epoch, lane.seconds, lane.curves, kept, lane.block)
+        return LaneResult(
+            lane.status, lane.score, lane.best_epoch, lane.seconds, lane.curves, kept, lane.block
+        )
 
     return chain(engine.submit(job), Future(), brought)
 
@@ -140,7 +142,7 @@ def unpack(
     return Part(tuple(members), *(head[name] for name in ("first", "last", "final", "keep")))
 
 
-def pack_brought(brought: Sequence[Brought]) -> bytes:
+def pack_results(brought: Sequence[LaneResult]) -> bytes:
     """What a part has brought, as bytes."""
     head = [[*one[:4], one.lane is not None, one.block is not None] for one in brought]
     arrays: list[Any] = []
@@ -149,9 +151,9 @@ def pack_brought(brought: Sequence[Brought]) -> bytes:
     return _archive(head, arrays)
 
 
-def unpack_brought(
+def unpack_results(
     content: bytes, part: Part, template: Callable[[Program, Hyperparameters], Lane]
-) -> list[Brought]:
+) -> list[LaneResult]:
     """The inverse of `pack_brought`, for the members of `part` in their order."""
     head, arrays = _opened(content)
     brought = []
@@ -161,7 +163,7 @@ def unpack_brought(
         curves = Curves(*(next(arrays) for _ in Curves._fields))
         lane = _shaped(template(member.program, member.hyper), arrays) if has_lane else None
         block = next(arrays) if has_block else None
-        brought.append(Brought(status, score, best_epoch, seconds, curves, lane, block))
+        brought.append(LaneResult(status, score, best_epoch, seconds, curves, lane, block))
     return brought
 
 

@@ -27,11 +27,11 @@ from workbench.training.engine import Engine
 from workbench.tuning import space
 from workbench.tuning.earlier import Finished
 from workbench.tuning.fold_mean import Merged, decode, encode, merged
-from workbench.tuning.jobs import Brought, Member, Part, Train
+from workbench.tuning.jobs import LaneResult, Member, Part, Train
 from workbench.tuning.lane_plan import LanePlan
 from workbench.tuning.scheduler import Ask, Await, Judged, LaneReport, Launch, Scheduler
 from workbench.tuning.space import Program
-from workbench.tuning.trial import Trial, advance, finish, told
+from workbench.tuning.trial import Trial, advance, finish, reported
 
 Event = dict[str, Any]
 #: The kinds of events that are replayed.
@@ -98,9 +98,10 @@ class Search:
         self._enough, self._commit, self._store = enough, commit, store
         self._recorded = deque(event for event in recorded if event["kind"] in _DECIDING)
         self._alive: dict[int, Trial] = {}
+        self._unheard: dict[int, Trial] = {}  # that have ended
         self._history: dict[int, Known] = {}
         self._begun: dict[int, Launch] = {}  # by trial; replayed ones, of which nothing is known yet
-        self._training: dict[int, list[Future[Brought]]] = {}  # by trial
+        self._training: dict[int, list[Future[LaneResult]]] = {}  # by trial
         self._events: list[Event] = []  # that have happened and are not committed
         self._rounds: list[Round] = []  # that nobody has heard of
         self._is_exhausted = False  # no more parameters are to be had
@@ -132,6 +133,11 @@ class Search:
             else:
                 yield from self._await(step.launch)
 
+    @property
+    def alive(self) -> list[Trial]:
+        """The trials that were asked for, and of whose end nobody has heard."""
+        return [*self._alive.values(), *self._unheard.values()]
+
     def foresee(self) -> None:
         """Begin to compile what the first trials will train in: the default configuration, in all widths."""
         default = space.default(self._axes)
@@ -158,9 +164,11 @@ class Search:
             self._happened({"kind": "stop", "reason": reason})
             return
         first = len(self._history)
-        drawn: list[dict[str, Value]] = self._suggest(list(self._history.values()), count)
         if first == 0:
-            drawn = [space.default(self._axes), *drawn[1:]]
+            default = space.default(self._axes)
+            drawn = [default, *self._suggest([Known(0, default, "running", None, {})], count - 1)]
+        else:
+            drawn = self._suggest(list(self._history.values()), count)
         self.seconds["sample"] += time.perf_counter() - began
         if not drawn:  # a grid is exhausted before the budget
             self._is_exhausted = True
@@ -246,12 +254,12 @@ class Search:
     ) -> TrialRecord | None:
         """The record of a trial that does not go on; the sampler hears of both kinds."""
         state = verdict.state or "running"
-        rungs = {} if verdict.reason == "diverged" else told(trial, report, self._scheduler.sign)
+        rungs = {} if verdict.reason == "diverged" else reported(trial, report, self._scheduler.sign)
         value = rungs[max(rungs)] if verdict.state == "complete" else None
         self._history[trial.number] = Known(trial.number, trial.params, state, value, rungs)
         if verdict.state is None:
             return None
-        del self._alive[trial.number]
+        self._unheard[trial.number] = self._alive.pop(trial.number)
         record = self.trials[trial.number] = finish(trial, verdict, report.score, finished)
         return record
 
@@ -261,7 +269,10 @@ class Search:
             self._commit(self._events)
         rounds, self._rounds, self._events = self._rounds, [], []
         self._store.drop(trial.number for round_ in rounds for trial in round_.finished)
-        yield from rounds
+        for heard in rounds:
+            for trial in heard.finished:
+                del self._unheard[trial.number]
+            yield heard
 
     # ── replaying ──
 

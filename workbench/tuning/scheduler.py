@@ -38,7 +38,7 @@ Merit = tuple[float, float]
 #: Looks that a sampler has at what it has learnt, where a study does not say how many train at once.
 LOOKS = 16
 #: Samplers that learn from the scores.
-LEARNING = ("tpe", "gp", "cmaes")
+LEARNING = ("tpe", "gp", "cmaes", "nsgaii", "nsgaiii")
 #: Median pruning starts when a rung has seen this many trials, as in Optuna.
 MEDIAN_STARTUP = 5
 

@@ -2,8 +2,8 @@
 
 A trial's settings decide its `Program` (what is compiled, and which preparation of the data it trains on)
 and its `Hyperparameters` (what flows through). Recipes that differ in activation, optimizer, schedule,
-initialization, depth, batch size or, within a room of the `buckets`, width share a program by masks and
-traced selection. An optimizer of optax that is none of the common seven has programs of its own.
+initialization, depth, batch size or, within a bucket of `buckets`, width share a program by masks and traced
+selection. An optimizer of optax that is none of the common seven has programs of its own.
 
 Divisions of the development rows that a trial trains on are numbered: from 1 on they are the study's folds or
 further hold-outs, as `data.resampling` makes them.
@@ -136,13 +136,13 @@ def variant(values: Mapping[str, Value], division: int = OWN) -> Variant:
 
 
 def program(
-    settings: Settings, values: Mapping[str, Value], problem: Problem, metric: str, rooms: Sequence[int],
+    settings: Settings, values: Mapping[str, Value], problem: Problem, metric: str, widths: Sequence[int],
     division: int = OWN,
 ) -> Program:  # fmt: skip
     """The program in which a trial with these values trains, given what the whole study may select.
 
     problem   of the trial's variant of the data
-    rooms     for hidden units, ascending: see `buckets`
+    widths    for hidden units, ascending: see `buckets`
     division  of the development rows
     """
     family = str(values["family"])
@@ -153,7 +153,7 @@ def program(
     names, arguments, traced, exact = _optimizer(settings, values)
     if exact:
         shaped |= {name: values[name] for name in ("depth", "width") if name in shaped}
-        rooms = [int(values["width"])]
+        widths = [int(values["width"])]
     recipe = Recipe(
         family=family,
         inputs=problem.inputs,
@@ -161,7 +161,7 @@ def program(
         loss=_loss(str(values["loss"]), family, problem.task, binary=binary),
         metric=metric,
         depth=int(_largest(shaped["depth"])) if "depth" in shaped else 0,
-        width=min(room for room in rooms if room >= int(values["width"])) if "width" in shaped else 0,
+        width=min(room for room in widths if room >= int(values["width"])) if "width" in shaped else 0,
         activations=_names(shaped["activation"]) if "activation" in shaped else ("linear",),
         initializers=_initializers(shaped) if "initializer" in shaped else ("zeros",),
         optimizers=names,

@@ -48,7 +48,7 @@ def advance(
         trial.rungs[last] = score
 
 
-def told(trial: Trial, report: LaneReport, sign: float) -> dict[int, float]:
+def reported(trial: Trial, report: LaneReport, sign: float) -> dict[int, float]:
     """What the sampler is told: the score at each rung; of equal scores the lower loss is a trifle better.
 
     report  of the launch that `advance` added last

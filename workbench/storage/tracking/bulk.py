@@ -2,8 +2,8 @@
 
 MLflow's own interface costs about 100 ms for a trial of 400 points, nearly all of it in the ORM; the same
 rows written with SQLAlchemy Core cost about 5 ms in SQLite. The price is that the tables must be laid out as
-`tables` knows them, so it is used only on a database whose alembic revision is in `KNOWN_HEADS`; on
-any other the tracker falls back to `client`, and a test holds the two to the same result.
+this file knows them, so it is used only on a database whose alembic revision is in `KNOWN_HEADS`; on any
+other the tracker falls back to `client`, and a test holds the two to the same result.
 
 Every transaction is exclusive for its study (`BEGIN IMMEDIATE` in SQLite, an advisory lock in PostgreSQL) and
 looks before it writes, so two processes that replay the same trials write each of them once.
@@ -11,16 +11,25 @@ looks before it writes, so two processes that replay the same trials write each 
 
 from __future__ import annotations
 
+import math
+import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 
+from workbench.core import sql
+from workbench.core.addresses import kind, sqlite
 from workbench.core.records import TrialRecord
 from workbench.core.sql import lock
 from workbench.storage.tracking.rows import (
+    Metric,
+    Opened,
     Parent,
+    RunRow,
     Status,
     best_so_far,
     child_id,
@@ -28,117 +37,194 @@ from workbench.storage.tracking.rows import (
     parent_row,
     score_key,
 )
-from workbench.storage.tracking.store import KNOWN_HEADS as KNOWN_HEADS
-from workbench.storage.tracking.store import Store
-from workbench.storage.tracking.store import close as close
-from workbench.storage.tracking.store import connect as connect
-from workbench.storage.tracking.tables import (
-    EXPERIMENTS,
-    LATEST,
-    METRICS,
-    PARAMS,
-    RUNS,
-    TAGS,
-    insert_metrics,
-    insert_runs,
+
+#: Revisions of MLflow's schema whose tables look as below.
+KNOWN_HEADS = ("dc11669786a5",)  # MLflow 3.17
+#: Seconds that a statement waits for another process's transaction on SQLite.
+BUSY_SECONDS = 20
+#: Rows of one INSERT; bounds the memory of a transaction.
+CHUNK = 20_000
+_LARGEST = 1.7976931348623157e308  # what MLflow stores for infinity
+_TYPES = {"is_nan": sa.Boolean(), "value": sa.Double()}
+
+
+def _table(name: str, columns: str, types: Mapping[str, Any] | None = None) -> sa.TableClause:
+    return sa.table(name, *(sa.column(column, (types or {}).get(column)) for column in columns.split()))
+
+
+EXPERIMENTS = _table(
+    "experiments",
+    "experiment_id name workspace artifact_location lifecycle_stage creation_time last_update_time",
 )
+RUNS = _table(
+    "runs",
+    "run_uuid name source_type source_name entry_point_name user_id status start_time end_time deleted_time "
+    "source_version lifecycle_stage artifact_uri experiment_id",
+)
+PARAMS, TAGS = _table("params", "key value run_uuid"), _table("tags", "key value run_uuid")
+_POINT = ("key", "value", "timestamp", "step", "is_nan", "run_uuid")
+METRICS, LATEST = (_table(name, " ".join(_POINT), _TYPES) for name in ("metrics", "latest_metrics"))
 
 
-def open_parent(store: Store, parent: Parent, *, session: str | None) -> tuple[str, str, tuple[int, ...]]:
-    """Find or create the experiment and the parent run, and set it RUNNING under its new owner `session`.
+@dataclass(frozen=True)
+class Database:
+    """An open database with MLflow's tables."""
 
-    A process that joins (`session` None) changes nothing that is there. Returns experiment id, run id and the
-    numbers of the trials that are there.
-    """
-    row = parent_row(parent, session=session)
-    with store.engine.begin() as connection:
-        lock(connection, parent.study)
-        run = _find(connection, parent.study)
-        if run is None:
-            run, experiment = row.run_id, _experiment(connection, store, parent.experiment_name)
-            insert_runs(connection, [row], experiment)
-        else:
-            of_run = RUNS.c.run_uuid == run
-            experiment = connection.execute(sa.select(RUNS.c.experiment_id).where(of_run)).scalar_one()
-            if session is not None:
+    engine: sa.Engine
+    artifacts: str  # folder or URI under which new experiments keep their artifacts
+
+    def close(self) -> None:
+        """Give its connection back."""
+        self.engine.dispose()
+
+    def open_parent(self, parent: Parent, *, session: str) -> Opened:
+        """Find or create the experiment and the parent run, and set it RUNNING under its new owner."""
+        row = parent_row(parent, session=session)
+        with self.engine.begin() as connection:
+            lock(connection, parent.study)
+            run = _find(connection, parent.study)
+            if run is None:
+                run, experiment = row.run_id, _experiment(connection, self.artifacts, parent.experiment_name)
+                insert_runs(connection, [row], experiment)
+            else:
+                of_run = RUNS.c.run_uuid == run
+                experiment = connection.execute(sa.select(RUNS.c.experiment_id).where(of_run)).scalar_one()
                 resumed: dict[str, Any] = {"status": "RUNNING", "lifecycle_stage": "active"}
                 resumed |= {"end_time": None, "deleted_time": None}
                 connection.execute(RUNS.update().where(of_run).values(**resumed))
-                _put_tags(connection, run, {"session": session, **parent.tags})
-        known = connection.execute(
-            sa.select(TAGS.c.value).where(TAGS.c.key == "trial", TAGS.c.run_uuid.in_(_children(run)))
-        )
-        numbers = tuple(sorted(int(text) for text in known.scalars()))
-    return str(experiment), run, numbers
+                _put(connection, TAGS, run, {"session": session, **parent.tags})
+            known = connection.execute(
+                sa.select(TAGS.c.value).where(TAGS.c.key == "trial", TAGS.c.run_uuid.in_(_children(run)))
+            )
+            numbers = tuple(sorted(int(text) for text in known.scalars()))
+        return Opened(str(experiment), run, numbers)
+
+    def write(self, parent: Parent, experiment: str, run: str, trials: Sequence[TrialRecord]) -> None:
+        """Write trials that are not there yet, and the best score so far on the parent: all or nothing."""
+        ids = {child_id(parent.study, t.number): t for t in sorted(trials, key=lambda trial: trial.number)}
+        with self.engine.begin() as connection:
+            lock(connection, parent.study)
+            numbers = [str(trial.number) for trial in ids.values()]
+            there = set(
+                connection.execute(
+                    sa.select(TAGS.c.value).where(
+                        TAGS.c.key == "trial", TAGS.c.value.in_(numbers), TAGS.c.run_uuid.in_(_children(run))
+                    )
+                ).scalars()
+            )
+            # A child that was moved away from its parent by hand still holds its id.
+            held = sa.select(RUNS.c.run_uuid).where(RUNS.c.run_uuid.in_(list(ids)))
+            taken = set(connection.execute(held).scalars())
+            fresh = [t for key, t in ids.items() if key not in taken and str(t.number) not in there]
+            if not fresh:
+                return
+            best = _best(connection, parent, run)
+            rows = [child_row(parent, run, trial) for trial in fresh]
+            insert_runs(connection, rows, int(experiment))
+            insert_metrics(connection, run, best_so_far(parent, best, fresh, rows))
+
+    def end(self, run: str, status: Status, *, session: str) -> None:
+        """Terminate a run and children left RUNNING, if `session` still owns it."""
+        owner = sa.select(TAGS.c.value).where(TAGS.c.run_uuid == run, TAGS.c.key == "session")
+        with self.engine.begin() as connection:
+            lock(connection, run)
+            if connection.execute(owner).scalar() != session:
+                return
+            ended = {"status": status, "end_time": _now()}
+            connection.execute(RUNS.update().where(RUNS.c.run_uuid == run).values(**ended))
+            left = sa.and_(RUNS.c.status == "RUNNING", RUNS.c.run_uuid.in_(_children(run)))
+            connection.execute(RUNS.update().where(left).values(**ended | {"status": "KILLED"}))
+
+    def set_params(self, run: str, params: Mapping[str, str]) -> None:
+        """Write parameters, replacing those that are there: a raised budget may choose another trial."""
+        with self.engine.begin() as connection:
+            lock(connection, run)
+            _put(connection, PARAMS, run, params)
+
+    def retract(self, run: str, keys: Sequence[str]) -> None:
+        """Take metrics back that are another model's."""
+        with self.engine.begin() as connection:
+            lock(connection, run)
+            for table in (METRICS, LATEST):
+                connection.execute(table.delete().where(table.c.run_uuid == run, table.c.key.in_(list(keys))))
 
 
-def write(store: Store, parent: Parent, experiment: str, run: str, trials: Sequence[TrialRecord]) -> None:
-    """Write the trials that are not there yet, and the best score so far on the parent: all or nothing."""
-    trials = sorted(trials, key=lambda trial: trial.number)
-    with store.engine.begin() as connection:
-        lock(connection, parent.study)
-        numbers = [str(trial.number) for trial in trials]
-        there = set(
-            connection.execute(
-                sa.select(TAGS.c.value).where(
-                    TAGS.c.key == "trial", TAGS.c.value.in_(numbers), TAGS.c.run_uuid.in_(_children(run))
-                )
-            ).scalars()
-        )
-        # A child that was moved away from its parent by hand still holds its id.
-        ids = [child_id(parent.study, trial.number) for trial in trials]
-        taken = set(connection.execute(sa.select(RUNS.c.run_uuid).where(RUNS.c.run_uuid.in_(ids))).scalars())
-        fresh = [
-            trial
-            for trial, number, key in zip(trials, numbers, ids, strict=True)
-            if number not in there and key not in taken
-        ]
-        if not fresh:
-            return
-        best = _best(connection, parent, run)
-        rows = [child_row(parent, run, trial) for trial in fresh]
-        insert_runs(connection, rows, int(experiment))
-        insert_metrics(connection, run, best_so_far(parent, best, fresh, rows))
+# ── opening ─────────────────────────────────────────────────────────────────────────────────────
 
 
-def end(store: Store, run: str, status: Status, *, session: str | None = None) -> None:
-    """Terminate a run. With `session`, only if that session still owns it."""
-    with store.engine.begin() as connection:
-        lock(connection, run)
-        if session is not None and _tag(connection, run, "session") != session:
-            return
-        connection.execute(RUNS.update().where(RUNS.c.run_uuid == run).values(status=status, end_time=_now()))
-        _kill_running(connection, _children(run))
+def connect(uri: str, artifacts: str) -> Database | None:
+    """Open a SQLite or PostgreSQL database, creating MLflow's tables in an empty one.
+
+    Args:
+        uri: address of the database.
+        artifacts: folder or URI under which new experiments keep their artifacts.
+
+    Returns:
+        None when the database is of another kind or its tables are not the ones this file knows.
+
+    Raises:
+        sqlalchemy.exc.OperationalError: the database cannot be reached.
+    """
+    if kind(uri) not in {"sqlite", "postgresql"}:
+        return None
+    # In WAL mode readers (the UI) never wait for the writer.
+    pragmas = ["journal_mode = WAL", "synchronous = NORMAL", "cache_size = -65536"]
+    engine = sql.engine(uri, busy=BUSY_SECONDS, pragmas=pragmas, kept=True)
+    if engine.dialect.name == "sqlite" and engine.url.database:
+        file = Path(engine.url.database)
+        if not file.exists() or not file.stat().st_size:
+            _create_file(file, artifacts)
+    if not sa.inspect(engine).has_table("alembic_version"):
+        _create_tables(engine, artifacts)
+    with engine.connect() as connection:
+        heads = connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalars().all()
+    if len(heads) == 1 and heads[0] in KNOWN_HEADS:
+        return Database(engine, artifacts)
+    engine.dispose()
+    return None
 
 
-def reap(store: Store, study: str | None = None) -> int:
-    """Set runs that are still RUNNING to KILLED: those of one study, or all. Returns how many."""
-    chosen = sa.select(TAGS.c.run_uuid).where(TAGS.c.key == "study")
-    if study is not None:
-        chosen = chosen.where(TAGS.c.value == study)
-    with store.engine.begin() as connection:
-        lock(connection, study or "")
-        return _kill_running(connection, chosen)
+def _create_file(file: Path, artifacts: str) -> None:
+    """A new SQLite store, migrated beside its place and then given its name.
+
+    It appears whole or not at all: MLflow can never open a store again that was left half-migrated.
+    """
+    file.parent.mkdir(parents=True, exist_ok=True)
+    draft = file.with_name(f".{file.name}.{os.getpid()}.new")
+    draft.unlink(missing_ok=True)
+    try:
+        engine = sa.create_engine(sqlite(draft), poolclass=sa.pool.StaticPool)
+        _create_tables(engine, artifacts)
+        engine.dispose()
+        if file.exists() and not file.stat().st_size:
+            file.unlink()
+        try:
+            file.hardlink_to(draft)
+        except FileExistsError:
+            return  # another process was faster
+        except (OSError, NotImplementedError):  # a system or a file system without links
+            if not file.exists():
+                draft.replace(file)
+    finally:
+        draft.unlink(missing_ok=True)
 
 
-def set_params(store: Store, run: str, params: dict[str, str]) -> None:
-    """Write parameters, replacing those that are there: a raised budget may choose another trial."""
-    if not params:
+def _create_tables(engine: sa.Engine, artifacts: str) -> None:
+    """MLflow's own migrations, run by MLflow. They take about a second, and importing it another."""
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+    if engine.dialect.name != "postgresql":
+        # Named with its driver: see `addresses.sqlite`.
+        uri = engine.url.set(drivername="sqlite+pysqlite").render_as_string()
+        SqlAlchemyStore(uri, artifacts)._dispose_engine()  # type: ignore[no-untyped-call]
         return
-    with store.engine.begin() as connection:
-        lock(connection, run)
-        connection.execute(PARAMS.delete().where(PARAMS.c.run_uuid == run, PARAMS.c.key.in_(list(params))))
-        connection.execute(
-            PARAMS.insert(), [{"key": k, "value": v, "run_uuid": run} for k, v in params.items()]
-        )
-
-
-def retract(store: Store, run: str, keys: Sequence[str]) -> None:
-    """Take metrics back that are another model's."""
-    with store.engine.begin() as connection:
-        lock(connection, run)
-        for table in (METRICS, LATEST):
-            connection.execute(table.delete().where(table.c.run_uuid == run, table.c.key.in_(list(keys))))
+    uri = engine.url.render_as_string(hide_password=False)
+    with engine.connect() as connection:  # held while another process may be at the same work
+        connection.execute(sa.select(sa.func.pg_advisory_lock(sql.lock_key("create"))))
+        try:
+            SqlAlchemyStore(uri, artifacts)._dispose_engine()  # type: ignore[no-untyped-call]
+        finally:
+            connection.execute(sa.select(sa.func.pg_advisory_unlock(sql.lock_key("create"))))
 
 
 # ── what is there ───────────────────────────────────────────────────────────────────────────────
@@ -150,9 +236,9 @@ def _children(run: str) -> sa.Select[Any]:
 
 def _find(connection: sa.Connection, study: str) -> str | None:
     """The parent run of a study, whoever wrote it; the oldest if there are several."""
-    kind = sa.select(TAGS.c.run_uuid).where(TAGS.c.key == "kind", TAGS.c.value == "study")
+    studies = sa.select(TAGS.c.run_uuid).where(TAGS.c.key == "kind", TAGS.c.value == "study")
     tagged = sa.select(TAGS.c.run_uuid).where(
-        TAGS.c.key == "study", TAGS.c.value == study, TAGS.c.run_uuid.in_(kind)
+        TAGS.c.key == "study", TAGS.c.value == study, TAGS.c.run_uuid.in_(studies)
     )
     found = sa.select(RUNS.c.run_uuid).where(RUNS.c.run_uuid.in_(tagged)).order_by(RUNS.c.start_time).limit(1)
     run: str | None = connection.execute(found).scalar()
@@ -173,10 +259,11 @@ def _best(connection: sa.Connection, parent: Parent, run: str) -> float | None:
     return value
 
 
-def _experiment(connection: sa.Connection, store: Store, name: str) -> int:
+def _experiment(connection: sa.Connection, artifacts: str, name: str) -> int:
     """The experiment of this name, brought back if it was deleted; made if there is none."""
     of_name = sa.and_(EXPERIMENTS.c.name == name, EXPERIMENTS.c.workspace == "default")
-    found: int | None = connection.execute(sa.select(EXPERIMENTS.c.experiment_id).where(of_name)).scalar()
+    id_of_name = sa.select(EXPERIMENTS.c.experiment_id).where(of_name)
+    found: int | None = connection.execute(id_of_name).scalar()
     if found is not None:
         connection.execute(EXPERIMENTS.update().where(of_name).values(lifecycle_stage="active"))
         return found
@@ -184,28 +271,106 @@ def _experiment(connection: sa.Connection, store: Store, name: str) -> int:
     made_now = {"creation_time": now, "last_update_time": now}
     named = {"name": name, "workspace": "default", "lifecycle_stage": "active"}
     connection.execute(EXPERIMENTS.insert(), {**named, **made_now})
-    made: int = connection.execute(sa.select(EXPERIMENTS.c.experiment_id).where(of_name)).scalar_one()
-    location = f"{store.artifacts.rstrip('/')}/{made}"
+    made: int = connection.execute(id_of_name).scalar_one()
+    location = f"{artifacts.rstrip('/')}/{made}"
     connection.execute(EXPERIMENTS.update().where(of_name).values(artifact_location=location))
     return made
 
 
-def _tag(connection: sa.Connection, run: str, key: str) -> str | None:
-    value: str | None = connection.execute(
-        sa.select(TAGS.c.value).where(TAGS.c.run_uuid == run, TAGS.c.key == key)
-    ).scalar()
-    return value
-
-
-def _put_tags(connection: sa.Connection, run: str, tags: dict[str, str]) -> None:
-    connection.execute(TAGS.delete().where(TAGS.c.run_uuid == run, TAGS.c.key.in_(list(tags))))
-    connection.execute(TAGS.insert(), [{"key": k, "value": v, "run_uuid": run} for k, v in tags.items()])
-
-
-def _kill_running(connection: sa.Connection, chosen: sa.Select[Any]) -> int:
-    running = sa.and_(RUNS.c.status == "RUNNING", RUNS.c.run_uuid.in_(chosen))
-    return connection.execute(RUNS.update().where(running).values(status="KILLED", end_time=_now())).rowcount
+def _put(connection: sa.Connection, table: sa.TableClause, run: str, values: Mapping[str, str]) -> None:
+    """Tags or parameters of a run, in place of those of the same keys."""
+    if values:
+        connection.execute(table.delete().where(table.c.run_uuid == run, table.c.key.in_(list(values))))
+        connection.execute(
+            table.insert(), [{"key": k, "value": v, "run_uuid": run} for k, v in values.items()]
+        )
 
 
 def _now() -> int:
     return int(time.time() * 1000)
+
+
+# ── rows, as `SqlAlchemyStore.create_run` and `log_batch` fill them ─────────────────────────────
+
+
+def insert_runs(connection: sa.Connection, rows: Sequence[RunRow], experiment: int) -> None:
+    """Whole runs with their tags, parameters and metrics."""
+    location = connection.execute(
+        sa.select(EXPERIMENTS.c.artifact_location).where(EXPERIMENTS.c.experiment_id == experiment)
+    ).scalar_one()
+    fixed = {
+        "source_type": "UNKNOWN", "source_name": "", "entry_point_name": "", "source_version": "",
+        "deleted_time": None, "lifecycle_stage": "active", "experiment_id": experiment,
+    }  # fmt: skip
+    runs = [
+        fixed
+        | {"run_uuid": row.run_id, "name": row.name, "user_id": row.tags["mlflow.user"]}
+        | {"status": row.status, "start_time": row.start, "end_time": row.end}
+        | {"artifact_uri": f"{location}/{row.run_id}/artifacts"}
+        for row in rows
+    ]
+    connection.execute(RUNS.insert(), runs)
+    tags = [{"key": k, "value": v, "run_uuid": row.run_id} for row in rows for k, v in row.tags.items()]
+    params = [{"key": k, "value": v, "run_uuid": row.run_id} for row in rows for k, v in row.params.items()]
+    connection.execute(TAGS.insert(), tags)
+    if params:
+        connection.execute(PARAMS.insert(), params)
+    points = [_point(metric, row.run_id) for row in rows for metric in row.metrics]
+    _insert_points(connection, METRICS, points)
+    _insert_points(connection, LATEST, list(_latest(points).values()))
+
+
+def insert_metrics(connection: sa.Connection, run: str, metrics: Sequence[Metric]) -> None:
+    """More points for a run that is there: those not yet stored, and the latest ones moved on."""
+    keys = sorted({metric.key for metric in metrics})
+    if not keys:
+        return
+    of_keys = sa.and_(METRICS.c.run_uuid == run, METRICS.c.key.in_(keys))
+    of_steps = METRICS.c.step.in_([metric.step for metric in metrics])
+    known = connection.execute(sa.select(METRICS.c.key, METRICS.c.step).where(of_keys, of_steps))
+    stored = {(key, step) for key, step in known}
+    points = [_point(metric, run) for metric in metrics if (metric.key, metric.step) not in stored]
+    if not points:
+        return
+    of_keys = sa.and_(LATEST.c.run_uuid == run, LATEST.c.key.in_(keys))
+    held = connection.execute(sa.select(*(LATEST.c[name] for name in _POINT)).where(of_keys))
+    latest = _latest([*(tuple(row) for row in held), *points])
+    connection.execute(LATEST.delete().where(of_keys))
+    _insert_points(connection, METRICS, points)
+    _insert_points(connection, LATEST, list(latest.values()))
+
+
+_Point = tuple[str, float, int, int, bool, str]  # in the order of `_POINT`
+
+
+def _point(metric: Metric, run: str) -> _Point:
+    """NaN is stored as zero with a flag, infinity as the largest number, as SqlAlchemyStore does."""
+    value, is_nan = metric.value, math.isnan(metric.value)
+    if is_nan:
+        value = 0.0
+    elif math.isinf(value):
+        value = math.copysign(_LARGEST, value)
+    return metric.key, value, metric.timestamp, metric.step, is_nan, run
+
+
+def _latest(points: Iterable[_Point]) -> dict[tuple[str, str], _Point]:
+    """The point with the largest (step, timestamp, value) of every key and run."""
+    latest: dict[tuple[str, str], _Point] = {}
+    for point in points:
+        key, value, timestamp, step, _, run = point
+        held = latest.get((key, run))
+        if held is None or (step, timestamp, value) > (held[3], held[2], held[1]):
+            latest[key, run] = point
+    return latest
+
+
+def _insert_points(connection: sa.Connection, table: sa.TableClause, points: list[_Point]) -> None:
+    """In the order of the primary key, which keeps the pages of its index in the cache."""
+    points.sort()
+    for first in range(0, len(points), CHUNK):
+        chunk = points[first : first + CHUNK]
+        if connection.dialect.name == "sqlite":  # plain tuples skip SQLAlchemy's work on each row
+            statement = f"INSERT INTO {table.name} ({', '.join(_POINT)}) VALUES (?, ?, ?, ?, ?, ?)"
+            connection.exec_driver_sql(statement, chunk)
+        else:
+            connection.execute(table.insert(), [dict(zip(_POINT, point, strict=True)) for point in chunk])

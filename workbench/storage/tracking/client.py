@@ -1,22 +1,26 @@
-"""The careful writer: MLflow's own client, for servers and for databases the fast writer does not know.
+"""The careful writer: MLflow's public client, for servers and for databases that `bulk` does not know.
 
-The same functions as `bulk`, at about 100 ms a trial. The server chooses the run ids here, so a
-trial is recognized by its tags; a run that was begun and not ended is written again from its own start time,
-which makes every point equal to the one that may be there already, and MLflow keeps one of two equal points.
+The same methods as `bulk.Database`, at about 100 ms a trial. The server chooses the run ids here, so a trial
+is recognized by its tags; a run that was begun and not ended is written again from its own start time, which
+makes every point equal to the one that may be there already, and MLflow keeps one of two equal points.
 """
 
 from __future__ import annotations
 
-import math
-import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, NamedTuple
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from workbench.core.addresses import is_server
+from workbench.core.addresses import is_server, redact
+from workbench.core.errors import StoreError
 from workbench.core.records import TrialRecord
 from workbench.storage.tracking.rows import (
     Metric,
+    Opened,
     Parent,
     RunRow,
     Status,
@@ -30,7 +34,19 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
-
+#: MLflow as the workbench wants it: silent, no telemetry, and seconds instead of minutes until an error.
+ENVIRONMENT = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "DO_NOT_TRACK": "true",
+    "MLFLOW_LOGGING_LEVEL": "ERROR",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "15",
+    "GIT_PYTHON_REFRESH": "quiet",
+    "PYTHONWARNINGS": "ignore",
+}
 #: MLflow's limits for one request.
 MAX_METRICS, MAX_PARAMS, MAX_TAGS = 1_000, 100, 100
 #: Requests under way at once; more gain nothing with one server worker.
@@ -38,13 +54,105 @@ THREADS = 4
 _PAGE = 1_000
 
 
-class Server(NamedTuple):
+@dataclass(frozen=True)
+class Server:
     """A store behind MLflow's client, and the runs of this study known to be in it."""
 
     client: MlflowClient
     artifacts: str | None  # where new experiments keep their artifacts; None: the server decides
-    children: dict[int, tuple[str, int, str]]  # trial -> run id, start, status
     parallel: bool
+    children: dict[int, tuple[str, int, str]] = field(default_factory=dict)  # trial -> run, start, status
+
+    def close(self) -> None:
+        """Nothing is held open."""
+
+    def open_parent(self, parent: Parent, *, session: str) -> Opened:
+        """Find or create the experiment and the parent run, and set it RUNNING under its new owner."""
+        client, row = self.client, parent_row(parent, session=session)
+        run = _find(client, parent.study)
+        if run is None:
+            experiment = self.experiment(parent.experiment_name)
+            made = client.create_run(experiment, start_time=row.start, tags=dict(row.tags), run_name=row.name)
+            run_id = made.info.run_id
+            _log(client, run_id, (), row.params)
+        else:
+            run_id, experiment = run.info.run_id, run.info.experiment_id
+            if run.info.lifecycle_stage == "deleted":
+                client.restore_run(run_id)
+            client.update_run(run_id, status="RUNNING")
+            _log(client, run_id, (), {}, {"session": session, **parent.tags})
+        self.children.clear()
+        for child in _search(client, experiment, f"tags.`mlflow.parentRunId` = '{run_id}'"):
+            number = child.data.tags.get("trial")
+            if number is not None:
+                info = child.info
+                self.children[int(number)] = (info.run_id, info.start_time, info.status)
+        whole = (number for number, (_, _, status) in self.children.items() if status != "RUNNING")
+        return Opened(experiment, run_id, tuple(sorted(whole)))
+
+    def write(self, parent: Parent, experiment: str, run: str, trials: Sequence[TrialRecord]) -> None:
+        """Write finished trials that are not there whole, then the best score so far on the parent."""
+        fresh = [t for t in trials if self.children.get(t.number, ("", 0, "RUNNING"))[2] == "RUNNING"]
+        fresh.sort(key=lambda trial: trial.number)
+        best = _best(self.client, parent, experiment, run) if fresh else None
+
+        def one(trial: TrialRecord) -> RunRow:
+            begun = self.children.get(trial.number)
+            row = child_row(parent, run, trial, start=begun[1] if begun else None)
+            if begun:
+                child = begun[0]
+            else:
+                child = self.client.create_run(
+                    experiment, start_time=row.start, tags=dict(row.tags), run_name=row.name
+                ).info.run_id
+                self.children[trial.number] = (child, row.start, "RUNNING")
+            _log(self.client, child, row.metrics, row.params, row.tags if begun else {})
+            self.client.set_terminated(child, status=row.status, end_time=row.end)
+            self.children[trial.number] = (child, row.start, row.status)
+            return row
+
+        if self.parallel:
+            with ThreadPoolExecutor(THREADS) as pool:
+                rows = list(pool.map(one, fresh))
+        else:
+            rows = [one(trial) for trial in fresh]
+        _log(self.client, run, best_so_far(parent, best, fresh, rows), {})
+
+    def end(self, run: str, status: Status, *, session: str) -> None:
+        """Terminate a run and children left RUNNING, if `session` still owns it."""
+        found = self.client.get_run(run)
+        if found.data.tags.get("session") != session:
+            return
+        filters = f"tags.`mlflow.parentRunId` = '{run}' and attributes.status = 'RUNNING'"
+        for child in list(_search(self.client, found.info.experiment_id, filters)):
+            self.client.set_terminated(child.info.run_id, status="KILLED")
+        self.client.set_terminated(run, status=status)
+
+    def set_params(self, run: str, params: Mapping[str, str]) -> None:
+        """Write the parameters that are not there; MLflow's interface lets nobody change one."""
+        there = self.client.get_run(run).data.params
+        _log(self.client, run, (), {key: value for key, value in params.items() if key not in there})
+
+    def retract(self, run: str, keys: Sequence[str]) -> None:
+        """MLflow's interface takes no metric back: the tag `tested_model` says whose they are."""
+
+    def experiment(self, name: str) -> str:
+        """The experiment of this name, brought back if it was deleted; made if there is none."""
+        from mlflow.exceptions import MlflowException
+
+        for last in (False, True):
+            found = self.client.get_experiment_by_name(name)
+            if found is not None:
+                if found.lifecycle_stage == "deleted":
+                    self.client.restore_experiment(found.experiment_id)
+                return str(found.experiment_id)
+            location = f"{self.artifacts.rstrip('/')}/{name}" if self.artifacts else None
+            try:
+                return self.client.create_experiment(name, artifact_location=location)
+            except MlflowException as error:  # another process may have made it since
+                if last or error.error_code != "RESOURCE_ALREADY_EXISTS":
+                    raise
+        raise AssertionError("unreachable")
 
 
 def connect(uri: str, artifacts: str) -> Server:
@@ -52,131 +160,52 @@ def connect(uri: str, artifacts: str) -> Server:
     from mlflow import MlflowClient
 
     remote = is_server(uri)
-    return Server(MlflowClient(tracking_uri=uri, registry_uri=uri), None if remote else artifacts, {}, remote)
+    return Server(MlflowClient(tracking_uri=uri, registry_uri=uri), None if remote else artifacts, remote)
 
 
-def close(store: Server) -> None:
-    """Nothing is held open."""
-    store.children.clear()
+def log_experiment(uri: str, record: Mapping[str, Any], figure: Path | None, artifacts: Path) -> str:
+    """Write one run of an experiment with its figure and verdict; each experiment is one of MLflow's.
 
+    Args:
+        uri: the store.
+        record: what the experiment found, as its file has it.
+        figure: its picture.
+        artifacts: folder for the artifacts of new experiments, unless the store is a server.
 
-def open_parent(store: Server, parent: Parent, *, session: str | None) -> tuple[str, str, tuple[int, ...]]:
-    """Find or create the experiment and the parent run, and set it RUNNING under its new owner `session`.
+    Returns:
+        The run's id.
 
-    A process that joins (`session` None) changes nothing that is there. Returns experiment id, run id and the
-    numbers of the trials that are there whole.
+    Raises:
+        StoreError: MLflow cannot take it.
     """
-    client, row = store.client, parent_row(parent, session=session)
-    run = _find(client, parent.study)
-    if run is None:
-        experiment = find_experiment(store, parent.experiment_name)
-        made = client.create_run(experiment, start_time=row.start, tags=dict(row.tags), run_name=row.name)
-        run_id = made.info.run_id
-        _log(client, run_id, (), row.params)
-    else:
-        run_id, experiment = run.info.run_id, run.info.experiment_id
-        if session is not None:
-            if run.info.lifecycle_stage == "deleted":
-                client.restore_run(run_id)
-            client.update_run(run_id, status="RUNNING")
-            _log(client, run_id, (), {}, {"session": session, **parent.tags})
-    store.children.clear()
-    for child in _search(client, experiment, f"tags.`mlflow.parentRunId` = '{run_id}'"):
-        number = child.data.tags.get("trial")
-        if number is not None:
-            info = child.info
-            store.children[int(number)] = (info.run_id, info.start_time, info.status)
-    whole = (number for number, (_, _, status) in store.children.items() if status != "RUNNING")
-    return experiment, run_id, tuple(sorted(whole))
-
-
-def write(store: Server, parent: Parent, experiment: str, run: str, trials: Sequence[TrialRecord]) -> None:
-    """Write finished trials that are not there whole, then the best score so far on the parent."""
-    lock = threading.Lock()
-    fresh = sorted(
-        (trial for trial in trials if store.children.get(trial.number, ("", 0, "RUNNING"))[2] == "RUNNING"),
-        key=lambda trial: trial.number,
-    )
-    best = _best(store.client, parent, experiment, run) if fresh else None
-
-    def one(trial: TrialRecord) -> RunRow:
-        number = trial.number
-        begun = store.children.get(number)
-        row = child_row(parent, run, trial, start=begun[1] if begun else None)
-        if begun:
-            child = begun[0]
-        else:
-            child = store.client.create_run(
-                experiment, start_time=row.start, tags=dict(row.tags), run_name=row.name
-            ).info.run_id
-            with lock:
-                store.children[number] = (child, row.start, "RUNNING")
-        _log(store.client, child, row.metrics, row.params, row.tags if begun else {})
-        store.client.set_terminated(child, status=row.status, end_time=row.end)
-        with lock:
-            store.children[number] = (child, row.start, row.status)
-        return row
-
-    if store.parallel:
-        with ThreadPoolExecutor(THREADS) as pool:
-            rows = list(pool.map(one, fresh))
-    else:
-        rows = [one(trial) for trial in fresh]
-    _log(store.client, run, best_so_far(parent, best, fresh, rows), {})
-
-
-def end(store: Server, run: str, status: Status, *, session: str | None = None) -> None:
-    """Terminate a run and children left RUNNING. With `session`, only if it still owns the run."""
-    found = store.client.get_run(run)
-    if session is not None and found.data.tags.get("session") != session:
-        return
-    experiment = found.info.experiment_id
-    filters = f"tags.`mlflow.parentRunId` = '{run}' and attributes.status = 'RUNNING'"
-    for child in list(_search(store.client, experiment, filters)):
-        store.client.set_terminated(child.info.run_id, status="KILLED")
-    store.client.set_terminated(run, status=status)
-
-
-def reap(store: Server, study: str | None = None) -> int:
-    """Set runs that are still RUNNING to KILLED: those of one study, or all. Returns how many."""
-    chosen = "tags.study LIKE '%'" if study is None else f"tags.study = '{_quoted(study)}'"
-    experiments = [e.experiment_id for e in store.client.search_experiments()]
-    n = 0
-    for experiment in experiments:
-        for run in list(_search(store.client, experiment, f"{chosen} and attributes.status = 'RUNNING'")):
-            store.client.set_terminated(run.info.run_id, status="KILLED")
-            n += 1
-    return n
-
-
-def set_params(store: Server, run: str, params: Mapping[str, str]) -> None:
-    """Write the parameters that are not there; MLflow's interface lets nobody change one."""
-    there = store.client.get_run(run).data.params
-    _log(store.client, run, (), {key: value for key, value in params.items() if key not in there})
-
-
-def retract(store: Server, run: str, keys: Sequence[str]) -> None:
-    """MLflow's interface takes no metric back: the tag `tested_model` says whether they are this model's."""
-    del store, run, keys
-
-
-def find_experiment(store: Server, name: str) -> str:
-    """The experiment of this name, brought back if it was deleted; made if there is none."""
+    os.environ.update({name: os.environ.get(name, value) for name, value in ENVIRONMENT.items()})
+    from mlflow.entities import Metric as Point
     from mlflow.exceptions import MlflowException
 
-    for last in (False, True):
-        found = store.client.get_experiment_by_name(name)
-        if found is not None:
-            if found.lifecycle_stage == "deleted":
-                store.client.restore_experiment(found.experiment_id)
-            return str(found.experiment_id)
-        location = f"{store.artifacts.rstrip('/')}/{name}" if store.artifacts else None
-        try:
-            return store.client.create_experiment(name, artifact_location=location)
-        except MlflowException as error:  # another process may have made it since
-            if last or error.error_code != "RESOURCE_ALREADY_EXISTS":
-                raise
-    raise AssertionError("unreachable")
+    store = connect(uri, artifacts.absolute().as_uri())
+    interval = f"{record['low']:.4g} to {record['high']:.4g}"
+    note = (
+        f"**{record['title']}**\n\n{record['claim']}\n\n**{record['conclusion']}**: {record['unit']} is "
+        f"{record['effect']:.4g} (95 % interval {interval} over {len(record['effects'])} seeds)."
+    )
+    tags = {
+        "verdict": record["conclusion"], "claim": record["claim"], "source": record["source"],
+        "mlflow.runName": record["conclusion"], "mlflow.note.content": note,
+    }  # fmt: skip
+    try:
+        run = store.client.create_run(store.experiment(f"experiment-{record['name']}"), tags=tags).info.run_id
+        figures = {name: record[name] for name in ("effect", "low", "high", "seconds")} | record["facts"]
+        points = [Point(name, float(value), 0, 0) for name, value in figures.items()]
+        points += [Point("effect_by_seed", value, 0, seed) for seed, value in enumerate(record["effects"])]
+        store.client.log_batch(run, metrics=points)
+        store.client.log_text(run, json.dumps(record, indent=1), "record.json")
+        if figure is not None:
+            store.client.log_artifact(run, str(figure))
+        store.client.set_terminated(run)
+    except (MlflowException, OSError) as error:
+        reason = redact(str(error).partition("\n")[0])
+        raise StoreError(f"{redact(uri)}: MLflow cannot take the experiment ({reason})") from error
+    return str(run)
 
 
 def _find(client: MlflowClient, study: str) -> Run | None:
@@ -184,8 +213,9 @@ def _find(client: MlflowClient, study: str) -> Run | None:
     from mlflow.entities import ViewType
 
     experiments = [e.experiment_id for e in client.search_experiments(view_type=ViewType.ALL)]
+    quotable = study.replace("'", "")  # study ids hold none, and a filter knows no escape
     found = client.search_runs(
-        experiments, f"tags.kind = 'study' and tags.study = '{_quoted(study)}'", ViewType.ALL, 1,
+        experiments, f"tags.kind = 'study' and tags.study = '{quotable}'", ViewType.ALL, 1,
         ["attributes.start_time ASC"],
     )  # fmt: skip
     return found[0] if found else None
@@ -224,20 +254,6 @@ def _log(
     points = [entities.Metric(m.key, m.value, m.timestamp, m.step) for m in metrics]
     settings = [entities.Param(key, value) for key, value in params.items()]
     labels = [entities.RunTag(key, value) for key, value in (tags or {}).items()]
-    requests = max(_parts(points, MAX_METRICS), _parts(settings, MAX_PARAMS), _parts(labels, MAX_TAGS))
-    for i in range(requests):
-        client.log_batch(
-            run,
-            points[i * MAX_METRICS : (i + 1) * MAX_METRICS],
-            settings[i * MAX_PARAMS : (i + 1) * MAX_PARAMS],
-            labels[i * MAX_TAGS : (i + 1) * MAX_TAGS],
-        )
-
-
-def _parts(items: Iterable[Any], limit: int) -> int:
-    return math.ceil(len(list(items)) / limit)
-
-
-def _quoted(text: str) -> str:
-    """Inside the quotes of a search filter; study ids hold none, and a filter knows no escape."""
-    return text.replace("'", "")
+    while points or settings or labels:
+        client.log_batch(run, points[:MAX_METRICS], settings[:MAX_PARAMS], labels[:MAX_TAGS])
+        points, settings, labels = points[MAX_METRICS:], settings[MAX_PARAMS:], labels[MAX_TAGS:]

@@ -20,14 +20,12 @@ from workbench.core import addresses
 from workbench.core.errors import StoreError
 from workbench.evaluation.predictor import STEP_COLUMNS
 from workbench.evaluation.saved_model import fingerprint
-from workbench.storage.tracking.final import Final, trials_link
-from workbench.storage.tracking.rows import MAX_TAG
+from workbench.storage.tracking.rows import MAX_TAG, Final, trials_link
 
 if TYPE_CHECKING:
     import pandas as pd
     from mlflow import MlflowClient
     from mlflow.entities.model_registry import ModelVersion
-
 
 #: The registered version to use: models:/NAME@champion.
 ALIAS = "champion"
@@ -37,13 +35,12 @@ _DIGEST = "digest"
 REQUIREMENTS = ("jax", "mlflow", "numpy", "optax", "pandas", "scikit-learn", "scipy")
 
 
-def deliver(client: MlflowClient, run: str, final: Final) -> str | None:
-    """Write everything but the parameters. Returns models:/NAME@champion if there is a model.
-
-    Raises StoreError for files that are not there, artifacts when all the rest is written.
-    """
+def deliver(uri: str, run: str, final: Final) -> None:
+    """Write everything but the parameters. Raises StoreError, when all is written, for files not there."""
+    from mlflow import MlflowClient
     from mlflow.entities import Metric, RunTag
 
+    client = MlflowClient(uri, uri)
     there = client.get_run(run)
     now = int(time.time() * 1000)
     metrics = [
@@ -55,20 +52,22 @@ def deliver(client: MlflowClient, run: str, final: Final) -> str | None:
     tags = {**final.tags, "mlflow.note.content": f"{final.note}\n\n[All trials, best first]({link})"}
     client.log_batch(run, metrics, [], [RunTag(key, value[:MAX_TAG]) for key, value in tags.items()])
     _dataset(client, run, final.dataset)
-    missing = [file for file in final.files.values() if not Path(file).is_file()]
+    missing = [file for file in final.files.values() if not file.is_file()]
     for path, file in final.files.items():
         if file not in missing:
-            _file(client, run, path, Path(file))
-    address = _model(client, run, final, Path(final.model)) if final.model else None
+            _file(client, run, path, file)
+    if final.model is not None:
+        _model(client, run, final, final.model)
     if missing:
-        names = ", ".join(missing)
+        names = ", ".join(map(str, missing))
         raise StoreError(f"{names}: not there to be logged, all else is written; run the study again")
-    return address
 
 
-def outdated(client: MlflowClient, run: str, final: Final) -> list[str]:
+def outdated(uri: str, run: str, final: Final) -> list[str]:
     """Test figures of the run that are not the delivered model's: those of one that was delivered before."""
-    there = client.get_run(run).data.metrics
+    from mlflow import MlflowClient
+
+    there = MlflowClient(uri, uri).get_run(run).data.metrics
     return [key for key in there if key.startswith("test_") and key not in final.metrics]
 
 
@@ -104,26 +103,25 @@ def _file(client: MlflowClient, run: str, path: str, file: Path) -> None:
             client.log_artifact(run, str(renamed), folder or None)
 
 
-def _model(client: MlflowClient, run: str, final: Final, folder: Path) -> str:
+def _model(client: MlflowClient, run: str, final: Final, folder: Path) -> None:
     """Log the model on the run, register it, give it the alias; not again if it is the champion already."""
-    address = f"models:/{final.model_name}@{ALIAS}"
     digest, champion = fingerprint(folder), _champion(client, final.model_name)
     if champion is None or (champion.tags.get(_DIGEST), champion.run_id) != (digest, run):
-        uri, model_id = log_model(client, run, folder)
+        uri, model_id = log_model(client.tracking_uri, run, folder)
         version = _register(client, final, uri, run, digest, model_id)
         client.set_registered_model_alias(final.model_name, ALIAS, version)
     elif champion.description != final.model_note:
         client.update_model_version(final.model_name, champion.version, final.model_note)
-    return address
 
 
-def log_model(client: MlflowClient, run: str, folder: Path) -> tuple[str, str]:
+def log_model(uri: str, run: str, folder: Path) -> tuple[str, str]:
     """Log the model on the run, unless it is there. Returns its address and what MLflow calls it."""
     import mlflow
     from mlflow.models import Model
 
-    mlflow.set_tracking_uri(client.tracking_uri)  # what logs and registers models takes no client
-    mlflow.set_registry_uri(client.tracking_uri)
+    mlflow.set_tracking_uri(uri)  # what logs and registers models takes no client
+    mlflow.set_registry_uri(uri)
+    client = mlflow.MlflowClient(uri, uri)
     digest, home = fingerprint(folder), client.get_run(run).info
     known = client.search_logged_models(
         [home.experiment_id], filter_string=f"tags.{_DIGEST} = '{digest}' AND source_run_id = '{run}'"
@@ -132,7 +130,7 @@ def log_model(client: MlflowClient, run: str, folder: Path) -> tuple[str, str]:
         if model.status == "READY":
             return model.model_uri, model.model_id
 
-    package = Path(__file__).parents[2]
+    here = Path(__file__)
     with mlflow.start_run(run_id=run):
         info = Model.log(
             artifact_path=None,
@@ -140,9 +138,9 @@ def log_model(client: MlflowClient, run: str, folder: Path) -> tuple[str, str]:
             flavor=_Untried,
             flavor_name="pyfunc.ModelFromCode",
             validate_serving_input=False,
-            python_model=str(package / "storage" / "tracking" / "pyfunc.py"),
+            python_model=str(here.with_name("pyfunc.py")),
             artifacts={"model": addresses.folder(folder)},
-            code_paths=[str(package)],
+            code_paths=[str(here.parents[2])],  # the whole of workbench
             pip_requirements=_requirements(),
             tags={_DIGEST: digest},
             **_signature(folder),

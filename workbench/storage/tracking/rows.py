@@ -1,7 +1,7 @@
 """What MLflow is told of a study and of a trial, before any of its interfaces is chosen.
 
-Pure functions from records to plain values; the writers (`bulk`, `client`) put them into a
-store. Nothing here imports mlflow, and the process that trains needs nothing else.
+Plain values, which are pickled on their way to the process that logs, and pure functions that make them of
+records; `bulk` and `client` put them into a store. Nothing here imports mlflow.
 
 How a trial is shown
     name      trial-0007, so that names sort
@@ -23,17 +23,19 @@ import time
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+from urllib.parse import quote, urlencode
 
 from workbench.core.provenance import user
-from workbench.core.records import TrialRecord
+from workbench.core.records import Outcome, TrialRecord
 from workbench.core.types import Value
 
 Status = Literal["RUNNING", "FINISHED", "FAILED", "KILLED"]
 #: Tags that MLflow itself reads start with this.
 PREFIX = "mlflow."
 #: MLflow's limits in characters (mlflow.utils.validation); longer values are cut, visibly.
-MAX_PARAM, MAX_TAG, MAX_NAME = 6_000, 8_000, 250
+MAX_PARAM, MAX_TAG, MAX_NAME, MAX_DIGEST = 6_000, 8_000, 250, 36
 _NAMESPACE = uuid.UUID("6f0c6e0e-6a0b-5f7c-9a53-0d6a1c1f7f55")
 _STATUS: dict[str, Status] = {"complete": "FINISHED", "pruned": "KILLED", "failed": "FAILED"}
 
@@ -81,6 +83,59 @@ class Parent:
         return self.experiment or self.name
 
 
+@dataclass(frozen=True)
+class Final:
+    """Everything that is still to be written on the parent run when a study is over."""
+
+    metric: str
+    direction: str
+    metrics: Mapping[str, float]
+    params: Mapping[str, str]  # the chosen configuration's axes, under the names the children use
+    tags: Mapping[str, str]
+    note: str  # Markdown, shown as the run's description
+    dataset: Mapping[str, str]  # name, digest, source, profile (JSON)
+    files: Mapping[str, Path]  # path among the artifacts -> file here
+    model: Path | None  # folder written by `saved_model.save`
+    model_name: str
+    model_note: str
+
+
+# ── what passes between the process that trains and the one that logs ───────────────────────────
+
+
+class Opening(NamedTuple):
+    """Comes first; answered by `Opened`."""
+
+    uri: str
+    artifacts: str  # where new experiments keep theirs, unless the store is a server
+    parent: Parent
+    session: str  # owns the parent run from now on: the one that will end it
+
+
+class Opened(NamedTuple):
+    """The parent run in its store."""
+
+    experiment: str
+    run: str
+    known: tuple[int, ...]  # numbers of the trials that are there whole
+
+
+class Job(NamedTuple):
+    """Answered by what the store will not take: {trial number, `finish` or `end`: why}, {} for nothing."""
+
+    do: Literal["trials", "model", "finish", "end"]
+    what: Any  # trials; folder of a model; Final; Status
+
+
+class Trouble(NamedTuple):
+    """Why a job is being tried again; its answer follows later."""
+
+    why: str
+
+
+# ── runs ────────────────────────────────────────────────────────────────────────────────────────
+
+
 def parent_id(study: str) -> str:
     """The run id of a study's parent: 32 hexadecimal digits, a function of the study id alone."""
     return uuid.uuid5(_NAMESPACE, study).hex
@@ -110,7 +165,7 @@ def best_so_far(
     return points
 
 
-def parent_row(parent: Parent, *, session: str | None) -> RunRow:
+def parent_row(parent: Parent, *, session: str) -> RunRow:
     """The parent run as it starts. `session` names the process that owns it: the one that will end it."""
     note = f"**{parent.question}**\n\nThe search is under way." if parent.question else ""
     tags = {
@@ -119,7 +174,7 @@ def parent_row(parent: Parent, *, session: str | None) -> RunRow:
         "study_name": parent.name,
         "metric": parent.metric,
         "seed": str(parent.seed),
-        "session": session or "",
+        "session": session,
         **parent.tags,
         **_authorship(parent.run_name or parent.name),
     }
@@ -204,3 +259,107 @@ def _cut(tags: Mapping[str, str]) -> dict[str, str]:
 def _text(value: Value, limit: int) -> str:
     text = str(value)
     return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+# ── the end of a study ──────────────────────────────────────────────────────────────────────────
+
+
+def final(outcome: Outcome, name: str, files: Mapping[str, Path], model: Path | None) -> Final:
+    """The final metrics, tags, note, dataset and files of a study called `name`.
+
+    `files` maps paths among the artifacts ("figures/curves.png") to files that stay where they are until the
+    tracker is closed.
+    """
+    from workbench.evaluation.report.sentences import answer
+
+    return Final(
+        metric=outcome.metric,
+        direction=outcome.direction,
+        metrics=_metrics(outcome),
+        params={k: str(v) for k, v in outcome.selection.params.items()} if outcome.selection else {},
+        tags=_tags(outcome),
+        note=note(outcome),
+        dataset=_dataset(outcome),
+        files={path: file.absolute() for path, file in files.items()},
+        model=None if model is None else model.absolute(),
+        model_name=name,
+        model_note=answer(outcome),
+    )
+
+
+def note(outcome: Outcome) -> str:
+    """The run's description in Markdown: question, answer, what was compared, and the chosen settings."""
+    # Here, since the process that logs imports this file and draws nothing.
+    from workbench.evaluation.report import sentences, tables
+
+    parts = [f"**{outcome.question}**" if outcome.question else None, sentences.answer(outcome)]
+    parts.append(sentences.warning(outcome))
+    if outcome.selection is not None:
+        parts.append(_table(("what", "figure", "remark"), sentences.comparison(outcome)))
+        parts.append(_table(("setting", "value", "searched"), tables.settings_rows(outcome)))
+    return "\n\n".join(part for part in parts if part)
+
+
+def trials_link(experiment: str, run: str, metric: str, direction: str) -> str:
+    """The page of MLflow's UI that lists a study's trials flat and best first, below the server's address.
+
+    By default the UI folds children away, a hundred to a page, and opens in its mode for language models.
+    """
+    query = {
+        "searchFilter": f"tags.mlflow.parentRunId = '{run}'",
+        "orderByKey": f"metrics.`{score_key(metric)}`",
+        "orderByAsc": str(direction == "minimize").lower(),
+        "workflowType": "machine_learning",
+    }
+    return f"#/experiments/{experiment}/runs?{urlencode(query, quote_via=quote)}"
+
+
+def _metrics(outcome: Outcome) -> dict[str, float]:
+    metrics: dict[str, float] = {
+        f"trials_{state}": sum(trial.state == state for trial in outcome.trials)
+        for state in ("complete", "pruned", "failed")
+    }
+    metrics["programs"] = outcome.programs
+    metrics |= {f"seconds_{part}": value for part, value in outcome.seconds.items()}
+    chosen, test = outcome.selection, outcome.test
+    if chosen is not None:
+        metrics[score_key(outcome.metric)] = chosen.validation
+        metrics["default_" + score_key(outcome.metric)] = chosen.default
+        metrics["optimism"] = chosen.optimism
+        metrics["parameters"] = chosen.parameters
+    if test is not None:
+        metrics[f"test_{test.metric}"] = test.value
+        ends = {"low": test.low, "high": test.high}
+        metrics |= {f"test_{test.metric}_{end}": at for end, at in ends.items() if math.isfinite(at)}
+        metrics["test_rows"] = test.rows
+    for name, figures in outcome.baselines.items():
+        metrics |= {
+            f"test_{name}_{figure}": value for figure, value in figures.items() if isinstance(value, float)
+        }
+    return {key: float(value) for key, value in metrics.items() if math.isfinite(value)}
+
+
+def _tags(outcome: Outcome) -> dict[str, str]:
+    status = "confirmed" if outcome.test else "searched"
+    tags = {"task": outcome.task, "metric": outcome.metric, "outcome": status}
+    tags["tested_model"] = outcome.model if outcome.test else "none"
+    if outcome.selection is not None:
+        tags["chosen_trial"] = str(outcome.selection.trial)
+        tags["chosen"] = json.dumps(dict(outcome.selection.settings), default=str)
+    return tags
+
+
+def _dataset(outcome: Outcome) -> dict[str, str]:
+    data = outcome.data
+    profile: dict[str, Any] = {key: value for key, value in data.items() if isinstance(value, int | float)}
+    return {
+        "name": str(data.get("name", outcome.study)),
+        "digest": str(data.get("fingerprint", ""))[:MAX_DIGEST],
+        "source": str(data.get("source", data.get("name", ""))),
+        "profile": json.dumps(profile),
+    }
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)

@@ -19,7 +19,6 @@ from workbench.study.config.kinds import listed
 from workbench.study.config.optimizer_checks import optimizer_complaints, optimizer_notes
 from workbench.study.config.schema import SETTINGS, where
 from workbench.study.config.text import numbers, offence, shown, values
-from workbench.tuning.samplers import check_sampler
 
 if TYPE_CHECKING:
     from workbench.study.config.study import Study
@@ -162,10 +161,11 @@ def _of_settings(study: Study) -> Iterator[str]:
         )
     for key, axis in study.axes.items():
         endless = isinstance(axis, Range) and not axis.integer and axis.step is None
-        if study.search.sampler == "grid" and endless:
+        if study.search.sampler_name in vocabulary.EXHAUSTIVE and endless:
             yield (
-                f'{shown(study, key)} has no end of values, but [search] sampler = "grid" needs a '
-                "finite axis; add step, write choices or take another sampler"
+                f"{shown(study, key)} has no end of values, but [search] sampler = "
+                f"{toml(study.search.sampler)} needs a finite axis; add step, write choices or take another "
+                "sampler"
             )
 
 
@@ -246,8 +246,10 @@ def _of_size(study: Study, input_shape: tuple[int, ...], train_rows: int | None)
             f"{offence(study, 'batch_size', largest)} is more than the {train_rows} training "
             f'rows of {study.data.source}; take fewer, or "all"'
         )
+    from workbench.tuning import samplers  # loads Optuna
+
     try:
-        check_sampler(study.axes, study.search.sampler)
+        samplers.check(study.axes, study.search.sampler)
     except StudyError as error:
         yield str(error)
     degree, n = int(max(numbers(study, "degree"))), math.prod(input_shape)

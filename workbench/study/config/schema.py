@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, NamedTuple, get_args, get_type_hints
 
 from annotated_types import Interval
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, PlainValidator
 
 from workbench.core import vocabulary
 from workbench.core.types import DataSpec, SearchSpec, Value
@@ -34,6 +34,7 @@ from workbench.study.config.kinds import (
     Seed,
     Share,
     Word,
+    listed,
 )
 from workbench.study.config.optimizer import DEFAULT, Optimizers
 
@@ -200,12 +201,25 @@ class TrainingTable(Table):
     )
 
 
+#: What `sampler` holds.
+_SAMPLER = f'{listed(tuple(vocabulary.SAMPLERS))}, or a table such as {{ name = "cmaes", sigma0 = 0.2 }}'
+
+
+def _sampler(value: Any) -> Any:
+    """A sampler, and its arguments, which Optuna is asked for. Raises ValueError."""
+    if isinstance(value, str) and value in vocabulary.SAMPLERS:
+        return value
+    from workbench.tuning import samplers  # loads Optuna
+
+    return samplers.read(value)
+
+
 class SearchTable(Table):
     """`[search]`: the budget and how it is spent."""
 
     trials: Count = key(SearchSpec.trials, "configurations to try, all runs of the study together")
-    sampler: Annotated[str, Word(vocabulary.SAMPLERS)] = key(
-        SearchSpec.sampler, "what chooses the next configuration"
+    sampler: Annotated[Any, PlainValidator(_sampler), Says(_SAMPLER)] = key(
+        SearchSpec.sampler, "what chooses the next configuration: Optuna's samplers, with their arguments"
     )
     pruner: Annotated[str, Word(vocabulary.PRUNERS)] = key(
         SearchSpec.pruner, "what ends trials that are behind"

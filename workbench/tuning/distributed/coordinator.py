@@ -22,7 +22,7 @@ from workbench.core.errors import StoreError
 from workbench.training.engine import Engine
 from workbench.tuning import jobs
 from workbench.tuning.distributed.leases import Claim, Leases, LedError
-from workbench.tuning.jobs import Brought, Part
+from workbench.tuning.jobs import LaneResult, Part
 
 #: Seconds between two signs of life, well below a lease.
 BEAT_SECONDS = 1.0
@@ -57,10 +57,10 @@ class _Offer(NamedTuple):
     """A part that is not, or not only, this process's to train."""
 
     part: Part
-    futures: list[Future[Brought]]
+    futures: list[Future[LaneResult]]
 
 
-class Crew:
+class Coordinator:
     """Use as a context manager around a search; `train` is what the search calls.
 
     Entering raises LedError if another living process leads the study.
@@ -118,7 +118,7 @@ class Crew:
         """The search has ended: workers may go home."""
         self._over = True
 
-    def train(self, part: Part) -> list[Future[Brought]]:
+    def train(self, part: Part) -> list[Future[LaneResult]]:
         """Have a part trained, with the help of whoever has joined."""
         workers = self._workers
         if workers != self._told:
@@ -138,7 +138,7 @@ class Crew:
         with self._lock:
             return len(self._mine) > self._engine.threads
 
-    def _here(self, part: Part) -> list[Future[Brought]]:
+    def _here(self, part: Part) -> list[Future[LaneResult]]:
         futures = jobs.submit(self._engine, part)
         with self._lock:
             self._mine |= set(futures)
@@ -146,7 +146,7 @@ class Crew:
             future.add_done_callback(self._done)
         return futures
 
-    def _done(self, future: Future[Brought]) -> None:
+    def _done(self, future: Future[LaneResult]) -> None:
         with self._lock:
             self._mine.discard(future)
 
@@ -177,7 +177,7 @@ class Crew:
         found = self._leases.results(list(self._published)) if self._published else {}
         for id_, content in found.items():
             offer = self._published.pop(id_)
-            _settle(offer, jobs.unpack_brought(content, offer.part, self._template))
+            _settle(offer, jobs.unpack_results(content, offer.part, self._template))
         if found:
             self._leases.withdraw(list(found))
         claim = None if self._is_busy() or not self._published else self._leases.claim(self._leases.me)
@@ -210,12 +210,12 @@ class Crew:
         self._workers = self._leases.beat()
 
 
-def _settle(offer: _Offer, brought: Iterable[Brought]) -> None:
+def _settle(offer: _Offer, brought: Iterable[LaneResult]) -> None:
     for future, one in zip(offer.futures, brought, strict=True):
         future.set_result(one)
 
 
-def _follow(offer: _Offer, others: Iterable[Future[Brought]]) -> None:
+def _follow(offer: _Offer, others: Iterable[Future[LaneResult]]) -> None:
     """What these futures bring is what the offer's bring."""
     for future, other in zip(offer.futures, others, strict=True):
         jobs.chain(other, future)
