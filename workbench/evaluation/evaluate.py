@@ -23,6 +23,11 @@ from workbench.nn.models.recurrent import steps_as_rows
 from workbench.nn.recipe import Recipe
 from workbench.training.scoring import per_target
 
+#: The metrics that have an interval; any other has none, rather than that of its neighbour.
+KNOWN = (
+    *("accuracy", "balanced_accuracy", "f1_macro", "f1", "roc_auc"),
+    *("log_loss", "rmse", "mse", "mae", "r2"),
+)
 #: With fewer groups of much alike rows intervals that are called 95 % cover as little as 81 % (of 6 groups)
 #: or 90 % (of 100).
 _GROUPS = 200
@@ -99,6 +104,8 @@ def _interval(
 ) -> Stated:
     if not np.isfinite(out).all():
         return withheld("the model gives no finite number on some row, so there is no interval")
+    if metric not in KNOWN:
+        return _unknown(metric)
     word = WORDS[metric]
     if word.decides:
         return intervals_of_classes.interval(
@@ -174,6 +181,8 @@ def _gain_interval(
     theirs, _, _ = _flat(other, targets, groups)
     if not (np.isfinite(mine).all() and np.isfinite(theirs).all()):
         return withheld("a model gives no finite number on some row, so there is no interval")
+    if metric not in KNOWN:
+        return _unknown(metric)
     if WORDS[metric].decides:
         first, second = (
             _decided(out, y, threshold, clusters, classes)
@@ -185,6 +194,10 @@ def _gain_interval(
         return auc.paired_interval(a, b, confidence)
     mine, theirs = _logits(mine, metric), _logits(theirs, metric)
     return means.gain_interval(metric, mine, theirs, y, clusters, confidence)
+
+
+def _unknown(metric: str) -> Stated:
+    return withheld(f"how {metric} scatters from row to row is not known, so there is no interval")
 
 
 def _of_groups(found: Stated, clusters: Array | None) -> Stated:

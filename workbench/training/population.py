@@ -167,7 +167,7 @@ def advance(
 
     capacity      room for epochs in the record, at least `count`; static, so that rungs of any length share
                   one program
-    turns         lanes of a device take turns instead of training side by side: see `lanewise`
+    turns         lanes of a device take turns instead of training side by side: see `batching.in_turn`
     hyper, lanes  stacked [P]
     key           the order of the rows and the dropped units are functions of it and of the epoch alone
 

@@ -1,6 +1,6 @@
 """The report of a study: one self-contained HTML page and a Markdown page beside the figures.
 
-Both are made from an `Outcome` by the templates in `workbench/templates/`. The page needs no script and
+Both are made from an `Outcome` by the templates that lie in `templates/`. The page needs no script and
 loads nothing: style and figures are inside. All that a user wrote is escaped.
 """
 
