@@ -1,4 +1,4 @@
-"""The recipes of CONTRIBUTING.md, applied as they are written to a copy of the project, which then trains with them.
+"""The recipes of CONTRIBUTING.md, applied as written to a copy of the project, which then trains with them.
 
 A block shows whole lines: those with `+` go below the line above them, or in place of those with `-`. A file
 begins with its path; lines before any that is there belong to the line below them, or to a new file.
@@ -94,7 +94,8 @@ for file in sys.argv[1:]:
 
 
 def test_each_recipe_is_walked() -> None:
-    assert list(RECIPES) and set(RECIPES) == set(WORDS) == set(WALKED)
+    assert RECIPES
+    assert set(RECIPES) == set(WORDS) == set(WALKED)
 
 
 def test_every_file_that_is_named_is_there() -> None:
@@ -204,8 +205,7 @@ def test_a_new_word_trains(word: str, grown: Path, tmp_path: Path, request: pyte
 def test_the_word_is_refused_without_its_recipe(word: str, tmp_path: Path) -> None:
     file = study_of(word, tmp_path)
     with pytest.raises(InputError, match=word):
-        study = wb.read_study(file)
-        wb.train(study, seeds=1)  # a source is looked for when it is loaded
+        wb.train(wb.read_study(file), seeds=1)  # a source is looked for when it is loaded
 
 
 @pytest.mark.slow  # a test process of its own
