@@ -320,7 +320,7 @@ class Session:
 def coordinator_of(
     study: Study, locations: Locations, here: Workspace, note: Callable[[str], None]
 ) -> Coordinator:
-    """What trains a study, and the terms on which workers may join it."""
+    """The crew of a study, and the terms on which others may join it."""
     terms = {
         "study": study.fingerprint,
         "data": here.dataset.fingerprint,
