@@ -222,6 +222,16 @@ def test_without_a_gpu_it_says_so(
     assert not list(tmp_path.iterdir())
 
 
+def test_lanes_against_throughput_and_the_region(capsys: pytest.CaptureFixture[str]) -> None:
+    gpu = importlib.import_module("experiments.benchmarks.gpu")
+    flat = {str(1 << k): {"microseconds": 100.0 / min(1 << k, 16)} for k in range(8)}
+    found = gpu._lanes({network: dict(flat) for network in gpu.NETWORKS})
+    assert [found[network]["flat_region"] for network in gpu.NETWORKS] == [16, 16]
+    marked = [line for line in capsys.readouterr().err.splitlines() if "flat up to here" in line]
+    assert [line.split(",")[-2].split()[0] for line in marked] == ["16", "16"]
+    assert all("160000 steps of lanes a second" in line for line in marked)
+
+
 def test_a_failure_shows_its_last_words() -> None:
     with pytest.raises(RuntimeError, match="status 3"):
         common.fresh([sys.executable, "-c", "raise SystemExit(3)"])
