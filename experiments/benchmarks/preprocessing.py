@@ -7,7 +7,8 @@ the process took at its peak beyond the rows. Both write float32, since that is 
 
     ours     workbench.data.preprocessing
     plain    scikit-learn as its users write it: the whole matrix at once
-    blocks   scikit-learn as lean as it can be: blocks of rows, `partial_fit` where there is one, codes for text
+    blocks   scikit-learn as lean as it can be: a block of rows at a time, `partial_fit` where there is one,
+             codes for text
 
 What a process pays for importing scikit-learn is measured beside it: a study waits for it before its first
 trial, and a prediction of one row before anything else. `agreement` says how far the features of each
@@ -32,6 +33,8 @@ import numpy as np
 from experiments.benchmarks.common import home, machine, options, python, say, spread, write
 from workbench.core.types import Array
 
+CASES = ("impute", "standardize", "minmax", "quantile", "monomials", "labels", "table")
+CONTENDERS = ("ours", "plain", "blocks")
 #: scikit-learn is as good within this.
 GOAL = 1.2
 #: Labels of each column of text, the shares of which fall as 1, 1/2, 1/4 ... with a long tail for the last.
@@ -53,6 +56,7 @@ class Rows(NamedTuple):
     codes: Array  # [N, 6] int16, -1 where blank
 
     def head(self, n: int) -> Rows:
+        """The first n."""
         return Rows(*(array[:n] for array in self))
 
 
@@ -74,7 +78,7 @@ def main() -> None:
         only=("", "transformers, with commas between; all of them"),
     )
     before = machine()
-    names = chosen.only.split(",") if chosen.only else list(CASES)
+    names = chosen.only.split(",") if chosen.only else CASES
     sizes = [int(rows) for rows in chosen.rows.split(",")]
     with home() as folder:
         imports = [python("preprocessing", "--child", "import").output for _ in range(chosen.repeats)]
@@ -95,7 +99,7 @@ def main() -> None:
 
 def _measured(name: str, at: Path, importing: dict[str, float], repeats: int) -> dict[str, Any]:
     """One transformer on the rows of one folder."""
-    runs: dict[str, list[dict[str, float]]] = {contender: [] for contender in CASES[name]}
+    runs: dict[str, list[dict[str, float]]] = {contender: [] for contender in CONTENDERS}
     for _ in range(repeats):  # in turn, as drift of the machine falls on all
         for contender, found in runs.items():
             found.append(python("preprocessing", "--child", "contender", name, contender, at).output)
@@ -170,10 +174,10 @@ def _draw(folder: str, rows: str) -> None:
 
 def _contender(name: str, contender: str, folder: str) -> dict[str, float]:
     """Seconds of fit and transform, and megabytes beyond the rows."""
-    rows, make = _load(folder), CASES[name][contender]
-    warm = make(rows.head(1000))
+    rows = _load(folder)
+    warm = _made(name, contender, rows.head(1000))
     warm.transform(warm.fit())
-    ready = make(rows)
+    ready = _made(name, contender, rows)
     memory, wall, processor = _peak(), time.perf_counter(), time.process_time()
     fitted = ready.fit()
     between = time.process_time()
@@ -192,8 +196,8 @@ def _agreement(name: str, folder: str) -> dict[str, Any]:
     """How the features of the others differ from ours, on at most 100,000 rows."""
     rows = _load(folder).head(100_000)
     features = {}
-    for contender, make in CASES[name].items():
-        made = make(rows)
+    for contender in CONTENDERS:
+        made = _made(name, contender, rows)
         out = made.transform(made.fit())
         features[contender] = out[:, np.lexsort(out)]
     ours = features.pop("ours")
@@ -227,53 +231,92 @@ _CHILDREN: dict[str, Callable[..., Any]] = {
 # ── contenders ──────────────────────────────────────────────────────────────────────────────────
 
 
-def _impute_ours(rows: Rows) -> Contender:
+def _made(name: str, contender: str, rows: Rows) -> Contender:
+    if contender == "ours":
+        return _ours(name, rows)
+    transformer, x = _peer(name, rows, codes=contender == "blocks")
+    if contender == "plain":
+        return Contender(
+            lambda: transformer.fit(x), lambda fitted: fitted.transform(x).astype(np.float32, copy=False)
+        )
+
+    def fit() -> Any:
+        if not hasattr(transformer, "partial_fit"):
+            return transformer.fit(x)
+        for part in _parts(x):
+            transformer.partial_fit(x[part])
+        return transformer
+
+    return Contender(fit, lambda fitted: _written(fitted.transform, x, len(fitted.get_feature_names_out())))
+
+
+def _peer(name: str, rows: Rows, *, codes: bool) -> tuple[Any, Any]:
+    """scikit-learn's transformer, and what it is given."""
+    from sklearn import preprocessing as peer
+    from sklearn.compose import ColumnTransformer
+    from sklearn.impute import MissingIndicator, SimpleImputer
+    from sklearn.pipeline import make_pipeline
+
+    encoder = peer.OneHotEncoder(
+        min_frequency=10,
+        max_categories=200,
+        handle_unknown="infrequent_if_exist",
+        sparse_output=False,
+        dtype=np.float32,
+    )
+    if name == "labels":
+        return encoder, rows.codes if codes else _labels(rows).astype(object)
+    if name == "table":
+        frame = _table(rows)
+        numbers, labels = ([column for column in frame if column[0] == kind] for kind in "nl")
+        scaled = make_pipeline(SimpleImputer(strategy="median"), peer.StandardScaler())
+        parts = [("n", scaled, numbers), ("b", MissingIndicator(), numbers), ("l", encoder, labels)]
+        return ColumnTransformer(parts), frame
+    if name == "impute":
+        return SimpleImputer(strategy="median", add_indicator=True), rows.numbers
+    scalers = {
+        "standardize": peer.StandardScaler(),
+        "minmax": peer.MinMaxScaler(),
+        "quantile": peer.QuantileTransformer(n_quantiles=1000, output_distribution="normal", subsample=None),
+        "monomials": peer.PolynomialFeatures(2, include_bias=False),
+    }
+    return scalers[name], rows.filled
+
+
+def _ours(name: str, rows: Rows) -> Contender:
     from workbench.data.preprocessing import fit
+    from workbench.data.preprocessing.scaling import fit_scaling, scaled
+    from workbench.data.preprocessing.tables import Column
 
-    return Contender(lambda: fit(rows.numbers, scale="none"), lambda fitted: fitted.transform(rows.numbers))
+    if name == "labels":
+        return _our_labels(rows)
+    if name == "monomials":
+        return _our_monomials(rows)
+    if name == "table":
+        frame = _table(rows)
+        columns = [Column(column, "numeric" if column[0] == "n" else "category") for column in frame]
+        return Contender(lambda: fit(frame, columns), lambda fitted: fitted.transform(frame))
+    if name == "impute":
+        x = rows.numbers
+        return Contender(lambda: fit(x, scale="none"), lambda fitted: fitted.transform(x))
+    x = rows.filled
+    n = x.shape[1]
 
+    def sample(count: int) -> Array:
+        return x[np.linspace(0, len(x) - 1, min(count, len(x))).astype(np.int64)]
 
-def _impute_peer(rows: Rows) -> Any:
-    from sklearn.impute import SimpleImputer
-
-    return SimpleImputer(strategy="median", add_indicator=True), rows.numbers
-
-
-def _scale_ours(kind: str) -> Callable[[Rows], Contender]:
-    def made(rows: Rows) -> Contender:
-        from workbench.data.preprocessing.scaling import fit_scaling, scaled
-
-        x = rows.filled
-
-        def sample(count: int) -> Array:
-            return x[np.linspace(0, len(x) - 1, min(count, len(x))).astype(np.int64)]
-
-        def fit() -> Any:
-            return fit_scaling(kind, x.shape[1], lambda: (x[part] for part in _parts(x)), sample)
-
-        return Contender(fit, lambda fitted: _written(lambda block: scaled(fitted, block), x, x.shape[1]))
-
-    return made
-
-
-def _scale_peer(kind: str) -> Callable[[Rows], Any]:
-    def made(rows: Rows) -> Any:
-        from sklearn.preprocessing import MinMaxScaler, QuantileTransformer, StandardScaler
-
-        if kind == "quantile":
-            normal = QuantileTransformer(n_quantiles=1000, output_distribution="normal", subsample=None)
-            return normal, rows.filled
-        return (StandardScaler() if kind == "standardize" else MinMaxScaler()), rows.filled
-
-    return made
+    return Contender(
+        lambda: fit_scaling(name, n, lambda: (x[part] for part in _parts(x)), sample),
+        lambda fitted: _written(lambda block: scaled(fitted, block), x, n),
+    )
 
 
-def _monomials_ours(rows: Rows) -> Contender:
+def _our_monomials(rows: Rows) -> Contender:
     from workbench.data.preprocessing import features
     from workbench.data.preprocessing.scaling import Scaling
 
-    n = rows.filled.shape[1]
-    vectors = [rows.filled[:, j] for j in range(n)]
+    vectors = list(rows.filled.T)
+    n = len(vectors)
 
     def transform(terms: list[tuple[int, ...]]) -> Array:
         out = np.empty((len(rows.filled), len(terms)), np.float32)
@@ -284,13 +327,7 @@ def _monomials_ours(rows: Rows) -> Contender:
     return Contender(lambda: features.monomials(n, 2, "rows"), transform)
 
 
-def _monomials_peer(rows: Rows) -> Any:
-    from sklearn.preprocessing import PolynomialFeatures
-
-    return PolynomialFeatures(2, include_bias=False), rows.filled
-
-
-def _labels_ours(rows: Rows) -> Contender:
+def _our_labels(rows: Rows) -> Contender:
     from workbench.data.preprocessing.features import fit_levels, level_names, one_hot
 
     frame = _labels(rows)
@@ -304,84 +341,6 @@ def _labels_ours(rows: Rows) -> Contender:
         return out
 
     return Contender(lambda: [fit_levels(frame[name]) for name in frame], transform)
-
-
-def _labels_plain(rows: Rows) -> Any:
-    return _encoder(), _labels(rows).astype(object)
-
-
-def _labels_codes(rows: Rows) -> Any:
-    return _encoder(), rows.codes
-
-
-def _encoder() -> Any:
-    from sklearn.preprocessing import OneHotEncoder
-
-    return OneHotEncoder(
-        min_frequency=10,
-        max_categories=200,
-        handle_unknown="infrequent_if_exist",
-        sparse_output=False,
-        dtype=np.float32,
-    )
-
-
-def _table_ours(rows: Rows) -> Contender:
-    from workbench.data.preprocessing import fit
-    from workbench.data.preprocessing.tables import Column
-
-    frame = _table(rows)
-    columns = [Column(name, "numeric" if name[0] == "n" else "category") for name in frame]
-    return Contender(lambda: fit(frame, columns), lambda fitted: fitted.transform(frame))
-
-
-def _table_peer(rows: Rows) -> Any:
-    from sklearn.compose import ColumnTransformer
-    from sklearn.impute import MissingIndicator, SimpleImputer
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
-
-    frame = _table(rows)
-    numbers, labels = ([name for name in frame if name[0] == kind] for kind in "nl")
-    whole = [
-        ("numbers", make_pipeline(SimpleImputer(strategy="median"), StandardScaler()), numbers),
-        ("blank", MissingIndicator(), numbers),
-        ("labels", _encoder(), labels),
-    ]
-    return ColumnTransformer(whole), frame
-
-
-def _plain(made: Callable[[Rows], Any]) -> Callable[[Rows], Contender]:
-    """scikit-learn on the whole matrix."""
-
-    def contender(rows: Rows) -> Contender:
-        transformer, x = made(rows)
-        return Contender(
-            lambda: transformer.fit(x), lambda fitted: fitted.transform(x).astype(np.float32, copy=False)
-        )
-
-    return contender
-
-
-def _blocks(made: Callable[[Rows], Any]) -> Callable[[Rows], Contender]:
-    """scikit-learn on blocks of rows, as far as it can."""
-
-    def contender(rows: Rows) -> Contender:
-        transformer, x = made(rows)
-
-        def fit() -> Any:
-            if not hasattr(transformer, "partial_fit"):
-                return transformer.fit(x)
-            for part in _parts(x):
-                transformer.partial_fit(x[part])
-            return transformer
-
-        def transform(fitted: Any) -> Array:
-            return _written(fitted.transform, x, len(fitted.get_feature_names_out()))
-
-        return Contender(fit, transform)
-
-    return contender
 
 
 def _written(transform: Callable[[Any], Any], x: Any, width: int) -> Array:
@@ -412,27 +371,6 @@ def _table(rows: Rows) -> Any:
 
     numbers = pd.DataFrame(rows.numbers, columns=[f"n{j}" for j in range(rows.numbers.shape[1])])
     return pd.concat([numbers, _labels(rows)], axis=1)
-
-
-#: By transformer, what makes each contender.
-CASES: dict[str, dict[str, Callable[[Rows], Contender]]] = {
-    "impute": {"ours": _impute_ours, "plain": _plain(_impute_peer), "blocks": _blocks(_impute_peer)},
-    **{
-        kind: {
-            "ours": _scale_ours(kind),
-            "plain": _plain(_scale_peer(kind)),
-            "blocks": _blocks(_scale_peer(kind)),
-        }
-        for kind in ("standardize", "minmax", "quantile")
-    },
-    "monomials": {
-        "ours": _monomials_ours,
-        "plain": _plain(_monomials_peer),
-        "blocks": _blocks(_monomials_peer),
-    },
-    "labels": {"ours": _labels_ours, "plain": _plain(_labels_plain), "blocks": _blocks(_labels_codes)},
-    "table": {"ours": _table_ours, "plain": _plain(_table_peer), "blocks": _blocks(_table_peer)},
-}
 
 
 if __name__ == "__main__":
