@@ -16,6 +16,7 @@ import pytest
 
 from experiments.benchmarks import common, digits
 from experiments.benchmarks.common import Run
+from experiments.benchmarks.preprocessing import CASES
 from workbench.study.config.reading import read_study
 
 ROOT = Path(__file__).parents[2]
@@ -33,6 +34,7 @@ BENCHMARKS = (
     "coverage",
     "housing",
     "splitting",
+    "preprocessing",
     "optimism",
     "gpu",
     "all",
@@ -198,6 +200,25 @@ def test_splitting_in_miniature(call: Call) -> None:
     results = call("splitting", "--rows", "300", "--images", "200")
     assert results.keys() == {"numbers", "text", "images"}
     assert all(case["seconds"]["median"] > 0.0 for case in results.values())
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_contenders_prepare_the_same_features(name: str, tmp_path: Path) -> None:
+    preprocessing = importlib.import_module("experiments.benchmarks.preprocessing")
+    preprocessing._draw(str(tmp_path / "rows"), "3000")
+    for found in preprocessing._agreement(name, str(tmp_path / "rows")).values():
+        assert found["largest"] < 1e-5
+        assert found["same"] > 0.999
+
+
+@pytest.mark.slow
+def test_preprocessing_in_miniature(call: Call) -> None:
+    results = call("preprocessing", "--rows", "2000", "--only", "labels")
+    assert results["import"]["wall"]["median"] > 0.0
+    found = results["rows"]["2000"]["labels"]
+    assert found["contenders"].keys() == {"ours", "plain", "blocks"}
+    assert all(figures["memory"]["median"] >= 0.0 for figures in found["contenders"].values())
+    assert {"plain", "blocks"} >= set(found["as_good"])
 
 
 def test_parts_of_a_growing_study() -> None:

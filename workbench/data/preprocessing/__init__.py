@@ -20,7 +20,6 @@ import pyarrow as pa
 from workbench.core.errors import DataError
 from workbench.core.types import Array
 from workbench.data.preprocessing import features
-from workbench.data.preprocessing import features as encoding
 from workbench.data.preprocessing.channels import fit_channels, transform_channels
 from workbench.data.preprocessing.features import Levels
 from workbench.data.preprocessing.scaling import Scaling
@@ -68,7 +67,7 @@ class Preprocessor:
         plain += [f"{names[j]} blank" for j in np.flatnonzero(self.blank)]
         plain += [column.name for column in self._of("boolean")]
         for column, levels in zip(self._of("category"), self.levels, strict=True):
-            plain += encoding.level_names(column.name, levels)
+            plain += features.level_names(column.name, levels)
         return tuple(plain)
 
     def to_json(self) -> dict[str, Any]:
@@ -158,7 +157,7 @@ def _fit_table(
     }
     parts = tuple(features.varying_parts(frame[name]) for name in names["date"])
     truth = tuple(_mean(frame[name].to_numpy()) for name in names["boolean"])
-    levels = tuple(encoding.fit_levels(frame[name], rare) for name in names["category"])
+    levels = tuple(features.fit_levels(frame[name], rare) for name in names["category"])
     vectors = features.vectors(frame, columns, parts)
     n = len(names["numeric"])
     shape = (len(columns),)
@@ -202,8 +201,8 @@ def _transform_rows(self: Preprocessor, rows: pd.DataFrame | pa.Table | Array) -
             out[:, place] = np.where(np.isnan(values), share, values)
             place += 1
         for column, levels in zip(self._of("category"), self.levels, strict=True):
-            width = len(encoding.level_names(column.name, levels))
-            encoding.one_hot(frame[column.name], levels, out[:, place : place + width])
+            width = len(features.level_names(column.name, levels))
+            features.one_hot(frame[column.name], levels, out[:, place : place + width])
             place += width
     return out
 

@@ -146,26 +146,23 @@ def _block(
     numbers = finite(np.stack([vector[rows] for vector in vectors], axis=1), fill)
     if len(terms) == n_numeric:
         return numbers
-    return np.concatenate([_expand(numbers[:, :n_numeric], terms), numbers[:, n_numeric:]], axis=1)
-
-
-def _expand(block: Array, terms: Sequence[tuple[int, ...]]) -> Array:
-    """The monomials of each row, within LARGEST, as the block must be. block [B, n] -> [B, len(terms)]."""
-    n = block.shape[1]
-    if len(terms) == n:
-        return block
-    out = np.empty((len(block), len(terms)))
-    out[:, :n] = block
-    place = {term: j for j, term in enumerate(terms)}
-    start = n
-    for _, group in itertools.groupby(terms[n:], len):
-        same = list(group)
-        shorter = np.array([place[term[:-1]] for term in same])
-        last = np.array([term[-1] for term in same])
-        stop = start + len(same)
-        out[:, start:stop] = np.clip(out[:, shorter] * block[:, last], -LARGEST, LARGEST)
-        start = stop
+    out = np.empty((len(numbers), len(terms) + len(vectors) - n_numeric))
+    _expand(numbers[:, :n_numeric], terms, out)
+    out[:, len(terms) :] = numbers[:, n_numeric:]
     return out
+
+
+def _expand(block: Array, terms: Sequence[tuple[int, ...]], out: Array) -> None:
+    """Write the monomials of each row, within LARGEST, as the block must be. block [B, n], out [B, terms]."""
+    n = start = block.shape[1]
+    out[:, :n] = block
+    for place, term in enumerate(terms):  # monomials that extend the same one by a last factor are neighbors
+        if start == len(terms):
+            break
+        longer = out[:, start : start + n - term[-1]]
+        np.multiply(out[:, place, np.newaxis], block[:, term[-1] :], out=longer)
+        np.clip(longer, -LARGEST, LARGEST, out=longer)
+        start += n - term[-1]
 
 
 #: A label is rare with fewer training rows than this, or than one in a hundred where that is less.

@@ -69,7 +69,8 @@ def scaled(scaling: Scaling, block: Array) -> Array:
     if scaling.kind == "none":
         return block
     if scaling.kind != "quantile":
-        values: Array = (block - scaling.shift) * scaling.rate
+        values: Array = block - scaling.shift
+        values *= scaling.rate
         return values
     out = np.empty_like(block)
     for j in range(block.shape[1]):
@@ -93,7 +94,8 @@ def _moments(n: int, blocks: Callable[[], Iterable[Array]]) -> tuple[Array, Arra
         count += len(block)
     mean = total / count
     for block in blocks():
-        square += np.square(block - mean).sum(axis=0)
+        apart = block - mean
+        square += np.square(apart, out=apart).sum(axis=0)
     deviation = np.sqrt(square / count)
     # Deviations of the order of rounding errors are none (scikit-learn's rule).
     eps = np.finfo(np.float64).eps
