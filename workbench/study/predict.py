@@ -75,8 +75,8 @@ def predict(
     outcome = outcomes.recorded(of_study, found.study.id)
     if outcome is None or outcome.selection is None:
         raise found.lacks(
-            f"no model is chosen under {locations.home}; run workbench run {study.path} --search-only first, or "
-            "name its --home"
+            f"no model is chosen under {locations.home}; run workbench run {study.path} --search-only "
+            "first, or name its --home"
         )
     folder = of_study / "model"
     model = saved_model.load(folder)

@@ -123,8 +123,8 @@ def _of_run(run: str, locations: Locations) -> Recorded:
             if run == child_id(folder.name, trial.number):
                 return Recorded(_own(folder), trial.number)
     raise InputError(
-        f"{run}: is the run of no study under {locations.home}; give a run id as MLflow shows it, or name its "
-        "--home"
+        f"{run}: is the run of no study under {locations.home}; give a run id as MLflow shows it, or "
+        "name its --home"
     )
 
 

@@ -164,8 +164,8 @@ def show(study: Study, locations: Locations, sizes: int = 0) -> Result:
     outcome = outcomes.recorded(folder, study.id)
     if outcome is None:
         raise found.lacks(
-            f"nothing is recorded of this study under {locations.home}; run workbench run {study.path} first, "
-            "or name its --home"
+            f"nothing is recorded of this study under {locations.home}; run workbench run "
+            "{study.path} first, or name its --home"
         )
     from workbench.study import learning_curve
     from workbench.study.preparations import Preparations
