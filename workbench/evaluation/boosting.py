@@ -93,33 +93,31 @@ def fit(dataset: Dataset, metric: str, *, balanced: bool, seed: int, refit: bool
     Returns:
         The model, which takes raw rows.
     """
-    train = dataset.train
-    width = _fitted(dataset, train[:2]).raw(dataset.pick(train[:1])).shape[1]
+    fitted, x = _raw(dataset, dataset.train)
     n_classes, n_targets = len(dataset.classes), dataset.target.shape[-1] if not dataset.classes else 1
-    tried, step = plan(len(train), width, max(1, n_classes * (n_classes > 2)) * n_targets)
-    train = train[::step]
-    fitted = _fitted(dataset, train)
-    labels = list(range(len(fitted.levels))) or None
-    x, x_validation = (fitted.raw(dataset.pick(rows)) for rows in (train, dataset.validation))
+    rows, width = x.shape
+    tried, step = plan(rows, width, (n_classes if n_classes > 2 else 1) * n_targets, _bins(x))
+    train = dataset.train[::step]
+    if step > 1:
+        fitted, x = _raw(dataset, train)
+    x_validation = fitted.raw(dataset.pick(dataset.validation))
+    more = {"random_state": seed, **_columns(fitted, x)}
     parts = range(n_targets)
     with threadpool_limits(limits=_threads(x.size), user_api="openmp"):
         tuned = []
         for part in parts:
             y, y_validation = (_target(dataset, rows, part) for rows in (train, dataset.validation))
-            more = {"random_state": seed, "categorical_features": labels, "max_bins": _bins(x)}
             found = [
                 _tune(config, (x, y), (x_validation, y_validation), metric, n_classes, balanced, more)
                 for config in tried
             ]
-            best = max(found, key=lambda one: one[0])[1]
-            tuned.append(best)
+            tuned.append(max(found, key=lambda one: one[0])[1])
         if refit:
-            rows = np.sort(np.concatenate([dataset.train, dataset.validation]))[::step]
-            fitted = _fitted(dataset, rows)
-            x = fitted.raw(dataset.pick(rows))
-            more |= {"categorical_features": list(range(len(fitted.levels))) or None, "max_bins": _bins(x)}
+            both = np.sort(np.concatenate([dataset.train, dataset.validation]))[::step]
+            fitted, x = _raw(dataset, both)
+            more |= _columns(fitted, x)
             tuned = [
-                _grown(one, x, _target(dataset, rows, part), metric, n_classes, balanced, more)
+                _grown(one, x, _target(dataset, both, part), metric, n_classes, balanced, more)
                 for part, one in zip(parts, tuned, strict=True)
             ]
     fits = [(one.fit, tuple(part + k for k in one.columns)) for part, one in zip(parts, tuned, strict=True)]
@@ -128,18 +126,19 @@ def fit(dataset: Dataset, metric: str, *, balanced: bool, seed: int, refit: bool
     return Boosted(fitted, trees, _about(tuned, len(tried), metric, step))
 
 
-def plan(rows: int, columns: int, trees: int) -> tuple[tuple[Configuration, ...], int]:
+def plan(rows: int, columns: int, trees: int, bins: int) -> tuple[tuple[Configuration, ...], int]:
     """What is tried on a table, by what it would cost, and that every n-th row of it is taken.
 
     Args:
         rows: training rows.
         columns: of the table.
         trees: grown at each step, one for each class of three or more and for each target.
+        bins: into which the numbers of a column fall.
     """
 
     def cost(config: Configuration, rows: int) -> float:
         leaves = max(2.0, min(config.max_leaf_nodes, rows / config.min_samples_leaf))
-        of_bins, of_cells = leaves * columns * min(255, rows), rows * columns * math.log2(leaves)
+        of_bins, of_cells = leaves * columns * bins, rows * columns * math.log2(leaves)
         tree = leaves * _PER_LEAF + of_bins * _PER_BIN + of_cells * _PER_CELL
         return config.trees / 2 * trees * tree  # half, since most stop before
 
@@ -225,8 +224,16 @@ def _staged(fit: Any, x: Array, columns: tuple[int, ...], base: Array) -> Iterat
         yield out
 
 
-def _fitted(dataset: Dataset, rows: Array) -> Preprocessor:
-    return preprocessing.fit(dataset.pick(rows), dataset.columns, "none", rare=1, where=dataset.name)
+def _raw(dataset: Dataset, rows: Array) -> tuple[Preprocessor, Array]:
+    """What reads rows as these are read, and these."""
+    picked = dataset.pick(rows)
+    fitted = preprocessing.fit(picked, dataset.columns, "none", rare=1, where=dataset.name)
+    return fitted, fitted.raw(picked)
+
+
+def _columns(fitted: Preprocessor, x: Array) -> dict[str, Any]:
+    """What an estimator must know of the columns: labels come first."""
+    return {"categorical_features": list(range(len(fitted.levels))) or None, "max_bins": _bins(x)}
 
 
 def _target(dataset: Dataset, rows: Array, part: int) -> Array:
