@@ -176,7 +176,8 @@ class Session:
             sealed=self.here.sealed,
             folder=self.folder,
             metric=self.metric,
-            baselines=frozen,
+            baselines=frozen.models,
+            left_out=frozen.left_out,
             tell=self.watch.note,
             tries={
                 "configurations": len(self._search.trials),

@@ -57,6 +57,21 @@ class Preprocessor:
             return transform_channels(_checked(rows, self.shape), self.fill, self.padded, self.scaling)
         return _transform_rows(self, rows)
 
+    def raw(self, rows: pd.DataFrame | pa.Table | Array) -> Array:
+        """What trees split on: the cells themselves, neither filled nor scaled.
+
+        Args:
+            rows: as in `transform`.
+
+        Returns:
+            [N, C] float64, NaN where nothing stands: a code for each label, first, then truth values, numbers
+            and parts of dates; of arrays every number. A label that no training row had is blank.
+
+        Raises:
+            DataError: as in `transform`.
+        """
+        return _raw(self, rows)
+
     @property
     def feature_names(self) -> tuple[str, ...]:
         """One name per feature; of images and sequences, per channel."""
@@ -205,6 +220,19 @@ def _transform_rows(self: Preprocessor, rows: pd.DataFrame | pa.Table | Array) -
             features.one_hot(frame[column.name], levels, out[:, place : place + width])
             place += width
     return out
+
+
+def _raw(self: Preprocessor, rows: pd.DataFrame | pa.Table | Array) -> Array:
+    if not self.columns:
+        array = _checked(rows, self.shape).reshape(len(rows), -1).astype(np.float64)
+        return np.where(np.isfinite(array), array, np.nan)
+    frame = conform(rows, self.columns, "rows")[0]
+    labels = [
+        encoding.codes(frame[column.name], levels)
+        for column, levels in zip(self._of("category"), self.levels, strict=True)
+    ]
+    truth = [frame[column.name].to_numpy() for column in self._of("boolean")]
+    return np.stack([*labels, *truth, *features.vectors(frame, self.columns, self.parts)], axis=1)
 
 
 def _n_numeric(self: Preprocessor) -> int:

@@ -201,6 +201,15 @@ def level_names(column: str, levels: Levels) -> list[str]:
     return names + [f"{column} other"] * levels.other + [f"{column} blank"] * levels.blank
 
 
+def codes(column: pd.Series, levels: Levels) -> Array:
+    """Places of labels among `levels.names`, then of the others, [N] float64; NaN for blank and unseen."""
+    place = {name: float(j) for j, name in enumerate(levels.names)}
+    other = float(len(place)) if levels.other else np.nan
+    known = np.array([*(place.get(name, other) for name in column.cat.categories), np.nan])
+    found: Array = known[np.asarray(column.cat.codes)]
+    return found
+
+
 def one_hot(column: pd.Series, levels: Levels, out: Array) -> None:
     """Write ones into `out`, [N, features] of zeros."""
     place = {name: j for j, name in enumerate(levels.names)}
