@@ -228,7 +228,7 @@ def _raw(self: Preprocessor, rows: pd.DataFrame | pa.Table | Array) -> Array:
         return np.where(np.isfinite(array), array, np.nan)
     frame = conform(rows, self.columns, "rows")[0]
     labels = [
-        encoding.codes(frame[column.name], levels)
+        features.codes(frame[column.name], levels)
         for column, levels in zip(self._of("category"), self.levels, strict=True)
     ]
     truth = [frame[column.name].to_numpy() for column in self._of("boolean")]
