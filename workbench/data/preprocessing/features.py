@@ -7,7 +7,12 @@ PolynomialFeatures(include_bias=False).
 Features of labels are zero or one. Labels that few training rows have share the feature `other`, and so does
 a label that no training row had; without such a feature an unseen label is all zeros. Blank cells have a
 feature of their own if training rows had any. scikit-learn: OneHotEncoder(min_frequency, max_categories,
-handle_unknown="infrequent_if_exist").
+handle_unknown="infrequent_if_exist"), which adds rare blanks to the rare labels.
+
+Not scikit-learn's, measured as in `scaling` on a million rows. Medians take 0.10 s and 82 MB, SimpleImputer
+0.44 s and 220 MB; labels 0.61 s and 311 MB, OneHotEncoder 0.82 s and 306 MB on codes, 2.7 s and 462 MB on
+text. PolynomialFeatures is leaner, 0.14 s and 128 MB by blocks against 0.30 s and 149 MB, but extreme numbers
+overflow in it, and every prediction would import it (0.6 s, 75 MB).
 """
 
 from __future__ import annotations
