@@ -51,7 +51,7 @@ CONFIGURATIONS = (
 PATIENCE = 15
 #: Reckoned seconds of one core that further configurations may cost together, and that one may cost before
 #: rows are thinned out. What is tried must not hang on how quick a machine is, so it is reckoned, not timed.
-SECONDS, MOST_SECONDS = 6.0, 60.0
+SECONDS, MOST_SECONDS = 5.0, 60.0
 #: Of one tree: for each leaf, each bin of each leaf, each cell and level. Measured.
 _PER_LEAF, _PER_BIN, _PER_CELL = 35e-6, 4e-9, 1.2e-9
 #: Tables with fewer cells are quicker on one thread than on several, which wait for one another at each node.
