@@ -15,7 +15,6 @@ from sklearn.metrics import accuracy_score, log_loss, mean_absolute_error, mean_
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from workbench import data
-from workbench.core.cores import cores
 from workbench.core.errors import StoreError
 from workbench.core.types import Array, DataSpec, Split
 from workbench.data import Dataset
@@ -309,10 +308,17 @@ def test_a_thinned_table_is_said_to_be_one(monkeypatch: pytest.MonkeyPatch) -> N
     assert ours.about.endswith("on one training row in 3")
 
 
-def test_a_small_table_is_worked_on_by_one_thread_and_no_table_by_more_than_may_be_used() -> None:
-    most = min(pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "openmp")
-    assert boosting._threads(1000) == 1
-    assert boosting._threads(10**9) == min(cores(), most)
+def test_it_keeps_to_one_thread_and_gives_the_others_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    def openmp() -> set[int]:
+        return {pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "openmp"}
+
+    seen: list[set[int]] = []
+    tune = boosting._tune
+    monkeypatch.setattr(boosting, "_tune", lambda *given: (seen.append(openmp()), tune(*given))[1])
+    with threadpool_limits(limits=2, user_api="openmp"):
+        boosting.fit(loaded("wine"), "accuracy", balanced=False, seed=0)
+        assert openmp() == {2}
+    assert seen == [{1}] * len(CONFIGURATIONS)
 
 
 def test_what_is_damaged_is_refused(tmp_path: Path) -> None:

@@ -14,9 +14,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
-from threadpoolctl import threadpool_info, threadpool_limits
+from threadpoolctl import threadpool_limits
 
-from workbench.core.cores import cores
 from workbench.core.types import Array
 from workbench.core.vocabulary import METRICS
 from workbench.data import Dataset, preprocessing
@@ -54,8 +53,9 @@ PATIENCE = 15
 SECONDS, MOST_SECONDS = 5.0, 60.0
 #: Of one tree: for each leaf, each bin of each leaf, each cell and level. Measured.
 _PER_LEAF, _PER_BIN, _PER_CELL = 35e-6, 4e-9, 1.2e-9
-#: Tables with fewer cells are quicker on one thread than on several, which wait for one another at each node.
-_CELLS_FOR_THREADS = 4_000_000
+#: Several threads wait for one another at each node of each tree, which takes ten times as long where
+#: anything else runs on the machine; and one thread grows the same trees everywhere, to the bit.
+_THREADS = 1
 #: Wider rows (of pixels, of time steps) are left out: so many columns are no task for trees.
 MOST_COLUMNS = 4096
 #: The logit of a class without training rows lies so far below the others.
@@ -103,7 +103,7 @@ def fit(dataset: Dataset, metric: str, *, balanced: bool, seed: int, refit: bool
     x_validation = fitted.raw(dataset.pick(dataset.validation))
     more = {"random_state": seed, **_columns(fitted, x)}
     parts = range(n_targets)
-    with threadpool_limits(limits=_threads(x.size), user_api="openmp"):
+    with threadpool_limits(limits=_THREADS, user_api="openmp"):
         tuned = []
         for part in parts:
             y, y_validation = (_target(dataset, rows, part) for rows in (train, dataset.validation))
@@ -248,14 +248,6 @@ def _bins(x: Array) -> int:
     if len(x) > 255 * 20:
         return 255
     return int(np.clip(max(len(np.unique(column)) for column in x.T), 2, 255))
-
-
-def _threads(cells: int) -> int:
-    """As many as may be used, and as the user allows, where that is quicker."""
-    if cells < _CELLS_FOR_THREADS:
-        return 1
-    pools = [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "openmp"]
-    return min(cores(), *map(int, pools))
 
 
 def _about(tuned: list[_Tuned], n_tried: int, metric: str, step: int) -> str:
