@@ -28,6 +28,7 @@ QUICK = {
     "growth": ["--repeats", "1", "--trials", "2500"],
     "housing": ["--repeats", "1"],
     "splitting": ["--repeats", "1"],
+    "preprocessing": ["--repeats", "1", "--rows", "100000"],
     "workers": ["--repeats", "1", "--trials", "60"],
     "gpu": ["--repeats", "1"],
 }

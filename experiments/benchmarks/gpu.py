@@ -5,6 +5,8 @@ and the rows on the device: its trials per second are those of --peer-trials tri
 mnist.npz in the folder that WORKBENCH_DATA names. Without a GPU that jax sees there is nothing to run, and
 the benchmark says so.
 
+Of lanes against throughput, the flat region is what studies train at once, found by the same function.
+
 Goal: at least 200 times the trials per second of the PyTorch loop.
 """
 
@@ -32,11 +34,13 @@ from experiments.benchmarks.common import (
     write,
 )
 from experiments.benchmarks.digits import load_rows, save_rows, study_file
+from experiments.benchmarks.step import NETWORKS
+from workbench.training.lane_rates import flat_region
 
 __all__ = ["main"]
 
 GOAL = 200.0
-LANES = "1,8,64,256,1024,4096"
+LANES = ",".join(str(1 << k) for k in range(13))
 
 
 def main() -> None:
@@ -60,10 +64,25 @@ def main() -> None:
         save_rows(study_file(folder), folder / "rows.npz")
         results = {
             "study": _study(folder, chosen),
-            "lanes": python("step", "--child", "ours", folder / "rows.npz", "20", chosen.lanes).output,
+            "lanes": _lanes(
+                python("step", "--child", "ours", folder / "rows.npz", "20", chosen.lanes).output
+            ),
             "mnist": _mnist(folder, chosen.repeats),
         }
     write("gpu", results, before, chosen.results)
+
+
+def _lanes(measured: dict[str, Any]) -> dict[str, Any]:
+    """What `step` measured of every network, with its flat region."""
+    for network in NETWORKS:
+        micro = {int(lanes): found["microseconds"] for lanes, found in measured[network].items()}
+        region = flat_region({lanes: 1e-6 * lanes * each for lanes, each in micro.items()})
+        for lanes, each in micro.items():
+            mark = "  <- flat up to here" if lanes == region else ""
+            step, rate = lanes * each, 1e6 / each
+            say(f"  {network}, {lanes} lanes: {step:.0f} us a step, {rate:.0f} steps of lanes a second{mark}")
+        measured[network]["flat_region"] = region
+    return measured
 
 
 def _study(folder: Path, chosen: Any) -> dict[str, Any]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import subprocess
+import sys
 import warnings
 from pathlib import Path
 from typing import Any
@@ -113,6 +115,23 @@ def test_labels_against_scikit_learn() -> None:
     assert fitted.feature_names == ("c=a", "c=b", "c=c", "c other")
     common = fit(pd.DataFrame({"c": ["a", "b", "a"]}), (Column("c", "category"),))
     assert common.transform(pd.DataFrame({"c": ["unseen", None, "b"]})).tolist() == [[0, 0], [0, 0], [0, 1]]
+
+
+def test_a_prediction_does_not_wait_for_scikit_learn() -> None:
+    program = """
+import sys
+import numpy as np
+import pandas as pd
+from workbench.data.preprocessing import Preprocessor, fit
+from workbench.data.preprocessing.tables import Column
+frame = pd.DataFrame({"n": [1.0, None, 3.0, 5.0], "c": ["a", "b", "a", None]})
+for scale in ("standardize", "minmax", "quantile"):
+    fitted = fit(frame, (Column("n", "numeric", "plain"), Column("c", "category")), scale, degree=2, rare=2)
+    assert np.isfinite(Preprocessor.from_json(fitted.to_json()).transform(frame)).all()
+print("sklearn" in sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
 
 
 def test_a_whole_table_against_a_column_transformer() -> None:

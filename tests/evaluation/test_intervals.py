@@ -17,7 +17,9 @@ from hypothesis import strategies as st
 from scipy import stats
 from sklearn.metrics import f1_score, roc_auc_score
 
-from workbench.evaluation.evaluate import compare, evaluate, gain_interval, interval
+from workbench.core.vocabulary import METRICS as WORDS
+from workbench.core.vocabulary import Metric
+from workbench.evaluation.evaluate import KNOWN, compare, evaluate, gain_interval, interval
 from workbench.evaluation.intervals import (
     auc,
     effective_rows,
@@ -233,6 +235,19 @@ def test_outputs_that_are_no_numbers_have_no_interval() -> None:
     assert math.isnan(found.value)
     assert math.isnan(found.low)
     assert "no finite number" in found.note
+
+
+def test_a_metric_that_nobody_told_the_intervals_of_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would have that of the mean squared error, or of F1, and look right."""
+    one, other, y = numbers(5, 700)
+    monkeypatch.setitem(WORDS, "median", Metric("minimize", "regression"))
+    monkeypatch.setitem(WORDS, "kappa", Metric("maximize", "binary", decides=True))
+    assert {*KNOWN} == {*CLASSWISE, "roc_auc", *LOSSES}
+    for metric in ("median", "kappa"):
+        for found in (interval(metric, one, y), gain_interval(metric, one, other, y)):
+            assert math.isnan(found.low)
+            assert math.isnan(found.high)
+            assert f"how {metric} scatters" in found.note
 
 
 def test_squares_of_normal_errors_have_the_chi_square_interval() -> None:

@@ -12,13 +12,16 @@ from pathlib import Path
 import pytest
 
 from tests.helpers import outcomes
+from workbench.cli import present
 from workbench.cli.present import stated
+from workbench.core.locations import resolve
 from workbench.core.records import Outcome, TestScore
 from workbench.evaluation import plots, report
-from workbench.evaluation.report.sentences import answer, comparison, gain, percent, seeds, warning
+from workbench.evaluation.report.sentences import answer, comparison, gain, percent, rival, seeds, warning
 from workbench.evaluation.report.tables import checklist, environment_rows
 from workbench.storage import outcomes as saved
 from workbench.study import results
+from workbench.study.config.reading import read_study
 
 VOID = {"meta", "img", "br", "link"}
 ADVICE = [("High variance.", "More data.")]
@@ -242,3 +245,81 @@ def test_an_interval_is_called_by_its_confidence_only_where_it_is_one(
     assert again is not None
     assert again.test is not None
     assert again.test.note == note
+
+
+def compared(gain: float, low: float | None, high: float | None, **more: str) -> Outcome:
+    """Digits with baselines as the ledger gives them back, by name."""
+    plain = outcomes.classification(20)
+    assert plain.test is not None
+    figures = {"value": plain.test.value - gain, "gain": gain, "low": low, "high": high, **more}
+    other = {"value": 0.5, "gain": 0.4, "low": 0.3, "high": 0.5}
+    beside = {"boosted": figures, "default": other, "linear": other, "trivial": other}
+    return replace(plain, baselines=beside)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "more", "end"),
+    [
+        (-0.02, -0.004, {}, "(95 % interval −0.02 to −0.004): more than noise."),
+        (-0.02, 0.004, {}, "(95 % interval −0.02 to 0.004): no more than noise may do."),
+        (None, None, {"note": "too few rows"}, "(no interval: too few rows)."),
+        (-0.02, -0.004, {"note": "few groups"}, "(interval −0.02 to −0.004: few groups)."),
+    ],
+)
+def test_a_better_rival_is_said_first(
+    low: float | None, high: float | None, more: dict[str, str], end: str, tmp_path: Path
+) -> None:
+    outcome = compared(-0.012, low, high, **more)
+    assert outcome.test is not None
+    said = rival(outcome)
+    assert said is not None
+    assert said.startswith("Gradient boosting is better on these rows: ")
+    assert f" against {outcome.test.value:.4g}, gain of ours −0.012 {end}" in said
+    paths, page, _ = written(outcome, tmp_path)
+    assert said in " ".join(page.words.replace("\u00a0", " ").split())
+    lines = paths.markdown.read_text(encoding="utf-8").splitlines()
+    place = next(j for j, line in enumerate(lines) if "Gradient boosting is better" in line)
+    assert place < next(j for j, line in enumerate(lines) if line.startswith("## "))
+
+
+@pytest.mark.parametrize("gain", [0.0, 0.012])
+def test_a_rival_that_is_not_better_makes_no_headline(gain: float) -> None:
+    assert rival(compared(gain, gain - 0.01, gain + 0.01)) is None
+
+
+def test_the_comparison_leads_with_default_linear_boosted_and_ours() -> None:
+    outcome = compared(-0.012, -0.02, -0.004, about="the best of 6 configurations")
+    names = [name.split(",")[0] for name, *_ in comparison(outcome)]
+    expected = [
+        "Default configuration",
+        "Linear model",
+        "Gradient boosting",
+        "Test accuracy",
+        "Class frequencies",
+    ]
+    assert names[:5] == expected
+    line = comparison(outcome)[2][2]
+    assert line.startswith("the best of 6 configurations; the choice is worse by 0.012 (95 % interval")
+    assert list(results.result(outcome, None)["baselines"]) == ["default", "linear", "boosted", "trivial"]
+
+
+def test_an_outcome_of_an_earlier_version_is_shown_as_it_is() -> None:
+    outcome = compared(-0.012, -0.02, -0.004)
+    outcome = replace(outcome, baselines={k: v for k, v in outcome.baselines.items() if k != "boosted"})
+    assert rival(outcome) is None
+    assert not [name for name, *_ in comparison(outcome) if "boosting" in name]
+    assert list(results.result(outcome, None)["baselines"]) == ["default", "linear", "trivial"]
+
+
+def test_people_see_a_better_rival_below_the_score(capsys: pytest.CaptureFixture[str]) -> None:
+    study = read_study(Path("studies/digits-mlp.toml"))
+    result = results.result(compared(-0.012, -0.02, -0.004), None)
+    present.run(result, study, resolve(home="somewhere"))
+    lines = capsys.readouterr().out.splitlines()
+    assert "test accuracy" in lines[1]
+    assert "gradient boosting is better on these rows" in lines[2]
+    left_out = {"value": None, "gain": None, "low": None, "high": None, "note": "left out: too wide"}
+    present.run(result | {"baselines": {"boosted": left_out}}, study, resolve(home="somewhere"))
+    shown = capsys.readouterr().out
+    assert "gain over boosted    –; left out: too wide" in shown
+    assert "is better on these rows" not in shown

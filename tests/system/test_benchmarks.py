@@ -16,6 +16,7 @@ import pytest
 
 from experiments.benchmarks import common, digits
 from experiments.benchmarks.common import Run
+from experiments.benchmarks.preprocessing import CASES
 from workbench.study.config.reading import read_study
 
 ROOT = Path(__file__).parents[2]
@@ -33,6 +34,7 @@ BENCHMARKS = (
     "coverage",
     "housing",
     "splitting",
+    "preprocessing",
     "optimism",
     "gpu",
     "all",
@@ -200,6 +202,25 @@ def test_splitting_in_miniature(call: Call) -> None:
     assert all(case["seconds"]["median"] > 0.0 for case in results.values())
 
 
+@pytest.mark.parametrize("name", CASES)
+def test_contenders_prepare_the_same_features(name: str, tmp_path: Path) -> None:
+    preprocessing = importlib.import_module("experiments.benchmarks.preprocessing")
+    preprocessing._draw(str(tmp_path / "rows"), "3000")
+    for found in preprocessing._agreement(name, str(tmp_path / "rows")).values():
+        assert found["largest"] < 1e-5
+        assert found["same"] > 0.999
+
+
+@pytest.mark.slow
+def test_preprocessing_in_miniature(call: Call) -> None:
+    results = call("preprocessing", "--rows", "2000", "--only", "labels")
+    assert results["import"]["wall"]["median"] > 0.0
+    found = results["rows"]["2000"]["labels"]
+    assert found["contenders"].keys() == {"ours", "plain", "blocks"}
+    assert all(figures["memory"]["median"] >= 0.0 for figures in found["contenders"].values())
+    assert {"plain", "blocks"} >= set(found["as_good"])
+
+
 def test_parts_of_a_growing_study() -> None:
     from experiments.benchmarks.growth import _by_part
 
@@ -220,6 +241,16 @@ def test_without_a_gpu_it_says_so(
     gpu.main()
     assert "no GPU" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
+
+
+def test_lanes_against_throughput_and_the_region(capsys: pytest.CaptureFixture[str]) -> None:
+    gpu = importlib.import_module("experiments.benchmarks.gpu")
+    flat = {str(1 << k): {"microseconds": 100.0 / min(1 << k, 16)} for k in range(8)}
+    found = gpu._lanes({network: dict(flat) for network in gpu.NETWORKS})
+    assert [found[network]["flat_region"] for network in gpu.NETWORKS] == [16, 16]
+    marked = [line for line in capsys.readouterr().err.splitlines() if "flat up to here" in line]
+    assert [line.split(",")[-2].split()[0] for line in marked] == ["16", "16"]
+    assert all("160000 steps of lanes a second" in line for line in marked)
 
 
 def test_a_failure_shows_its_last_words() -> None:

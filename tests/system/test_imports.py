@@ -44,7 +44,7 @@ HOMES = {
     "pydantic": ("core.records", "study.config"),
     "pydantic_core": ("core.types", "study.config"),
     "rich": ("cli",),
-    "sklearn": ("data", "evaluation.baselines"),
+    "sklearn": ("data", "evaluation.baselines", "evaluation.boosting"),
     "sqlalchemy": ("core.sql", "core.addresses", "core.locations", "storage", "tuning.distributed"),
     "torch": (),
 }  # fmt: skip

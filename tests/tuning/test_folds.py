@@ -23,8 +23,9 @@ from workbench.evaluation import saved_model
 from workbench.storage import outcomes
 from workbench.study import refitting, reproduce
 from workbench.study.preparations import Preparations
-from workbench.study.workspace import development
+from workbench.study.workspace import development, enter
 from workbench.training.engine import Engine
+from workbench.training.population import power_of_two
 from workbench.tuning.fold_mean import Merged, decode, encode, merged
 from workbench.tuning.jobs import LaneResult
 from workbench.tuning.lane_plan import LanePlan
@@ -92,6 +93,21 @@ def alone(study: wb.Study, dataset: Dataset, division: int, number: int, outcome
     plan = LanePlan(study.settings, preparations.problem, "accuracy", tuple(rooms))
     program, hyper = plan.lane(params, number, division)
     return train(engine, program.recipe, program.variant, [hyper], last=12)[0].curves
+
+
+def test_populations_have_no_places_for_other_folds(tmp_path: Path) -> None:
+    """Lanes of two folds train on different rows, so never in one population."""
+    file = tmp_path / "study.toml"
+    file.write_text(STUDY.replace('"wine"', f'"wine"\n{HALVES}').replace("seeds  = 1", "parallel = 3"))
+    here = enter(wb.read_study(file), wb.resolve(home=str(tmp_path / "home")), print)
+    try:
+        params = {"width": 4, "learning_rate": 0.01}
+        own = [here.plan.lane(params, 0, division)[0] for division in (1, 2)]
+        assert own[0].recipe == own[1].recipe
+        assert own[0].variant != own[1].variant
+        assert here.engine.lanes == power_of_two(3 + here.lag)
+    finally:
+        here.journal.close()
 
 
 def test_a_trial_is_the_mean_of_its_folds(ran: Callable[..., Run]) -> None:

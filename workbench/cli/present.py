@@ -21,7 +21,7 @@ from rich.text import Text
 
 from workbench.cli.streams import until_closed
 from workbench.core.addresses import is_server, redact
-from workbench.core.formatting import attempts, duration, opened_before
+from workbench.core.formatting import attempts, beaten, duration, opened_before
 from workbench.core.locations import Locations
 from workbench.study.config.checks import notes
 from workbench.study.config.study import Study
@@ -199,11 +199,16 @@ def _summary(result: Result, study: Study, locations: Locations) -> Panel:
     elif test:
         score = Text.assemble((figure(test["value"]), "bold green"), f"   {stated(test)}")
         grid.add_row(f"test {test['metric']}", score)
+        if told := beaten(result.get("baselines", {}).get("boosted", {}), test["value"], figure):
+            grid.add_row("", Text(told, style="bold yellow"))
         look = "first look" if test["look"] == 1 else f"look {test['look']}, so a wider interval"
         grid.add_row("", f"{test['rows']:,} rows, {look}")
         for name, figures in result.get("baselines", {}).items():
             gain = f"{figure(figures['gain'])}   {stated(figures)}"
-            grid.add_row(f"gain over {name}", f"{gain}; {name} has {figure(figures['value'])}")
+            of_it = f"{name} has {figure(figures['value'])}"
+            if figures["value"] is None and figures.get("note"):
+                gain, of_it = figure(None), str(figures["note"])
+            grid.add_row(f"gain over {name}", f"{gain}; {of_it}")
     if test:
         for told in opened_before(test["rows"], *(test.get(key, 0) for key in _BEFORE)):
             grid.add_row("", told)

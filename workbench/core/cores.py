@@ -27,13 +27,19 @@ _SLURM = ("SLURM_CPUS_PER_TASK", "SLURM_CPUS_ON_NODE")
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 
 
-def cores(environ: Mapping[str, str] = os.environ, root: Path = Path("/")) -> int:
-    """Cores that may be used, 1 or more. Raises InputError for a WORKBENCH_CORES that is no number.
+def cores(environ: Mapping[str, str] | None = None, root: Path = Path("/")) -> int:
+    """Cores that may be used, 1 or more.
 
     What jax's own XLA_FLAGS forces comes next to WORKBENCH_CORES.
 
-    root  of the file system in which /proc and /sys are
+    Args:
+        environ: Variables by name; None: those of this process.
+        root: Of the file system in which /proc and /sys are.
+
+    Raises:
+        InputError: for a WORKBENCH_CORES that is no number.
     """
+    environ = os.environ if environ is None else environ
     if told := environ.get(VARIABLE):
         if not (told.isascii() and told.isdigit() and 1 <= int(told) <= _MOST):
             raise InputError(f"{VARIABLE} = {told}: must be a whole number from 1 to {_MOST}; or unset it")

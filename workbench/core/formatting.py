@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from workbench.core.types import Choice, Range
@@ -68,3 +68,26 @@ def attempts(tried: Mapping[str, int]) -> str:
         said["studies"] = "1 study"
     beside = ", ".join(said[name] for name in ("seeds", "splits", "metrics"))
     return f"{said['configurations']} in {said['studies']}, {beside}"
+
+
+def beaten(boosted: Mapping[str, Any], value: float, say: Callable[[float], str]) -> str:
+    """That gradient boosting is better than the choice on the test rows; empty where it is not.
+
+    Args:
+        boosted: its entry among the baselines of a result, empty where there is none.
+        value: the choice's score.
+        say: writes a figure.
+    """
+    gain, low, high = (boosted.get(name) for name in ("gain", "low", "high"))
+    if gain is None or gain >= 0:
+        return ""
+    told = f"gradient boosting is better on these rows: {say(boosted['value'])} against {say(value)}"
+    told += f", gain of ours {say(gain)}"
+    note = boosted.get("note", "")
+    if low is None or high is None:
+        return f"{told} (no interval: {note})" if note else told
+    ends = f"interval {say(low)} to {say(high)}"
+    if note:
+        return f"{told} ({ends}: {note})"
+    noise = "more than noise" if high < 0 else "no more than noise may do"
+    return f"{told} (95 % {ends}): {noise}"

@@ -10,7 +10,7 @@ An option wins over the environment (WORKBENCH_HOME, MLFLOW_TRACKING_URI, WORKBE
 over the default. Resolving writes nothing; `prepare` does, once everything else about a command is known to
 be right.
 
-Whether a database or a server answers (`reachable`) is asked before anything depends on it.
+Whether a database or a server answers (`check_reachable`) is asked before anything depends on it.
 """
 
 from __future__ import annotations
@@ -159,9 +159,24 @@ def resolve(
     home: str | None = None,
     tracking_uri: str | None = None,
     storage: str | None = None,
-    environ: Mapping[str, str] = os.environ,
+    environ: Mapping[str, str] | None = None,
 ) -> Locations:
-    """Places from options and environment. Raises StoreError for a location that nothing can be kept in."""
+    """Where a study's records are kept, by options and environment. Nothing is made.
+
+    Args:
+        home: Folder of everything that no server keeps; else WORKBENCH_HOME, else `runs`.
+        tracking_uri: MLflow's store, a database's address or http://HOST:PORT; else MLFLOW_TRACKING_URI, else
+            a database in the home.
+        storage: Address of the database of searches and ledger; else WORKBENCH_STORAGE, else one in the home.
+        environ: Variables by name; None: those of this process.
+
+    Returns:
+        The locations, as `run`, `search` and `confirm` take them.
+
+    Raises:
+        StoreError: for a location that nothing can be kept in.
+    """
+    environ = os.environ if environ is None else environ
     root = Path(home or environ.get("WORKBENCH_HOME") or "runs").expanduser().absolute()
     if "\0" in str(root):
         raise StoreError(f"--home = {str(root)!r}: has a NUL, which no path can hold; rename it")

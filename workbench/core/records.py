@@ -169,7 +169,8 @@ class Outcome:
     stopped: str = ""  # why the search ended before its budget
     model: str = ""  # fingerprint of the delivered model, which `test` and `baselines` are of
     withheld: str = ""  # why the test set is open and this model has no figure all the same
-    #: name -> value, gain, low, high, note: other models on the test rows, and how much better the choice is
+    #: name -> value, gain, low, high, note, about: other models on the test rows, and how much better the
+    #: choice is
     baselines: Mapping[str, Mapping[str, float | str | None]] = field(default_factory=dict)
     declared: tuple[Declared, ...] = ()  # oldest first; more than one if it was changed
 

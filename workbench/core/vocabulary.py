@@ -48,7 +48,17 @@ FAMILIES: dict[str, Family] = {
 #: Stands between the activations of the hidden layers.
 JOIN = "-"
 #: Of one hidden layer; several, joined by JOIN, are one for each: see `by_layer`.
-ACTIVATIONS = ["relu", "tanh", "sigmoid", "linear", "leaky_relu", "gelu", "silu", "softmax", "step"]
+ACTIVATIONS = [
+    "relu",
+    "tanh",
+    "sigmoid",
+    "linear",
+    "leaky_relu",
+    "gelu",
+    "silu",
+    "softmax",
+    "step",
+]
 INITIALIZERS = [
     "auto",  # he_normal before rectifiers, glorot_uniform before the rest
     "glorot_uniform",
@@ -81,11 +91,27 @@ METRICS: dict[str, Metric] = {
     "r2": Metric("maximize", "regression"),
 }
 #: The optimizers whose lanes share a program; for every other one see `transformations`.
-OPTIMIZERS = ["sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamw"]
+OPTIMIZERS = [
+    "sgd",
+    "momentum",
+    "nesterov",
+    "adagrad",
+    "rmsprop",
+    "adam",
+    "adamw",
+]
 #: Factories of transformations that were registered, by name.
 FACTORIES: dict[str, Callable[..., Any]] = {}
 #: Several, joined by JOIN, follow one another.
-SCHEDULES = ["constant", "cosine", "exponential", "plateau", "polynomial", "piecewise", "one_cycle"]
+SCHEDULES = [
+    "constant",
+    "cosine",
+    "exponential",
+    "plateau",
+    "polynomial",
+    "piecewise",
+    "one_cycle",
+]
 POOLINGS = ["max", "mean", "none"]
 PADDINGS = ["same", "valid"]
 OUTPUTS = ["last", "each"]  # of a recurrent network: after the last step, or after each

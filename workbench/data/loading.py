@@ -63,12 +63,12 @@ def prepare(
 
     class_weight   "balanced" weighs a training row by N / (classes * rows of its class), so that weights sum
                    to N and all classes count alike; validation rows weigh one. Not for targets of steps
-    rare, degree   see `preprocess.fit`
+    rare, degree   see `preprocessing.fit`
     room           training and validation rows to fill up to, by rows of weight zero
     compact        images that are bytes stay bytes: see `types.Pixels`
 
     Regression is transformed, then shifted and scaled by mean and standard deviation of training targets: see
-    `units`. Raises DataError, also if the logarithm of a negative target is asked for.
+    `target_transform`. Raises DataError, also if the logarithm of a negative target is asked for.
     """
     train, validation = dataset.pick(dataset.train), dataset.pick(dataset.validation)
     fitted = preprocessing.fit(train, dataset.columns, scale, degree=degree, rare=rare, where=dataset.name)

@@ -17,7 +17,7 @@ class Source(NamedTuple):
     """Rows as they were found.
 
     rows      a table with every column, the target among them; or inputs [N, *F] of an archive
-    y         archives only: targets [N] or [N, K]; of the steps of sequences [N, T] or [N, T, K], see `steps`
+    y         archives only: targets [N] or [N, K]; of the steps of sequences [N, T] or [N, T, K]: `targets`
     """
 
     name: str

@@ -16,7 +16,7 @@ is kept by the columns that tell most, in the order of the file. An image or a s
 unit deviation, is sketched by some numbers of it: sums over its cells with random signs.
 
     table = sketch(rows, y, target)
-    table.take(test)                    of some rows; `met.py` compares two of them
+    table.take(test)                    of some rows; `met` compares two of them
 """
 
 from __future__ import annotations

@@ -12,6 +12,9 @@ from typing import Literal, NamedTuple
 
 from workbench.core.records import Outcome
 
+#: The baselines in the order in which they are told: the last one is no rival, but the floor.
+BASELINES = ("default", "linear", "boosted", "trivial")
+
 
 class Gained(NamedTuple):
     """The gain over a baseline on the test rows; None where it has no value or no interval."""
@@ -36,6 +39,17 @@ def reached(outcome: Outcome) -> Literal["reached", "not reached", "undecided"] 
     if low is None or high is None:
         return None if gain is None else "undecided"
     return "reached" if low >= wanted else "not reached" if high < wanted else "undecided"
+
+
+def in_order(
+    baselines: Mapping[str, Mapping[str, float | str | None]],
+) -> dict[str, Mapping[str, float | str | None]]:
+    """The same, in the order of `BASELINES`; the ledger sorts them by name."""
+    return {name: baselines[name] for name in sorted(baselines, key=_place)}
+
+
+def _place(name: str) -> int:
+    return BASELINES.index(name) if name in BASELINES else len(BASELINES)
 
 
 def gained(figures: Mapping[str, float | str | None]) -> Gained:

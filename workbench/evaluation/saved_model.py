@@ -95,7 +95,17 @@ def save(
 
 
 def load(folder: Path | str) -> Predictor:
-    """Read a model. Raises StoreError if the folder holds none, a damaged one, or one of a newer layout."""
+    """Read a delivered model.
+
+    Args:
+        folder: That of the model: `model` in the folder of a study, or a copy of it.
+
+    Returns:
+        The model; its `predict` takes raw rows, as they stand in the user's file.
+
+    Raises:
+        StoreError: if the folder holds no model, a damaged one, or one of a newer layout or unknown family.
+    """
     from workbench.data.preprocessing import Preprocessor
     from workbench.nn.models import MODELS
 

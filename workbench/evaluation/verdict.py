@@ -21,18 +21,31 @@ Conclusion = Literal["supported", "not supported", "inconclusive"]
 
 @dataclass(frozen=True)
 class Verdict:
-    """The end of an experiment."""
+    """The end of an experiment, as `verdict` concludes it.
+
+    Args:
+        conclusion: "supported", "not supported" or "inconclusive".
+        effect: Mean over seeds, in `unit`.
+        low: Of the 95 % interval of the mean.
+        high: Of the same.
+        effects: One for each seed, [S].
+        beyond: What the effect had to exceed.
+        unit: What the effect is, in words.
+        figure: A matplotlib Figure.
+        facts: Other figures worth keeping.
+        timed: Whether effects are ratios of seconds, which no two runs have in common.
+    """
 
     conclusion: Conclusion
-    effect: float  # mean over seeds
-    low: float  # of the 95 % interval
+    effect: float
+    low: float
     high: float
-    effects: tuple[float, ...]  # one for each seed
-    beyond: float  # what the effect had to exceed
-    unit: str  # what the effect is, in words
-    figure: Any = None  # matplotlib Figure
-    facts: Mapping[str, float] = field(default_factory=dict)  # other figures worth keeping
-    timed: bool = False  # effects are ratios of seconds, which no two runs have in common
+    effects: tuple[float, ...]
+    beyond: float
+    unit: str
+    figure: Any = None
+    facts: Mapping[str, float] = field(default_factory=dict)
+    timed: bool = False
 
 
 def verdict(
@@ -44,9 +57,21 @@ def verdict(
     timed: bool = False,
     **facts: float,
 ) -> Verdict:
-    """Conclude from the effect of each seed, [S], positive where it speaks for the claim.
+    """Conclude from the effect of each seed.
 
-    Raises ValueError for fewer than two seeds or effects that are no numbers.
+    Args:
+        effects: [S], in `unit`, positive where one speaks for the claim.
+        unit: What an effect is, in words.
+        beyond: What the mean effect has to exceed.
+        figure: A matplotlib Figure that shows it.
+        timed: Whether effects are ratios of seconds, which no two runs have in common.
+        **facts: Other figures worth keeping.
+
+    Returns:
+        The verdict, by Student's interval of the mean over seeds.
+
+    Raises:
+        ValueError: for fewer than two seeds or effects that are no numbers.
     """
     values = np.asarray(effects, float)
     if values.ndim != 1 or len(values) < 2 or np.isnan(values).any():

@@ -3,7 +3,7 @@
 One uniform number is drawn for each weight whatever the initializer, so lanes that select different
 initializers share the draw and are compared on common random numbers.
 
-Element (i, j, ...) depends on the key and on i, j, ... alone, not on the shape: see `noise`. A padded lane
+Element (i, j, ...) depends on the key and on i, j, ... alone, not on the shape: see `prng`. A padded lane
 therefore starts from the weights that it would have without padding. Masking what is padded is the model's
 business.
 

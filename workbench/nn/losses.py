@@ -82,9 +82,15 @@ def register(
 
         register("mae", lambda outputs, y, smoothing: jnp.abs(outputs - y).mean(), tasks=("regression",))
 
-    `function` is as in `Loss`; `tasks` are those it can be trained on: regression, classification, binary.
+    Args:
+        name: What `[training] loss` says.
+        function: (outputs [K], y, smoothing) -> scalar, of one example. y is an int32 class code, or [K]
+            float32 in standardized units; of a binary loss K = 1, codes are 0 and 1. smoothing is in [0, 1).
+        tasks: Those it can be trained on: regression, classification, binary.
+        reduction: Over the rows of a batch, weighted: "mean" or "sum".
 
-    Raises InputError if the name is taken or a task is unknown.
+    Raises:
+        InputError: if the name is taken or a task is unknown.
     """
     if name in LOSSES:
         raise InputError(f"loss {name!r} is registered already; choose another name")

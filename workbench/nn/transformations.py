@@ -100,11 +100,15 @@ def register(name: str, factory: Factory, *, replace: bool = False) -> None:
         register("mine", lambda learning_rate, b1=0.9: optax.chain(
             optax.scale_by_adam(b1=b1), optax.scale_by_learning_rate(learning_rate)))
 
-    `factory` takes the learning rate first and by that name, then numbers and truth values, which become keys
-    of [optimizer]; it returns an optax.GradientTransformation. Values arrive traced wherever the factory can
-    bear that. `replace` takes the place of an optimizer of that name.
+    Args:
+        name: What `[optimizer] name` says.
+        factory: Takes the learning rate first and by that name, then numbers and truth values, which become
+            keys of [optimizer]; returns an optax.GradientTransformation. Values arrive traced, float32
+            scalars, wherever the factory can bear that.
+        replace: Take the place of an optimizer of that name.
 
-    Raises InputError if the name is taken or the factory is no such function.
+    Raises:
+        InputError: if the name is taken or the factory is no such function.
     """
     if not isinstance(name, str) or not name:
         raise InputError(f"optimizer {name!r}: its name must be text such as 'mine'")

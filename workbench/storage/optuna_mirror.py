@@ -52,7 +52,7 @@ MOST_REPAIRS = 5
 #: Seconds between two looks at a search while it runs, and while somebody waits for the last of it.
 LOOK_SECONDS = (1.0, 0.05)
 #: Seconds of rest for each second of writing while a search runs, which wants the processor itself.
-REST = 4.0
+REST = 1.0
 #: Trials that are added under one lock.
 BATCH = 64
 #: Seconds that a statement waits for another process's transaction on SQLite.
@@ -99,6 +99,9 @@ class OptunaMirror:
     """
 
     def __init__(self, where: Path | str, study: Described, *, tell: Callable[[str], None]) -> None:
+        # Optuna imports it in the thread, and half imported it breaks whoever uses SQLAlchemy meanwhile.
+        import sqlalchemy.orm  # noqa: F401
+
         self._where, self._study, self._tell = where, study, tell
         self._records: dict[int, TrialRecord] = {}  # all of them: the storage may have to be made anew
         self._pending: dict[int, TrialRecord] = {}

@@ -2,6 +2,7 @@
 
     default   the default configuration (trial 0), trained again as the choice was
     linear    the linear model of the task, for rows of features
+    boosted   gradient boosting, tuned lightly on the same training and validation rows
     trivial   class frequencies, or the mean
 
 They lie beside the delivered model as models of their own. Their fingerprints go into the journal first; a
@@ -13,14 +14,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from workbench.core.errors import StoreError, WorkbenchError
 from workbench.core.records import Selection
 from workbench.core.types import Fold, Value
-from workbench.evaluation import baselines
+from workbench.evaluation import baselines, boosting, trees
 from workbench.evaluation.saved_model import fingerprint, load
 from workbench.nn.recipe import Recipe
 from workbench.study.choice import keep
@@ -31,6 +32,13 @@ from workbench.tuning.selection import Delivered, retrain
 from workbench.tuning.space import ALL_ROWS, OWN, Program, variant
 
 
+class Frozen(NamedTuple):
+    """The folders of the baselines' models by name, and why others are left out."""
+
+    models: dict[str, Path]
+    left_out: dict[str, str]
+
+
 def frozen(
     selection: Selection,
     study: Study,
@@ -39,8 +47,8 @@ def frozen(
     *,
     opened: bool,
     stage: Callable[[str], None],
-) -> dict[str, Path]:
-    """The folders of the baselines' models by name, trained now if they were not.
+) -> Frozen:
+    """The baselines, trained now if they were not.
 
     default  the parameters of trial 0
     opened   whether the test set is open: what was not frozen before is no baseline any more
@@ -50,14 +58,23 @@ def frozen(
     if found is None and not opened:
         stage("training the baselines")
         found = _freeze(selection, study, here, default, folder)
-        prints = {name: fingerprint(place) for name, place in found.items()}
-        here.journal.append([{"kind": "baselines", "model": fingerprint(model), "baselines": prints}])
-    return found or {}
+        prints = {name: fingerprint(place) for name, place in found.models.items()}
+        here.journal.append(
+            [
+                {
+                    "kind": "baselines",
+                    "model": fingerprint(model),
+                    "baselines": prints,
+                    "left_out": found.left_out,
+                }
+            ]
+        )
+    return found or Frozen({}, {})
 
 
 def _freeze(
     selection: Selection, study: Study, here: Workspace, default: Mapping[str, Value], folder: Path
-) -> dict[str, Path]:
+) -> Frozen:
     """Train the baselines and save each in a folder of its own below `folder`.
 
     A default configuration that diverges, and is no rival then, is left out.
@@ -76,7 +93,17 @@ def _freeze(
             params = fit(_host(fold), affine.outputs, classes)
             model = Delivered(Program(affine, of_choice), chosen.hyper, params)
             made[name] = keep(folder / name, here, model, threshold=0.5)
-    return made
+    if reason := boosting.why_not(here.dataset):
+        return Frozen(made, {trees.NAME: reason})
+    rival = boosting.fit(
+        here.dataset,
+        here.metric,
+        balanced=of_choice.class_weight == "balanced",
+        seed=study.seed,
+        refit=study.refit,
+    )
+    made[trees.NAME] = trees.save(folder / trees.NAME, rival)
+    return Frozen(made, {})
 
 
 def _default(study: Study, here: Workspace, params: Mapping[str, Value]) -> Delivered | None:
@@ -86,7 +113,7 @@ def _default(study: Study, here: Workspace, params: Mapping[str, Value]) -> Deli
         return None
 
 
-def _recall(events: Iterable[Mapping[str, Any]], model: Path, folder: Path) -> dict[str, Path] | None:
+def _recall(events: Iterable[Mapping[str, Any]], model: Path, folder: Path) -> Frozen | None:
     """The baselines that were frozen for this model, if all of them are still there; else None."""
     made = [event for event in events if event["kind"] == "baselines"]
     if not made or made[-1]["model"] != fingerprint(model):
@@ -96,7 +123,7 @@ def _recall(events: Iterable[Mapping[str, Any]], model: Path, folder: Path) -> d
         whole = all(fingerprint(found[name]) == known for name, known in made[-1]["baselines"].items())
     except StoreError:
         return None
-    return found if whole else None
+    return Frozen(found, dict(made[-1].get("left_out", {}))) if whole else None
 
 
 def _affine(recipe: Recipe, task: str, classes: int) -> Recipe:

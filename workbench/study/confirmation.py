@@ -22,9 +22,8 @@ from workbench.core.records import Opening, TestScore
 from workbench.core.types import Array
 from workbench.data import Dataset
 from workbench.data.seal import Rows, SealedTest, unseal
-from workbench.evaluation import saved_model
+from workbench.evaluation import saved_model, trees
 from workbench.evaluation.evaluate import Evaluation, compare, evaluate, score_of
-from workbench.evaluation.predictor import Predictor
 from workbench.storage import ledger
 from workbench.storage.ledger import Ledger
 from workbench.storage.ledger.looks import Recorded
@@ -32,6 +31,18 @@ from workbench.storage.ledger.verdicts import Verdict, champion
 
 #: What the model said of the test rows, kept for the report; the score itself is in the ledger.
 KEPT = "test.npz"
+
+
+#: What is recorded of a baseline that was left out, beside the reason.
+_NOTHING: dict[str, float | str | None] = dict.fromkeys(("value", "gain", "low", "high"))
+
+
+class _Said(NamedTuple):
+    """What a model says of the test rows."""
+
+    outputs: Array  # [N, K]
+    threshold: float
+    about: str = ""  # how the model was found
 
 
 class Confirmed(NamedTuple):
@@ -54,6 +65,7 @@ def confirm(
     folder: Path,
     metric: str,
     baselines: Mapping[str, Path],
+    left_out: Mapping[str, str] | None = None,
     tell: Callable[[str], None],
     tries: Mapping[str, Any] | None = None,
     verdict_only: bool = False,
@@ -62,6 +74,7 @@ def confirm(
 
     folder  of the study; the delivered model is in its folder `model`
     baselines  models to compare with on the same rows, frozen before
+    left_out  why others are none, by name
     tell    hears of a further look at rows that were opened before
     tries   what was tried to come to the choice: configurations, seed, metric
     verdict_only  a further look says whether the choice beats the recorded one, and no score
@@ -86,10 +99,8 @@ def confirm(
         opening = ledger.meet(book, entry, known.marks, table=known.table, others=known.others)
         for note in (*_met(opening, sealed.rows), *rows.notes):
             tell(note)
-        predictor = saved_model.load(folder / "model")
-        x = np.asarray(predictor.preprocessor.transform(rows.x), np.float32)
-        outputs = predictor.estimates(x)
-        chosen = outputs, predictor.threshold
+        chosen = _asked(folder / "model", rows)
+        outputs = chosen.outputs
         if verdict_only and opening.look > 1:
             verdict = _verdict(book, opening, folder, chosen, metric, rows, dataset.classes)
             unsaid = Evaluation(math.nan, math.nan, math.nan, len(outputs))
@@ -100,7 +111,7 @@ def confirm(
             metric,
             outputs,
             rows.target,
-            threshold=predictor.threshold,
+            threshold=chosen.threshold,
             look=opening.look,
             classes=dataset.classes,
             groups=rows.group,
@@ -110,49 +121,56 @@ def confirm(
         compared = {
             name: _compare(
                 metric,
-                (outputs, predictor.threshold),
-                saved_model.load(place),
+                chosen,
+                _asked(place, rows),
                 rows,
                 opening.look,
                 dataset.classes,
             )
             for name, place in baselines.items()
         }
+        compared |= {name: {**_NOTHING, "note": why} for name, why in (left_out or {}).items()}
         score = _score(metric, scored, opening)
         recorded = ledger.record(book, opening, score, {"baselines": compared})
         return Confirmed(recorded, outputs, rows.target)
 
 
+def _asked(place: Path, rows: Rows) -> _Said:
+    """What the model in a folder says of the test rows."""
+    if place.name == trees.NAME:
+        boosted = trees.load(place)
+        return _Said(boosted.estimates(rows.x), 0.5, boosted.about)
+    model = saved_model.load(place)
+    x = np.asarray(model.preprocessor.transform(rows.x), np.float32)
+    return _Said(model.estimates(x), model.threshold)
+
+
 def _compare(
     metric: str,
-    chosen: tuple[Array, float],
-    model: Predictor,
+    chosen: _Said,
+    other: _Said,
     rows: Rows,
     look: int,
     classes: Sequence[str],
 ) -> dict[str, float | str | None]:
-    """The baseline's score on the test rows, and by how much the choice is better, with its interval.
-
-    chosen  outputs and threshold of the choice
-    """
-    outputs = model.estimates(np.asarray(model.preprocessor.transform(rows.x), np.float32))
-    thresholds = (chosen[1], model.threshold)
+    """The baseline's score on the test rows, and by how much the choice is better, with its interval."""
     gain = compare(
         metric,
-        chosen[0],
-        outputs,
+        chosen.outputs,
+        other.outputs,
         rows.target,
-        thresholds=thresholds,
+        thresholds=(chosen.threshold, other.threshold),
         look=look,
         classes=classes,
         groups=rows.group,
     )
-    value = score_of(metric, outputs, rows.target, model.threshold)
+    value = score_of(metric, other.outputs, rows.target, other.threshold)
     figures = {"value": value, "gain": gain.difference, "low": gain.low, "high": gain.high}
     found: dict[str, float | str | None] = {
         name: figure if math.isfinite(figure) else None for name, figure in figures.items()
     }
-    return found | ({"note": gain.note} if gain.note else {})
+    told = {"note": gain.note, "about": other.about}
+    return found | {name: said for name, said in told.items() if said}
 
 
 def recorded(book: Ledger, *, study: str, folder: Path) -> Confirmed | None:
@@ -218,7 +236,7 @@ def _verdict(
     book: Ledger,
     opening: Opening,
     folder: Path,
-    chosen: tuple[Array, float],
+    chosen: _Said,
     metric: str,
     rows: Rows,
     classes: Sequence[str],
@@ -231,7 +249,7 @@ def _verdict(
     if not model.is_dir() or saved_model.fingerprint(model) != best.opening.choice:
         return f"the model that {best.opening.study} was scored with is not here: nothing to compare with"
     try:
-        gain = _compare(metric, chosen, saved_model.load(model), rows, opening.look, classes)
+        gain = _compare(metric, chosen, _asked(model, rows), rows, opening.look, classes)
     except DataError:
         return f"the model of {best.opening.study} cannot read these rows: nothing to compare with"
     low = gain["low"]

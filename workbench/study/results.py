@@ -14,7 +14,7 @@ from workbench.core.files import read_record, write_record
 from workbench.core.locations import Locations, local_store
 from workbench.core.records import Outcome, TestScore, ranked
 from workbench.core.types import Value
-from workbench.evaluation.declarations import reached
+from workbench.evaluation.declarations import in_order, reached
 
 if TYPE_CHECKING:
     from workbench.storage.ledger import Ledger
@@ -55,7 +55,7 @@ def result(outcome: Outcome, report: Path | None, status: str | None = None) -> 
         "optimism": None if outcome.selection is None else _finite(outcome.selection.optimism),
         "test": None if test is None else _test(test),
         "note": outcome.withheld or None,
-        "baselines": {name: dict(figures) for name, figures in outcome.baselines.items()},
+        "baselines": {name: dict(figures) for name, figures in in_order(outcome.baselines).items()},
         "programs": outcome.programs,
         "seconds": {name: round(value, 3) for name, value in outcome.seconds.items()},
         "mlflow": dict(outcome.mlflow),

@@ -32,15 +32,25 @@ from workbench.tuning.scheduler import Scheduler, lag_of, parallel_of
 
 
 class Runs(NamedTuple):
-    """What was trained, S seeds for E epochs. What a lane did not reach (it stopped, it diverged) is NaN."""
+    """What was trained, S seeds for E epochs. What a lane did not reach (it stopped, it diverged) is NaN.
 
-    train_loss: Array  # [S, E], mean over an epoch's minibatches, without penalties
-    validation_loss: Array  # [S, E]
-    validation_score: Array  # [S, E], of the study's metric
-    params: tuple[Any, ...]  # of each seed, those that count: the best with early stopping, else the last
+    Args:
+        train_loss: [S, E], mean over an epoch's minibatches, without penalties.
+        validation_loss: [S, E].
+        validation_score: [S, E], of the study's metric, in the units of the data.
+        params: Of each seed, those that count: the best with early stopping, else the last.
+        recipe: What decided the compiled program.
+        hyper: Of each seed, what was traced.
+        fold: The prepared rows.
+    """
+
+    train_loss: Array
+    validation_loss: Array
+    validation_score: Array
+    params: tuple[Any, ...]
     recipe: Recipe
     hyper: tuple[Hyperparameters, ...]
-    fold: Fold  # the prepared rows
+    fold: Fold
 
     def epochs_to(self, loss: float) -> Array:
         """The first epoch with a training loss of `loss` or less, [S]; one more than there are for never."""
@@ -54,7 +64,18 @@ def train(study: Study, *, seeds: int = 20) -> Runs:
     """Train a study without axes from `seeds` initializations; minibatches are the same for all of them.
 
     Two calls that differ in settings are therefore paired by seed. Nothing is recorded and no test row is
-    looked at. Raises StudyError if the study has axes, InputError for data that do not fit.
+    looked at.
+
+    Args:
+        study: One configuration: no setting is an axis.
+        seeds: Of the initial weights and dropped units, 0 to S - 1.
+
+    Returns:
+        Curves [S, E] and parameters.
+
+    Raises:
+        StudyError: if the study has axes.
+        InputError: for data that do not fit.
     """
     if study.axes:
         raise StudyError(
@@ -143,9 +164,18 @@ def tuned(
 ) -> Runs:
     """The runs at the learning rate that suits the study best: what is compared is then not a rate.
 
-    by  what is to be small, [S]; the median over seeds decides, and the mean between equal medians
+    Args:
+        study: One configuration, whose own learning rate is not looked at.
+        rates: Learning rates to try.
+        seeds: As `train` takes them.
+        by: What is to be small, [S]; the median over seeds decides, and the mean between equal medians.
 
-    Raises what `train` raises.
+    Returns:
+        Of the rates, the best one's runs.
+
+    Raises:
+        StudyError: as `train` does.
+        InputError: as `train` does.
     """
     found = [train(vary(study, learning_rate=rate), seeds=seeds) for rate in rates]
     return min(found, key=lambda runs: (float(np.median(by(runs))), float(np.mean(by(runs)))))

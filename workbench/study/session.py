@@ -176,7 +176,8 @@ class Session:
             sealed=self.here.sealed,
             folder=self.folder,
             metric=self.metric,
-            baselines=frozen,
+            baselines=frozen.models,
+            left_out=frozen.left_out,
             tell=self.watch.note,
             tries={
                 "configurations": len(self._search.trials),
@@ -320,7 +321,7 @@ class Session:
 def coordinator_of(
     study: Study, locations: Locations, here: Workspace, note: Callable[[str], None]
 ) -> Coordinator:
-    """What trains a study, and the terms on which workers may join it."""
+    """The crew of a study, and the terms on which others may join it."""
     terms = {
         "study": study.fingerprint,
         "data": here.dataset.fingerprint,

@@ -45,11 +45,20 @@ def run(
 ) -> Result:
     """Search, choose, retrain, open the test set, report. A finished study gives its recorded result at once.
 
-    verdict_only  a further look at rows that were opened before says whether the choice beats the recorded
-    one,
-                  and no score
+    Args:
+        study: What to do.
+        locations: Where records are kept, as `resolve` gives them.
+        search_only: Stop before the test set.
+        verdict_only: A further look at rows that were opened before says whether the choice beats the
+            recorded one, and no score.
+        watch: Whom to tell how far it is; None: nobody.
 
-    Raises InputError for what the user can mend, WorkbenchError if the work fails.
+    Returns:
+        What `workbench run --json` prints: scores in the units of the metric, times in seconds.
+
+    Raises:
+        InputError: for what the user can mend.
+        WorkbenchError: if the work fails.
     """
     watch = watch or silent()
     found = identified(study, locations)
@@ -78,7 +87,20 @@ def run(
 
 
 def search(study: Study, locations: Locations, *, watch: Watch | None = None) -> Result:
-    """`run`, but the test set stays sealed."""
+    """`run`, but the test set stays sealed.
+
+    Args:
+        study: What to do.
+        locations: Where records are kept, as `resolve` gives them.
+        watch: Whom to tell how far it is; None: nobody.
+
+    Returns:
+        As `run` does; `test` is None.
+
+    Raises:
+        InputError: for what the user can mend.
+        WorkbenchError: if the work fails.
+    """
     return run(study, locations, search_only=True, watch=watch)
 
 
@@ -87,7 +109,18 @@ def confirm(
 ) -> Result:
     """Open the test set of a finished search; if another process is doing so, its result is this one's.
 
-    Raises StudyError if the search is not finished.
+    Args:
+        study: Whose search is finished.
+        locations: Where its records are, as `resolve` gives them.
+        watch: Whom to tell how far it is; None: nobody.
+        verdict_only: As in `run`.
+
+    Returns:
+        As `run` does.
+
+    Raises:
+        StudyError: if the search is not finished.
+        WorkbenchError: if the work fails.
     """
     watch = watch or silent()
     found = identified(study, locations)

@@ -84,7 +84,8 @@ def enter(study: Study, locations: Locations, note: Callable[[str], None]) -> Wo
         metric = metric_of(study, dataset.task)
         over = None if "parallel" in begun else _finished(study, journal, metric)
         begun = {**_of_budget(study), "recent": RECENT, "rules": 1, **begun}
-        lanes = power_of_two((begun["parallel"] + begun["lag"]) * max(1, study.data.folds))
+        # Folds have rows of their own, and so populations: no more lanes than trials are ever alike.
+        lanes = power_of_two(begun["parallel"] + begun["lag"])
         plan = LanePlan(study.settings, preparations.problem, metric, tuple(begun["rooms"]), begun["rules"])
         engine = open_engine(plan, preparations, seed=study.seed, lanes=lanes)
     except BaseException:

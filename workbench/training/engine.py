@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from typing import Any, Literal, NamedTuple
 
 import jax
@@ -28,6 +29,7 @@ from workbench.core.target_transform import to_data
 from workbench.core.types import Fold
 from workbench.nn.recipe import Hyperparameters, Recipe
 from workbench.training import population, scoring, trainer
+from workbench.training.lane_rates import LaneRates, folder_of_programs, shape_class
 from workbench.training.programs import Programs
 from workbench.training.trainer import Lane
 
@@ -66,6 +68,10 @@ class Trained(NamedTuple):
     seconds: float  # from when it was taken up to when it was done
 
 
+#: A job, and what it will bring.
+Asked = tuple[Job, Future[Trained]]
+
+
 class Engine:
     """Trains the lanes of a study in compiled programs. Any thread may submit.
 
@@ -74,14 +80,30 @@ class Engine:
     seed      of the study: the order of the rows and the dropped units
     lanes     that an accelerator's populations have at least, a power of two: what a study decides by its
               own numbers, so that lanes come out the same however they are gathered
+    clock     that launches of populations are timed by
+
+    An accelerator's memory and the time of its steps decide how many more than `lanes` train at once, see
+    `LaneRates`: of those, rounding alone. On a CPU nothing is timed.
     """
 
-    def __init__(self, prepare: Callable[[Any], Fold], *, capacity: int, seed: int, lanes: int = 1) -> None:
+    def __init__(
+        self,
+        prepare: Callable[[Any], Fold],
+        *,
+        capacity: int,
+        seed: int,
+        lanes: int = 1,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
         self.meshes = population.meshes_of_host()
         self.turns = population.in_turn(self.meshes[0])
         self.threads = cores() if self.turns else 1
         self.lanes = lanes
         self._most = 1 << 20  # that fit, as far as is known
+        self._clock = clock
+        self._classes: dict[tuple[Recipe, Hashable], str] = {}  # for which `_rates` holds
+        kind = self.meshes[0].devices.flat[0].device_kind
+        self._rates = None if self.turns else LaneRates(kind, folder_of_programs())
         self._programs = Programs()
         self._prepare = prepare
         self._capacity = capacity
@@ -93,7 +115,7 @@ class Engine:
         self._pool = ThreadPoolExecutor(self.threads, "train")
         self._mine = threading.local()  # on which of the meshes a thread trains
         self._turn = itertools.count()
-        self._waiting: queue.SimpleQueue[tuple[Job, Future[Trained]]] = queue.SimpleQueue()
+        self._waiting: queue.SimpleQueue[list[Asked]] = queue.SimpleQueue()
 
     @property
     def programs(self) -> int:
@@ -135,14 +157,12 @@ class Engine:
         A population that does not fit into an accelerator's memory is halved until it does. The future raises
         WorkbenchError if a single lane is too much.
         """
-        done: Future[Trained] = Future()
-        program = self._programs_of(job.recipe, job.variant, job.hyper)
-        program.add_done_callback(lambda _: self._enqueue(job, done))
+        (done,) = self._submit([job])
         return done
 
     def run_many(self, jobs: Sequence[Job]) -> list[Trained]:
         """Train lanes on all cores, or side by side, and wait for them."""
-        futures = [self.submit(job) for job in jobs]
+        futures = [self.submit(job) for job in jobs] if self.turns else self._submit(jobs)
         try:
             return [future.result() for future in futures]
         finally:
@@ -191,30 +211,37 @@ class Engine:
 
     # ── how it is done ──
 
-    def _enqueue(self, job: Job, done: Future[Trained]) -> None:
-        if self.turns:
-            self._pool.submit(self._one, job, done)
-        else:
-            self._waiting.put((job, done))
-            self._pool.submit(self._gather)
+    def _submit(self, jobs: Sequence[Job]) -> list[Future[Trained]]:
+        """Train jobs; those of one program together from the start, where lanes train side by side."""
+        asked: list[Asked] = [(job, Future()) for job in jobs]
+        parts: dict[Future[Any], list[Asked]] = {}
+        for job, done in asked:
+            parts.setdefault(self._programs_of(job.recipe, job.variant, job.hyper), []).append((job, done))
+        for program, part in parts.items():
+            program.add_done_callback(partial(self._enqueue, part))
+        return [done for _, done in asked]
 
-    def _one(self, job: Job, done: Future[Trained]) -> None:
-        """A lane of its own, on a core of its own."""
-        self._settle([(job, done)])
+    def _enqueue(self, part: list[Asked], _: Future[Any]) -> None:
+        if self.turns:
+            self._pool.submit(self._settle, part)  # a lane of its own, on a core of its own
+        else:
+            self._waiting.put(part)
+            self._pool.submit(self._gather)
 
     def _gather(self) -> None:
         """All that waits, those that want the same together."""
-        groups: dict[Hashable, list[tuple[Job, Future[Trained]]]] = {}
+        groups: dict[Hashable, list[Asked]] = {}
         while not self._waiting.empty():
-            job, done = self._waiting.get()
-            alike = job.recipe, job.variant, job.first, job.last, job.lane is None, job.seed, job.blocks
-            groups.setdefault(alike, []).append((job, done))
+            for job, done in self._waiting.get():
+                alike = job.recipe, job.variant, job.first, job.last, job.lane is None, job.seed, job.blocks
+                groups.setdefault(alike, []).append((job, done))
         for group in groups.values():
-            room = self._room(group[0][0])
-            for at in range(0, len(group), room):
-                self._settle(group[at : at + room])
+            while group:  # each population may tell how large the next one had better be
+                room = self._room(group[0][0])
+                self._settle(group[:room])
+                group = group[room:]
 
-    def _settle(self, group: Sequence[tuple[Job, Future[Trained]]]) -> None:
+    def _settle(self, group: Sequence[Asked]) -> None:
         wanted = [(job, done) for job, done in group if done.set_running_or_notify_cancel()]
         if not wanted:
             return
@@ -285,9 +312,14 @@ class Engine:
         if len(places) > len(hypers):
             stacked = population.rest(stacked, places)
         span = np.int32(first), np.int32(last - first)
+        began = 0.0 if self._rates is None else self._clock()
         after, record = self._programs.call(
             "advance", population.advance, self._static(recipe, mesh), (hyper, stacked, fold, key, *span)
         )
+        if self._rates is not None:
+            seconds = self._clock() - began
+            if (epochs := int(np.max(after.epochs)) - first) > 0:
+                self._rates.add(self._class(job), recipe, len(places) // mesh.size, seconds / epochs)
         return list(zip(population.unstack(after, places), population.unstack(record, places), strict=True))
 
     def _programs_of(self, recipe: Recipe, variant: Hashable, hyper: Hyperparameters) -> Future[Any]:
@@ -330,13 +362,25 @@ class Engine:
         if self.turns and len(costs) == 1:
             return [0]
         size = self.meshes[0].size
-        room = max(self.lanes, population.power_of_two(len(costs)), population.power_of_two(size))
-        return population.places(costs, -(-room // size) * size, size)
+        share = population.power_of_two(-(-max(self.lanes, len(costs)) // size))
+        return population.places(costs, share * size, size)
 
     def _room(self, job: Job) -> int:
-        """Lanes that an accelerator trains at once: so many as a study wants, or as its memory holds."""
-        by_memory = population.room_of(self.meshes[0], self.template(job.recipe, job.hyper))
-        return min(self._most, max(self.lanes, by_memory))
+        """Lanes that an accelerator trains at once.
+
+        So many as a study wants; or more, as its memory holds them and a step of them takes no longer.
+        """
+        assert self._rates is not None
+        lane, most = self.template(job.recipe, job.hyper), self._rates.room(self._class(job))
+        return min(self._most, max(self.lanes, population.room_of(self.meshes[0], lane, most)))
+
+    def _class(self, job: Job) -> str:
+        """What a job costs, by the shapes of its network and its data."""
+        known = job.recipe, job.variant
+        if known not in self._classes:
+            lane = self.template(job.recipe, job.hyper)
+            self._classes[known] = shape_class(job.recipe, lane, self.fold(job.variant))
+        return self._classes[known]
 
     def _blocks(self, fold: Fold) -> np.ndarray:
         """The block of each validation row, int32 [N]."""

@@ -27,8 +27,6 @@ from workbench.training.trainer import Epoch, Lane
 LANES = "lanes"
 #: Bytes from which on a CPU's device reads an array of NumPy's where it lies, instead of copying it.
 ALIGNED = 64
-#: Lanes side by side on one accelerator at most: a larger population is no faster.
-MOST_LANES = 256
 #: Of an accelerator's free memory, what lanes may take; and how often a lane's own size each needs: its
 #: gradients, what the step before it held, and the outputs of its layers.
 MEMORY_SHARE, COPIES = 0.7, 6
@@ -75,10 +73,13 @@ def power_of_two(count: int) -> int:
     return 1 << (count - 1).bit_length()
 
 
-def room_of(mesh: Mesh, lane: Any) -> int:
-    """Lanes like this one that the devices train side by side, by their memory; a power of two."""
+def room_of(mesh: Mesh, lane: Any, most: int) -> int:
+    """Lanes like this one that the devices train side by side, on each a power of two.
+
+    As many as their memory holds, and `most` a device.
+    """
     size = COPIES * sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(lane))
-    found = MOST_LANES
+    found = most
     for device in mesh.devices.flat:
         memory = device.memory_stats() or {}
         if "bytes_limit" in memory:
@@ -167,7 +168,7 @@ def advance(
 
     capacity      room for epochs in the record, at least `count`; static, so that rungs of any length share
                   one program
-    turns         lanes of a device take turns instead of training side by side: see `lanewise`
+    turns         lanes of a device take turns instead of training side by side: see `batching.in_turn`
     hyper, lanes  stacked [P]
     key           the order of the rows and the dropped units are functions of it and of the epoch alone
 

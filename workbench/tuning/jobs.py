@@ -154,7 +154,7 @@ def pack_results(brought: Sequence[LaneResult]) -> bytes:
 def unpack_results(
     content: bytes, part: Part, template: Callable[[Program, Hyperparameters], Lane]
 ) -> list[LaneResult]:
-    """The inverse of `pack_brought`, for the members of `part` in their order."""
+    """The inverse of `pack_results`, for the members of `part` in their order."""
     head, arrays = _opened(content)
     brought = []
     for (status, score, best_epoch, seconds, has_lane, has_block), member in zip(

@@ -90,7 +90,7 @@ REHEARSED = 200
 
 
 class Seen(Protocol):
-    """What is read of a trial. `types.TrialRecord` and `loop.Known` are such."""
+    """What is read of a trial. `records.TrialRecord` and `loop.Known` are such."""
 
     @property
     def number(self) -> int:

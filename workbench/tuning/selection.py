@@ -57,7 +57,7 @@ class Retrained(NamedTuple):
 
 
 def choose(trials: Iterable[TrialRecord], direction: Literal["maximize", "minimize"]) -> TrialRecord:
-    """The complete trial with the best validation score; among equals see `ranking`.
+    """The complete trial with the best validation score; among equals see `ranked`.
 
     Raises WorkbenchError if there is none, with what to try.
     """

@@ -2,7 +2,7 @@
 
 A trial's settings decide its `Program` (what is compiled, and which preparation of the data it trains on)
 and its `Hyperparameters` (what flows through). Recipes that differ in activation, optimizer, schedule,
-initialization, depth, batch size or, within a bucket of `buckets`, width share a program by masks and traced
+initialization, depth, batch size or, within a room of the `ladder`, width share a program by masks and traced
 selection. An optimizer of optax that is none of the common seven has programs of its own.
 
 Divisions of the development rows that a trial trains on are numbered: from 1 on they are the study's folds or
@@ -142,7 +142,7 @@ def program(
     """The program in which a trial with these values trains, given what the whole study may select.
 
     problem   of the trial's variant of the data
-    widths    for hidden units, ascending: see `buckets`
+    rooms     for hidden units, ascending: see `ladder`
     division  of the development rows
     """
     family = str(values["family"])

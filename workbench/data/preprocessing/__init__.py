@@ -20,7 +20,6 @@ import pyarrow as pa
 from workbench.core.errors import DataError
 from workbench.core.types import Array
 from workbench.data.preprocessing import features
-from workbench.data.preprocessing import features as encoding
 from workbench.data.preprocessing.channels import fit_channels, transform_channels
 from workbench.data.preprocessing.features import Levels
 from workbench.data.preprocessing.scaling import Scaling
@@ -58,6 +57,21 @@ class Preprocessor:
             return transform_channels(_checked(rows, self.shape), self.fill, self.padded, self.scaling)
         return _transform_rows(self, rows)
 
+    def raw(self, rows: pd.DataFrame | pa.Table | Array) -> Array:
+        """What trees split on: the cells themselves, neither filled nor scaled.
+
+        Args:
+            rows: as in `transform`.
+
+        Returns:
+            [N, C] float64, NaN where nothing stands: a code for each label, first, then truth values, numbers
+            and parts of dates; of arrays every number. A label that no training row had is blank.
+
+        Raises:
+            DataError: as in `transform`.
+        """
+        return _raw(self, rows)
+
     @property
     def feature_names(self) -> tuple[str, ...]:
         """One name per feature; of images and sequences, per channel."""
@@ -68,7 +82,7 @@ class Preprocessor:
         plain += [f"{names[j]} blank" for j in np.flatnonzero(self.blank)]
         plain += [column.name for column in self._of("boolean")]
         for column, levels in zip(self._of("category"), self.levels, strict=True):
-            plain += encoding.level_names(column.name, levels)
+            plain += features.level_names(column.name, levels)
         return tuple(plain)
 
     def to_json(self) -> dict[str, Any]:
@@ -158,7 +172,7 @@ def _fit_table(
     }
     parts = tuple(features.varying_parts(frame[name]) for name in names["date"])
     truth = tuple(_mean(frame[name].to_numpy()) for name in names["boolean"])
-    levels = tuple(encoding.fit_levels(frame[name], rare) for name in names["category"])
+    levels = tuple(features.fit_levels(frame[name], rare) for name in names["category"])
     vectors = features.vectors(frame, columns, parts)
     n = len(names["numeric"])
     shape = (len(columns),)
@@ -202,10 +216,23 @@ def _transform_rows(self: Preprocessor, rows: pd.DataFrame | pa.Table | Array) -
             out[:, place] = np.where(np.isnan(values), share, values)
             place += 1
         for column, levels in zip(self._of("category"), self.levels, strict=True):
-            width = len(encoding.level_names(column.name, levels))
-            encoding.one_hot(frame[column.name], levels, out[:, place : place + width])
+            width = len(features.level_names(column.name, levels))
+            features.one_hot(frame[column.name], levels, out[:, place : place + width])
             place += width
     return out
+
+
+def _raw(self: Preprocessor, rows: pd.DataFrame | pa.Table | Array) -> Array:
+    if not self.columns:
+        array = _checked(rows, self.shape).reshape(len(rows), -1).astype(np.float64)
+        return np.where(np.isfinite(array), array, np.nan)
+    frame = conform(rows, self.columns, "rows")[0]
+    labels = [
+        features.codes(frame[column.name], levels)
+        for column, levels in zip(self._of("category"), self.levels, strict=True)
+    ]
+    truth = [frame[column.name].to_numpy() for column in self._of("boolean")]
+    return np.stack([*labels, *truth, *features.vectors(frame, self.columns, self.parts)], axis=1)
 
 
 def _n_numeric(self: Preprocessor) -> int:

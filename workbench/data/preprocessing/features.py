@@ -7,7 +7,12 @@ PolynomialFeatures(include_bias=False).
 Features of labels are zero or one. Labels that few training rows have share the feature `other`, and so does
 a label that no training row had; without such a feature an unseen label is all zeros. Blank cells have a
 feature of their own if training rows had any. scikit-learn: OneHotEncoder(min_frequency, max_categories,
-handle_unknown="infrequent_if_exist").
+handle_unknown="infrequent_if_exist"), which adds rare blanks to the rare labels.
+
+Not scikit-learn's, measured as in `scaling` on a million rows. Medians take 0.10 s and 82 MB, SimpleImputer
+0.44 s and 220 MB; labels 0.61 s and 311 MB, OneHotEncoder 0.82 s and 306 MB on codes, 2.7 s and 462 MB on
+text. PolynomialFeatures is leaner, 0.14 s and 128 MB by blocks against 0.30 s and 149 MB, but extreme numbers
+overflow in it, and every prediction would import it (0.6 s, 75 MB).
 """
 
 from __future__ import annotations
@@ -146,26 +151,23 @@ def _block(
     numbers = finite(np.stack([vector[rows] for vector in vectors], axis=1), fill)
     if len(terms) == n_numeric:
         return numbers
-    return np.concatenate([_expand(numbers[:, :n_numeric], terms), numbers[:, n_numeric:]], axis=1)
-
-
-def _expand(block: Array, terms: Sequence[tuple[int, ...]]) -> Array:
-    """The monomials of each row, within LARGEST, as the block must be. block [B, n] -> [B, len(terms)]."""
-    n = block.shape[1]
-    if len(terms) == n:
-        return block
-    out = np.empty((len(block), len(terms)))
-    out[:, :n] = block
-    place = {term: j for j, term in enumerate(terms)}
-    start = n
-    for _, group in itertools.groupby(terms[n:], len):
-        same = list(group)
-        shorter = np.array([place[term[:-1]] for term in same])
-        last = np.array([term[-1] for term in same])
-        stop = start + len(same)
-        out[:, start:stop] = np.clip(out[:, shorter] * block[:, last], -LARGEST, LARGEST)
-        start = stop
+    out = np.empty((len(numbers), len(terms) + len(vectors) - n_numeric))
+    _expand(numbers[:, :n_numeric], terms, out)
+    out[:, len(terms) :] = numbers[:, n_numeric:]
     return out
+
+
+def _expand(block: Array, terms: Sequence[tuple[int, ...]], out: Array) -> None:
+    """Write the monomials of each row, within LARGEST, as the block must be. block [B, n], out [B, terms]."""
+    n = start = block.shape[1]
+    out[:, :n] = block
+    for place, term in enumerate(terms):  # monomials that extend the same one by a last factor are neighbors
+        if start == len(terms):
+            break
+        longer = out[:, start : start + n - term[-1]]
+        np.multiply(out[:, place, np.newaxis], block[:, term[-1] :], out=longer)
+        np.clip(longer, -LARGEST, LARGEST, out=longer)
+        start += n - term[-1]
 
 
 #: A label is rare with fewer training rows than this, or than one in a hundred where that is less.
@@ -202,6 +204,15 @@ def level_names(column: str, levels: Levels) -> list[str]:
     """The names of the features."""
     names = [f"{column}={name}" for name in levels.names]
     return names + [f"{column} other"] * levels.other + [f"{column} blank"] * levels.blank
+
+
+def codes(column: pd.Series, levels: Levels) -> Array:
+    """Places of labels among `levels.names`, then of the others, [N] float64; NaN for blank and unseen."""
+    place = {name: float(j) for j, name in enumerate(levels.names)}
+    other = float(len(place)) if levels.other else np.nan
+    known = np.array([*(place.get(name, other) for name in column.cat.categories), np.nan])
+    found: Array = known[np.asarray(column.cat.codes)]
+    return found
 
 
 def one_hot(column: pd.Series, levels: Levels, out: Array) -> None:

@@ -7,6 +7,11 @@
 
 A feature that is constant on training rows is zero everywhere, since nothing was learned of it.
 scikit-learn: StandardScaler, MinMaxScaler, QuantileTransformer(output_distribution="normal").
+
+Not these: on a million rows of six numbers standardize, minmax and quantile take 0.05, 0.06 and 0.76 s of a
+processor and 41, 41 and 104 MB; scikit-learn's, fed by blocks, 0.11, 0.11 and 0.92 s and 43, 41 and 61 MB,
+after an import (0.6 s, 75 MB) for which a study or a prediction of one row would wait. The features agree.
+Two busy cores of an AMD EPYC, scikit-learn 1.9.1, NumPy 2.4.6: `experiments.benchmarks.preprocessing`.
 """
 
 from __future__ import annotations
@@ -69,7 +74,8 @@ def scaled(scaling: Scaling, block: Array) -> Array:
     if scaling.kind == "none":
         return block
     if scaling.kind != "quantile":
-        values: Array = (block - scaling.shift) * scaling.rate
+        values: Array = block - scaling.shift
+        values *= scaling.rate
         return values
     out = np.empty_like(block)
     for j in range(block.shape[1]):
@@ -93,7 +99,8 @@ def _moments(n: int, blocks: Callable[[], Iterable[Array]]) -> tuple[Array, Arra
         count += len(block)
     mean = total / count
     for block in blocks():
-        square += np.square(block - mean).sum(axis=0)
+        apart = block - mean
+        square += np.square(apart, out=apart).sum(axis=0)
     deviation = np.sqrt(square / count)
     # Deviations of the order of rounding errors are none (scikit-learn's rule).
     eps = np.finfo(np.float64).eps

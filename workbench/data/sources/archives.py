@@ -4,7 +4,7 @@ Inputs are rows of numbers [N, F], sequences [N, T, F] or images [N, H, W, C]. T
 where the archive says how long each is (`lengths`, or `lengths_train` and `lengths_test`), and gray images
 [N, H, W] otherwise, which get an axis for their one channel. Steps behind the end of a sequence become NaN,
 which is how padding is told from data from here on. Sequences have one target each, or, where y is [N, T] or
-[N, T, K], one for every step (see `steps`). Nothing is rescaled: bytes stay 0 to 255 until a
+[N, T, K], one for every step (see `targets`). Nothing is rescaled: bytes stay 0 to 255 until a
 preprocessor scales them (`minmax` gives [0, 1]).
 """
 

@@ -84,8 +84,8 @@ def pointwise_loss(name: str) -> Callable[[Array, Array], Array]:
 def two_passes(recipe: Recipe, hyper: Hyperparameters, params: Any, x: Array, y: Any) -> Blame | None:
     """Forward and backward of one example: x [*F], y as the loss takes it.
 
-    For a multilayer perceptron whose derivatives are written out in `gradients`, or an affine model, which
-    has one layer; None for every other.
+    For a multilayer perceptron whose derivatives are written out in `backpropagation`, or an affine model,
+    which has one layer; None for every other.
     """
     if recipe.family in AFFINE:
         weight, bias = (np.asarray(params[name]) for name in ("weight", "bias"))

@@ -42,9 +42,21 @@ def lines(
     log_y: bool = False,
     level: tuple[float, str] | None = None,
 ) -> Figure:
-    """Curves against x [n]: each of `by_label` is [S, n], drawn as its median with a band.
+    """Curves against x, each drawn as its median over seeds with a band.
 
-    level  a height that is worth a line, and its name
+    Args:
+        x: Positions [n], in the unit that `x_label` names.
+        by_label: The values [S, n] of each curve, S seeds; NaN where there is none.
+        title: What the figure shows.
+        x_label: What x is.
+        y_label: What the values are.
+        note: How to read it, a line below the title.
+        log_x: Whether x has a logarithmic axis.
+        log_y: Whether the values have one.
+        level: A height that is worth a line, and its name.
+
+    Returns:
+        The figure, which belongs to no window.
     """
     figure = canvas(title, note, WIDE, 3.6)
     axes = panel(figure, 0.65, 0.5, 1.5, 0.78)
@@ -87,7 +99,19 @@ def strip(
     log: bool = False,
     level: tuple[float, str] | None = None,
 ) -> Figure:
-    """The values of each label, [S], as dots in a row of their own."""
+    """The values of each label as dots in a row of their own.
+
+    Args:
+        by_label: The values [S] of each row, one for each seed.
+        title: What the figure shows.
+        x_label: What the values are, with their unit.
+        note: How to read it, a line below the title.
+        log: Whether the axis is logarithmic.
+        level: A value that is worth a line, and its name.
+
+    Returns:
+        The figure, which belongs to no window.
+    """
     from workbench.evaluation.intervals import seed_spread
 
     height = 1.35 + 0.42 * len(by_label)

@@ -1,6 +1,6 @@
 """The report of a study: one self-contained HTML page and a Markdown page beside the figures.
 
-Both are made from an `Outcome` by the templates in `workbench/templates/`. The page needs no script and
+Both are made from an `Outcome` by the templates that lie in `templates/`. The page needs no script and
 loads nothing: style and figures are inside. All that a user wrote is escaped.
 """
 
@@ -23,6 +23,7 @@ from workbench.evaluation.report.sentences import (
     declared,
     finalists,
     gain,
+    rival,
     seeds,
     short_answer,
     warning,
@@ -108,6 +109,7 @@ def write(
         "large": short_answer(outcome),
         "outcome": outcome,
         "pictures": pictures,
+        "rival": rival(outcome),
         "seeds": seeds(outcome),
         "members": outcome.selection.settings.get("ensemble", 1) if outcome.selection else 1,
         "settings": settings_rows(outcome),

@@ -6,9 +6,9 @@ import math
 import statistics
 from collections.abc import Mapping, Sequence
 
-from workbench.core.formatting import attempts, opened_before
+from workbench.core.formatting import attempts, beaten, opened_before
 from workbench.core.records import Outcome, Selection, TestScore
-from workbench.evaluation.declarations import gained, reached
+from workbench.evaluation.declarations import gained, in_order, reached
 from workbench.evaluation.facts import (
     best_trial,
     complete_trials,
@@ -63,6 +63,15 @@ def short_answer(outcome: Outcome) -> tuple[str, str]:
     return value, f"test {metric} · {_stated(outcome.test)}"
 
 
+def rival(outcome: Outcome) -> str | None:
+    """That gradient boosting is better, which stands above everything else that is told; None where not."""
+    if outcome.test is None or outcome.test.verdict:
+        return None
+    figures = outcome.baselines.get("boosted", {})
+    told = beaten(figures, outcome.test.value, number)
+    return f"{told[0].upper()}{told[1:]}." if told else None
+
+
 def warning(outcome: Outcome) -> str | None:
     """What must be said loudly of rows that had been opened before; None where none was."""
     test = outcome.test
@@ -86,10 +95,11 @@ def warning(outcome: Outcome) -> str | None:
 
 
 def comparison(outcome: Outcome) -> list[tuple[str, str, str]]:
-    """What was compared with what: name, figure, remark."""
+    """What was compared with what: name, figure, remark. What is known of test rows comes first."""
     metric, selection = metric_words(outcome), outcome.selection
     ended = f"; ended before the budget: {outcome.stopped}" if outcome.stopped else ""
-    rows = [("Trials", f"{len(outcome.trials):,}", tally(outcome.trials) + ended)]
+    rows = [] if outcome.test is None else _tested(outcome, outcome.test, metric)
+    rows.append(("Trials", f"{len(outcome.trials):,}", tally(outcome.trials) + ended))
     rows_of_trials = validation(outcome)
     mean = f", mean of {rows_of_trials}" if "folds" in rows_of_trials else ""
     found = best_trial(outcome)
@@ -139,21 +149,27 @@ def comparison(outcome: Outcome) -> list[tuple[str, str, str]]:
                 f"{number(judged)}, so that one is delivered and tested"
             )
         rows.append(("Refitted on", f"{together:,} rows", remark))
-    if outcome.test is not None:
-        where = f"{outcome.test.rows:,} rows, look {outcome.test.look}"
-        rows.append(
-            (f"Test {metric}", "–", f"{outcome.test.verdict}, {where}")
-            if outcome.test.verdict
-            else (f"Test {metric}", _rounded(outcome.test)[0], f"{_stated(outcome.test)}, {where}")
-        )
-        if outcome.test.remarks:
-            rows.append(("Earlier looks", "–", outcome.test.remarks))
-        if outcome.test.tried:
-            rows.append(("Tried on these rows", attempts(outcome.test.tried), "as far as the ledger knows"))
-        rows += [_beside(name, figures, metric) for name, figures in outcome.baselines.items()]
-    else:
+    if outcome.test is None:
         sealed = ("sealed", "no test row has been read")
         rows.append((f"Test {metric}", *(("none", outcome.withheld) if outcome.withheld else sealed)))
+    return rows
+
+
+def _tested(outcome: Outcome, test: TestScore, metric: str) -> list[tuple[str, str, str]]:
+    """The rivals on the test rows, the choice, the floor, and what is known of these rows."""
+    beside = {name: _beside(name, one, metric) for name, one in in_order(outcome.baselines).items()}
+    where = f"{test.rows:,} rows, look {test.look}"
+    rows = [row for name, row in beside.items() if name != "trivial"]
+    rows.append(
+        (f"Test {metric}", "–", f"{test.verdict}, {where}")
+        if test.verdict
+        else (f"Test {metric}", _rounded(test)[0], f"{_stated(test)}, {where}")
+    )
+    rows += [row for name, row in beside.items() if name == "trivial"]
+    if test.remarks:
+        rows.append(("Earlier looks", "–", test.remarks))
+    if test.tried:
+        rows.append(("Tried on these rows", attempts(test.tried), "as far as the ledger knows"))
     return rows
 
 
@@ -161,6 +177,7 @@ def comparison(outcome: Outcome) -> list[tuple[str, str, str]]:
 _BASELINES = {
     "default": "Default configuration, trained again",
     "linear": "Linear model",
+    "boosted": "Gradient boosting",
     "trivial": "Class frequencies, or the mean",
 }
 
@@ -171,8 +188,10 @@ def _beside(name: str, figures: Mapping[str, float | str | None], metric: str) -
     note = figures.get("note", "")
     title = f"{_BASELINES.get(name, name)}, test {metric}"
     if value is None or gained is None:
-        return title, "–", "has no score on these rows"
+        return title, "–", str(note or "has no score on these rows")
     said = f"the choice is {'better' if gained >= 0 else 'worse'} by {_difference(abs(gained))}"
+    if about := figures.get("about"):
+        said = f"{about}; {said}"
     if low is None or high is None:
         return title, number(value), f"{said} (no interval: {note})" if note else said
     ends = f"interval {_difference(low)} to {_difference(high)}"

@@ -44,10 +44,14 @@ MODELS: dict[str, Model] = {
 def register(name: str, model: Model, family: Family | None = None) -> None:
     """Add a model under a name that study files may then use.
 
-    `family` says which tasks and inputs it takes and which settings shape it; by default any task, rows of
-    features, and the settings of a multilayer perceptron.
+    Args:
+        name: What `[model] family` says.
+        model: The pair of functions.
+        family: Which tasks and inputs it takes and which settings shape it. None: any task, rows of features
+            [F], and the settings of a multilayer perceptron.
 
-    Raises InputError if the name is taken.
+    Raises:
+        InputError: if the name is taken.
     """
     if name in MODELS:
         raise InputError(f"model {name!r} is registered already; choose another name")

@@ -13,11 +13,14 @@ Params = Any  # a pytree of arrays
 class Model(NamedTuple):
     """A named pair of pure functions, and how to count what they learn.
 
-    init          (recipe, hyper, *, key) -> params
-    apply         (recipe, hyper, params, x [*F], *, key=None) -> outputs [K]
-    n_parameters  (inputs, outputs, **settings) -> int, for reports; None counts the leaves
-    layered       params are a dictionary of layers; those of a shallower net are some of its entries, drawn
-                  alike; the layers beyond a lane's depth are zero, and `apply` passes them over
+    Args:
+        init: (recipe, hyper, *, key) -> params, a nested dict of float32 arrays. Leaves whose name starts
+            with "weight" are regularized, those that start with "bias" are free.
+        apply: (recipe, hyper, params, x [*F], *, key=None) -> outputs [K] of one example, logits or numbers
+            in standardized units. `key` is given in training where units are dropped.
+        n_parameters: (inputs, outputs, **settings) -> int, for reports; None counts the leaves.
+        layered: Whether params are a dictionary of layers; those of a shallower net are some of its entries,
+            drawn alike; the layers beyond a lane's depth are zero, and `apply` passes them over.
     """
 
     init: Callable[..., Params]

@@ -14,7 +14,7 @@ are counted), also when an opening never got its score: whoever opened them may 
 dies between opening and score leaves the opening; the next call with the same choice finishes that look, and
 it counts once. What a study says beforehand of its answer is a *declaration*, which belongs to no look.
 
-Every opening is noted in the ledger of the user as well (see `user`), so that another home, a copy of
+Every opening is noted in the ledger of the user as well (see `user_ledger`), so that another home, a copy of
 this one, or one whose database was deleted does not begin anew.
 
 Several processes at once: one works, under a lock that its death releases; the others wait for the record.

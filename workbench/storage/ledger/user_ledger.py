@@ -31,8 +31,9 @@ Blobs = Mapping[str, bytes]
 Content = Callable[[Sequence[Meeting], set[str], str], dict[str, Any]]
 
 
-def address(environ: Mapping[str, str] = os.environ) -> str:
-    """Where it is, by the environment: the address of a database, or `off`."""
+def address(environ: Mapping[str, str] | None = None) -> str:
+    """Where it is, by the environment (None: that of this process): the address of a database, or `off`."""
+    environ = os.environ if environ is None else environ
     named = environ.get("WORKBENCH_LEDGER", "")
     if named == OFF or "://" in named:
         return named

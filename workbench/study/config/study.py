@@ -22,21 +22,38 @@ _BUDGET = ("trials", "stop")
 
 @dataclass(frozen=True)
 class Study:
-    """What a study file says, defaults filled in."""
+    """What a study file says, defaults filled in.
+
+    Args:
+        name: Of the study; its records begin with it.
+        question: What it is to answer, in words.
+        seed: Of training and search.
+        data: Where the rows come from and how they are divided.
+        settings: Every searchable key under its flat name, fixed or an axis; those of the
+            file first, in its order.
+        search: Its budget, and who suggests and prunes.
+        metric: None: accuracy for classes, rmse for numbers.
+        path: Of the file.
+        text: Of the file, or of what it was varied to.
+        refit: Whether the choice is trained once more, on training and validation rows.
+        rule: By which the choice is made.
+        smallest_gain: Over the default configuration, that would count; in units of the metric.
+        kept_as: The id of its records, where `identity` has looked it up.
+    """
 
     name: str
     question: str
     seed: int
     data: DataSpec
-    settings: Settings  # every searchable key under its flat name; the file's keys first, in its order
+    settings: Settings
     search: SearchSpec
-    metric: str | None  # None: accuracy for classes, rmse for numbers
+    metric: str | None
     path: Path
     text: str
-    refit: bool = False  # train the choice once more, on training and validation rows
-    rule: str = RULE  # by which the choice is made
-    smallest_gain: float | None = None  # over the default configuration, that would count
-    kept_as: str = ""  # the id of its records, where `identity` has looked it up
+    refit: bool = False
+    rule: str = RULE
+    smallest_gain: float | None = None
+    kept_as: str = ""
 
     @cached_property
     def fingerprint(self) -> str:
