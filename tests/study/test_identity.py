@@ -40,6 +40,7 @@ from workbench.study.results import ledger_of
 STUDY = """\
 name     = "months"
 question = "Does the promise hold?"
+seed     = 1
 
 [data]
 source = "train.csv"

@@ -87,6 +87,17 @@ def test_trainings_that_disagree_are_noise() -> None:
     assert choice(among._replace(scores=among.scores + swing), "beyond-noise") == 1
 
 
+@pytest.mark.parametrize("rule", ["keep-default", "beyond-noise", "best"])
+def test_two_folds_of_which_one_is_left_out(rule: Rule) -> None:
+    """What one fold says of a difference is the scatter of its rows."""
+    among = finalists([0.90, 0.89, 0.88], [50, 10, 5], default=2, trainings=2)._replace(
+        divisions=(1, 2), folds=2
+    )
+    found = luck(among, rule, choice(among, rule), NOTHING, 1.0)
+    assert math.isfinite(found.estimate)
+    assert math.isfinite(found.error)
+
+
 def test_blocks_that_are_no_numbers_are_left_out() -> None:
     among = finalists([0.9, 0.8], [5, 5])
     broken = [block.copy() for block in among.blocks]

@@ -161,10 +161,11 @@ def gain(finalists: Field, winner: int, optimism: Optimism) -> Gain | None:
 def _error(finalists: Field, one: int, other: int) -> float:
     """Standard error of the difference of two means: of rows, and of trainings on the same rows.
 
-    Of folds, whose models share training rows, it is that of their means with the correction for it.
+    Of folds, whose models share training rows, it is that of their means with the correction for it; of one
+    fold alone, which is what leaving out one of two leaves, that of its rows.
     """
     apart = finalists.scores[one] - finalists.scores[other]
-    if finalists.folds:
+    if finalists.folds and len(set(finalists.divisions)) > 1:
         at = np.array(finalists.divisions)
         means = np.array([apart[at == fold].mean() for fold in sorted(set(finalists.divisions))])
         return fold_error(means, 1 / (finalists.folds - 1))
