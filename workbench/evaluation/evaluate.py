@@ -268,11 +268,26 @@ def trivial_loss(recipe: Recipe, fold: Fold) -> float:
     shape = (*y.shape[: 2 if recipe.each else 1], recipe.outputs)
     outputs = np.broadcast_to(out.astype(np.float32), shape)
 
+    return _loss(recipe, outputs, y, weight)
+
+
+def train_loss(recipe: Recipe, outputs: Array, fold: Fold) -> float:
+    """The mean loss of outputs on the training rows, in the units and with the weights of training.
+
+    outputs  of a model in evaluation mode, [N, K] or [N, T, K]; regression in the units of the data
+    """
+    y = np.asarray(fold.train.y)
+    if WORDS[recipe.metric].task == "regression":
+        outputs, y = to_training(outputs, fold), to_training(y, fold)
+    return _loss(recipe, outputs, y, np.asarray(fold.train.weight))
+
+
+def _loss(recipe: Recipe, outputs: Array, y: Array, weight: Array) -> float:
     @jax.jit  # one operation after the other, each would be compiled by itself
     def loss(outputs: jax.Array, y: jax.Array, weight: jax.Array) -> jax.Array:
         return batch_loss(LOSSES[recipe.loss], *per_target(recipe, outputs, y, weight))
 
-    return float(loss(outputs, y, weight))
+    return float(loss(jnp.asarray(outputs), jnp.asarray(y), jnp.asarray(weight)))
 
 
 def as_rows(outputs: Array, targets: Array) -> tuple[Array, Array]:

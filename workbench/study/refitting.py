@@ -9,16 +9,13 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import jax.numpy as jnp
 import numpy as np
 
 from workbench.core.records import SeedRecord, fits
-from workbench.core.target_transform import to_training
-from workbench.core.types import Array, Fold
-from workbench.nn.losses import LOSSES, batch_loss
+from workbench.core.types import Array
+from workbench.evaluation.evaluate import train_loss
 from workbench.study.config.study import Study
 from workbench.study.workspace import Workspace
-from workbench.training.scoring import per_target
 from workbench.tuning.selection import Delivered, Retrained, refit
 
 
@@ -57,23 +54,14 @@ def development_losses(here: Workspace, again: Delivered, judged: Delivered) -> 
 
     Both in the units, and with the weights, that the refit was trained with.
     """
-    together = here.preparations.fold(again.program.variant)
+    together = here.preparations.fold(again.program.variant)  # its rows are in the order of the data
     own = here.preparations.fold(judged.program.variant)
-    # `together` has the rows in the order of the data, `own` those for training before those for validation.
-    order = np.concatenate([here.dataset.train, here.dataset.validation])
-    rows = np.concatenate([np.asarray(part.x) for part in (own.train, own.validation)])
-    return (
-        _mean_loss(here, again, together, np.asarray(together.train.x)[order], order),
-        _mean_loss(here, judged, together, rows, order),
-    )
+    seen = np.empty(together.train.x.shape[:1] + own.train.x.shape[1:], np.asarray(own.train.x).dtype)
+    seen[here.dataset.train], seen[here.dataset.validation] = own.train.x, own.validation.x
 
+    def loss(model: Delivered, x: Array) -> float:
+        recipe = model.program.recipe
+        outputs = here.engine.outputs(recipe, model.program.variant, model.hyper, model.params, x)
+        return train_loss(recipe, outputs, together)
 
-def _mean_loss(here: Workspace, model: Delivered, together: Fold, x: Array, order: Array) -> float:
-    """Of a model that sees the rows `order` of `together` as `x`."""
-    recipe = model.program.recipe
-    out = here.engine.outputs(recipe, model.program.variant, model.hyper, model.params, x)
-    y, weight = np.asarray(together.train.y)[order], np.asarray(together.train.weight)[order]
-    if here.dataset.task == "regression":
-        out, y = to_training(out, together), to_training(y, together)
-    targets = per_target(recipe, jnp.asarray(out), jnp.asarray(y), jnp.asarray(weight))
-    return float(batch_loss(LOSSES[recipe.loss], *targets))
+    return loss(again, np.asarray(together.train.x)), loss(judged, seen)
