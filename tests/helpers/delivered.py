@@ -82,7 +82,7 @@ def deliver(
 
 def _trained(recipe: Recipe, hyper: Hyperparameters, fold: Fold) -> tuple[dict[str, object], Curves]:
     mesh = population.mesh_of_host()
-    locations = population.locations([0], mesh.size, mesh.size)
+    locations = population.places([0], mesh.size, mesh.size)
     stacked, placed = population.stack([hyper], locations), population.place(mesh, fold)
     key = jax.random.key(int(hyper.seed))
     lanes = population.start(recipe, mesh, stacked, key)

@@ -44,7 +44,7 @@ def trained(
 ) -> tuple[trainer.Lane, trainer.Epoch]:
     """One lane after some epochs, and its record [E]."""
     mesh = population.mesh_of_host()
-    locations = population.locations([0], mesh.size, mesh.size)
+    locations = population.places([0], mesh.size, mesh.size)
     hypers, placed = population.stack([hyper], locations), population.place(mesh, fold)
     if lanes is None:
         stacked = population.start(recipe, mesh, hypers, KEY)
