@@ -27,7 +27,7 @@ PARTS = (
     *("docker-compose.yml", "Dockerfile", ".dockerignore", "Makefile", "pyproject.toml", "requirements.lock"),
     *("README.md", "LICENSE", "workbench", "studies", "experiments"),
 )
-STUDY = "studies/digits-mlp.toml"
+STUDY = "studies/shared.toml"  # digits-mlp with work for several at a time
 TRIALS = 60
 WORKERS = 3
 
@@ -130,6 +130,8 @@ def checkout(engine: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -
             shutil.copytree(source, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
         else:
             shutil.copy(source, folder / part)
+    digits = (ROOT / "studies" / "digits-mlp.toml").read_text()
+    (folder / STUDY).write_text(digits.replace("[search]\n", "[search]\nparallel = 16\n"))
     environ = engine | {"COMPOSE_PROJECT_NAME": f"tests{os.getpid()}", "MLFLOW_PORT": str(free_port())}
     environ.pop("POSTGRES_PASSWORD", None)
     for path in (folder, *folder.parents[:2]):  # of pytest, closed to the user inside the containers
