@@ -188,11 +188,12 @@ def copied(tmp_path_factory: pytest.TempPathFactory) -> Copied:
 def test_a_study_learns_to_copy(copied: Copied) -> None:
     """Knowing nothing reaches 1/4."""
     study, locations, result = copied
-    assert result["test"]["rows"] == 300
+    rows = result["test"]["rows"]
+    assert rows == pytest.approx(300, abs=15)  # copies of a row stay on one side
     assert result["test"]["value"] > 0.97
     outcome = outcomes.load(locations.study(study.id))
     assert outcome is not None
-    assert outcome.outputs.shape == (600, 4)  # two steps of each test sequence
+    assert outcome.outputs.shape == (2 * rows, 4)  # two steps of each test sequence
     right = outcome.outputs.argmax(axis=1) == outcome.targets
     assert np.mean(right) == pytest.approx(result["test"]["value"], abs=1e-6)
 

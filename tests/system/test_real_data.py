@@ -101,7 +101,11 @@ def test_housing_beats_the_linear_model(data_folder: Path, tmp_path: Path) -> No
     theirs = float((errors**2).mean() ** 0.5)
     print(ran.result["test"], "linear", theirs, ran.result["seconds"])
     assert ran.result["best"]["validation"] < 0.8 * theirs
-    assert ran.result["test"]["high"] < 0.85 * theirs
+    assert ran.result["test"]["value"] < 0.85 * theirs
+    if ran.result["test"]["high"] is None:  # a few large errors decide an RMSE, so that none can be given
+        assert "heavy a tail" in ran.result["test"]["note"]
+    else:
+        assert ran.result["test"]["high"] < 0.85 * theirs
 
 
 @pytest.mark.slow
