@@ -186,11 +186,11 @@ def copied(tmp_path_factory: pytest.TempPathFactory) -> Copied:
 
 @pytest.mark.slow
 def test_a_study_learns_to_copy(copied: Copied) -> None:
-    """Knowing nothing reaches 1/4."""
+    """Knowing nothing reaches 1/4; the sequences under test are such as were never shown."""
     study, locations, result = copied
     rows = result["test"]["rows"]
     assert rows == pytest.approx(300, abs=15)  # copies of a row stay on one side
-    assert result["test"]["value"] > 0.97
+    assert result["test"]["value"] > 0.9
     outcome = outcomes.load(locations.study(study.id))
     assert outcome is not None
     assert outcome.outputs.shape == (2 * rows, 4)  # two steps of each test sequence
