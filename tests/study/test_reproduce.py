@@ -86,15 +86,18 @@ def test_other_rows_are_said_and_tell(tmp_path: Path, capsys: pytest.CaptureFixt
     where = place(tmp_path, TINY.replace('source = "wine"', 'source = "wine.csv"\ntarget = "target"'))
     table = load_wine(as_frame=True).frame
     table.to_csv(tmp_path / "wine.csv", index=False)
-    assert where.run("--search-only").status == 0
+    ran = where.run("--search-only")
+    assert ran.status == 0
     assert again(f"{where.file}#0", where.home, capsys)[0] == 0
     table.assign(hue=table["hue"] + (table.index % 5 == 0)).to_csv(tmp_path / "wine.csv", index=False)
-    status, said, err = again(f"{where.file}#0", where.home, capsys)
+    assert main(["reproduce", f"{where.file}#0", "--home", str(where.home)]) == 2  # it is another study now
+    assert "wine.csv changed since study" in capsys.readouterr().err
+    status, said, err = again(ran.result["mlflow"]["run_id"], where.home, capsys)
     assert "the rows of the data are not those of the record" in err
     assert said["warnings"]
     assert status == (0 if said["agrees"] else 1)
     (tmp_path / "wine.csv").unlink()
-    assert again(f"{where.file}#0", where.home, capsys)[0] == 2
+    assert main(["reproduce", f"{where.file}#0", "--home", str(where.home)]) == 2
 
 
 @pytest.mark.parametrize(
