@@ -130,7 +130,7 @@ def control_group(quota: int) -> Iterator[Path]:
 def test_a_real_quota(quota: int, expected: int) -> None:
     code = (
         "import os, pathlib, sys; pathlib.Path(sys.argv[1], 'cgroup.procs').write_text(str(os.getpid()))\n"
-        "from workbench import cores; cores._affinity = lambda: 64; print(cores.cores({}))"
+        "from workbench.core import cores; cores._affinity = lambda: 64; print(cores.cores({}))"
     )
     with control_group(quota) as group:
         done = subprocess.run(
