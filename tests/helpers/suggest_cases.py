@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
+import pytest
 
+from workbench.core import vocabulary
 from workbench.core.types import Axis, Choice, Range, Value
+from workbench.tuning import samplers
 from workbench.tuning.samplers import Sampler, Suggester
 
 AXES: dict[str, Axis] = {
@@ -93,3 +96,52 @@ def search(
         for params in suggester.suggest(history, batch):
             history.append(Seen(len(history), params, "complete", score(params)))
     return [float(trial.value or 0) for trial in history]
+
+
+#: Axes of few values: 3 x 6 x 4 x 2 cells.
+GRID: dict[str, Axis] = {
+    "depth": Range(1, 3, integer=True),
+    "dropout": Range(0.0, 0.5, step=0.1),
+    "width": Range(4, 7, log=True, integer=True),
+    "activation": Choice(("relu", "tanh")),
+}
+CELLS = 3 * 6 * 4 * 2
+STUDY = """
+name = "words"
+[data]
+source = "wine"
+[model]
+family = "softmax"
+[optimizer]
+name = {{ choices = ["adam", "sgd"] }}
+learning_rate = {{ low = 0.01, high = 0.1, step = 0.01 }}
+[regularization]
+l2 = {{ low = 0.0, high = 0.1, step = 0.05 }}
+[training]
+epochs = 4
+[search]
+trials = 14
+seeds = 1
+sampler = {sampler}
+[select]
+rule = "single"
+"""
+#: The Gaussian process takes a second for a draw: its tests are slow.
+WORDS = [pytest.param(word, marks=pytest.mark.slow) if word == "gp" else word for word in vocabulary.SAMPLERS]
+FAST = [word for word in vocabulary.SAMPLERS if word != "gp"]
+
+
+def axes_of(word: str) -> dict[str, Axis]:
+    return GRID if word in vocabulary.EXHAUSTIVE else AXES
+
+
+def suggest(
+    axes: Mapping[str, Axis],
+    history: Sequence[Seen],
+    n: int,
+    *,
+    sampler: Sampler,
+    seed: int = 0,
+    direction: samplers.Direction = "minimize",
+) -> list[dict[str, Value]]:
+    return Suggester(axes, sampler=sampler, seed=seed, direction=direction).suggest(history, n)

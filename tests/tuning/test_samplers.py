@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import importlib.util
 import inspect
 import itertools
 import json
 import math
-import random
 import subprocess
 import sys
-import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -27,49 +22,25 @@ from optuna.samplers._tpe import _truncnorm
 from optuna.trial import TrialState, create_trial
 from scipy.stats import qmc
 
-import workbench as wb
-from tests.helpers.bad_input_cases import refused, study_text
-from tests.helpers.suggest_cases import AXES, Seen, loss, past, search, uniform
-from tests.tuning.test_loop import SETTINGS, Journal, comparable
+from tests.helpers.suggest_cases import (
+    AXES,
+    CELLS,
+    FAST,
+    GRID,
+    WORDS,
+    Seen,
+    axes_of,
+    loss,
+    past,
+    search,
+    suggest,
+    uniform,
+)
 from workbench.core import vocabulary
-from workbench.core.errors import StudyError
-from workbench.core.records import Curves, TrialRecord
 from workbench.core.types import Axis, Choice, Range, Value
 from workbench.tuning import samplers
-from workbench.tuning.jobs import LaneResult, Part
-from workbench.tuning.lane_plan import LanePlan
-from workbench.tuning.loop import Search
-from workbench.tuning.samplers import Sampler, Suggester, bounded, check, rank, read, seeded
-from workbench.tuning.scheduler import Scheduler
-from workbench.tuning.space import Problem, default, distributions
-
-#: Axes of few values: 3 x 6 x 4 x 2 cells.
-GRID: dict[str, Axis] = {
-    "depth": Range(1, 3, integer=True),
-    "dropout": Range(0.0, 0.5, step=0.1),
-    "width": Range(4, 7, log=True, integer=True),
-    "activation": Choice(("relu", "tanh")),
-}
-CELLS = 3 * 6 * 4 * 2
-#: The Gaussian process takes a second for a draw: its tests are slow.
-WORDS = [pytest.param(word, marks=pytest.mark.slow) if word == "gp" else word for word in vocabulary.SAMPLERS]
-FAST = [word for word in vocabulary.SAMPLERS if word != "gp"]
-
-
-def axes_of(word: str) -> dict[str, Axis]:
-    return GRID if word in vocabulary.EXHAUSTIVE else AXES
-
-
-def suggest(
-    axes: Mapping[str, Axis],
-    history: Sequence[Seen],
-    n: int,
-    *,
-    sampler: Sampler,
-    seed: int = 0,
-    direction: samplers.Direction = "minimize",
-) -> list[dict[str, Value]]:
-    return Suggester(axes, sampler=sampler, seed=seed, direction=direction).suggest(history, n)
+from workbench.tuning.samplers import Suggester, bounded, rank, seeded
+from workbench.tuning.space import default, distributions
 
 
 def test_every_sampler_of_optuna_has_a_word() -> None:
@@ -371,172 +342,6 @@ def test_failed_trials_count_as_asked() -> None:
     assert first != second
 
 
-# ── a whole search: the loop, with scores from a formula in the place of training ──
-
-
-class Formula:
-    """What stands in for the engine: scores rise with the epochs, towards what the parameters deserve.
-
-    pool  of threads in which they come in any order; without one they are there at once
-    """
-
-    def __init__(self, pool: Executor | None = None) -> None:
-        self._pool = pool
-
-    def foresee(self, *lane: Any) -> None: ...
-
-    def foresee_blocks(self, *lane: Any) -> None: ...
-
-    def template(self, *lane: Any) -> None: ...
-
-    def __call__(self, part: Part) -> list[Future[LaneResult]]:
-        if self._pool is not None:
-            return [self._pool.submit(self._brought, part)]
-        done: Future[LaneResult] = Future()
-        done.set_result(self._brought(part))
-        return [done]
-
-    def _brought(self, part: Part) -> LaneResult:
-        (member,) = part.members
-        if self._pool is not None:
-            time.sleep(0.002 * random.random())
-        epochs = np.arange(part.first + 1, part.last + 1)
-        score = 1.0 / (1.0 + goodness(member.params)) * (1.0 - 0.5 ** (epochs / 4))
-        status: Any = "diverged" if float(member.params["dropout"]) > 0.45 else "running"
-        status = "stopped" if status == "running" and part.final else status
-        curves = Curves(*(np.asarray(curve, np.float32) for curve in (1 - score, 1 - score, score)))
-        return LaneResult(status, float(score[-1]), part.last, 0.0, curves, None, None)
-
-
-def goodness(params: Mapping[str, Value]) -> float:
-    off = math.log(float(params["width"]) / 6) ** 2 + (float(params["dropout"]) - 0.1) ** 2
-    return (
-        off
-        + (params["activation"] != "tanh")
-        + math.log10(float(params.get("learning_rate", 1e-2)) / 1e-2) ** 2
-    )
-
-
-class Nowhere:
-    """No checkpoints: there are no lanes."""
-
-    def put(self, lanes: Any) -> None: ...
-
-    def get(self, *lane: Any) -> None: ...
-
-    def drop(self, numbers: Any) -> None:
-        list(numbers)
-
-
-def whole_search(
-    sampler: Sampler, journal: Journal, trials: int = 60, pool: Executor | None = None
-) -> dict[int, TrialRecord]:
-    """A study of four axes to its end, ten trials at a time."""
-    word, _ = samplers.named(sampler)
-    free: dict[str, Axis] = GRID | (
-        {} if word in vocabulary.EXHAUSTIVE else {"learning_rate": Range(1e-4, 1.0, log=True)}
-    )
-    chosen = {**SETTINGS, "l2": 0.0, "optimizer": "adam", "learning_rate": 0.01, "batch_size": 32, **free}
-    problem = Problem("classification", (5,), 3, 1, 60)
-    engine = Formula(pool)
-    running = Search(
-        plan=LanePlan(chosen, lambda variant: problem, "accuracy", (8,)),
-        divisions=lambda number: (0,),
-        trials=trials,
-        scheduler=Scheduler(
-            epochs=20, pruner="none" if word == "gp" else "asha", parallel=10, lag=2, maximize=True
-        ),
-        engine=engine,  # type: ignore[arg-type]
-        train=engine,
-        suggest=Suggester(free, sampler=sampler, seed=3, direction="maximize").suggest,
-        enough=None,
-        commit=journal.commit,
-        store=Nowhere(),  # type: ignore[arg-type]
-        recorded=list(journal.events),
-    )
-    for _ in running.rounds():
-        pass
-    return running.trials
-
-
-@pytest.mark.parametrize("word", WORDS)
-def test_every_sampler_searches_and_an_interrupted_search_ends_the_same(word: str) -> None:
-    if word == "gp":
-        pytest.importorskip("torch")
-    trials = 32 if word == "gp" else 60  # its model begins when ten of them are complete
-    journal = Journal()
-    whole = whole_search(word, journal, trials)
-    assert sorted(whole) == list(range(trials))
-    assert {trial.state for trial in whole.values()} == {"complete", "pruned"}  # some diverge
-    assert len({tuple(trial.params.values()) for trial in whole.values()}) > 0.9 * trials
-    best = max(float(trial.value or 0) for trial in whole.values())
-    assert best > max(float(trial.value or 0) for number, trial in whole.items() if number < 3)
-    for events in (1, len(journal.events) // 3, len(journal.events) - 3):
-        while journal.events[events - 1]["kind"] == "trial":  # a record, of the launch that comes with it
-            events += 1
-        resumed = Journal(journal.events[:events])
-        assert comparable(whole_search(word, resumed, trials)) == comparable(whole)
-        assert resumed.events[0] == journal.events[0]
-        asked = [[e for e in one.events if e["kind"] == "ask"] for one in (resumed, journal)]
-        assert json.dumps(asked[0]) == json.dumps(asked[1]), "to the bit"
-
-
-@pytest.mark.parametrize("word", FAST)
-@pytest.mark.parametrize("workers", [1, 7])
-def test_the_order_in_which_trials_come_back_decides_nothing(word: str, workers: int) -> None:
-    with ThreadPoolExecutor(workers) as pool:
-        scattered = whole_search(word, Journal(), pool=pool)
-    assert comparable(scattered) == comparable(whole_search(word, Journal()))
-
-
-@pytest.mark.parametrize("word", vocabulary.EXHAUSTIVE)
-def test_a_search_ends_when_every_cell_was_tried(word: str) -> None:
-    trials = whole_search(word, Journal(), trials=2 * CELLS)
-    assert len(trials) == CELLS
-    cells = {
-        (p["depth"], round(float(p["dropout"]), 6), p["width"], p["activation"])
-        for p in (trial.params for trial in trials.values())
-    }
-    assert len(cells) == CELLS
-    assert trials[0].params == default(GRID)
-
-
-STUDY = """
-name = "words"
-[data]
-source = "wine"
-[model]
-family = "softmax"
-[optimizer]
-name = {{ choices = ["adam", "sgd"] }}
-learning_rate = {{ low = 0.01, high = 0.1, step = 0.01 }}
-[regularization]
-l2 = {{ low = 0.0, high = 0.1, step = 0.05 }}
-[training]
-epochs = 4
-[search]
-trials = 14
-seeds = 1
-sampler = {sampler}
-[select]
-rule = "single"
-"""
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("word", vocabulary.SAMPLERS)
-def test_a_study_file_of_every_sampler_runs(word: str, tmp_path: Path) -> None:
-    if word == "gp":
-        pytest.importorskip("torch")
-    (tmp_path / "x.toml").write_text(STUDY.format(sampler=f'"{word}"'))
-    result = wb.run(
-        wb.read_study(tmp_path / "x.toml"), wb.resolve(home=str(tmp_path / "home")), search_only=True
-    )
-    assert result["status"] == "searched"
-    assert result["trials"]["total"] == 14
-    assert result["trials"]["failed"] == 0
-
-
 # ── better than chance, and what is made of trials ──
 
 
@@ -689,126 +494,3 @@ def test_a_cut_history_finds_as_good_trials(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setitem(samplers.LIMITS, "tpe", 75)  # the least that keeps the 25 best
     cut = np.array([min(search("tpe", seed, 110, 22)) for seed in range(4)])
     assert np.median(cut) < 2 * np.median(whole) + 0.01
-
-
-# ── what a study file says ──
-
-
-@pytest.mark.parametrize(
-    ("value", "kept"),
-    [
-        ("tpe", "tpe"),
-        ("brute force", "brute_force"),
-        ({"name": "tpe"}, "tpe"),
-        ({"name": "cmaes", "sigma0": 0.2}, {"name": "cmaes", "sigma0": 0.2}),
-        ({"name": "tpe", "multivariate": False, "n_startup_trials": 4}, None),
-        (
-            {"name": "brute force", "avoid_premature_stop": True},
-            {"name": "brute_force", "avoid_premature_stop": True},
-        ),
-    ],
-)
-def test_what_a_file_may_hold(value: Any, kept: Any, tmp_path: Path) -> None:
-    assert read(value) == (kept or value)
-    (tmp_path / "x.toml").write_text(STUDY.format(sampler=samplers.toml(value)))
-    study = wb.read_study(tmp_path / "x.toml")
-    assert study.search.sampler == (kept or value)
-    assert study.search.sampler_name == samplers.named(kept or value)[0]
-    check(study.axes, study.search.sampler)
-    varied = wb.vary(wb.vary(study, sampler="random"), sampler=value)
-    (tmp_path / "y.toml").write_text(varied.text)
-    assert wb.read_study(tmp_path / "y.toml").search == varied.search
-    assert varied.id == study.id
-    assert wb.vary(study, sampler="random").id != study.id
-
-
-@pytest.mark.parametrize(
-    ("value", "says"),
-    [
-        ("tp", 'is not known; did you mean "tpe"?'),
-        (3, 'must be "tpe", "random", "qmc"'),
-        ({"choices": ["tpe"]}, "cannot be searched"),
-        ({"sigma0": 0.2}, "has no name"),
-        ({"name": "cma", "sigma0": 0.2}, 'has the name "cma", which is not known; did you mean "cmaes"?'),
-        ({"name": "cmaes", "sigma": 0.2}, "argument sigma, which Optuna's CmaEsSampler does not take; did"),
-        ({"name": "random", "x": 1}, "argument x, which Optuna's RandomSampler does not take; it takes none"),
-        ({"name": "tpe", "seed": 1}, "the study's own seed decides"),
-        ({"name": "tpe", "gamma": 3}, "argument gamma, which is an object of Python"),
-        ({"name": "grid", "search_space": {}}, "argument search_space, which is an object of Python"),
-        ({"name": "tpe", "n_startup_trials": 2.5}, "n_startup_trials = 2.5, which must be a whole number"),
-        ({"name": "tpe", "n_startup_trials": True}, "n_startup_trials = true, which must be a whole number"),
-        ({"name": "tpe", "group": 1}, "group = 1, which must be true or false"),
-        ({"name": "cmaes", "sigma0": "a"}, 'sigma0 = "a", which must be a number'),
-        ({"name": "qmc", "qmc_type": 1}, "qmc_type = 1, which must be text in quotes"),
-    ],
-    ids=str,
-)  # fmt: skip
-def test_what_is_refused_when_it_is_read(
-    value: Any, says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    file = tmp_path / "x.toml"
-    file.write_text(study_text("search", f"sampler = {samplers.toml(value)}"))
-    argv = ["check", str(file), "--home", str(tmp_path / "home")]
-    refused(argv, (f"{file}: [search] sampler = {samplers.toml(value)}", says), tmp_path, capsys)
-
-
-@pytest.mark.parametrize(
-    ("value", "says"),
-    [
-        ({"name": "nsgaii", "population_size": 1}, "population_size"),
-        ({"name": "tpe", "n_ei_candidates": 0}, "must be positive"),
-        ({"name": "qmc", "qmc_type": "sobel"}, "Choose either `halton` or `sobol`"),
-        ({"name": "cmaes", "x0": {"learning_rat": 0.1}}, "must contain all distributions"),
-        ({"name": "cmaes", "lr_adapt": True, "with_margin": True}, "lr_adapt"),
-    ],
-    ids=str,
-)
-@pytest.mark.parametrize("command", ["check", "run"])
-def test_what_optuna_refuses_is_refused_before_anything_trains(
-    value: Any, says: str, command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    file = tmp_path / "x.toml"
-    text = study_text("search", f"sampler = {samplers.toml(value)}")
-    file.write_text(text.replace("learning_rate = 0.01", "learning_rate = { low = 0.01, high = 0.1 }"))
-    argv = [command, str(file), "--home", str(tmp_path / "home")]
-    refused(argv, (f"{file}: [search] sampler = ", "is refused by Optuna", says), tmp_path, capsys)
-
-
-@pytest.mark.parametrize("word", vocabulary.EXHAUSTIVE)
-def test_an_endless_axis(word: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    file = tmp_path / "x.toml"
-    text = study_text("optimizer", "learning_rate = { low = 0.1, high = 0.2 }")
-    file.write_text(text.replace("trials", f"sampler = '{word}'\ntrials"))
-    says = (f"{file}: [optimizer] learning_rate", f'sampler = "{word}"', "add step")
-    refused(["check", str(file), "--home", str(tmp_path / "home")], says, tmp_path, capsys)
-
-
-def test_a_grid_that_is_too_large_to_list() -> None:
-    axes: dict[str, Axis] = {name: Range(1, 100, integer=True) for name in "abcd"}
-    with pytest.raises(
-        StudyError, match=r'"grid" lists all combinations, and 100,000,000 are more.*brute_force'
-    ):
-        check(axes, "grid")
-    check(axes, "brute_force")
-    assert len(suggest(axes, past(20, axes=axes), 3, sampler="brute_force")) == 3
-
-
-@pytest.mark.parametrize(
-    ("word", "module", "package"), [("gp", "torch", "PyTorch"), ("cmaes", "cmaes", "cmaes")]
-)
-@pytest.mark.parametrize("command", ["check", "run"])
-def test_a_missing_package_is_a_sentence(
-    word: str, module: str, package: str, command: str, tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
-) -> None:  # fmt: skip
-    found = importlib.util.find_spec
-    monkeypatch.setattr(
-        importlib.util, "find_spec", lambda name, *rest: None if name == module else found(name, *rest)
-    )
-    file = tmp_path / "x.toml"
-    file.write_text(study_text("search", f"sampler = '{word}'"))
-    says = (
-        f'{file}: [search] sampler = "{word}" needs {package}, which is not installed',
-        f"pip install {module}",
-    )
-    refused([command, str(file), "--home", str(tmp_path / "home")], says, tmp_path, capsys)
