@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.helpers.end_to_end import ONE_TRIAL
 from workbench.cli.main import main
 from workbench.core.errors import DataError
 from workbench.core.types import DataSpec
@@ -18,20 +19,12 @@ from workbench.data import findings, load
 
 Change = Callable[[pd.DataFrame, pd.DataFrame], pd.DataFrame]
 NUMBERS = ["a", "b", "c"]
-STUDY = """name = "official"
+STUDY = f"""name = "official"
 [data]
 source = "dev.csv"
 target = "kind"
 test = "test.csv"
-[model]
-width = 4
-depth = 1
-[training]
-epochs = 1
-[search]
-trials = 1
-seeds = 1
-"""
+{ONE_TRIAL}"""
 
 
 def rows(n: int, seed: int) -> pd.DataFrame:

@@ -76,6 +76,18 @@ seeds  = 1
 """
 
 
+#: What a study of a file says beside its data where little is to be trained.
+ONE_TRIAL = """[model]
+width = 4
+depth = 1
+[training]
+epochs = 1
+[search]
+trials = 1
+seeds = 1
+"""
+
+
 class Ran(NamedTuple):
     """A command that has ended."""
 

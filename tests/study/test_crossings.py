@@ -9,29 +9,22 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tests.helpers.end_to_end import ONE_TRIAL
 from workbench.cli.main import main
 from workbench.core.locations import resolve
 from workbench.core.records import Opening
 from workbench.data import divisions, load, unseal
 from workbench.storage.journal import Journal, read
-from workbench.study.config.reading import read_study, vary
+from workbench.study.config import read_study, vary
 from workbench.study.crossings import Crossed, Parts, crossed
 from workbench.study.workspace import development
 
-STUDY = """name = "moving"
+STUDY = f"""name = "moving"
 seed = SEED
 [data]
 source = "a.csv"
 target = "y"
-[model]
-width = 4
-depth = 1
-[training]
-epochs = 1
-[search]
-trials = 1
-seeds = 1
-"""
+{ONE_TRIAL}"""
 
 
 def frame(n: int) -> pd.DataFrame:

@@ -17,6 +17,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 import workbench as wb
 from tests.helpers.end_to_end import Place
 from workbench import data
+from workbench.core.records import Outcome
 from workbench.storage import outcomes
 
 STUDIES = Path(__file__).parents[2] / "studies"
@@ -34,19 +35,26 @@ def beside(name: str, data_folder: Path, folder: Path) -> Path:
     return Path(shutil.copy(STUDIES / f"{name}.toml", folder))
 
 
-@pytest.mark.slow
-def test_housing_in_small(data_folder: Path, tmp_path: Path) -> None:
-    study = wb.vary(wb.read_study(beside("housing", data_folder, tmp_path)), **SMALL)
+def in_small(name: str, data_folder: Path, tmp_path: Path) -> tuple[dict[str, Any], Outcome, Path]:
+    """A shipped study with less to train: its result, its outcome, and where its model is."""
+    study = wb.vary(wb.read_study(beside(name, data_folder, tmp_path)), **SMALL)
     locations = wb.resolve(str(tmp_path / "home"))
     result = wb.run(study, locations)
-    outcome = outcomes.load(locations.study(study.id))
+    folder = locations.study(study.id)
+    outcome = outcomes.load(folder)
     assert outcome is not None
+    return result, outcome, folder / "model"
+
+
+@pytest.mark.slow
+def test_housing_in_small(data_folder: Path, tmp_path: Path) -> None:
+    result, outcome, place = in_small("housing", data_folder, tmp_path)
     assert (result["task"], result["test"]["metric"], result["test"]["rows"]) == ("regression", "rmse", 4128)
     assert outcome.data["rows"] == 20_640
     assert outcome.data["blank columns"].startswith("total_bedrooms")
     test = result["test"]
     assert test["low"] < test["value"] < test["high"] < outcome.data["target deviation"]
-    model = wb.load_model(locations.study(study.id) / "model")
+    model = wb.load_model(place)
     rows = pd.read_csv(data_folder / "housing.csv")
     blank = rows[rows["total_bedrooms"].isna()].drop(columns="median_house_value")
     told = model.predict(blank)["prediction"]
@@ -56,18 +64,14 @@ def test_housing_in_small(data_folder: Path, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_adult_in_small(data_folder: Path, tmp_path: Path) -> None:
-    study = wb.vary(wb.read_study(beside("adult", data_folder, tmp_path)), **SMALL)
-    locations = wb.resolve(str(tmp_path / "home"))
-    result = wb.run(study, locations)
-    outcome = outcomes.load(locations.study(study.id))
-    assert outcome is not None
+    result, outcome, place = in_small("adult", data_folder, tmp_path)
     assert result["test"]["rows"] == 16_281  # the official file, whole
     assert outcome.classes == ("<=50K", ">50K")
     assert outcome.data["train"] + outcome.data["validation"] == 32_561
     for column in ("workclass", "occupation", "native-country"):
         assert column in outcome.data["blank columns"]
     assert result["test"]["value"] > 0.82
-    model = wb.load_model(locations.study(study.id) / "model")
+    model = wb.load_model(place)
     rows = pd.read_csv(data_folder / "adult_test.csv", skipinitialspace=True)
     right = (model.predict(rows)["prediction"].to_numpy() == rows["classification"].str.rstrip(".")).mean()
     assert right == pytest.approx(result["test"]["value"], abs=1e-9)
