@@ -23,8 +23,7 @@ if TYPE_CHECKING:
     from workbench.nn.models import Model
     from workbench.nn.models import register as register_model
     from workbench.nn.transformations import register as register_optimizer
-    from workbench.study.config.reading import read_study, vary
-    from workbench.study.config.study import Study
+    from workbench.study.config import Study, read_study, vary
     from workbench.study.runs import Runs, train, tuned
     from workbench.study.workflow import confirm, run, search
 

@@ -129,7 +129,7 @@ def _share(spans: list[tuple[float, float]], until: float) -> float:
 def _lanes(folder: Path, count: int, epochs: int, patience: int) -> list[Lane]:
     """Train the first configurations that a random search draws, each alone."""
     from workbench import data
-    from workbench.study.config.reading import read_study
+    from workbench.study.config import read_study
     from workbench.study.preparations import Preparations
     from workbench.training.costs import COSTS
     from workbench.training.devices import configure

@@ -53,7 +53,7 @@ def main() -> None:
 
 
 def _log(home: Path, count: int) -> None:
-    from workbench.storage.tracking.tracker import Tracker
+    from workbench.storage.tracking import Tracker
 
     tracker = Tracker.open(f"sqlite:///{home / 'mlflow.db'}", parent(EPOCHS), artifacts=home / "artifacts")
     tracker.trials([finished_trial(number, EPOCHS) for number in range(count)])

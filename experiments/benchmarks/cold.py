@@ -59,7 +59,7 @@ def _child(study: Path, at: Path) -> dict[str, Any]:
 
     from workbench.core import locations
     from workbench.study import workflow
-    from workbench.study.config.reading import read_study
+    from workbench.study.config import read_study
 
     counts = dict.fromkeys(EVENTS.values(), 0)
 

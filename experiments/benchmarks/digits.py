@@ -85,7 +85,7 @@ def space(trial: Any) -> dict[str, Any]:
 def save_rows(study: Path, path: Path) -> None:
     """Write the rows that a study trains and validates on, as its own loader splits and scales them."""
     from workbench import data
-    from workbench.study.config.reading import read_study
+    from workbench.study.config import read_study
 
     dataset, _ = data.load(read_study(study).data)
     fold, _ = data.prepare(dataset)

@@ -72,7 +72,7 @@ def _child(study: Path, at: Path) -> dict[str, Any]:
     """Run the study here; when how many trials had ended."""
     from workbench.core import locations
     from workbench.study import workflow
-    from workbench.study.config.reading import read_study
+    from workbench.study.config import read_study
     from workbench.study.watch import silent
 
     times: list[tuple[int, float]] = []

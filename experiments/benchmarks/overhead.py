@@ -93,7 +93,7 @@ def main() -> None:
 
 def _log(records: int, epochs: int) -> dict[str, Any]:
     """Hand over trials as a search would; seconds until all are written, and of the longest call."""
-    from workbench.storage.tracking.tracker import Tracker
+    from workbench.storage.tracking import Tracker
 
     trials = [finished_trial(number, epochs) for number in range(records)]
     with tempfile.TemporaryDirectory(prefix="benchmark-") as folder:
@@ -117,7 +117,7 @@ def _log(records: int, epochs: int) -> dict[str, Any]:
 
 def parent(epochs: int) -> Any:
     """The parent run of trials that nobody trained."""
-    from workbench.storage.tracking.rows import Parent
+    from workbench.storage.tracking import Parent
 
     return Parent(
         study="benchmark", name="benchmark", metric="accuracy", direction="maximize", question="", seed=0,

@@ -88,7 +88,7 @@ def summary(best: dict[str, dict[str, list[float]]]) -> dict[str, dict[str, floa
 def _search(folder: Path, table: str, trials: int) -> Callable[[str, int], float]:
     """Searches of a table, which share their programs: (arm, seed) -> the best validation score."""
     from workbench import data
-    from workbench.study.config.reading import read_study
+    from workbench.study.config import read_study
     from workbench.study.preparations import Preparations
     from workbench.study.runs import searched
     from workbench.training.devices import configure

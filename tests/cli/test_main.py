@@ -20,8 +20,8 @@ from workbench.cli.main import COMMANDS, main
 from workbench.cli.streams import as_json
 from workbench.core.errors import DataError, WorkbenchError
 from workbench.core.locations import Locations, resolve
+from workbench.study.config import Study
 from workbench.study.config.schema import KEYS
-from workbench.study.config.study import Study
 from workbench.study.watch import Watch
 
 STUDY = 'name = "small"\n[data]\nsource = "wine"\n[model]\nwidth = { low = 8, high = 64 }\n'

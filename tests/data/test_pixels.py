@@ -9,8 +9,7 @@ import pytest
 from sklearn.datasets import load_digits
 
 from workbench import data
-from workbench.study.config.reading import read_study
-from workbench.study.config.study import Study
+from workbench.study.config import Study, read_study
 from workbench.study.preparations import Preparations
 from workbench.training.engine import Engine, Job
 from workbench.tuning import space

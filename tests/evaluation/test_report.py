@@ -21,7 +21,7 @@ from workbench.evaluation.report.sentences import answer, comparison, gain, perc
 from workbench.evaluation.report.tables import checklist, environment_rows
 from workbench.storage import outcomes as saved
 from workbench.study import results
-from workbench.study.config.reading import read_study
+from workbench.study.config import read_study
 
 VOID = {"meta", "img", "br", "link"}
 ADVICE = [("High variance.", "More data.")]

@@ -17,7 +17,7 @@ from workbench.core.records import Opening
 from workbench.data import Dataset, SealedTest, load, unseal
 from workbench.evaluation.plots.scores import confusion_counts
 from workbench.storage import outcomes
-from workbench.study.config.checks import notes
+from workbench.study.config import notes
 
 STUDY = """\
 name = "cautious"

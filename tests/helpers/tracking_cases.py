@@ -8,8 +8,8 @@ from dataclasses import replace
 import numpy as np
 
 from workbench.core.records import Curves, TrialRecord
+from workbench.storage.tracking import Parent
 from workbench.storage.tracking.client import ENVIRONMENT
-from workbench.storage.tracking.rows import Parent
 
 os.environ.update({key: value for key, value in ENVIRONMENT.items() if key != "PYTHONWARNINGS"})
 

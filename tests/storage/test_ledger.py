@@ -211,7 +211,7 @@ def test_a_file_that_is_no_database_and_a_folder_that_is_none(tmp_path: Path) ->
 
 def test_a_database_that_stays_locked(book: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
     confirm(book, "a")
-    monkeypatch.setattr("workbench.storage.ledger.database.BUSY_SECONDS", 0.2)
+    monkeypatch.setattr("workbench.storage.database.BUSY_SECONDS", 0.2)
     other = sqlite3.connect(book.url.removeprefix("sqlite:///"), isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     with pytest.raises(StoreError, match="database is locked; another process"):

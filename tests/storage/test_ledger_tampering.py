@@ -122,7 +122,8 @@ def test_the_database_itself_refuses_to_forget(whole: Ledger) -> None:
 
 
 def test_whole_links_that_tell_an_impossible_story(book: Ledger) -> None:
-    from workbench.storage.ledger import chain, database
+    from workbench.storage import database
+    from workbench.storage.ledger import chain
 
     first = confirm(book, "a")
     engine = database.connect(book.url)

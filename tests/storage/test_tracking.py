@@ -22,9 +22,9 @@ from workbench.core.errors import InputError
 from workbench.core.locations import local_store
 from workbench.evaluation import saved_model
 from workbench.evaluation.report import sentences
+from workbench.storage.tracking import Tracker
 from workbench.storage.tracking import tracker as tracking
 from workbench.storage.tracking.rows import Job, final, parent_id, trials_link
-from workbench.storage.tracking.tracker import Tracker
 
 # MLflow 3.17 uses what SQLAlchemy 2.1 deprecates.
 pytestmark = [

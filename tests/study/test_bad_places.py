@@ -11,7 +11,7 @@ import pytest
 from tests.helpers.bad_input_cases import refused, study_text
 from workbench.core.locations import resolve
 from workbench.storage.journal import Journal
-from workbench.study.config.reading import read_study
+from workbench.study.config import read_study
 from workbench.tuning import samplers
 
 

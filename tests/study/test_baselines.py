@@ -23,7 +23,7 @@ from workbench.evaluation import baselines, saved_model, trees
 from workbench.evaluation.evaluate import score_of
 from workbench.storage import journal, ledger
 from workbench.study import confirmation, workflow
-from workbench.study.config.reading import read_study
+from workbench.study.config import read_study
 from workbench.study.results import ledger_of
 
 

@@ -14,10 +14,8 @@ from hypothesis import strategies as st
 from workbench.core import vocabulary
 from workbench.core.errors import StudyError
 from workbench.core.types import Choice, DataSpec, Range, SearchSpec, Split
-from workbench.study.config.checks import check_fit, metric_of, notes
-from workbench.study.config.reading import read_study, vary
+from workbench.study.config import Study, check_fit, metric_of, notes, read_study, vary
 from workbench.study.config.schema import SETTINGS
-from workbench.study.config.study import Study
 
 STUDIES = sorted((Path(__file__).parents[2] / "studies").glob("*.toml"))
 SMALL = 'name = "small"\n[data]\nsource = "wine"\n'

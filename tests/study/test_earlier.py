@@ -21,8 +21,7 @@ from workbench.core.types import decode_array
 from workbench.storage import journal as spool
 from workbench.storage import outcomes
 from workbench.study import workflow
-from workbench.study.config.reading import read_study
-from workbench.study.config.study import Study
+from workbench.study.config import Study, read_study
 from workbench.study.predict import predict
 from workbench.study.workspace import enter
 

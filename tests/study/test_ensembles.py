@@ -24,7 +24,7 @@ from workbench.nn.models.ensemble import MEMBER_STREAM, average, member
 from workbench.nn.recipe import Hyperparameters, Recipe
 from workbench.storage import outcomes
 from workbench.study import workflow
-from workbench.study.config.checks import notes
+from workbench.study.config import notes
 from workbench.training import population, scoring, trainer
 
 KEY = jax.random.key(11)

@@ -31,8 +31,7 @@ from workbench.storage import journal as spool
 from workbench.storage import ledger, outcomes
 from workbench.study import contents as stamps
 from workbench.study import workflow
-from workbench.study.config.reading import read_study
-from workbench.study.config.study import Study
+from workbench.study.config import Study, read_study
 from workbench.study.contents import contents
 from workbench.study.identity import identified
 from workbench.study.results import ledger_of

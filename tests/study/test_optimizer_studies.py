@@ -20,7 +20,7 @@ from workbench.core import vocabulary
 from workbench.core.errors import StudyError
 from workbench.core.types import Choice, Range
 from workbench.nn.recipe import Hyperparameters, Recipe
-from workbench.study.config.checks import notes
+from workbench.study.config import notes
 from workbench.study.config.schema import SETTINGS
 from workbench.training.checkpoints import flat, shaped
 from workbench.training.engine import Engine

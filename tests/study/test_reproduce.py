@@ -15,7 +15,7 @@ from tests.helpers.end_to_end import TINY, Place, Ran, place
 from workbench.cli.main import main
 from workbench.core.records import Outcome
 from workbench.storage import outcomes
-from workbench.storage.tracking.rows import child_id, parent_id
+from workbench.storage.tracking import child_id, parent_id
 
 Said = dict[str, object]
 

@@ -17,7 +17,7 @@ from sklearn.metrics import balanced_accuracy_score, roc_auc_score
 from tests.helpers.end_to_end import workbench
 from workbench.cli.main import main
 from workbench.core.locations import resolve
-from workbench.study.config.reading import read_study
+from workbench.study.config import read_study
 from workbench.study.plan import plan
 
 Draw = np.random.Generator

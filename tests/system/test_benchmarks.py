@@ -17,7 +17,7 @@ import pytest
 from experiments.benchmarks import common, digits
 from experiments.benchmarks.common import Run
 from experiments.benchmarks.preprocessing import CASES
-from workbench.study.config.reading import read_study
+from workbench.study.config import read_study
 
 ROOT = Path(__file__).parents[2]
 BENCHMARKS = (

@@ -18,9 +18,8 @@ from tests.helpers.tracking_cases import PARENT, look_at, odd_trials, trial
 from workbench.core.errors import StoreError
 from workbench.core.locations import check_reachable
 from workbench.evaluation import saved_model
-from workbench.storage.tracking import bulk
+from workbench.storage.tracking import Tracker, bulk
 from workbench.storage.tracking import client as careful
-from workbench.storage.tracking.tracker import Tracker
 
 pytestmark = [
     pytest.mark.slow,

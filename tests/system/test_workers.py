@@ -82,7 +82,7 @@ def test_a_worker_that_could_not_train_the_same_is_refused(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    from workbench.study.config.reading import read_study
+    from workbench.study.config import read_study
     from workbench.tuning.distributed.leases import Leases
 
     where, study = place(tmp_path), read_study(finished[0].file)

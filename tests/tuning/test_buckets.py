@@ -13,7 +13,7 @@ from experiments.benchmarks.digits import study_file
 from tests.tuning.test_loop import SETTINGS
 from workbench.core.locations import resolve
 from workbench.core.types import Axis, Choice, Range, Value
-from workbench.study.config.reading import read_study
+from workbench.study.config import read_study
 from workbench.study.plan import plan
 from workbench.training.costs import COSTS, Costs
 from workbench.tuning.buckets import _cheapest, lane_plan

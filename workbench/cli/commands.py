@@ -17,8 +17,7 @@ from workbench.cli.progress import watching
 from workbench.cli.streams import Output
 from workbench.core.errors import DataError, InputError
 from workbench.core.locations import Locations, resolve
-from workbench.study.config.reading import read_study
-from workbench.study.config.study import Study
+from workbench.study.config import Study, read_study
 
 
 def run(options: argparse.Namespace, out: Output) -> int:

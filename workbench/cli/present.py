@@ -23,8 +23,7 @@ from workbench.cli.streams import until_closed
 from workbench.core.addresses import is_server, redact
 from workbench.core.formatting import attempts, beaten, duration, opened_before
 from workbench.core.locations import Locations
-from workbench.study.config.checks import notes
-from workbench.study.config.study import Study
+from workbench.study.config import Study, notes
 
 _PARTS = ("compile", "train", "sample", "track", "other")
 _BEFORE = ("rows_opened_before", "rows_reused")

@@ -1,9 +1,10 @@
 """The door to a shared database: one writer at a time, one holder of a name, errors as sentences.
 
-SQLite is the default and PostgreSQL serves several machines. Both give what the ledger needs without a lease
-that has to expire: the lock that a process holds while it scores a test set is released by the operating
-system (SQLite, a file lock) or by the server (PostgreSQL, a session lock) in the moment the process dies. On
-a network file system that does not lock files, use PostgreSQL; a connection pooler must be in session mode.
+SQLite is the default and PostgreSQL serves several machines. Both give what the ledger and the copy for
+Optuna need without a lease that has to expire: a lock, such as a process holds while it scores a test set, is
+released by the operating system (SQLite, a file lock) or by the server (PostgreSQL, a session lock) in the
+moment the process dies. On a network file system that does not lock files, use PostgreSQL; a connection
+pooler must be in session mode.
 """
 
 from __future__ import annotations

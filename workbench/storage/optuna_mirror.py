@@ -36,7 +36,7 @@ from workbench.core.addresses import kind, reason, redact, sqlite
 from workbench.core.errors import StoreError
 from workbench.core.records import Outcome, Selection, TrialRecord
 from workbench.core.types import Axis, Value
-from workbench.storage import outcomes
+from workbench.storage import database, outcomes
 
 if TYPE_CHECKING:
     import optuna
@@ -574,8 +574,6 @@ def _described(outcome: Outcome) -> Described:
 @contextmanager
 def _held(where: Path | str, name: str) -> Iterator[None]:
     """Be the only living process that does this there."""
-    from workbench.storage.ledger import database
-
     with database.hold(database.connect(where if isinstance(where, str) else sqlite(where)), name):
         yield
 

@@ -25,7 +25,7 @@ from workbench.evaluation import baselines, boosting, trees
 from workbench.evaluation.saved_model import fingerprint, load
 from workbench.nn.recipe import Recipe
 from workbench.study.choice import keep
-from workbench.study.config.study import Study
+from workbench.study.config import Study
 from workbench.study.refitting import refitted
 from workbench.study.workspace import Workspace
 from workbench.tuning.selection import Delivered, retrain

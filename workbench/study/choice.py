@@ -31,7 +31,7 @@ from workbench.evaluation.optimism import (
 )
 from workbench.evaluation.saved_model import JUDGED, fingerprint, load, parameters, save
 from workbench.nn.models import n_parameters
-from workbench.study.config.study import Study
+from workbench.study.config import Study
 from workbench.study.refitting import refitted
 from workbench.study.workspace import Workspace
 from workbench.tuning.finalists import Rule, carried, choice, gain, luck, shortlist_luck

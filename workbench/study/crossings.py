@@ -16,7 +16,7 @@ import numpy as np
 from workbench.core.files import replaced
 from workbench.core.types import Array
 from workbench.data import Dataset
-from workbench.study.config.study import Study
+from workbench.study.config import Study
 
 #: What the rows of a study held when it began.
 KEPT = "rows.npz"

@@ -29,7 +29,7 @@ from workbench.core.locations import Locations, prepare
 from workbench.core.provenance import NUMERIC, environment
 from workbench.evaluation import plots
 from workbench.evaluation.verdict import Verdict, verdict
-from workbench.storage.tracking.client import log_experiment
+from workbench.storage.tracking import log_experiment
 
 FOLDER = Path("experiments")
 SEEDS = 20

@@ -19,7 +19,7 @@ from workbench.core.files import write_text
 from workbench.core.locations import Locations
 from workbench.storage import journal as spool
 from workbench.storage import outcomes
-from workbench.study.config.study import Study
+from workbench.study.config import Study
 from workbench.study.contents import contents
 
 #: In the folder of a study that an earlier version began: the content of the files that it was begun on.

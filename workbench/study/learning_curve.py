@@ -22,7 +22,7 @@ from workbench.evaluation.intervals import seed_spread
 from workbench.nn.recipe import Hyperparameters
 from workbench.training.engine import Engine, Job, Trained
 from workbench.training.population import best_params
-from workbench.tuning import space
+from workbench.tuning.lane_plan import LanePlan
 from workbench.tuning.selection import FIRST_SEED
 from workbench.tuning.space import Problem, Program
 
@@ -83,9 +83,9 @@ def load(folder: Path) -> tuple[Size, ...]:
 
 
 def _size(values: Mapping[str, Value], part: Fold, problem: Problem, metric: str) -> Size:
-    program = space.program(values, values, problem, metric, (int(values["width"]),))
-    hypers = [space.hyperparameters(program.recipe, values, problem, FIRST_SEED + i) for i in range(SEEDS)]
-    epochs = int(values["epochs"])
+    plan = LanePlan(values, lambda _: problem, metric, (int(values["width"]),))
+    lanes, epochs = [plan.lane({}, FIRST_SEED + i) for i in range(SEEDS)], plan.epochs
+    program, hypers = lanes[0][0], [hyper for _, hyper in lanes]
     engine = Engine(lambda _: part, capacity=epochs, seed=FIRST_SEED)
     trained = engine.run_many([Job(program.recipe, program.variant, hyper, 0, epochs) for hyper in hypers])
     train = [_train_score(engine, program, h, lane, part) for h, lane in zip(hypers, trained, strict=True)]

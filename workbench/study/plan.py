@@ -8,15 +8,14 @@ from typing import Any
 from workbench.core.locations import Locations
 from workbench.core.types import Axis, Choice, Value
 from workbench.data import findings
-from workbench.study.config.checks import metric_of, notes
-from workbench.study.config.study import Study
+from workbench.study.config import Study, notes
 from workbench.study.preparations import Preparations
-from workbench.study.workspace import development
+from workbench.study.workspace import development, first_plan, lane_epochs
 from workbench.training.costs import costs_of
 from workbench.training.devices import configure, machine
 from workbench.tuning import space
-from workbench.tuning.buckets import drawn, lane_plan
-from workbench.tuning.scheduler import LEARNING, expected_epochs, lag_of, parallel_of
+from workbench.tuning.buckets import drawn
+from workbench.tuning.scheduler import LEARNING, lag_of, parallel_of
 from workbench.tuning.selection import few, trainings
 from workbench.tuning.space import Program
 
@@ -28,15 +27,12 @@ def plan(study: Study, locations: Locations) -> dict[str, Any]:
     """The plan as `check --json` prints it. Raises InputError for what `run` would refuse."""
     dataset, sealed = development(study, locations.study(study.id) / "journal")
     rows = len(dataset.train)
-    metric = metric_of(study, dataset.task)
     axes = space.axes(study.settings)
     configure(locations.home / "cache" / "jax")
     platform, lanes = machine()
-    costs, problem = costs_of(platform), Preparations(dataset).problem
-    epochs = int(str(study.settings["epochs"]))
-    folds = max(1, study.data.folds)
-    lane_epochs = study.search.trials * folds * expected_epochs(epochs, study.search.pruner)
-    lanes_as = lane_plan(study.settings, problem, metric, lane_epochs=lane_epochs, costs=costs)
+    costs, folds = costs_of(platform), max(1, study.data.folds)
+    lanes_as = first_plan(study, Preparations(dataset), costs)
+    epochs = lanes_as.epochs
 
     def program(params: Mapping[str, Value]) -> Program:
         return lanes_as.lane(params, 0)[0]
@@ -52,11 +48,11 @@ def plan(study: Study, locations: Locations) -> dict[str, Any]:
         finalists = 1 + few(study.search.trials)
         again *= study.data.folds > 0 or study.data.holdouts > 0  # else the choice is one of the finalists
         again += finalists * len(trainings(study.data, study.search.seeds)) * epochs
-    train, compile_ = (lane_epochs + again) * epoch, costs.compile * len(programs)
+    train, compile_ = (lane_epochs(study) + again) * epoch, costs.compile * len(programs)
     return {
         "study": study.id,
         "task": dataset.task,
-        "metric": metric,
+        "metric": lanes_as.metric,
         "data": dataset.summary(),
         "splits": {"train": rows, "validation": len(dataset.validation), "test (sealed)": sealed.rows},
         "axes": [

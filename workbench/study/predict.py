@@ -16,7 +16,7 @@ from workbench.data.sources import read_file, read_rows
 from workbench.evaluation import saved_model
 from workbench.storage import journal, outcomes
 from workbench.study import results
-from workbench.study.config.study import Study
+from workbench.study.config import Study
 from workbench.study.identity import identified
 
 if TYPE_CHECKING:

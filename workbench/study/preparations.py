@@ -1,9 +1,11 @@
-"""The variants of the data that the trials of a study train on, each prepared once, when it is asked for."""
+"""What a study trains on and in: variants of its data, each prepared once; its plan; its engine."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -12,6 +14,7 @@ from workbench.core.target_transform import seen
 from workbench.core.types import Fold
 from workbench.data import Dataset
 from workbench.data.preprocessing import Preprocessor
+from workbench.study.config import Study, metric_of
 from workbench.training.engine import Engine
 from workbench.tuning.lane_plan import LanePlan
 from workbench.tuning.space import ALL_ROWS, OWN, Problem, Variant
@@ -78,6 +81,15 @@ class Preparations:
             return 0, 0
         parts = self._divisions
         return max(len(part.train) for part in parts), max(len(part.validation) for part in parts)
+
+
+def resume(study: Study, preparations: Preparations, begun: Mapping[str, Any]) -> LanePlan:
+    """The plan of a study that has begun.
+
+    begun  the first record of its journal, or the terms on which workers join it
+    """
+    metric, widths = metric_of(study, preparations.dataset.task), tuple(begun["rooms"])
+    return LanePlan(study.settings, preparations.problem, metric, widths, rules=begun.get("rules", 1))
 
 
 def open_engine(plan: LanePlan, preparations: Preparations, *, seed: int, lanes: int = 1) -> Engine:

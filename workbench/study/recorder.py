@@ -17,9 +17,8 @@ from workbench.core.locations import Locations, local_store
 from workbench.core.records import Outcome, Selection, TrialRecord
 from workbench.core.types import Value
 from workbench.storage.optuna_mirror import Described, OptunaMirror, Running
-from workbench.storage.tracking.rows import Parent, Status
-from workbench.storage.tracking.tracker import Tracker
-from workbench.study.config.study import Study
+from workbench.storage.tracking import Parent, Status, Tracker
+from workbench.study.config import Study
 from workbench.tuning import space
 from workbench.tuning.trial import Trial
 

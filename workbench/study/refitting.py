@@ -14,7 +14,7 @@ import numpy as np
 from workbench.core.records import SeedRecord, fits
 from workbench.core.types import Array
 from workbench.evaluation.evaluate import train_loss
-from workbench.study.config.study import Study
+from workbench.study.config import Study
 from workbench.study.workspace import Workspace
 from workbench.tuning.selection import Delivered, Retrained, refit
 

@@ -22,7 +22,7 @@ from workbench.evaluation.facts import metric_words, score_direction
 from workbench.evaluation.plots.model import pictures
 from workbench.evaluation.plots.sizes import size_curve
 from workbench.study import learning_curve
-from workbench.study.config.study import Study
+from workbench.study.config import Study
 from workbench.study.preparations import Preparations
 from workbench.tuning.importances import importances
 from workbench.tuning.space import variant

@@ -28,12 +28,10 @@ from workbench.core.provenance import environment
 from workbench.core.records import Curves, Outcome, TrialRecord
 from workbench.data import Dataset, SealedTest
 from workbench.storage import journal, outcomes
-from workbench.storage.tracking.rows import child_id, parent_id
-from workbench.study.config.checks import metric_of
-from workbench.study.config.reading import read_study
-from workbench.study.config.study import Study
+from workbench.storage.tracking import child_id, parent_id
+from workbench.study.config import Study, read_study
 from workbench.study.identity import identified
-from workbench.study.preparations import Preparations, open_engine
+from workbench.study.preparations import Preparations, open_engine, resume
 from workbench.study.workspace import as_begun
 from workbench.training.devices import configure
 from workbench.training.engine import Engine, Job
@@ -179,13 +177,7 @@ def _choice(
 def _opened(study: Study, dataset: Dataset, begun: Mapping[str, Any]) -> tuple[LanePlan, Engine]:
     """What trains as the study did."""
     preparations = Preparations(dataset)
-    plan = LanePlan(
-        study.settings,
-        preparations.problem,
-        metric_of(study, dataset.task),
-        tuple(begun["rooms"]),
-        rules=begun.get("rules", 1),
-    )
+    plan = resume(study, preparations, begun)
     return plan, open_engine(plan, preparations, seed=study.seed)
 
 

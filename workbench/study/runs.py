@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 
@@ -16,9 +16,7 @@ from workbench.core.types import Array, DataSpec, Fold
 from workbench.core.vocabulary import METRICS
 from workbench.data import Dataset
 from workbench.nn.recipe import Hyperparameters, Recipe
-from workbench.study.config.checks import check_fit, metric_of
-from workbench.study.config.reading import vary
-from workbench.study.config.study import Study
+from workbench.study.config import Study, check_fit, metric_of, vary
 from workbench.study.preparations import Preparations
 from workbench.training import population
 from workbench.training.checkpoints import Store
@@ -86,11 +84,10 @@ def train(study: Study, *, seeds: int = 20) -> Runs:
     dataset, preparations = _prepared(study.data)
     shape, rows = dataset.input_shape, len(dataset.train)
     check_fit(study, dataset.task, len(dataset.classes), shape, train_rows=rows, of_steps=dataset.of_steps)
-    values, epochs = space.resolve(study.settings, {}), int(str(study.settings["epochs"]))
-    problem = preparations.problem(space.variant(values))
-    metric = metric_of(study, dataset.task)
-    program = space.program(study.settings, values, problem, metric, (int(values["width"]),))
-    hypers = [space.hyperparameters(program.recipe, values, problem, seed) for seed in range(seeds)]
+    widths = (int(cast("int", study.settings["width"])),)
+    plan = LanePlan(study.settings, preparations.problem, metric_of(study, dataset.task), widths)
+    (program, _), epochs = plan.lane({}, 0), plan.epochs
+    hypers = [plan.lane({}, seed)[1] for seed in range(seeds)]
     engine = _engine(study.data, epochs, study.seed)
     trained = engine.run_many([Job(program.recipe, program.variant, hyper, 0, epochs) for hyper in hypers])
     curves = np.full((3, seeds, epochs), np.nan)

@@ -29,7 +29,7 @@ from workbench.data.leakage.giveaways import giveaways
 from workbench.data.preprocessing.tables import free_text
 from workbench.data.sources import read
 from workbench.data.targets import known
-from workbench.study.config.reading import read_study
+from workbench.study.config import read_study
 
 #: A class with less than this share of the rows, and less than half of an even share, is rare: accuracy says
 #: little then.

@@ -24,9 +24,9 @@ from workbench.core.types import Array
 from workbench.data import findings
 from workbench.evaluation.saved_model import fingerprint, judged, load
 from workbench.storage import ledger, outcomes
-from workbench.storage.tracking.rows import Status
+from workbench.storage.tracking import Status
 from workbench.study import results
-from workbench.study.config.study import Study
+from workbench.study.config import Study
 from workbench.study.interrupts import stop_requested
 from workbench.study.recorder import Records
 from workbench.study.watch import Watch

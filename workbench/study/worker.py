@@ -21,18 +21,16 @@ from workbench.core.provenance import versions
 from workbench.core.types import Value
 from workbench.data import SealedTest
 from workbench.nn.recipe import Hyperparameters
-from workbench.study.config.checks import metric_of
-from workbench.study.config.study import Study
+from workbench.study.config import Study
 from workbench.study.identity import identified
 from workbench.study.interrupts import stop_requested
-from workbench.study.preparations import Preparations, open_engine
+from workbench.study.preparations import Preparations, open_engine, resume
 from workbench.study.watch import Watch
 from workbench.study.workspace import as_begun
 from workbench.training.devices import configure
 from workbench.tuning import jobs
 from workbench.tuning.distributed.coordinator import Heartbeat
 from workbench.tuning.distributed.leases import Claim, Leases
-from workbench.tuning.lane_plan import LanePlan
 from workbench.tuning.space import Program
 
 #: Seconds between two looks for work: soon after some, seldom after none.
@@ -161,13 +159,7 @@ class _Trainer:
                 "a copy of the same file"
             )
         preparations = Preparations(dataset)
-        self._plan = LanePlan(
-            study.settings,
-            preparations.problem,
-            metric_of(study, dataset.task),
-            tuple(terms["rooms"]),
-            rules=terms.get("rules", 1),
-        )
+        self._plan = resume(study, preparations, terms)
         self._engine = open_engine(self._plan, preparations, seed=study.seed, lanes=terms["lanes"])
         self.threads = self._engine.threads
 

@@ -17,9 +17,9 @@ from workbench.core.locations import Locations, check_reachable
 from workbench.evaluation.saved_model import holds
 from workbench.storage import outcomes
 from workbench.storage.optuna_mirror import restore
-from workbench.storage.tracking.tracker import ahead
+from workbench.storage.tracking import ahead
 from workbench.study import results
-from workbench.study.config.study import Study
+from workbench.study.config import Study
 from workbench.study.identity import identified
 from workbench.study.interrupts import insist
 from workbench.study.watch import Watch, silent

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from workbench import data
 from workbench.core import vocabulary
@@ -21,20 +21,19 @@ from workbench.data import Dataset, SealedTest
 from workbench.storage.journal import Journal
 from workbench.storage.journal import read as read_journal
 from workbench.study import crossings
-from workbench.study.config.checks import check_fit, metric_of
-from workbench.study.config.study import Study
+from workbench.study.config import Study, check_fit, metric_of
 from workbench.study.contents import contents
 from workbench.study.defined_metric import check_defined
-from workbench.study.preparations import Preparations, open_engine
+from workbench.study.preparations import Preparations, open_engine, resume
 from workbench.training.checkpoints import Store
-from workbench.training.costs import costs_of
+from workbench.training.costs import Costs, costs_of
 from workbench.training.devices import configure, machine
 from workbench.training.engine import Engine
 from workbench.training.population import power_of_two
 from workbench.tuning.buckets import lane_plan
 from workbench.tuning.earlier import Finished, finished
 from workbench.tuning.jobs import Train
-from workbench.tuning.lane_plan import RULES, LanePlan
+from workbench.tuning.lane_plan import LanePlan
 from workbench.tuning.loop import Search
 from workbench.tuning.samplers import Suggester
 from workbench.tuning.scheduler import RECENT, Scheduler, expected_epochs, lag_of, parallel_of
@@ -83,10 +82,10 @@ def enter(study: Study, locations: Locations, note: Callable[[str], None]) -> Wo
         begun = _begin(study, files, journal, preparations, sealed)
         metric = metric_of(study, dataset.task)
         over = None if "parallel" in begun else _finished(study, journal, metric)
-        begun = {**_of_budget(study), "recent": RECENT, "rules": 1, **begun}
+        begun = {**_of_budget(study), "recent": RECENT, **begun}
         # Folds have rows of their own, and so populations: no more lanes than trials are ever alike.
         lanes = power_of_two(begun["parallel"] + begun["lag"])
-        plan = LanePlan(study.settings, preparations.problem, metric, tuple(begun["rooms"]), begun["rules"])
+        plan = resume(study, preparations, begun)
         engine = open_engine(plan, preparations, seed=study.seed, lanes=lanes)
     except BaseException:
         journal.close()
@@ -140,6 +139,20 @@ def as_begun(spec: DataSpec, known: Mapping[str, Any]) -> DataSpec:
     known  the first record of its journal, or the terms on which workers join it
     """
     return replace(spec, split_rule=known.get("split_rule", "rows"))
+
+
+def first_plan(study: Study, preparations: Preparations, costs: Costs) -> LanePlan:
+    """The plan of a study that begins: what its programs are compiled for is decided by what they cost."""
+    metric = metric_of(study, preparations.dataset.task)
+    epochs = lane_epochs(study)
+    return lane_plan(study.settings, preparations.problem, metric, lane_epochs=epochs, costs=costs)
+
+
+def lane_epochs(study: Study) -> float:
+    """Epochs that the search of a study may train, summed over its lanes."""
+    epochs = int(cast("int", study.settings["epochs"]))
+    trials = study.search.trials * max(1, study.data.folds)
+    return trials * expected_epochs(epochs, study.search.pruner)
 
 
 def search_of(study: Study, here: Workspace, train: Train, note: Callable[[str], None]) -> Search:
@@ -214,14 +227,7 @@ def _begin(
     """What was decided when the study began, which every later session keeps to."""
     for record in journal.of_kind("study"):
         return record
-    dataset, trials, epochs = preparations.dataset, study.search.trials, int(str(study.settings["epochs"]))
-    plan = lane_plan(
-        study.settings,
-        preparations.problem,
-        metric_of(study, dataset.task),
-        lane_epochs=trials * max(1, study.data.folds) * expected_epochs(epochs, study.search.pruner),
-        costs=costs_of(machine()[0]),
-    )
+    dataset, plan = preparations.dataset, first_plan(study, preparations, costs_of(machine()[0]))
     begun = {
         "kind": "study",
         "id": study.id,
@@ -235,7 +241,7 @@ def _begin(
         **_of_budget(study),
         "rooms": list(plan.widths),
         "recent": RECENT,
-        "rules": RULES,
+        "rules": plan.rules,
     }
     journal.append([begun])
     return begun

@@ -39,7 +39,8 @@ from workbench.core.provenance import user
 from workbench.core.records import Declared, Opening, TestScore
 from workbench.core.types import Array
 from workbench.data.met import Table
-from workbench.storage.ledger import chain, database, user_ledger
+from workbench.storage import database
+from workbench.storage.ledger import chain, user_ledger
 from workbench.storage.ledger.encounters import Rows, meetings, together
 from workbench.storage.ledger.looks import (
     DECLARATION,

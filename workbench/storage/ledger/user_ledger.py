@@ -19,7 +19,8 @@ from typing import Any
 
 from workbench.core.addresses import redact
 from workbench.core.errors import StoreError
-from workbench.storage.ledger import chain, database
+from workbench.storage import database
+from workbench.storage.ledger import chain
 from workbench.storage.ledger.encounters import Encounter, Rows, meetings
 from workbench.storage.ledger.looks import Look, contradictions, read_looks
 
