@@ -23,9 +23,11 @@ os.environ.setdefault("MPLBACKEND", "agg")
 # Compiling is most of what the tests do; a second run compiles nothing.
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(Path(__file__).parents[1] / ".pytest_cache" / "jax"))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
-# Cores are shared: how long an example takes says nothing of it.
-settings.register_profile("shared", deadline=None)
-settings.load_profile("shared")
+# Cores are shared: how long an example takes says nothing of it. The examples are the same in every run, so
+# that what passed here passes there; `--hypothesis-profile explore` draws others.
+settings.register_profile("same", deadline=None, derandomize=True)
+settings.register_profile("explore", deadline=None)
+settings.load_profile("same")
 
 # Nobody's own ledger is read or written, and no test sees what another opened; those that want one name it.
 os.environ["WORKBENCH_LEDGER"] = "off"

@@ -100,6 +100,17 @@ def test_new_rows_are_let_alone(
         assert load(written(tmp_path_factory.getbasetemp(), frame[:n], frame[n:]))[0].overlap == ""
 
 
+def test_few_kinds_of_rows_agree_by_chance_and_are_the_file_only_in_its_order(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    few = pd.DataFrame({"x": rng.integers(0, 2, 30), "kind": rng.choice(["p", "n"], 30)})
+    assert load(written(tmp_path, few, few[::-1]))[0].overlap == ""
+    with pytest.raises(DataError, match="30 of 30 test rows are also among the training rows"):
+        load(written(tmp_path, few, few))
+    many = few.assign(y=rng.integers(0, 12, 30))
+    with pytest.raises(DataError, match="30 of 30 test rows are also among the training rows"):
+        load(written(tmp_path, many, many[::-1]))
+
+
 def test_real_files(data_folder: Path) -> None:
     """Adult's own test file, in which two dozen rows agree with training rows, as many as by chance."""
     adult = DataSpec(source="adult.csv", folder=data_folder, target="classification", test="adult_test.csv")
