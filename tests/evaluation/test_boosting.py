@@ -87,7 +87,7 @@ def test_predictions_are_scikit_learns(
     expected = theirs(dataset.task, config, max_iter=grown, early_stopping=False).fit(x, y)
     trees.save(tmp_path / "kept", ours)
     for model in (ours, trees.load(tmp_path / "kept")):
-        found = model.estimates(dataset.pick(dataset.validation))
+        found = model.raw_estimates(dataset.pick(dataset.validation))
         np.testing.assert_array_equal(found, said(expected, x_validation, dataset.task))
     assert f"{grown} trees" in ours.about
     assert "one configuration" in ours.about
@@ -121,7 +121,7 @@ def test_the_best_of_all_configurations_and_numbers_of_trees_is_kept(source: str
                 -np.sqrt(mean_squared_error(y_validation, one)) for one in fit.staged_predict(x_validation)
             ]
     ours = boosting.fit(dataset, metric, balanced=False, seed=0)
-    out = ours.estimates(dataset.pick(dataset.validation))
+    out = ours.raw_estimates(dataset.pick(dataset.validation))
     if metric == "rmse":
         score = -np.sqrt(mean_squared_error(y_validation, out))
     elif metric == "roc_auc":
@@ -166,7 +166,7 @@ def test_labels_and_blanks_are_taken_as_they_are(mixed: Dataset, monkeypatch: py
     assert ours.trees.nodes["is_categorical"].any()
     grown = len(ours.trees.output)
     expected = theirs("regression", config, max_iter=grown, early_stopping=False).fit(x, y.ravel())
-    found = ours.estimates(mixed.pick(mixed.validation))
+    found = ours.raw_estimates(mixed.pick(mixed.validation))
     np.testing.assert_allclose(found, said(expected, x_validation, "regression"), rtol=1e-12)
 
 
@@ -202,7 +202,7 @@ def test_classes_weigh_alike_where_the_study_says_so(monkeypatch: pytest.MonkeyP
         theirs("classification", config, class_weight=weight, **settings).fit(x, y)
         for weight in ("balanced", None)
     )
-    found = ours.estimates(dataset.pick(dataset.validation))
+    found = ours.raw_estimates(dataset.pick(dataset.validation))
     np.testing.assert_array_equal(found[:, 0], expected.decision_function(x_validation))
     assert np.abs(found[:, 0] - plain.decision_function(x_validation)).max() > 0.01
 
@@ -214,7 +214,7 @@ def test_the_mean_absolute_error_is_trained_for(monkeypatch: pytest.MonkeyPatch)
     x, y, x_validation, y_validation = parts(dataset)
     settings = {"max_iter": len(ours.trees.output), "early_stopping": False}
     expected = theirs("regression", config, loss="absolute_error", **settings).fit(x, y.ravel())
-    found = ours.estimates(dataset.pick(dataset.validation))
+    found = ours.raw_estimates(dataset.pick(dataset.validation))
     np.testing.assert_array_equal(found[:, 0], expected.predict(x_validation))
     assert mean_absolute_error(y_validation, found) < np.abs(y_validation - np.median(y)).mean()
 
@@ -228,7 +228,7 @@ def test_it_is_grown_again_on_all_rows_where_the_choice_is(monkeypatch: pytest.M
     assert isinstance(dataset.rows, pd.DataFrame)
     expected = theirs("regression", config, max_iter=grown, early_stopping=False)
     expected.fit(dataset.rows, dataset.target.ravel())
-    np.testing.assert_array_equal(again.estimates(dataset.rows)[:, 0], expected.predict(dataset.rows))
+    np.testing.assert_array_equal(again.raw_estimates(dataset.rows)[:, 0], expected.predict(dataset.rows))
 
 
 def test_several_targets_have_a_model_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -240,7 +240,7 @@ def test_several_targets_have_a_model_each(tmp_path: Path, monkeypatch: pytest.M
     dataset = loaded("two.npz", tmp_path)
     ours = boosting.fit(dataset, "rmse", balanced=False, seed=0)
     x, y, x_validation, _ = parts(dataset)
-    found = ours.estimates(dataset.pick(dataset.validation))
+    found = ours.raw_estimates(dataset.pick(dataset.validation))
     for target in range(2):
         grown = int((ours.trees.output == target).sum())
         fit = theirs("regression", config, max_iter=grown, early_stopping=False).fit(x, y[:, target])
@@ -257,7 +257,7 @@ def test_a_class_without_training_rows_is_never_said(missing: set[int]) -> None:
     dataset = dataclasses.replace(dataset, target=four, classes=("a", "b", "c", "d"))
     dataset = dataclasses.replace(dataset, train=dataset.train[~np.isin(four[dataset.train], list(missing))])
     ours = boosting.fit(dataset, "accuracy", balanced=False, seed=0)
-    found = ours.estimates(dataset.pick(dataset.validation))
+    found = ours.raw_estimates(dataset.pick(dataset.validation))
     assert found.shape[1] == 4
     assert not missing & set(found.argmax(axis=1).tolist())
     there = np.isin(four[dataset.validation], list(missing))
@@ -282,7 +282,9 @@ def test_sequences_are_rows_of_their_numbers(monkeypatch: pytest.MonkeyPatch) ->
     x, y, x_validation, _ = parts(few)
     settings = {"max_iter": len(ours.trees.output), "early_stopping": False}
     fit = theirs("regression", config, **settings).fit(x, y.ravel())
-    np.testing.assert_array_equal(ours.estimates(few.pick(few.validation))[:, 0], fit.predict(x_validation))
+    np.testing.assert_array_equal(
+        ours.raw_estimates(few.pick(few.validation))[:, 0], fit.predict(x_validation)
+    )
 
 
 def test_how_much_is_tried_follows_from_the_size_of_the_table() -> None:
@@ -302,7 +304,7 @@ def test_a_thinned_table_is_said_to_be_one(monkeypatch: pytest.MonkeyPatch) -> N
     x, y, x_validation, _ = parts(dataset)
     fit = theirs("classification", CONFIGURATIONS[0], max_iter=len(ours.trees.output), early_stopping=False)
     np.testing.assert_array_equal(
-        ours.estimates(dataset.pick(dataset.validation))[:, 0],
+        ours.raw_estimates(dataset.pick(dataset.validation))[:, 0],
         fit.fit(x[::3], y[::3]).decision_function(x_validation),
     )
     assert ours.about.endswith("on one training row in 3")

@@ -13,8 +13,8 @@ import pytest
 from tests.helpers.families import case, loss_and_gradients, predicted, scattered, start
 from workbench.core import vocabulary
 from workbench.core.errors import InputError
-from workbench.nn import optimizers
-from workbench.nn.models import MODELS, convolution, n_parameters
+from workbench.nn import models, optimizers
+from workbench.nn.models import MODELS, convolution, n_parameters, trimmed
 from workbench.nn.models.recurrent import steps_as_rows
 from workbench.nn.regularizers import decay_mask
 
@@ -104,6 +104,31 @@ def test_padding_changes_rounding_alone(family, changes):
     unused = padded_gradients.keys() - params.keys()
     assert bool(unused) == (family in DEEP)
     assert not any(np.any(padded_gradients[name]) for name in unused)
+
+
+@pytest.mark.parametrize("members", [1, 2])
+@pytest.mark.parametrize(("family", "changes"), VARIANTS, ids=NAMES)
+def test_what_is_delivered_has_no_room(family, changes, members):
+    it = case(family, **changes)
+    options = (("ensemble", members), *it.recipe.options) if members > 1 else it.recipe.options
+    tight = replace(it.recipe, options=options)
+    room = replace(tight, width=tight.width and 8, depth=tight.depth and 4)
+    params = jax.tree.map(np.asarray, models.start(room, it.hyper, key=jax.random.key(0)))
+    recipe, kept = trimmed(room, it.hyper, params)
+    assert recipe == tight
+    assert sum(leaf.size for leaf in jax.tree.leaves(kept)) == n_parameters(tight, it.settings)
+    for x in it.x[:2]:
+        expected = models.predict(room, it.hyper, params, x)
+        np.testing.assert_allclose(models.predict(recipe, it.hyper, kept, x), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_room_that_is_laid_out_otherwise_stays():
+    it = case("mlp")
+    room = replace(it.recipe, width=8)
+    params = {"out": {"weight": np.ones((2, 8), np.float32)[:, ::-1], "bias": np.zeros(2, np.float32)}}
+    assert trimmed(room, it.hyper, params) == (room, params)
+    full = jax.tree.map(lambda leaf: np.ones(leaf.shape, np.float32), models.shapes(room))
+    assert trimmed(room, it.hyper, full) == (room, full)
 
 
 @pytest.mark.parametrize(("family", "changes"), VARIANTS, ids=NAMES)

@@ -119,7 +119,7 @@ def test_a_study_compares_its_choice_with_frozen_baselines(finished: tuple[Place
         assert frozen[0]["baselines"][name] == saved_model.fingerprint(kept)
         rows = everything.rows.take(test).to_pandas()
         if name == "boosted":
-            codes = trees.load(kept).estimates(rows).argmax(axis=1)
+            codes = trees.load(kept).raw_estimates(rows).argmax(axis=1)
             assert figures["about"] == trees.load(kept).about
         else:
             predicted = saved_model.load(kept).predict(rows)["prediction"]

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 import workbench
+from workbench.core import vocabulary
 from workbench.nn import optimizers
-from workbench.study.config import optimizer_checks as checks
 
 PACKAGE = Path(workbench.__file__).parent
 
@@ -176,6 +176,6 @@ def test_public_name_exists(name: str) -> None:
 
 def test_what_optimizers_read_is_what_their_rules_say() -> None:
     rules = optimizers.OPTIMIZERS
-    assert set(checks.READ_BY["momentum"]) == {name for name, rule in rules.items() if rule.first}
-    assert set(checks.READ_BY["beta2"]) == {n for n, rule in rules.items() if rule.second == "corrected"}
-    assert set(checks.READ_BY["weight_decay"]) == {name for name, rule in rules.items() if rule.decay}
+    assert set(vocabulary.READ_BY["momentum"]) == {name for name, rule in rules.items() if rule.first}
+    assert set(vocabulary.READ_BY["beta2"]) == {n for n, rule in rules.items() if rule.second == "corrected"}
+    assert set(vocabulary.READ_BY["weight_decay"]) == {name for name, rule in rules.items() if rule.decay}

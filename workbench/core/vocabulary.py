@@ -6,7 +6,7 @@ A user's own model or loss adds its word here through its `register` function.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Literal, NamedTuple
 
 
@@ -112,6 +112,22 @@ SCHEDULES = [
     "piecewise",
     "one_cycle",
 ]
+#: Which of the common optimizers read a coefficient; an optimizer of optax has its own, and every one of
+#: those takes the decoupled weight decay.
+READ_BY = {
+    "momentum": ("momentum", "nesterov", "adam", "adamw"),
+    "beta2": ("adam", "adamw"),
+    "weight_decay": ("adamw",),
+}
+#: Which schedules read a number of theirs.
+SCHEDULED = {
+    "final": ("cosine", "exponential", "polynomial"),
+    "power": ("polynomial",),
+    "scales": ("piecewise",),
+    "pct_start": ("one_cycle",),
+    "div_factor": ("one_cycle",),
+    "final_div_factor": ("one_cycle",),
+}
 POOLINGS = ["max", "mean", "none"]
 PADDINGS = ["same", "valid"]
 OUTPUTS = ["last", "each"]  # of a recurrent network: after the last step, or after each
@@ -167,6 +183,23 @@ def of_layer(activation: str, layer: int) -> str:
     """The activation of hidden layer `layer`, from 0; the last one named is that of all layers after it."""
     names = by_layer(activation)
     return names[min(layer, len(names) - 1)]
+
+
+def reads(settings: Mapping[str, Any], key: str) -> bool:
+    """Whether a configuration, every setting of it resolved, looks at the setting `key`."""
+    family, optimizer = settings["family"], settings["optimizer"]
+    schedules = str(settings["schedule"]).split(JOIN)
+    if any(key in one.shaped_by for one in FAMILIES.values()) and key not in FAMILIES[family].shaped_by:
+        return False
+    if key in READ_BY:
+        return optimizer in READ_BY[key] if is_common(optimizer) else key == "weight_decay"
+    if key in SCHEDULED:
+        return any(name in SCHEDULED[key] for name in schedules)
+    if key == "boundaries":
+        return len(schedules) > 1 or "piecewise" in schedules
+    if key == "init_scale":
+        return settings["initializer"] in ("uniform", "normal")
+    return key != "min_delta" or settings["patience"] > 0
 
 
 def is_common(optimizer: str) -> bool:

@@ -86,6 +86,10 @@ class Predictor:
         params = ensemble.member(self.recipe, self.params, index)
         return replace(self, recipe=replace(self.recipe, options=options), params=params)
 
+    def raw_estimates(self, rows: Any) -> Array:
+        """`estimates` of raw rows."""
+        return self.estimates(np.asarray(self.preprocessor.transform(rows), np.float32))
+
     def estimates(self, x: Array) -> Array:
         """For prepared rows: logits [N, K] float32, or numbers [N, K] float64 in the units of the data.
 

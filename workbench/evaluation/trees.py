@@ -71,7 +71,7 @@ class Boosted:
     trees: Trees
     about: str  # how it was found, in words
 
-    def estimates(self, rows: Any) -> Array:
+    def raw_estimates(self, rows: Any) -> Array:
         """Raw rows -> logits [N, K], or numbers [N, K] in the units of the data, float64.
 
         Of two classes there is one logit, for the second.

@@ -30,7 +30,7 @@ from workbench.evaluation.optimism import (
     unpaired,
 )
 from workbench.evaluation.saved_model import JUDGED, fingerprint, load, parameters, save
-from workbench.nn.models import n_parameters
+from workbench.nn.models import n_parameters, trimmed
 from workbench.study.config import Study
 from workbench.study.refitting import refitted
 from workbench.study.workspace import Workspace
@@ -290,14 +290,18 @@ def compared(study: Study, here: Workspace, trials: Sequence[TrialRecord]) -> li
 
 
 def keep(folder: Path, here: Workspace, model: Delivered, *, threshold: float, **more: Any) -> Path:
-    """Save a model with the preparation of the rows it was trained on; `more` as in `saved_model.save`."""
+    """Save a model, in its own shape, with the preparation of the rows it was trained on.
+
+    more  as in `saved_model.save`
+    """
     variant = model.program.variant
     fold = here.preparations.fold(variant)
+    recipe, params = trimmed(model.program.recipe, model.hyper, model.params)
     return save(
         folder,
-        recipe=model.program.recipe,
+        recipe=recipe,
         hyper=model.hyper,
-        params=model.params,
+        params=params,
         preprocessor=here.preparations.preprocessor(variant),
         task=here.dataset.task,
         classes=here.dataset.classes,

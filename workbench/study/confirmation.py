@@ -139,10 +139,9 @@ def _asked(place: Path, rows: Rows) -> _Said:
     """What the model in a folder says of the test rows."""
     if place.name == trees.NAME:
         boosted = trees.load(place)
-        return _Said(boosted.estimates(rows.x), 0.5, boosted.about)
+        return _Said(boosted.raw_estimates(rows.x), 0.5, boosted.about)
     model = saved_model.load(place)
-    x = np.asarray(model.preprocessor.transform(rows.x), np.float32)
-    return _Said(model.estimates(x), model.threshold)
+    return _Said(model.raw_estimates(rows.x), model.threshold)
 
 
 def _compare(

@@ -14,13 +14,16 @@ import numpy as np
 
 from workbench.core.locations import Locations
 from workbench.core.records import Outcome
+from workbench.core.types import Fold
 from workbench.data import Dataset
-from workbench.evaluation import mistakes, plots, saved_model
+from workbench.evaluation import mistakes, plots, saved_model, trees
 from workbench.evaluation import report as pages
-from workbench.evaluation.diagnosis import diagnose
+from workbench.evaluation.diagnosis import Growth, Rival, diagnose
+from workbench.evaluation.evaluate import as_rows, compare, score_of
 from workbench.evaluation.facts import metric_words, score_direction
 from workbench.evaluation.plots.model import pictures
 from workbench.evaluation.plots.sizes import size_curve
+from workbench.evaluation.predictor import Predictor
 from workbench.study import learning_curve
 from workbench.study.config import Study
 from workbench.study.preparations import Preparations
@@ -51,19 +54,21 @@ def report(
     """
     folder = locations.study(study.id)
     mattered = importances(outcome.axes, outcome.trials, outcome.direction)
-    findings = _diagnosis(outcome)
     figures = plots.all_figures(outcome, mattered)
     wrong: dict[str, Any] = {}
+    rivals: Sequence[Rival] = ()
     if sizes := learning_curve.load(folder):
         figures["size_curve"] = _size_curve(sizes, outcome)
     if dataset is not None and preparations is not None and outcome.selection is not None:
         fold = preparations.fold(variant(outcome.selection.settings))
         model = saved_model.load(saved_model.judged(folder))
+        rivals = () if study.refit else _rivals(outcome, folder, dataset, model, fold)  # which have seen them
         figures |= pictures(outcome, model, dataset, fold)
         wrong = {
             "worst": mistakes.worst_rows(dataset, model, fold),
             "slices": mistakes.slices(dataset, model, fold),
         }
+    findings = _diagnosis(outcome, rivals, sizes)
     command = f"workbench run {shlex.quote(str(study.path))}"
     gain = None if outcome.selection is None else outcome.selection.gain
     written = pages.write(
@@ -94,9 +99,47 @@ def _size_curve(sizes: Sequence[learning_curve.Size], outcome: Outcome) -> plots
     )
 
 
-def _diagnosis(outcome: Outcome) -> tuple[tuple[str, str], ...]:
+def _diagnosis(
+    outcome: Outcome, rivals: Sequence[Rival], sizes: Sequence[learning_curve.Size]
+) -> tuple[tuple[str, str], ...]:
     chosen = outcome.selection
     if chosen is None or not chosen.trivial_loss > 0:
         return ()
-    findings = diagnose(chosen.seeds, chosen.trivial_loss).findings
+    growth = None
+    if len(sizes) > 1:
+        before, after = sizes[-2:]
+        growth = Growth(after.rows, before.validation, after.validation, outcome.direction == "maximize")
+    findings = diagnose(chosen.seeds, chosen.trivial_loss, rivals=rivals, growth=growth).findings
     return tuple((found.sentence, found.advice) for found in findings)
+
+
+#: The frozen baselines that have learned from the features, in words.
+_RIVALS = {"linear": "the linear model", trees.NAME: "gradient boosting"}
+
+
+def _rivals(
+    outcome: Outcome, folder: Path, dataset: Dataset, model: Predictor, fold: Fold
+) -> tuple[Rival, ...]:
+    """The baselines on the validation rows, as far as they were frozen."""
+    raw, y = dataset.pick(dataset.validation), np.asarray(fold.validation.y)
+    ours, targets = as_rows(model.estimates(np.asarray(fold.validation.x)), y)
+    groups = None if dataset.group is None else dataset.group[dataset.validation]
+    found = []
+    for name, words in _RIVALS.items():
+        place = folder / "baselines" / name
+        if not (place / "model.json").exists():
+            continue
+        other = trees.load(place) if name == trees.NAME else saved_model.load(place)
+        theirs = other.raw_estimates(raw)
+        against = compare(
+            outcome.metric,
+            ours,
+            theirs,
+            targets,
+            thresholds=(model.threshold, 0.5),
+            classes=dataset.classes,
+            groups=groups,
+        )
+        value = score_of(outcome.metric, theirs, targets)
+        found.append(Rival(words, value, against.difference, against.low, against.high))
+    return tuple(found)

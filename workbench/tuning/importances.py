@@ -1,8 +1,9 @@
 """How much each axis mattered for the best scores: PED-ANOVA (Watanabe et al. 2023, arXiv:2304.10255).
 
-Optuna's default evaluator: the distribution of an axis among the best tenth of the complete trials is
-compared with its distribution among all of them. Shares sum to one. They describe the trials that were
-made, not the space.
+Optuna's default evaluator: the distribution of an axis among the best tenth of the trials is compared with
+its distribution among all of them. Pruned and diverged trials are among all: where scores decide who goes on,
+the complete ones are a chosen few, and an axis that had the others stopped would seem not to matter. Shares
+sum to one. They describe the trials that were made, not the space.
 """
 
 from __future__ import annotations
@@ -15,15 +16,16 @@ from typing import Literal
 from workbench.core.records import TrialRecord
 from workbench.core.types import Axis
 
-#: Complete trials without which importances are noise.
+Direction = Literal["maximize", "minimize"]
+#: Trials without which importances are noise.
 MINIMUM = 8
 
 
 def importances(
-    axes: Mapping[str, Axis], records: Sequence[TrialRecord], direction: Literal["maximize", "minimize"]
+    axes: Mapping[str, Axis], records: Sequence[TrialRecord], direction: Direction
 ) -> dict[str, float]:
     """Axis -> share, the most important first; {} where `why_not` has a reason."""
-    if not axes or why_not(records) is not None:
+    if not axes or why_not(records, direction) is not None:
         return {}
     import optuna
 
@@ -31,10 +33,10 @@ def importances(
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     words = distributions(axes)
-    study = optuna.create_study(direction=direction)
-    for number, value in _scores(records).items():
-        params = {name: records[number].params[name] for name in words}
-        study.add_trial(optuna.trial.create_trial(params=params, distributions=words, value=value))
+    study = optuna.create_study(direction="maximize")
+    for place, rank in ranks(records, direction).items():
+        params = {name: records[place].params[name] for name in words}
+        study.add_trial(optuna.trial.create_trial(params=params, distributions=words, value=rank))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # scores that tie at the top
         shares = optuna.importance.get_param_importances(study)
@@ -44,20 +46,35 @@ def importances(
     }
 
 
-def why_not(records: Sequence[TrialRecord]) -> str | None:
+def why_not(records: Sequence[TrialRecord], direction: Direction) -> str | None:
     """Why importances cannot be given, as a sentence; None when they can."""
-    scores = _scores(records)
-    if len(scores) < MINIMUM:
-        return f"{len(scores)} complete trials are too few to say which axes matter; {MINIMUM} are needed"
-    if len(set(scores.values())) == 1:
-        return "all complete trials have the same score, so no axis made a difference"
+    ranked = ranks(records, direction)
+    if len(ranked) < MINIMUM:
+        return f"{len(ranked)} trials are too few to say which axes matter; {MINIMUM} are needed"
+    if len(set(ranked.values())) == 1:
+        return "all trials have the same score, so no axis made a difference"
     return None
 
 
-def _scores(records: Sequence[TrialRecord]) -> dict[int, float]:
-    """The finite scores of complete trials by their place in `records`."""
-    return {
-        place: float(record.value)
-        for place, record in enumerate(records)
-        if record.state == "complete" and record.value is not None and math.isfinite(record.value)
-    }
+def ranks(records: Sequence[TrialRecord], direction: Direction) -> dict[int, int]:
+    """Place in `records` -> rank of the trial, the best one highest, equals alike.
+
+    Complete trials by their scores stand above pruned ones, these by how far they came and then by what they
+    reported there, and above those that diverged. Trials that failed otherwise say nothing of the axes.
+    """
+    sign = 1.0 if direction == "maximize" else -1.0
+    keys: dict[int, tuple[int, float]] = {}
+    for place, record in enumerate(records):
+        if record.state == "complete" and record.value is not None and math.isfinite(record.value):
+            keys[place] = (_COMPLETE, sign * record.value)
+        elif record.reason == "diverged":
+            keys[place] = (0, 0.0)
+        elif record.state == "pruned" and record.rungs:
+            epochs = max(record.rungs)
+            keys[place] = (epochs, sign * record.rungs[epochs])
+    order = {key: rank for rank, key in enumerate(sorted(set(keys.values())))}
+    return {place: order[key] for place, key in keys.items()}
+
+
+#: More than the epochs that any pruned trial came to.
+_COMPLETE = 2**62

@@ -213,7 +213,7 @@ def _asking(predictor: Predictor, dataset: Dataset, names: Sequence[str]) -> Cal
         if not isinstance(dataset.rows, np.ndarray):
             columns: Mapping[str, Array] = {name: points[:, j] for j, name in enumerate(names)}
             rows = dataset.rows.iloc[np.zeros(len(points), np.int64)].assign(**columns)
-        outputs = predictor.estimates(np.asarray(predictor.preprocessor.transform(rows), np.float32))
+        outputs = predictor.raw_estimates(rows)
         return outputs if predictor.task == "regression" else probabilities(outputs)
 
     return ask

@@ -16,7 +16,6 @@ from workbench.evaluation.facts import (
     axis_words,
     best_so_far,
     best_trial,
-    complete_trials,
     metric_words,
     score_direction,
     tally,
@@ -125,12 +124,12 @@ def search_history(outcome: Outcome) -> Figure:
 
 @drawn
 def importance_bars(outcome: Outcome, importances: Mapping[str, float]) -> Figure:
-    """How much of the score's variation each axis accounts for, largest first, as shares."""
+    """How much each axis sets the best trials apart, largest first, as shares."""
     ranked = sorted(importances.items(), key=lambda item: item[1])
     figure = canvas(
         "Which settings mattered",
-        f"share of the variation in validation {metric_words(outcome)}, "
-        f"from {len(complete_trials(outcome))} complete trials",
+        f"share of what sets the best tenth of {len(outcome.trials)} trials apart, by validation "
+        f"{metric_words(outcome)}",
         height=0.85 + 0.26 * max(len(ranked), 2),
     )
     axes = panel(figure, 1.65, 0.12, 0.55, 0.62)

@@ -185,7 +185,8 @@ def _activations(outcome: Outcome) -> Caption:
 def _importances(importances: Mapping[str, float]) -> Caption:
     ranked = sorted(importances.items(), key=lambda item: -item[1])
     return Caption(
-        "How much of the difference between scores each setting explains, within the ranges searched.",
+        "How much each setting sets the best trials apart from the others, pruned ones among them, within "
+        "the ranges searched.",
         "Bar chart: " + ", ".join(f"{axis_words(name)} {share:.0%}" for name, share in ranked) + ".",
     )
 

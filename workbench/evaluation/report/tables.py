@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from workbench.core import vocabulary
 from workbench.core.addresses import redact
 from workbench.core.formatting import duration
 from workbench.core.records import Outcome, ranked
@@ -36,15 +37,23 @@ class Check(NamedTuple):
 
 
 def settings_rows(outcome: Outcome) -> list[Setting]:
-    """Every setting of the chosen configuration, the searched ones first."""
+    """The settings of the chosen configuration, the searched ones first, then those that it looks at."""
     if outcome.selection is None:
         return []
     values = {**outcome.selection.settings, **outcome.selection.params}
     rows = [
         Setting(axis_words(name), number(value), _axis(outcome.axes[name]) if name in outcome.axes else "")
         for name, value in values.items()
+        if name in outcome.axes or (vocabulary.reads(values, name) and _of_task(outcome, name))
     ]
     return sorted(rows, key=lambda row: not row.searched)
+
+
+def _of_task(outcome: Outcome, setting: str) -> bool:
+    """Whether a setting says anything for the task."""
+    if outcome.task == "regression":
+        return setting not in ("class_weight", "label_smoothing", "threshold")
+    return setting != "target_transform" and (setting != "threshold" or len(outcome.classes) == 2)
 
 
 def best_trials(outcome: Outcome, count: int = 10) -> tuple[list[str], list[list[str]]]:

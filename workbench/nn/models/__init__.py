@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 
 import jax
 import numpy as np
@@ -25,7 +26,7 @@ from workbench.nn.models import affine, convolution, ensemble, mlp, recurrent, s
 from workbench.nn.models.base import Model, Params
 from workbench.nn.recipe import Hyperparameters, Recipe
 
-__all__ = ["MODELS", "Model", "n_parameters", "predict", "register", "shapes", "start"]
+__all__ = ["MODELS", "Model", "n_parameters", "predict", "register", "shapes", "start", "trimmed"]
 
 MODELS: dict[str, Model] = {
     "linear": affine.MODEL,
@@ -87,6 +88,36 @@ def n_parameters(recipe: Recipe, settings: Mapping[str, Value]) -> int:
         own = {name: value for name, value in recipe.options if name != "ensemble"}
         return recipe.members * model.n_parameters(recipe.inputs, recipe.outputs, **(own | shape))
     return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(shapes(recipe)))
+
+
+def trimmed(recipe: Recipe, hyper: Hyperparameters, params: Params) -> tuple[Recipe, Params]:
+    """A lane's model without the room that its program had for larger ones.
+
+    Args:
+        recipe: Of the program.
+        hyper: Scalars of the lane.
+        params: Its parameters, without the lane axis.
+
+    Returns:
+        The recipe of a model of the lane's own width and depth, and its parameters; what was given where that
+        would cut off more than zeros, since a model of a user's own may lay out its room in another way.
+    """
+    smaller = replace(
+        recipe, depth=recipe.depth and int(hyper.depth), width=recipe.width and int(hyper.width)
+    )
+    try:
+        cut = _corner(params, shapes(smaller))
+    except (KeyError, TypeError):  # layers of other names, or no dictionary of them
+        return recipe, params
+    whole, kept = (sum(np.count_nonzero(leaf) for leaf in jax.tree.leaves(tree)) for tree in (params, cut))
+    return (smaller, cut) if kept == whole else (recipe, params)
+
+
+def _corner(params: Params, wanted: Params) -> Params:
+    """The entries of padded parameters that stand where those of `wanted` do."""
+    if isinstance(wanted, Mapping):
+        return {name: _corner(params[name], part) for name, part in wanted.items()}
+    return np.asarray(params)[tuple(slice(size) for size in wanted.shape)]
 
 
 def shapes(recipe: Recipe) -> Params:

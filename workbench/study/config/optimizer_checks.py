@@ -18,23 +18,6 @@ from workbench.tuning.space import arguments, first
 if TYPE_CHECKING:
     from workbench.study.config.study import Study
 
-#: Which of the common optimizers read a coefficient; an optimizer of optax has its own, and every one of
-#: those takes the decoupled weight decay.
-READ_BY = {
-    "momentum": ("momentum", "nesterov", "adam", "adamw"),
-    "beta2": ("adam", "adamw"),
-    "weight_decay": ("adamw",),
-}
-#: Which schedules read a number of theirs.
-SCHEDULED = {
-    "final": ("cosine", "exponential", "polynomial"),
-    "power": ("polynomial",),
-    "scales": ("piecewise",),
-    "pct_start": ("one_cycle",),
-    "div_factor": ("one_cycle",),
-    "final_div_factor": ("one_cycle",),
-}
-
 
 def optimizer_complaints(study: Study) -> Iterator[str]:
     """Why an optimizer cannot train, or not with these arguments, or a schedule not run."""
@@ -83,13 +66,13 @@ def optimizer_notes(study: Study) -> list[str]:
     """Remarks on what is written but not read, and on what an optimizer costs or adds."""
     remarks, names = [], named(study.settings["optimizer"])
     own = [name for name in names if not vocabulary.is_common(name)]
-    for key, readers in READ_BY.items():
+    for key, readers in vocabulary.READ_BY.items():
         reading = set(names) & set(readers) or (own and key == "weight_decay")
         if study.settings[key] != SETTINGS[key].default and not reading:
             remarks.append(f"{label(where(key).path)} is not read by optimizer {listed(names)}")
     schedules = [str(name) for name in values(study, "schedule")]
     parts = {part for name in schedules for part in name.split(vocabulary.JOIN)}
-    for key, readers in SCHEDULED.items():
+    for key, readers in vocabulary.SCHEDULED.items():
         if study.settings[key] != SETTINGS[key].default and not parts & set(readers):
             remarks.append(f"{label(where(key).path)} is not read by schedule {listed(schedules)}")
     if study.settings["boundaries"] != "" and not any(
