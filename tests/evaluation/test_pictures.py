@@ -112,7 +112,7 @@ def test_digits_get_filters_a_surface_and_the_activations_that_were_searched() -
     assert image_shape(made.dataset, made.predictor.recipe) == (8, 8, 1)
     assert not is_small(made.predictor)
     figures = drawn(made)
-    assert list(figures) == ["filters", "loss_surface", "activations"]
+    assert list(figures) == ["filters", "mistaken_images", "loss_surface", "activations"]
     assert "weights of 16 units; grey: pixels that never change" in words(figures["filters"])
     assert "tanh, chosen" in words(figures["activations"])
     assert "over 512 training rows" in words(figures["loss_surface"])
@@ -129,7 +129,7 @@ def test_images_get_kernels_and_a_table_of_36_numbers_gets_none(tmp_path: Path) 
         "options": tuple(sorted(options.items())),
     }
     figures = drawn(deliver(images(tmp_path, pixels.astype(np.float32), y), recipe, width=5))
-    assert list(figures) == ["filters", "loss_surface"]
+    assert list(figures) == ["filters", "mistaken_images", "loss_surface"]
     assert "weights of 4 kernels" in words(figures["filters"])
     columns = {f"gene{j}": pixels[:, j // 6, j % 6, 0] for j in range(36)}
     made = deliver(table(tmp_path, columns, y.astype(str)), {"family": "softmax"})
@@ -137,7 +137,7 @@ def test_images_get_kernels_and_a_table_of_36_numbers_gets_none(tmp_path: Path) 
     assert drawn(made) == {}
     named = {name.replace("gene", "Pixel"): column for name, column in columns.items()}
     figures = drawn(deliver(table(tmp_path, named, np.array([f"no. {k}" for k in y])), {"family": "softmax"}))
-    assert list(figures) == ["filters"]
+    assert list(figures) == ["filters", "mistaken_images"]
     assert "no. 2" in words(figures["filters"])
 
 

@@ -14,12 +14,15 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from sklearn.calibration import calibration_curve
 from sklearn.metrics import confusion_matrix as oracle_confusion
+from sklearn.metrics import precision_recall_curve, roc_curve
 
 from tests.helpers import outcomes
 from workbench.core.records import Outcome
 from workbench.core.types import Choice, Range
 from workbench.evaluation import plots
 from workbench.evaluation.facts import axis_positions, best_trial, tally
+from workbench.evaluation.plots.mistaken import mistaken_images
+from workbench.evaluation.plots.ranking import ranking
 from workbench.evaluation.plots.scores import confusion_counts, reliability
 from workbench.evaluation.plots.style import extent, number, shorten
 from workbench.evaluation.predictor import probabilities
@@ -309,3 +312,40 @@ def test_same_outcome_same_bytes_and_no_trace_in_global_state() -> None:
     code = "import sys, workbench.evaluation.plots; print('matplotlib.pyplot' in sys.modules)"
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert shown.stdout.strip() == "False"
+
+
+@pytest.mark.parametrize("digits", [8, 1])  # chances that tie
+def test_ranking_is_scikit_learns(digits: int) -> None:
+    outcome = outcomes.classification(60, classes=2)
+    outcome = replace(outcome, outputs=(outcome.outputs / 4).round(digits))
+    chances = probabilities(outcome.outputs)[:, 1]
+    figure = ranking(outcome)
+    false, true, _ = roc_curve(outcome.targets, chances, drop_intermediate=False)
+    (drawn,) = lines(figure, "ROC")
+    np.testing.assert_allclose(drawn, np.stack([false, true], axis=1), atol=1e-12)
+    precision, recall, _ = precision_recall_curve(outcome.targets, chances)
+    (drawn,) = lines(figure, "precision")
+    np.testing.assert_allclose(drawn, np.stack([recall, precision], axis=1)[-2::-1], atol=1e-12)
+    marked = [axes.lines[-1].get_xydata()[0] for axes in figure.axes]
+    said = chances > 0.5
+    hit, wrong = (said[outcome.targets == code].mean() for code in (1, 0))
+    np.testing.assert_allclose(marked, [(wrong, hit), (hit, (outcome.targets[said] == 1).mean())])
+
+
+def test_ranking_is_of_two_classes_that_are_there() -> None:
+    outcome = outcomes.classification(60, classes=2)
+    assert "ranking" in plots.all_figures(outcome)
+    assert "ranking" not in plots.all_figures(CLASSES)
+    assert "ranking" not in plots.all_figures(replace(outcome, targets=np.zeros_like(outcome.targets)))
+
+
+@pytest.mark.parametrize(("count", "channels"), [(1, 1), (7, 3), (40, 2)])
+def test_mistaken_images_are_shown_with_both_names(count: int, channels: int) -> None:
+    images = np.random.default_rng(0).normal(size=(count, 5, 4, channels))
+    images[0] = 2.0  # all alike
+    figure = mistaken_images(images, ["cat"] * count, ["dog"] * count, of=(count, 100))
+    shown = min(count, 18)
+    assert len(figure.axes[0].images) == shown
+    assert words(figure).count("cat → dog") == shown
+    assert f"{count} of 100 validation images" in words(figure)
+    assert ("most surprising" in words(figure)) == (count > 18)

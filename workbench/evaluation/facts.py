@@ -62,9 +62,14 @@ def tally(trials: Iterable[TrialRecord]) -> str:
 
 
 def metric_words(outcome: Outcome) -> str:
-    """The metric's name as a person writes it, with the unit's column where the score has one."""
+    """The name of the metric that decides, as a person writes it."""
+    return metric_name(outcome.metric)
+
+
+def metric_name(metric: str) -> str:
+    """The name of a metric, as a person writes it."""
     words = {"rmse": "RMSE", "mse": "MSE", "mae": "MAE", "r2": "R²", "f1": "F1", "roc_auc": "ROC AUC"}
-    return words.get(outcome.metric, outcome.metric.replace("_", " "))
+    return words.get(metric, metric.replace("_", " "))
 
 
 def score_direction(outcome: Outcome) -> str:

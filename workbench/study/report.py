@@ -18,6 +18,7 @@ from workbench.core.types import Fold
 from workbench.data import Dataset
 from workbench.evaluation import mistakes, plots, saved_model, trees
 from workbench.evaluation import report as pages
+from workbench.evaluation.columns import column_importances
 from workbench.evaluation.diagnosis import Growth, Rival, diagnose
 from workbench.evaluation.evaluate import as_rows, compare, score_of
 from workbench.evaluation.facts import metric_words, score_direction
@@ -67,6 +68,7 @@ def report(
         wrong = {
             "worst": mistakes.worst_rows(dataset, model, fold),
             "slices": mistakes.slices(dataset, model, fold),
+            "columns": column_importances(dataset, model, outcome.metric),
         }
     findings = _diagnosis(outcome, rivals, sizes)
     command = f"workbench run {shlex.quote(str(study.path))}"

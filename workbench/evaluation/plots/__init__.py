@@ -21,6 +21,7 @@ from workbench.core.records import Outcome
 from workbench.evaluation.facts import best_trial
 from workbench.evaluation.plots.curves import learning_curves, trial_curves
 from workbench.evaluation.plots.parallel import parallel_coordinates
+from workbench.evaluation.plots.ranking import ranking
 from workbench.evaluation.plots.scores import calibration, confusion_matrix, residuals
 from workbench.evaluation.plots.search import importance_bars, search_history, slices
 
@@ -34,6 +35,7 @@ __all__ = [
     "learning_curves",
     "parallel_coordinates",
     "png",
+    "ranking",
     "residuals",
     "save",
     "search_history",
@@ -62,6 +64,8 @@ def all_figures(outcome: Outcome, importances: Mapping[str, float] | None = None
         if outcome.task == "classification":
             figures["confusion_matrix"] = confusion_matrix(outcome)
             figures["calibration"] = calibration(outcome)
+            if len(outcome.classes) == 2 and len(np.unique(outcome.targets)) == 2:
+                figures["ranking"] = ranking(outcome)
         else:
             figures["residuals"] = residuals(outcome)
     return figures

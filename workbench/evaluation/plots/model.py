@@ -17,11 +17,13 @@ from workbench.core.target_transform import to_training
 from workbench.core.types import Array, Choice, Fold
 from workbench.data import Dataset
 from workbench.evaluation.analysis import landscape, probes
+from workbench.evaluation.mistakes import errors
 from workbench.evaluation.plots import Figure
 from workbench.evaluation.plots.filters import first_layer_filters
 from workbench.evaluation.plots.fits import MOST_CLASSES, decision_boundary, fitted_curve
 from workbench.evaluation.plots.functions import activation_functions
 from workbench.evaluation.plots.landscape import cost_bowl, loss_surface
+from workbench.evaluation.plots.mistaken import MOST, mistaken_images
 from workbench.evaluation.plots.network import network_diagram
 from workbench.evaluation.plots.style import number
 from workbench.evaluation.predictor import Predictor, decisions, probabilities
@@ -46,6 +48,7 @@ def pictures(outcome: Outcome, predictor: Predictor, dataset: Dataset, fold: Fol
         network            a small multilayer perceptron or affine model, on the validation row with the
                            greatest loss
         filters            images, or columns that are called pixels and make a square
+        mistaken_images    the same, of classes
         loss_surface       hidden layers, unless a plane through the model would take too long
         activations        the activation was searched
     """
@@ -57,6 +60,7 @@ def pictures(outcome: Outcome, predictor: Predictor, dataset: Dataset, fold: Fol
         "cost_bowl": _bowl(outcome, one, fold),
         "network": _network(one, dataset, fold),
         "filters": _filters(one, dataset, fold),
+        "mistaken_images": _mistaken(predictor, dataset, fold),
         "loss_surface": _surface(one, fold),
         "activations": _activations(outcome, predictor),
     }
@@ -166,6 +170,23 @@ def _filters(predictor: Predictor, dataset: Dataset, fold: Fold) -> Figure | Non
     per_class = recipe.family in probes.AFFINE and len(weights) == len(dataset.classes)
     names: Sequence[str] = dataset.classes if per_class else ()
     return first_layer_filters(pixels, names=names, words="classes" if per_class else "units")
+
+
+def _mistaken(predictor: Predictor, dataset: Dataset, fold: Fold) -> Figure | None:
+    shape = image_shape(dataset, predictor.recipe)
+    if shape is None or predictor.task == "regression":
+        return None
+    outputs, truth = predictor.estimates(np.asarray(fold.validation.x)), np.asarray(fold.validation.y)
+    said = decisions(outputs, predictor.threshold)
+    wrong = np.flatnonzero(said != truth)
+    if not len(wrong):
+        return None
+    surprise = errors(predictor, fold, outputs)[wrong]
+    first = wrong[np.argsort(-surprise, kind="stable")[:MOST]]
+    rows: Any = dataset.pick(dataset.validation[first])
+    images = np.asarray(rows, np.float64).reshape(-1, *shape)
+    names = [[dataset.classes[code] for code in codes[first]] for codes in (truth, said)]
+    return mistaken_images(images, *names, of=(len(wrong), len(truth)))
 
 
 def _surface(predictor: Predictor, fold: Fold) -> Figure | None:

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from workbench.core.records import Outcome
+from workbench.evaluation.columns import ColumnImportance
 from workbench.evaluation.mistakes import Slice, Worst
 from workbench.evaluation.plots import Figure, data_uri, save
 from workbench.evaluation.report.captions import WIDE_FIGURES, caption
@@ -31,8 +32,10 @@ from workbench.evaluation.report.sentences import (
 from workbench.evaluation.report.tables import (
     best_trials,
     checklist,
+    column_rows,
     data_rows,
     environment_rows,
+    metric_rows,
     settings_rows,
 )
 
@@ -49,7 +52,15 @@ _SECTIONS = {
         "activations",
     ),
     "search": ("search_history", "trial_curves", "parallel_coordinates", "slices", "importances"),
-    "errors": ("decision_boundary", "fitted_curve", "confusion_matrix", "calibration", "residuals"),
+    "errors": (
+        "decision_boundary",
+        "fitted_curve",
+        "confusion_matrix",
+        "mistaken_images",
+        "ranking",
+        "calibration",
+        "residuals",
+    ),
 }
 
 
@@ -82,12 +93,14 @@ def write(
     gain_interval: tuple[float, float] | None = None,
     worst: Sequence[Worst] = (),
     slices: Sequence[Slice] = (),
+    columns: Sequence[ColumnImportance] = (),
 ) -> Report:
     """Write `report.html`, `report.md` and `figures/*.png` into `folder`, which is made.
 
     diagnosis      pairs of a finding and the advice that follows from it
     command        the exact command that ran the study; by default the one that runs the study's text
     worst, slices  where the model is most wrong: see `mistakes`
+    columns        what the model leans on: see `evaluation.columns`
     gain_interval  95 % interval of the chosen configuration's gain over the default, better is positive
     """
     pictures = _pictures(outcome, figures, importances or {}, folder)
@@ -98,6 +111,7 @@ def write(
         "best_head": head,
         "best_rows": rows,
         "checklist": checklist(outcome, command),
+        "columns": column_rows(columns),
         "command": command,
         "comparison": comparison(outcome),
         "data": data_rows(outcome),
@@ -107,6 +121,7 @@ def write(
         "finalists": finalists(outcome),
         "gain": gain(outcome, gain_interval),
         "large": short_answer(outcome),
+        "metrics": metric_rows(outcome),
         "outcome": outcome,
         "pictures": pictures,
         "rival": rival(outcome),

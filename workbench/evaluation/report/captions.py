@@ -13,7 +13,9 @@ from workbench.evaluation.plots.style import number
 from workbench.evaluation.predictor import decisions
 
 #: Pictures that take the page's whole width.
-WIDE_FIGURES = frozenset({"loss_surface", "network", "parallel_coordinates", "residuals", "slices"})
+WIDE_FIGURES = frozenset(
+    {"loss_surface", "network", "parallel_coordinates", "ranking", "residuals", "slices"}
+)
 
 
 class Caption(NamedTuple):
@@ -95,6 +97,22 @@ def _confusion_matrix(outcome: Outcome) -> Caption:
     return Caption(
         f"Rows are true classes, columns what the delivered model says; {outcome.outputs_on} rows.",
         f"Confusion matrix of {len(outcome.classes)} classes: {right:,} of {len(outcome.outputs):,} right.",
+    )
+
+
+def _mistaken_images(outcome: Outcome) -> Caption:
+    return Caption(
+        "What the image is and, after the arrow, what the delivered model says. Validation images only.",
+        "Small validation images that the model takes for another class, with both names.",
+    )
+
+
+def _ranking(outcome: Outcome) -> Caption:
+    name = outcome.classes[1]
+    return Caption(
+        "Left the ROC curve: up is good, and the area below it is the ROC AUC. Right precision against "
+        f"recall, which tells more where {name} is rare. {outcome.outputs_on.capitalize()} rows.",
+        f"ROC curve and precision-recall curve of {name}, {len(outcome.outputs):,} rows.",
     )
 
 
@@ -201,8 +219,10 @@ _CAPTIONS: dict[str, Callable[[Outcome], Caption]] = {
     "fitted_curve": _fitted_curve,
     "learning_curves": _learning_curves,
     "loss_surface": _loss_surface,
+    "mistaken_images": _mistaken_images,
     "network": _network,
     "parallel_coordinates": _parallel_coordinates,
+    "ranking": _ranking,
     "residuals": _residuals,
     "search_history": _search_history,
     "size_curve": _size_curve,

@@ -5,14 +5,21 @@ The checklist asks what the reproducibility checklist of Pineau et al. (JMLR 22,
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from typing import NamedTuple
+
+import numpy as np
 
 from workbench.core import vocabulary
 from workbench.core.addresses import redact
 from workbench.core.formatting import duration
 from workbench.core.records import Outcome, ranked
 from workbench.core.types import Axis, Choice
-from workbench.evaluation.facts import axis_words, tally, trial_score
+from workbench.core.vocabulary import METRICS
+from workbench.evaluation.columns import ColumnImportance
+from workbench.evaluation.evaluate import score_of
+from workbench.evaluation.facts import axis_words, metric_name, tally, threshold, trial_score
 from workbench.evaluation.plots.style import number
 from workbench.evaluation.report.sentences import percent, selection_rule
 
@@ -69,6 +76,40 @@ def best_trials(outcome: Outcome, count: int = 10) -> tuple[list[str], list[list
         for trial in ranked(outcome.trials, outcome.direction)[:count]
     ]
     return head, rows
+
+
+#: Columns that are told.
+_MOST_COLUMNS = 15
+
+
+def column_rows(columns: Sequence[ColumnImportance]) -> list[tuple[str, str]]:
+    """The columns that a model leans on most, and what its score loses without each."""
+    return [
+        (
+            one.name,
+            _significant(one.lost) + ("" if math.isnan(one.spread) else f" ± {_significant(one.spread)}"),
+        )
+        for one in columns[:_MOST_COLUMNS]
+    ]
+
+
+def metric_rows(outcome: Outcome) -> list[tuple[str, str]]:
+    """The same predictions by the other metrics of the task, which decided nothing; none where undefined."""
+    if not len(outcome.outputs) or not np.isfinite(outcome.outputs).all():
+        return []
+    kinds = {outcome.task, "binary"} if len(outcome.classes) == 2 else {outcome.task}
+    found = []
+    for name, word in METRICS.items():
+        if name != outcome.metric and word.task in kinds:
+            value = score_of(name, outcome.outputs, outcome.targets, threshold(outcome))
+            if math.isfinite(value):
+                found.append((metric_name(name), number(value)))
+    return found
+
+
+def _significant(value: float) -> str:
+    """Two digits: a difference is not known better than that."""
+    return number(float(f"{value:.2g}"))
 
 
 def data_rows(outcome: Outcome) -> list[tuple[str, str]]:
