@@ -223,7 +223,8 @@ def gain(outcome: Outcome, interval: tuple[float, float] | None) -> str | None:
         return f"{said}; the optimism above is part of that difference."
     low, high = interval
     verdict = "more than noise" if low > 0 else "no more than noise may do"
-    return f"{said} (95 % interval {_difference(low)} to {_difference(high)}): {verdict}."
+    left = f"without the optimism of choosing the gain is {_difference((low + high) / 2)}"
+    return f"{said}; {left} (95 % interval {_difference(low)} to {_difference(high)}): {verdict}."
 
 
 def seeds(outcome: Outcome) -> str | None:
