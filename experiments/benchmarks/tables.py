@@ -131,7 +131,9 @@ def _measured(name: str, split: int, contenders: Sequence[str], log: Log) -> Ite
                 )
 
             scored = log.once(key, measure)
-            say(f"  {name}/{split} {contender}: {scored.score:.4f}, {scored.loss:.4f}, {scored.seconds:.1f} s")
+            say(
+                f"  {name}/{split} {contender}: {scored.score:.4f}, {scored.loss:.4f}, {scored.seconds:.1f} s"
+            )
             yield scored
 
 
@@ -170,7 +172,8 @@ def _rows(table: Table, at: Path, study: Path, split: int, trials: int) -> Rows:
     text = frame.select_dtypes(exclude="number").columns
     frame = frame.astype(dict.fromkeys(text, "category"))
     train, validation = (
-        (frame.iloc[part].reset_index(drop=True), target[part]) for part in (dataset.train, dataset.validation)
+        (frame.iloc[part].reset_index(drop=True), target[part])
+        for part in (dataset.train, dataset.validation)
     )
     return Rows(train, validation, table.classes, split, trials)
 
@@ -199,8 +202,11 @@ def _ours(study: Path, at: Path, trials: int) -> tuple[Predict, float, dict[str,
 
 
 def _peer(fit: Callable[[Rows], Any], rows: Rows) -> tuple[Predict, float, dict[str, Any]]:
+    from threadpoolctl import threadpool_limits
+
     began = time.perf_counter()
-    model = fit(rows)
+    with threadpool_limits(limits=1):  # so that one thread waits for no other on a busy machine
+        model = fit(rows)
     seconds = time.perf_counter() - began
     return model.predict_proba if rows.classes else model.predict, seconds, {}
 
