@@ -237,6 +237,8 @@ def _summary(result: Result, study: Study, locations: Locations) -> Panel:
         grid.add_row("chosen", _settings(best["params"]))
     if result.get("declared"):
         grid.add_row("smallest gain", _smallest_gain(result["declared"]))
+    if result.get("average"):
+        grid.add_row("delivered", _averaged(result["average"]))
     if result.get("refit"):
         grid.add_row("refitted", _refitted(result["refit"]))
     ended = (f"{trials.get(state, 0)} {state}" for state in ("complete", "pruned", "failed"))
@@ -254,6 +256,14 @@ def _summary(result: Result, study: Study, locations: Locations) -> Panel:
     if result["status"] == "interrupted":
         grid.add_row("interrupted", f"go on with: workbench run {command}")
     return framed(grid, f"{result['study']} · {result['status']}")
+
+
+def _averaged(average: Mapping[str, Any]) -> str:
+    """One network or the average of several, and why."""
+    scores = f"validation {figure(average['validation'])}, one of them {figure(average['single'])}"
+    if average["delivered"]:
+        return f"the average of {average['networks']} networks, one a seed: {scores}"
+    return f"the first seed's network: the average of {average['networks']} is worse ({scores})"
 
 
 def _refitted(refit: Mapping[str, Any]) -> str:

@@ -81,6 +81,16 @@ class SeedRecord:
 
 
 @dataclass(frozen=True)
+class Average:
+    """The average of the networks that the choice was trained to from several seeds."""
+
+    networks: int
+    validation: float  # its score on the validation rows
+    single: float  # what one of the networks scores there, on average
+    delivered: bool  # whether it is the model that is delivered, or the first seed's network is
+
+
+@dataclass(frozen=True)
 class Finalist:
     """A configuration that was trained again from fresh seeds, to be compared with the other finalists."""
 
@@ -113,8 +123,8 @@ class Selection:
     default: float  # the same of the default configuration (trial 0)
     optimism: float  # how much better than the truth a score that was so chosen is expected to be
     considered: int  # finished trials compared
-    seeds: tuple[SeedRecord, ...]  # the first one is the model that is delivered
-    parameters: int  # numbers in the model
+    seeds: tuple[SeedRecord, ...]  # the model that is delivered is the first one's, or the average
+    parameters: int  # numbers in the model, of all networks that it averages
     gain: tuple[float, float] | None = None  # 95 % interval of the gain over the default, optimism taken off
     trivial_loss: float = float("nan")  # validation loss of the class frequencies, or of the mean
     refit: SeedRecord | None = None  # the training on validation rows as well
@@ -122,6 +132,13 @@ class Selection:
     finalists: tuple[Finalist, ...] = ()  # that it was chosen among, the best trial first; none by "single"
     #: Mean loss over all development rows of the refitted model, and of the judged one; None: not compared.
     refit_losses: tuple[float, float] | None = None
+    average: Average | None = None  # over seeds; None: of one network, and by earlier versions
+
+    @property
+    def networks(self) -> int:
+        """How many networks the delivered model averages, the members of an ensemble included."""
+        seeds = self.average.networks if self.average is not None and self.average.delivered else 1
+        return seeds * int(self.settings.get("ensemble", 1))
 
     @property
     def delivers_refit(self) -> bool:

@@ -1,6 +1,6 @@
 """The baselines of a choice, frozen before the test set is opened, so that the test rows can compare them.
 
-    default   the default configuration (trial 0), trained again as the choice was
+    default   the default configuration (trial 0), trained again as the choice was, and averaged as it was
     linear    the linear model of the task, for rows of features
     boosted   gradient boosting, tuned lightly on the same training and validation rows
     trivial   class frequencies, or the mean
@@ -24,6 +24,7 @@ from workbench.core.types import Fold, Value
 from workbench.evaluation import baselines, boosting, trees
 from workbench.evaluation.saved_model import fingerprint, load
 from workbench.nn.recipe import Recipe
+from workbench.study.averaging import averages
 from workbench.study.choice import keep
 from workbench.study.config import Study
 from workbench.study.refitting import refitted
@@ -108,7 +109,8 @@ def _freeze(
 
 def _default(study: Study, here: Workspace, params: Mapping[str, Value]) -> Delivered | None:
     try:
-        return refitted(study, here, retrain(here.engine, here.plan, params, seeds=1)).model
+        seeds = study.search.seeds if averages(study, here) else 1
+        return refitted(study, here, retrain(here.engine, here.plan, params, seeds=seeds)).model
     except WorkbenchError:
         return None
 

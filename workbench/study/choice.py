@@ -75,7 +75,8 @@ def freeze(
     """Choose by the study's rule, save the model in `folder`, and say what its validation score is worth.
 
     A model that is refitted has seen the validation rows: the one that they judged is kept beside it, and is
-    delivered itself if the refitted one fits its rows worse.
+    delivered itself if the refitted one fits its rows worse. Either may be the average of several networks:
+    see `averaging`.
 
     stays  the choice that was made before and whose model is wanted again
 
@@ -89,13 +90,19 @@ def freeze(
         note(refit.note)
     threshold = float(again.model.hyper.threshold)
     if refit.record is not None:
-        keep(folder.parent / JUDGED, here, again.model, threshold=threshold)
+        keep(folder.parent / JUDGED, here, refit.judged, threshold=threshold)
     about = {"study": study.id, "trial": best.number, "metric": here.metric, "validation": chosen.validation}
     keep(folder, here, refit.model, threshold=threshold, example=here.dataset.examples(5), about=about)
     export(load(folder), parameters(folder), folder / "program")
     if stays is not None:
-        return replace(stays, seeds=again.seeds, refit=refit.record, refit_losses=refit.losses)
-    recipe, variant = again.model.program.recipe, again.model.program.variant
+        return replace(
+            stays,
+            seeds=again.seeds,
+            refit=refit.record,
+            refit_losses=refit.losses,
+            average=refit.average,
+        )
+    recipe, variant = refit.judged.program.recipe, refit.judged.program.variant
     return Selection(
         trial=best.number,
         params=best.params,
@@ -112,6 +119,7 @@ def freeze(
         refit_losses=refit.losses,
         rule=study.rule,
         finalists=chosen.finalists,
+        average=refit.average,
     )
 
 
@@ -296,7 +304,9 @@ def keep(folder: Path, here: Workspace, model: Delivered, *, threshold: float, *
     """
     variant = model.program.variant
     fold = here.preparations.fold(variant)
-    recipe, params = trimmed(model.program.recipe, model.hyper, model.params)
+    recipe, params = model.program.recipe, model.params
+    if here.plan.rules >= 3:
+        recipe, params = trimmed(recipe, model.hyper, params)
     return save(
         folder,
         recipe=recipe,

@@ -11,18 +11,21 @@ from typing import NamedTuple
 
 import numpy as np
 
-from workbench.core.records import SeedRecord, fits
+from workbench.core.records import Average, SeedRecord, fits
 from workbench.core.types import Array
 from workbench.evaluation.evaluate import train_loss
+from workbench.study.averaging import averaged
 from workbench.study.config import Study
 from workbench.study.workspace import Workspace
-from workbench.tuning.selection import Delivered, Retrained, refit
+from workbench.tuning.selection import Delivered, Retrained, joined, refit
 
 
 class Refitted(NamedTuple):
     """What a study delivers of a configuration."""
 
     model: Delivered
+    judged: Delivered  # the same, by training rows alone, which validation rows have judged
+    average: Average | None = None  # of the networks of all seeds, if it was considered
     record: SeedRecord | None = None  # of the refit; None if the study asks for none
     losses: tuple[float, float] | None = None  # see `Selection.refit_losses`
 
@@ -39,14 +42,19 @@ class Refitted(NamedTuple):
 
 
 def refitted(study: Study, here: Workspace, again: Retrained) -> Refitted:
-    """The model to deliver, and how it was refitted if the study says so. Raises WorkbenchError."""
+    """The model to deliver: averaged over seeds where that is no worse, refitted if the study says so.
+
+    Raises WorkbenchError if the refit diverges.
+    """
+    again, average = averaged(study, here, again)
+    judged = joined(again.networks)
     if not study.refit:
-        return Refitted(again.model)
+        return Refitted(judged, judged, average)
     model, record = refit(here.engine, here.plan, again)
     if here.plan.rules < 2:
-        return Refitted(model, record)
-    losses = development_losses(here, model, again.model)
-    return Refitted(model if fits(losses) else again.model, record, losses)
+        return Refitted(model, judged, average, record)
+    losses = development_losses(here, model, judged)
+    return Refitted(model if fits(losses) else judged, judged, average, record, losses)
 
 
 def development_losses(here: Workspace, again: Delivered, judged: Delivered) -> tuple[float, float]:

@@ -169,7 +169,7 @@ def _choice(
     again = retrain(engine, plan, chosen.params, seeds=len(chosen.seeds))
     pairs = list(zip(chosen.seeds, again.seeds, strict=True))
     if chosen.refit is not None:
-        _, refitted = refit(engine, plan, again)
+        _, refitted = refit(engine, plan, again.first)
         pairs.append((chosen.refit, refitted))
     return [(recorded.curves, seed.curves) for recorded, seed in pairs]
 

@@ -51,6 +51,7 @@ def result(outcome: Outcome, report: Path | None, status: str | None = None) -> 
         "default": {"validation": default},
         "choice": _how(outcome),
         "declared": _declared(outcome),
+        "average": _average(outcome),
         "refit": _refit(outcome),
         "optimism": None if outcome.selection is None else _finite(outcome.selection.optimism),
         "test": None if test is None else _test(test),
@@ -142,6 +143,12 @@ def _declared(outcome: Outcome) -> dict[str, Any] | None:
         return None
     *earlier, last = outcome.declared
     return {**asdict(last), "earlier": [asdict(one) for one in earlier], "reached": reached(outcome)}
+
+
+def _average(outcome: Outcome) -> dict[str, Any] | None:
+    """What the average of the networks of all seeds scores on validation rows; whether it is delivered."""
+    found = outcome.selection.average if outcome.selection is not None else None
+    return None if found is None else {name: _finite(value) for name, value in asdict(found).items()}
 
 
 def _refit(outcome: Outcome) -> dict[str, Any] | None:

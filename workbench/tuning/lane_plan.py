@@ -22,7 +22,9 @@ from workbench.tuning.space import ALL_ROWS, OWN, Problem, Program, Variant
 #:      and is delivered whatever came of it
 #:   2  of epochs with one score the one of the lowest validation loss counts; a refit has the whole schedule,
 #:      over as many epochs as have the rates that counted, and is delivered if it fits its rows
-RULES = 2
+#:   3  the average of the networks of all seeds is delivered where validation rows find it no worse, and a
+#:      delivered model has its own width and depth, without the room of its program
+RULES = 3
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -11,7 +12,7 @@ import numpy as np
 from workbench.core.errors import WorkbenchError
 from workbench.core.records import Curves, SeedRecord, TrialRecord, counted_loss, ranked
 from workbench.core.types import Array, DataSpec, Settings, Value
-from workbench.nn.models import n_parameters
+from workbench.nn.models import ensemble, n_parameters
 from workbench.nn.recipe import Hyperparameters
 from workbench.training.engine import Engine, Job, Trained
 from workbench.training.population import best_params
@@ -52,8 +53,18 @@ class Retrained(NamedTuple):
     """The chosen configuration after training it again."""
 
     values: Mapping[str, Value]  # every setting, resolved
-    model: Delivered  # the first seed's
+    networks: tuple[Delivered, ...]  # of the seeds that did not diverge, the first seed's first
     seeds: tuple[SeedRecord, ...]
+
+    @property
+    def model(self) -> Delivered:
+        """The first seed's."""
+        return self.networks[0]
+
+    @property
+    def first(self) -> Retrained:
+        """The first seed's network alone."""
+        return self._replace(networks=self.networks[:1])
 
 
 def choose(trials: Iterable[TrialRecord], direction: Literal["maximize", "minimize"]) -> TrialRecord:
@@ -141,8 +152,8 @@ def train_again(
 def retrain(engine: Engine, plan: LanePlan, params: Mapping[str, Value], *, seeds: int) -> Retrained:
     """Train a configuration again over `seeds`: other weights to begin with, order of rows, dropped units.
 
-    The first seed's model is the one that is delivered; it was fixed before any of them was trained, so the
-    seeds are no second selection. Seeds that diverge are reported with a validation score of NaN.
+    What is delivered, the first seed's model or the average of all, is no choice among the seeds: the first
+    was fixed before any of them was trained. Seeds that diverge are reported with a validation score of NaN.
 
     Raises WorkbenchError if the first one diverges.
     """
@@ -159,31 +170,52 @@ def retrained(values: Mapping[str, Value], again: Sequence[Again]) -> Retrained:
             f"the chosen configuration diverged at epoch {len(first.record.curves.train_loss)} when it was "
             "trained again; lower the upper end of learning_rate, or set clip"
         )
-    return Retrained(values, first.model, tuple(one.record for one in again))
+    networks = tuple(one.model for one in again if not one.failed)
+    return Retrained(values, networks, tuple(one.record for one in again))
+
+
+def joined(networks: Sequence[Delivered]) -> Delivered:
+    """The average of trained networks of one configuration as a model; of a single one, itself."""
+    program, hyper, _ = networks[0]
+    recipe, params = ensemble.joined(program.recipe, [network.params for network in networks])
+    return Delivered(replace(program, recipe=recipe), hyper, params)
 
 
 def refit(engine: Engine, plan: LanePlan, again: Retrained) -> tuple[Delivered, SeedRecord]:
-    """Train the retrained configuration once more on training and validation rows together.
+    """Train the retrained networks once more on training and validation rows together, and average them.
 
-    From the first seed, with its whole schedule, over as many epochs as have the rates that counted when
+    Each from its seed, with its whole schedule, over as many epochs as have the rates that counted when
     validation rows could still say when to stop (see `schedules.shortened`). There are no rows left to
-    validate on: its record holds the training loss alone.
+    validate on: the record is that of the first one, and holds the training loss alone. Others that diverge
+    are left out of the average.
 
-    Raises WorkbenchError if it diverges.
+    Raises WorkbenchError if the first one diverges.
     """
-    first = again.seeds[0]
-    program, hyper = plan.on_all_rows(again.values, first.seed, first.best_epoch)
-    epochs = first.best_epoch if plan.rules < 2 else int(hyper.epochs)
-    (trained,) = engine.run_many([Job(program.recipe, program.variant, hyper, 0, epochs, seed=first.seed)])
-    if trained.status == "diverged":
+    seeds = [one for one in again.seeds if not math.isnan(one.validation)][: len(again.networks)]
+    lanes = [plan.on_all_rows(again.values, one.seed, one.best_epoch) for one in seeds]
+    lengths = [
+        one.best_epoch if plan.rules < 2 else int(hyper.epochs)
+        for one, (_, hyper) in zip(seeds, lanes, strict=True)
+    ]
+    jobs = [
+        Job(program.recipe, program.variant, hyper, 0, epochs, seed=one.seed)
+        for one, (program, hyper), epochs in zip(seeds, lanes, lengths, strict=True)
+    ]
+    trained = engine.run_many(jobs)
+    if trained[0].status == "diverged":
         raise WorkbenchError(
-            f"the chosen configuration diverged at epoch {trained.epochs} when it was trained on all "
+            f"the chosen configuration diverged at epoch {trained[0].epochs} when it was trained on all "
             "development rows; lower the upper end of learning_rate, set clip, or drop refit"
         )
-    losses = trained.curves.train_loss
+    losses = trained[0].curves.train_loss
     nothing = np.full_like(losses, np.nan)
-    record = SeedRecord(first.seed, math.nan, epochs, Curves(losses, nothing, nothing))
-    return Delivered(program, hyper, best_params(program.recipe, trained.lane)), record
+    record = SeedRecord(seeds[0].seed, math.nan, lengths[0], Curves(losses, nothing, nothing))
+    networks = [
+        Delivered(program, hyper, best_params(program.recipe, one.lane))
+        for (program, hyper), one in zip(lanes, trained, strict=True)
+        if one.status != "diverged"
+    ]
+    return joined(networks), record
 
 
 def contest(

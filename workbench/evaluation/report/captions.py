@@ -186,7 +186,7 @@ def _loss_surface(outcome: Outcome) -> Caption:
 
 def _whose(outcome: Outcome) -> str:
     """Which weights are shown, if the model is an ensemble."""
-    members = outcome.selection.settings.get("ensemble", 1) if outcome.selection else 1
+    members = outcome.selection.networks if outcome.selection else 1
     return "" if members == 1 else f" Shown is the first of the {members} members."
 
 

@@ -7,7 +7,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 
 from workbench.core.formatting import attempts, beaten, opened_before
-from workbench.core.records import Outcome, Selection, TestScore
+from workbench.core.records import Average, Outcome, Selection, TestScore
 from workbench.evaluation.declarations import gained, in_order, reached
 from workbench.evaluation.facts import (
     best_trial,
@@ -136,6 +136,8 @@ def comparison(outcome: Outcome) -> list[tuple[str, str, str]]:
     spread = seeds(outcome)
     if spread:
         rows.append(("Over seeds", spread, "the chosen configuration trained again, validation rows"))
+    if selection is not None and selection.average is not None:
+        rows.append(_averaged(selection.average))
     if selection is not None and selection.refit is not None:
         together = sum(int(outcome.data.get(part, 0)) for part in ("train", "validation"))
         epochs = selection.refit.best_epoch
@@ -153,6 +155,30 @@ def comparison(outcome: Outcome) -> list[tuple[str, str, str]]:
         sealed = ("sealed", "no test row has been read")
         rows.append((f"Test {metric}", *(("none", outcome.withheld) if outcome.withheld else sealed)))
     return rows
+
+
+def _averaged(average: Average) -> tuple[str, str, str]:
+    """What the average of the networks of all seeds scores, and what is delivered."""
+    told = f"validation rows; one of its networks has {number(average.single)} on average, so "
+    told += "it is delivered and tested" if average.delivered else "the first seed's is delivered and tested"
+    return f"Average of {average.networks} networks", number(average.validation), told
+
+
+def delivered(outcome: Outcome) -> str:
+    """What became of the networks of the seeds, as the end of a sentence."""
+    chosen = outcome.selection
+    together = chosen is not None and chosen.average is not None and chosen.average.delivered
+    own = "the average of their networks" if together else "the first seed's model"
+    if chosen is not None and chosen.delivers_refit:
+        which = "their networks were" if together else "the first seed's was"
+        end = "their average is" if together else "is"
+        return f"{which} then trained once more, on training and validation rows, and {end} the one delivered"
+    told = f"{own} is the one delivered"
+    if chosen is not None and chosen.refit is not None:
+        which = "them" if together else "it"
+        told += f", since training {which} once more, on training and validation rows, made {which} fit"
+        told += " them worse"
+    return told
 
 
 def _tested(outcome: Outcome, test: TestScore, metric: str) -> list[tuple[str, str, str]]:

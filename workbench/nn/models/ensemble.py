@@ -8,11 +8,13 @@ Source: *Perceptron to MLP*; Lakshminarayanan et al., arXiv:1612.01474.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from workbench.core.types import Task
 from workbench.nn import prng
@@ -39,6 +41,24 @@ def each_member(recipe: Recipe, function: Callable[..., Any]) -> Callable[..., A
 def member(recipe: Recipe, params: Params, index: int) -> Params:
     """The parameters of one member; of a single model its own."""
     return params if recipe.members == 1 else jax.tree.map(lambda leaf: leaf[index], params)
+
+
+def joined(recipe: Recipe, params: Sequence[Params]) -> tuple[Recipe, Params]:
+    """Trained models of one recipe as one ensemble of them all; those of ensembles are all of their members.
+
+    Args:
+        recipe: of each.
+        params: of each.
+
+    Returns:
+        The recipe and the parameters of the ensemble; of a single model, its own.
+    """
+    if len(params) == 1:
+        return recipe, params[0]
+    others = tuple(pair for pair in recipe.options if pair[0] != "ensemble")
+    options = tuple(sorted((*others, ("ensemble", recipe.members * len(params)))))
+    join = np.stack if recipe.members == 1 else np.concatenate
+    return replace(recipe, options=options), jax.tree.map(lambda *leaves: join(leaves), *params)
 
 
 def average(outputs: jax.Array, task: Task) -> jax.Array:

@@ -245,6 +245,9 @@ class SelectTable(Table):
         0.5, "probability from which on the second of two classes is said"
     )
     refit: bool = key(False, "train the choice once more, on training and validation rows, before its test")
+    average: bool = key(
+        True, "deliver the average of the networks of all seeds where validation rows find it no worse"
+    )
     rule: Annotated[str, Word(("keep-default", "beyond-noise", "best", "single"))] = key(
         RULE,
         "among finalists trained again over seeds: the best mean, unless the default is within "

@@ -37,6 +37,7 @@ class Study:
         text: Of the file, or of what it was varied to.
         refit: Whether the choice is trained once more, on training and validation rows.
         rule: By which the choice is made.
+        average: Whether the average of the networks of all seeds may be delivered.
         smallest_gain: Over the default configuration, that would count; in units of the metric.
         kept_as: The id of its records, where `identity` has looked it up.
     """
@@ -51,6 +52,7 @@ class Study:
     path: Path
     text: str
     refit: bool = False
+    average: bool = True
     rule: str = RULE
     smallest_gain: float | None = None
     kept_as: str = ""
@@ -78,6 +80,7 @@ class Study:
             "search": {k: v for k, v in search.items() if k not in _BUDGET and v is not None},
         }
         meaning |= {"refit": True} if self.refit else {}
+        meaning |= {} if self.average else {"average": False}
         meaning |= {"rule": self.rule} if self.rule != RULE else {}
         return _digest(meaning)
 
