@@ -239,6 +239,9 @@ def _summary(result: Result, study: Study, locations: Locations) -> Panel:
         grid.add_row("smallest gain", _smallest_gain(result["declared"]))
     if result.get("average"):
         grid.add_row("delivered", _averaged(result["average"]))
+    if found := result.get("calibration"):
+        losses = f"log loss on validation rows {figure(found['before'])} to {figure(found['after'])}"
+        grid.add_row("calibrated", f"temperature {figure(found['temperature'])}: {losses}")
     if result.get("refit"):
         grid.add_row("refitted", _refitted(result["refit"]))
     ended = (f"{trials.get(state, 0)} {state}" for state in ("complete", "pruned", "failed"))

@@ -91,6 +91,15 @@ class Average:
 
 
 @dataclass(frozen=True)
+class Calibration:
+    """What validation rows said of the probabilities of the choice."""
+
+    temperature: float  # by which logits are divided
+    before: float  # log loss on the validation rows
+    after: float
+
+
+@dataclass(frozen=True)
 class Finalist:
     """A configuration that was trained again from fresh seeds, to be compared with the other finalists."""
 
@@ -133,6 +142,7 @@ class Selection:
     #: Mean loss over all development rows of the refitted model, and of the judged one; None: not compared.
     refit_losses: tuple[float, float] | None = None
     average: Average | None = None  # over seeds; None: of one network, and by earlier versions
+    calibration: Calibration | None = None  # of the probabilities; None: as they are
 
     @property
     def networks(self) -> int:

@@ -47,6 +47,7 @@ def export(model: Predictor, parameters: Mapping[str, np.ndarray], folder: Path)
             )
             predicted: jax.Array = to_data(outputs, single, jnp)
             return predicted
+        outputs = outputs / jnp.float32(model.temperature)
         if outputs.shape[-1] == 1:
             outputs = jnp.concatenate([jnp.zeros_like(outputs), outputs], axis=-1)
         return jax.nn.softmax(outputs, axis=-1)

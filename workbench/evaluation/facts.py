@@ -10,11 +10,15 @@ import numpy as np
 
 from workbench.core.records import Outcome, TrialRecord
 from workbench.core.types import Array, Range, Value
+from workbench.evaluation.calibration import moved
 
 
 def threshold(outcome: Outcome) -> float:
     """Above which probability the delivered model says the second of two classes."""
-    return float(outcome.selection.settings.get("threshold", 0.5)) if outcome.selection else 0.5
+    if outcome.selection is None:
+        return 0.5
+    asked, found = float(outcome.selection.settings.get("threshold", 0.5)), outcome.selection.calibration
+    return asked if found is None else moved(asked, found.temperature)
 
 
 def trial_score(trial: TrialRecord) -> float:

@@ -40,6 +40,7 @@ class Predictor:
     scale: Array  # [K]
     columns: tuple[str, ...]  # of the table that `predict` gives
     transform: Transform = AS_IT_IS  # of the targets of a regression
+    temperature: float = 1.0  # by which logits are divided: see `calibration`
 
     def predict(self, rows: pd.DataFrame | Array | Sequence[Mapping[str, Any]]) -> pd.DataFrame:
         """Predictions for raw rows, one row each, under the index of `rows` if it is a table.
@@ -98,6 +99,8 @@ class Predictor:
         estimates = self.outputs(x)
         if self.task == "regression":
             estimates = to_data(estimates.astype(np.float64), self)
+        elif self.temperature != 1.0:
+            estimates = estimates / np.float32(self.temperature)
         return estimates
 
     def outputs(self, x: Array) -> Array:

@@ -32,8 +32,9 @@ if TYPE_CHECKING:
 TRAINING = "arguments"
 #: What of a recipe is read in training alone: a model that is trained again has the fingerprint that it had.
 NOT_SAVED = "by_loss"
-#: The layout of model.json; a reader refuses a newer one. Without a transform of the target it is still 1.
-FORMAT = 2
+#: The layout of model.json; a reader refuses a newer one. Of a model that is calibrated it is 3, of one
+#: with a transform of the target 2, of every other still 1.
+FORMAT = 3
 #: Beside the folder `model` of a study: the model that validation rows judged, if `model` has seen them.
 JUDGED = "judged"
 #: Raw rows kept as MLflow's input example.
@@ -53,6 +54,7 @@ def save(
     shift: Array | None = None,
     scale: Array | None = None,
     transform: Transform = AS_IT_IS,
+    temperature: float = 1.0,
     targets: Sequence[str] = (),
     example: pd.DataFrame | Array | None = None,
     about: Mapping[str, Any] | None = None,
@@ -62,6 +64,7 @@ def save(
     hyper      scalars of one lane; params  its parameters, without the lane axis
     shift, scale  [K], regression only: outputs * scale + shift is in the units of the data, before
     transform  of the targets is undone
+    temperature  classification only: by which logits are divided
     targets    names of the K columns a regression predicts, when there are several
     example    raw rows; the first few are kept as MLflow's input example and decide its signature
     about      anything worth keeping with the model (study, trial, score); plain data
@@ -76,7 +79,7 @@ def save(
     arrays["scale"] = np.ones(recipe.outputs, np.float32) if scale is None else np.asarray(scale)
     arrays["knots"] = np.asarray(transform.knots)
     description = {
-        "format": FORMAT if transform.kind != "none" else 1,
+        "format": FORMAT if temperature != 1.0 else 2 if transform.kind != "none" else 1,
         "task": task,
         "target_transform": transform.kind,
         "recipe": {name: value for name, value in asdict(recipe).items() if name != NOT_SAVED},
@@ -87,6 +90,8 @@ def save(
         "example": _example(example),
         "about": dict(about or {}),
     }
+    if temperature != 1.0:
+        description["temperature"] = temperature
     (folder / "model.json").unlink(missing_ok=True)
     with (folder / "parameters.npz").open("wb") as file:
         np.savez(file, allow_pickle=False, **arrays)
@@ -151,6 +156,7 @@ def load(folder: Path | str) -> Predictor:
         scale=arrays["scale"],
         columns=tuple(description["columns"]),
         transform=Transform(description.get("target_transform", "none"), arrays.get("knots", AS_IT_IS.knots)),
+        temperature=description.get("temperature", 1.0),
     )
 
 

@@ -1,6 +1,6 @@
 """The baselines of a choice, frozen before the test set is opened, so that the test rows can compare them.
 
-    default   the default configuration (trial 0), trained again as the choice was, and averaged as it was
+    default   the default configuration (trial 0), trained again, averaged and calibrated as the choice was
     linear    the linear model of the task, for rows of features
     boosted   gradient boosting, tuned lightly on the same training and validation rows
     trivial   class frequencies, or the mean
@@ -27,7 +27,7 @@ from workbench.nn.recipe import Recipe
 from workbench.study.averaging import averages
 from workbench.study.choice import keep
 from workbench.study.config import Study
-from workbench.study.refitting import refitted
+from workbench.study.refitting import Refitted, refitted
 from workbench.study.workspace import Workspace
 from workbench.tuning.selection import Delivered, retrain
 from workbench.tuning.space import ALL_ROWS, OWN, Program, variant
@@ -84,7 +84,7 @@ def _freeze(
     chosen = load(here.folder / "model")
     again = None if selection.trial == 0 else _default(study, here, default)
     if again is not None:
-        made["default"] = keep(folder / "default", here, again, threshold=float(again.hyper.threshold))
+        made["default"] = keep(folder / "default", here, again.model, calibration=again.calibration)
     of_choice = variant(selection.settings, ALL_ROWS if study.refit else OWN)
     fold, classes = here.preparations.fold(of_choice), len(here.dataset.classes)
     affine = _affine(chosen.recipe, here.dataset.task, classes)
@@ -107,10 +107,10 @@ def _freeze(
     return Frozen(made, {})
 
 
-def _default(study: Study, here: Workspace, params: Mapping[str, Value]) -> Delivered | None:
+def _default(study: Study, here: Workspace, params: Mapping[str, Value]) -> Refitted | None:
     try:
         seeds = study.search.seeds if averages(study, here) else 1
-        return refitted(study, here, retrain(here.engine, here.plan, params, seeds=seeds)).model
+        return refitted(study, here, retrain(here.engine, here.plan, params, seeds=seeds))
     except WorkbenchError:
         return None
 

@@ -15,9 +15,10 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 
 from workbench.core.errors import StoreError
-from workbench.core.records import Finalist, Selection, TrialRecord, decode, encode
+from workbench.core.records import Calibration, Finalist, Selection, TrialRecord, decode, encode
 from workbench.core.types import Array
 from workbench.core.vocabulary import METRICS
+from workbench.evaluation.calibration import moved
 from workbench.evaluation.evaluate import trivial_loss
 from workbench.evaluation.export import export
 from workbench.evaluation.optimism import (
@@ -88,11 +89,11 @@ def freeze(
     refit = refitted(study, here, again)
     if refit.note:
         note(refit.note)
-    threshold = float(again.model.hyper.threshold)
     if refit.record is not None:
-        keep(folder.parent / JUDGED, here, refit.judged, threshold=threshold)
+        keep(folder.parent / JUDGED, here, refit.judged, calibration=refit.calibration)
     about = {"study": study.id, "trial": best.number, "metric": here.metric, "validation": chosen.validation}
-    keep(folder, here, refit.model, threshold=threshold, example=here.dataset.examples(5), about=about)
+    example = here.dataset.examples(5)
+    keep(folder, here, refit.model, calibration=refit.calibration, example=example, about=about)
     export(load(folder), parameters(folder), folder / "program")
     if stays is not None:
         return replace(
@@ -101,6 +102,7 @@ def freeze(
             refit=refit.record,
             refit_losses=refit.losses,
             average=refit.average,
+            calibration=refit.calibration,
         )
     recipe, variant = refit.judged.program.recipe, refit.judged.program.variant
     return Selection(
@@ -120,6 +122,7 @@ def freeze(
         rule=study.rule,
         finalists=chosen.finalists,
         average=refit.average,
+        calibration=refit.calibration,
     )
 
 
@@ -297,13 +300,23 @@ def compared(study: Study, here: Workspace, trials: Sequence[TrialRecord]) -> li
     )
 
 
-def keep(folder: Path, here: Workspace, model: Delivered, *, threshold: float, **more: Any) -> Path:
+def keep(
+    folder: Path,
+    here: Workspace,
+    model: Delivered,
+    *,
+    threshold: float | None = None,
+    calibration: Calibration | None = None,
+    **more: Any,
+) -> Path:
     """Save a model, in its own shape, with the preparation of the rows it was trained on.
 
+    threshold  None: the model's own
     more  as in `saved_model.save`
     """
     variant = model.program.variant
     fold = here.preparations.fold(variant)
+    heat = 1.0 if calibration is None else calibration.temperature
     recipe, params = model.program.recipe, model.params
     if here.plan.rules >= 3:
         recipe, params = trimmed(recipe, model.hyper, params)
@@ -315,7 +328,8 @@ def keep(folder: Path, here: Workspace, model: Delivered, *, threshold: float, *
         preprocessor=here.preparations.preprocessor(variant),
         task=here.dataset.task,
         classes=here.dataset.classes,
-        threshold=threshold,
+        threshold=moved(float(model.hyper.threshold) if threshold is None else threshold, heat),
+        temperature=heat,
         shift=np.asarray(fold.shift),
         scale=np.asarray(fold.scale),
         transform=fold.transform,

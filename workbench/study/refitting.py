@@ -11,9 +11,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from workbench.core.records import Average, SeedRecord, fits
+from workbench.core.records import Average, Calibration, SeedRecord, fits
 from workbench.core.types import Array
-from workbench.evaluation.evaluate import train_loss
+from workbench.evaluation.calibration import log_loss, temperature
+from workbench.evaluation.evaluate import as_rows, train_loss
 from workbench.study.averaging import averaged
 from workbench.study.config import Study
 from workbench.study.workspace import Workspace
@@ -28,6 +29,7 @@ class Refitted(NamedTuple):
     average: Average | None = None  # of the networks of all seeds, if it was considered
     record: SeedRecord | None = None  # of the refit; None if the study asks for none
     losses: tuple[float, float] | None = None  # see `Selection.refit_losses`
+    calibration: Calibration | None = None  # by the judged model, if the study asks for it
 
     @property
     def note(self) -> str:
@@ -42,19 +44,32 @@ class Refitted(NamedTuple):
 
 
 def refitted(study: Study, here: Workspace, again: Retrained) -> Refitted:
-    """The model to deliver: averaged over seeds where that is no worse, refitted if the study says so.
+    """The model to deliver: averaged over seeds where that is no worse, refitted and calibrated if asked for.
 
     Raises WorkbenchError if the refit diverges.
     """
     again, average = averaged(study, here, again)
     judged = joined(again.networks)
+    found = calibrated(here, judged) if study.calibrate else None
     if not study.refit:
-        return Refitted(judged, judged, average)
+        return Refitted(judged, judged, average, calibration=found)
     model, record = refit(here.engine, here.plan, again)
     if here.plan.rules < 2:
-        return Refitted(model, judged, average, record)
+        return Refitted(model, judged, average, record, calibration=found)
     losses = development_losses(here, model, judged)
-    return Refitted(model if fits(losses) else judged, judged, average, record, losses)
+    return Refitted(model if fits(losses) else judged, judged, average, record, losses, found)
+
+
+def calibrated(here: Workspace, model: Delivered) -> Calibration | None:
+    """The temperature that the validation rows ask of a model; None for regression."""
+    if here.dataset.task == "regression":
+        return None
+    recipe, variant = model.program.recipe, model.program.variant
+    rows = here.preparations.fold(variant).validation
+    outputs = here.engine.outputs(recipe, variant, model.hyper, model.params, np.asarray(rows.x))
+    outputs, targets = as_rows(outputs, np.asarray(rows.y))
+    found = temperature(outputs, targets)
+    return Calibration(found, log_loss(outputs, targets), log_loss(outputs / found, targets))
 
 
 def development_losses(here: Workspace, again: Delivered, judged: Delivered) -> tuple[float, float]:

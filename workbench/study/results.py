@@ -52,6 +52,7 @@ def result(outcome: Outcome, report: Path | None, status: str | None = None) -> 
         "choice": _how(outcome),
         "declared": _declared(outcome),
         "average": _average(outcome),
+        "calibration": _calibration(outcome),
         "refit": _refit(outcome),
         "optimism": None if outcome.selection is None else _finite(outcome.selection.optimism),
         "test": None if test is None else _test(test),
@@ -148,6 +149,12 @@ def _declared(outcome: Outcome) -> dict[str, Any] | None:
 def _average(outcome: Outcome) -> dict[str, Any] | None:
     """What the average of the networks of all seeds scores on validation rows; whether it is delivered."""
     found = outcome.selection.average if outcome.selection is not None else None
+    return None if found is None else {name: _finite(value) for name, value in asdict(found).items()}
+
+
+def _calibration(outcome: Outcome) -> dict[str, Any] | None:
+    """By which temperature probabilities are calibrated, and the log loss on validation rows."""
+    found = outcome.selection.calibration if outcome.selection is not None else None
     return None if found is None else {name: _finite(value) for name, value in asdict(found).items()}
 
 

@@ -138,6 +138,9 @@ def comparison(outcome: Outcome) -> list[tuple[str, str, str]]:
         rows.append(("Over seeds", spread, "the chosen configuration trained again, validation rows"))
     if selection is not None and selection.average is not None:
         rows.append(_averaged(selection.average))
+    if selection is not None and (heat := selection.calibration) is not None:
+        told = f"its log loss on validation rows goes from {number(heat.before)} to {number(heat.after)}"
+        rows.append(("Calibrated by temperature", number(heat.temperature), told))
     if selection is not None and selection.refit is not None:
         together = sum(int(outcome.data.get(part, 0)) for part in ("train", "validation"))
         epochs = selection.refit.best_epoch

@@ -237,6 +237,8 @@ def _of_task(study: Study, task: Task, kinds: set[str], has: str) -> Iterator[st
         for key, off in own.items():
             if study.settings[key] != off:
                 yield f"{shown(study, key)} is for {kind}, {has}; drop the key"
+    if study.calibrate and task == "regression":
+        yield f"[select] calibrate = true is for classes, {has}; drop the key"
 
 
 def _of_size(study: Study, input_shape: tuple[int, ...], train_rows: int | None) -> Iterator[str]:

@@ -248,6 +248,9 @@ class SelectTable(Table):
     average: bool = key(
         True, "deliver the average of the networks of all seeds where validation rows find it no worse"
     )
+    calibrate: bool = key(
+        False, "divide the logits of the choice by the temperature that its validation rows ask for"
+    )
     rule: Annotated[str, Word(("keep-default", "beyond-noise", "best", "single"))] = key(
         RULE,
         "among finalists trained again over seeds: the best mean, unless the default is within "

@@ -38,6 +38,7 @@ class Study:
         refit: Whether the choice is trained once more, on training and validation rows.
         rule: By which the choice is made.
         average: Whether the average of the networks of all seeds may be delivered.
+        calibrate: Whether the probabilities of the choice are calibrated on validation rows.
         smallest_gain: Over the default configuration, that would count; in units of the metric.
         kept_as: The id of its records, where `identity` has looked it up.
     """
@@ -53,6 +54,7 @@ class Study:
     text: str
     refit: bool = False
     average: bool = True
+    calibrate: bool = False
     rule: str = RULE
     smallest_gain: float | None = None
     kept_as: str = ""
@@ -81,6 +83,7 @@ class Study:
         }
         meaning |= {"refit": True} if self.refit else {}
         meaning |= {} if self.average else {"average": False}
+        meaning |= {"calibrate": True} if self.calibrate else {}
         meaning |= {"rule": self.rule} if self.rule != RULE else {}
         return _digest(meaning)
 
