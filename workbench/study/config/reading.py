@@ -57,7 +57,11 @@ def read_study(path: str | Path) -> Study:
         StudyError: if it cannot be read or is no valid study.
     """
     path = Path(path)
-    text = _text(path)
+    return study_of(_text(path), path)
+
+
+def study_of(text: str, path: Path) -> Study:
+    """The study that a text says, as if it stood in the file `path`. Raises StudyError."""
     document = _document(str(path), text)
     plain, arguments = without_arguments(document, keys_of(("optimizer",)))
     file = _validated(plain, path)
