@@ -12,7 +12,8 @@ from __future__ import annotations
 import hashlib
 import os
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -22,12 +23,13 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from workbench.core.errors import DataError, StudyError
+from workbench.core.errors import DataError, StoreError, StudyError
 from workbench.core.files import private_folder, replaced, write_text
 from workbench.core.formatting import nearest, toml
 from workbench.core.locations import resolve
 from workbench.core.types import DataSpec, Split
 from workbench.core.vocabulary import FAMILIES
+from workbench.data.raw import plain_table
 from workbench.study import scaffold
 from workbench.study.config import Study, read_study, vary
 from workbench.study.config.reading import study_of
@@ -95,8 +97,8 @@ def create_study(
     else:
         rows = cast("pd.DataFrame | tuple[ArrayLike, ArrayLike] | str | Path", data)
         study = _of_rows(rows, target, name, root, settings, say)
-    private_folder(study.path.parent)
-    write_text(study.path, study.text)
+    with _writing(study.path.parent):
+        write_text(study.path, study.text)
     study = read_study(study.path)
     default = resolve().home == root
     word = study.name if default else f"{study.name} --home {_shown(root)}"
@@ -150,6 +152,8 @@ def _of_rows(
     study_of(rendered({"name": name, "data": {"source": "digits"}}), path)  # a name that can be a folder's
     said = {key: settings.pop(key) for key in _DATA_KEYS if key in settings}
     source = rows if isinstance(rows, Path) else _kept(rows, path.parent, name)
+    if numbered := [one for one in _numbered(data) if one != target]:
+        said["categorical"] = list(dict.fromkeys((*said.get("categorical", ()), *numbered)))
     if isinstance(test := said.get("test"), pd.DataFrame):
         said["test"] = _kept(_table(test, "test"), path.parent, f"{name}-test").name
     elif test is not None:
@@ -218,6 +222,19 @@ def _rows(data: Any, target: str | None) -> tuple[pa.Table | dict[str, np.ndarra
     return _table(data, "data"), target
 
 
+def _numbered(data: Any) -> list[str]:
+    """Columns of a frame whose categories are numbers, which a file would take for amounts."""
+    frame = data[0] if isinstance(data, tuple) else data
+    if not isinstance(frame, pd.DataFrame):
+        return []
+    kinds = {str(name): kind for name, kind in zip(frame.columns, frame.dtypes, strict=True)}
+    return [
+        name
+        for name, kind in kinds.items()
+        if isinstance(kind, pd.CategoricalDtype) and pd.api.types.is_numeric_dtype(kind.categories)
+    ]
+
+
 def _framed(x: Any) -> pd.DataFrame:
     """An array of mixed cells as a table."""
     array = np.asarray(x)
@@ -263,7 +280,8 @@ def _table(frame: pd.DataFrame, what: str) -> pa.Table:
             f"create_study: {what} cannot be kept ({reason}); a column holds numbers, text, dates or truth "
             "values, one kind each"
         ) from error
-    return table.replace_schema_metadata(None).combine_chunks()
+    plain: pa.Table = plain_table(table, f"create_study: {what}")
+    return plain.combine_chunks()
 
 
 def _kept(rows: pa.Table | dict[str, np.ndarray], folder: Path, name: str) -> Path:
@@ -280,13 +298,26 @@ def _kept(rows: pa.Table | dict[str, np.ndarray], folder: Path, name: str) -> Pa
     path = folder / f"{name}-{digest[:8]}{'.parquet' if isinstance(rows, pa.Table) else '.npz'}"
     if path.exists():
         return path
-    private_folder(folder)
-    with replaced(path, private=True) as file:
+    with _writing(folder), replaced(path, private=True) as file:
         if isinstance(rows, pa.Table):
             pq.write_table(rows, file)
         else:
             np.savez_compressed(file, allow_pickle=False, **rows)
     return path
+
+
+@contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    """The folder of a study, made for its owner alone, home and all. Raises StoreError."""
+    home = folder.parents[1]
+    try:
+        for part in (home, folder.parent, folder):
+            private_folder(part)
+        yield
+    except OSError as error:
+        raise StoreError(
+            f"{home}: the home directory cannot be written to ({error.strerror or error}); name another by home"
+        ) from error
 
 
 # ── values ──────────────────────────────────────────────────────────────────────────────────────
