@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from workbench.evaluation.plots.lecture import lines, strip
     from workbench.evaluation.saved_model import load as load_model
     from workbench.evaluation.verdict import Verdict, verdict
+    from workbench.nn.activations import register as register_activation
     from workbench.nn.losses import register as register_loss
+    from workbench.nn.metrics import register as register_metric
     from workbench.nn.models import Model
     from workbench.nn.models import register as register_model
     from workbench.nn.transformations import register as register_optimizer
@@ -45,7 +47,9 @@ __all__ = [
     "lines",
     "load_model",
     "read_study",
+    "register_activation",
     "register_loss",
+    "register_metric",
     "register_model",
     "register_optimizer",
     "resolve",
@@ -72,7 +76,9 @@ _HOMES = {
     "lines": ("evaluation.plots.lecture", "lines"),
     "load_model": ("evaluation.saved_model", "load"),
     "read_study": ("study.config.reading", "read_study"),
+    "register_activation": ("nn.activations", "register"),
     "register_loss": ("nn.losses", "register"),
+    "register_metric": ("nn.metrics", "register"),
     "register_model": ("nn.models", "register"),
     "register_optimizer": ("nn.transformations", "register"),
     "resolve": ("core.locations", "resolve"),

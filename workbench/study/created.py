@@ -316,7 +316,7 @@ def _writing(folder: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise StoreError(
-            f"{home}: the home directory cannot be written to ({error.strerror or error}); name another by home"
+            f"{home}: the home directory cannot be written to ({error.strerror or error}); name another"
         ) from error
 
 
