@@ -2,9 +2,9 @@
 
     import workbench as wb
 
-    study = wb.vary(wb.read_study("studies/digits-mlp.toml"), depth=2)
-    result = wb.run(study, wb.resolve(home="runs"))
-    model = wb.load_model(...)
+    study = wb.create_study(frame, target="churned", trials=60, depth=wb.axis(1, 3))
+    result = wb.run(study)
+    result.model.predict(rows)
 
 Names are loaded when first used, so that importing the package is quick.
 """
@@ -15,28 +15,41 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from workbench.core.axes import axis, choices
     from workbench.core.locations import resolve
     from workbench.evaluation.plots.lecture import lines, strip
     from workbench.evaluation.saved_model import load as load_model
     from workbench.evaluation.verdict import Verdict, verdict
+    from workbench.nn.activations import register as register_activation
     from workbench.nn.losses import register as register_loss
+    from workbench.nn.metrics import register as register_metric
     from workbench.nn.models import Model
     from workbench.nn.models import register as register_model
     from workbench.nn.transformations import register as register_optimizer
     from workbench.study.config import Study, read_study, vary
+    from workbench.study.created import create_study
+    from workbench.study.door import confirm, run, search
+    from workbench.study.result import Result
     from workbench.study.runs import Runs, train, tuned
-    from workbench.study.workflow import confirm, run, search
+    from workbench.study.watch import Figures
 
 __all__ = [
+    "Figures",
     "Model",
+    "Result",
     "Runs",
     "Study",
     "Verdict",
+    "axis",
+    "choices",
     "confirm",
+    "create_study",
     "lines",
     "load_model",
     "read_study",
+    "register_activation",
     "register_loss",
+    "register_metric",
     "register_model",
     "register_optimizer",
     "resolve",
@@ -50,20 +63,27 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Figures": ("study.watch", "Figures"),
     "Model": ("nn.models", "Model"),
+    "Result": ("study.result", "Result"),
     "Runs": ("study.runs", "Runs"),
     "Study": ("study.config.study", "Study"),
     "Verdict": ("evaluation.verdict", "Verdict"),
-    "confirm": ("study.workflow", "confirm"),
+    "axis": ("core.axes", "axis"),
+    "choices": ("core.axes", "choices"),
+    "confirm": ("study.door", "confirm"),
+    "create_study": ("study.created", "create_study"),
     "lines": ("evaluation.plots.lecture", "lines"),
     "load_model": ("evaluation.saved_model", "load"),
     "read_study": ("study.config.reading", "read_study"),
+    "register_activation": ("nn.activations", "register"),
     "register_loss": ("nn.losses", "register"),
+    "register_metric": ("nn.metrics", "register"),
     "register_model": ("nn.models", "register"),
     "register_optimizer": ("nn.transformations", "register"),
     "resolve": ("core.locations", "resolve"),
-    "run": ("study.workflow", "run"),
-    "search": ("study.workflow", "search"),
+    "run": ("study.door", "run"),
+    "search": ("study.door", "search"),
     "strip": ("evaluation.plots.lecture", "strip"),
     "train": ("study.runs", "train"),
     "tuned": ("study.runs", "tuned"),

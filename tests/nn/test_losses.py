@@ -264,7 +264,7 @@ def test_register(monkeypatch):
     assert isinstance(losses.LOSSES["mae"], Loss)
     value = batch_loss(losses.LOSSES["mae"], jnp.array([[1.0], [4.0]]), jnp.zeros((2, 1)), jnp.ones(2))
     assert value == 2.5
-    with pytest.raises(InputError, match="'mse' is registered already"):
+    with pytest.raises(InputError, match="'mse' is known already"):
         register("mse", LOSSES["mse"].function, tasks=("regression",))
     with pytest.raises(InputError, match="name one or more of regression, classification, binary"):
         register("new", LOSSES["mse"].function, tasks=("ranking",))

@@ -79,7 +79,7 @@ def test_a_model_and_a_loss_of_ones_own(tmp_path: Path, registries: None) -> Non
         "absolute", lambda outputs, y, smoothing: jnp.abs(outputs - y).mean(), tasks=("regression",)
     )
 
-    with pytest.raises(InputError, match="registered already"):
+    with pytest.raises(InputError, match="known already"):
         wb.register_model("squashed", wb.Model(init, apply))
     file = tmp_path / "own.toml"
     file.write_text(

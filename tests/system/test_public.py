@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
+import typing
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,8 @@ ARRAYS = re.compile(r"\b(Array|ArrayLike)\b")
 EMPTY = inspect.Parameter.empty
 
 USER = """\
+import pandas as pd
+
 import workbench as wb
 
 study = wb.vary(wb.read_study("study.toml"), depth=2)
@@ -31,11 +34,29 @@ reveal_type(wb.run(study, wb.resolve(home="runs")))
 reveal_type(wb.train(study, seeds=3).train_loss)
 reveal_type(wb.register_loss)
 wb.train(study, seed=3)
+
+
+def enough(now: wb.Figures) -> bool:
+    return now["done"] >= 20
+
+
+frame = pd.DataFrame({"age": [31, 44], "churned": ["no", "yes"]})
+made = wb.create_study(frame, target="churned", trials=60, depth=wb.axis(1, 3), tell=None)
+result = wb.run(made, on_rung=enough)
+print(result.best.params["depth"], result["best"], result.trials["value"].max(), result.report.name)
+print(result.model.predict(frame)["prediction"], result.model.predict_proba(frame)[:, 1])
+if result.test is not None:
+    print(result.test.low, result.test.high)
 """
 
 
 def parameters(name: str) -> dict[str, inspect.Parameter]:
-    return dict(inspect.signature(getattr(wb, name)).parameters)
+    value = getattr(wb, name)
+    if typing.is_typeddict(value):
+        keys = inspect.get_annotations(value, eval_str=True)
+        kind = inspect.Parameter.KEYWORD_ONLY
+        return {key: inspect.Parameter(key, kind, annotation=held) for key, held in keys.items()}
+    return dict(inspect.signature(value).parameters)
 
 
 def sections(name: str) -> dict[str, str]:
@@ -137,10 +158,10 @@ def test_a_users_type_checker_sees_the_types(installed: Path, tmp_path: Path) ->
     revealed: dict[int, Any] = dict(
         re.findall(r'^user\.py:(\d+): note: Revealed type is "(.*)"$', said, re.M)
     )
-    assert revealed["4"] == "workbench.study.config.study.Study"
-    assert revealed["5"].startswith("dict[")
-    assert "ndarray" in revealed["6"]
-    assert revealed["7"].startswith("def (name: str, function: def (")
+    assert revealed["6"] == "workbench.study.config.study.Study"
+    assert revealed["7"] == "workbench.study.result.Result"
+    assert "ndarray" in revealed["8"]
+    assert revealed["9"].startswith("def (name: str, function: def (")
     errors = [line for line in said.splitlines() if ": error: " in line]
     assert len(errors) == 1, said
-    assert errors[0].startswith('user.py:8: error: Unexpected keyword argument "seed"')
+    assert errors[0].startswith('user.py:10: error: Unexpected keyword argument "seed"')

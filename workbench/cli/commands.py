@@ -13,16 +13,17 @@ from pathlib import Path
 from typing import Any
 
 from workbench.cli import present
-from workbench.cli.progress import watching
 from workbench.cli.streams import Output
 from workbench.core.errors import DataError, InputError
 from workbench.core.locations import Locations, resolve
 from workbench.study.config import Study, read_study
+from workbench.study.places import found, home_of
+from workbench.study.progress import watching
 
 
 def run(options: argparse.Namespace, out: Output) -> int:
     """Search, choose, retrain over seeds, open the test set once, report."""
-    study, locations = _study(options), _locations(options)
+    study, locations = _both(options)
     from workbench.study import workflow
 
     with _named(study), watching() as watch:
@@ -34,7 +35,7 @@ def run(options: argparse.Namespace, out: Output) -> int:
 
 def confirm(options: argparse.Namespace, out: Output) -> int:
     """Open the test set of a finished search."""
-    study, locations = _study(options), _locations(options)
+    study, locations = _both(options)
     from workbench.study import workflow
 
     with _named(study), watching() as watch:
@@ -44,7 +45,7 @@ def confirm(options: argparse.Namespace, out: Output) -> int:
 
 def check(options: argparse.Namespace, out: Output) -> int:
     """Validate and plan; train nothing."""
-    study, locations = _study(options), _locations(options)
+    study, locations = _both(options)
     from workbench.study import workflow
 
     with _named(study):
@@ -57,7 +58,7 @@ def check(options: argparse.Namespace, out: Output) -> int:
 
 def worker(options: argparse.Namespace, out: Output) -> int:
     """Help with a study that another process runs, until its search has ended."""
-    study, locations = _study(options), _locations(options)
+    study, locations = _both(options)
     from workbench.study import worker
 
     with _named(study), watching() as watch:
@@ -81,7 +82,7 @@ def keys(options: argparse.Namespace, out: Output) -> int:
 
 def show(options: argparse.Namespace, out: Output) -> int:
     """Best trials, importances, curves, diagnosis; writes the report."""
-    study, locations = _study(options), _locations(options)
+    study, locations = _both(options)
     from workbench.study import workflow
 
     sizes = (
@@ -112,7 +113,7 @@ def predict(options: argparse.Namespace, out: Output) -> int:
     """Predictions of the chosen model for new rows."""
     if options.output is None:
         raise InputError("workbench predict: -o FILE is missing; name the file for the predictions")
-    study, locations = _study(options), _locations(options)
+    study, locations = _both(options)
     from workbench.study import predict as predictions
 
     data, output = Path(options.data), Path(options.output)
@@ -212,7 +213,7 @@ def ui(options: argparse.Namespace, out: Output) -> int:
 
 
 def _study(options: argparse.Namespace) -> Study:
-    study = read_study(options.study)
+    study = read_study(found(options.study, resolve(options.home).home))
     if getattr(options, "trials", None) is None:
         return study
     trials = _whole("--trials", options.trials, 1, 1_000_000, "the study's total budget")
@@ -230,8 +231,15 @@ def _whole(option: str, text: str, low: int, high: int, meaning: str) -> int:
     return int(text)
 
 
-def _locations(options: argparse.Namespace) -> Locations:
-    return resolve(options.home, getattr(options, "tracking_uri", None), getattr(options, "storage", None))
+def _locations(options: argparse.Namespace, study: Study | None = None) -> Locations:
+    own = None if study is None or options.home else home_of(study)
+    home = options.home if own is None else str(own)
+    return resolve(home, getattr(options, "tracking_uri", None), getattr(options, "storage", None))
+
+
+def _both(options: argparse.Namespace) -> tuple[Study, Locations]:
+    study = _study(options)
+    return study, _locations(options, study)
 
 
 @contextmanager

@@ -13,6 +13,7 @@ import os
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
 from workbench.cli.streams import Output, output, showable, until_closed
@@ -56,12 +57,18 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     "--write": {"action": "store_true", "help": "keep record and figure in experiments/"},
     "--verify": {"action": "store_true", "help": "say whether the chain of openings is whole"},
     "--port": {"metavar": "PORT", "default": "5000", "help": "port of the UI on 127.0.0.1 (5000)"},
+    "--plugin": {
+        "metavar": "FILE",
+        "action": "append",
+        "default": [],
+        "help": "a Python file that registers words of your own; may be given again",
+    },
     "--json": {"action": "store_true", "help": "print one JSON object, the rest on standard error"},
     "--debug": {"action": "store_true", "help": "show the traceback of an unexpected error"},
 }
 _SHORT = {"--output": "-o"}
 _PLACES = ("--home", "--tracking-uri", "--storage")
-_ALWAYS = ("--json", "--debug")
+_ALWAYS = ("--plugin", "--json", "--debug")
 #: Characters of a sentence about a mistake.
 _LONGEST = 800
 
@@ -135,7 +142,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(options: argparse.Namespace, out: Output) -> int:
     from workbench.cli import commands
+    from workbench.core import plugins
 
+    for file in options.plugin:
+        plugins.load(Path(file))
     work = getattr(commands, options.command)
     status: int = work(options, out)
     return status

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from workbench.core.errors import DataError
 from workbench.core.target_transform import AS_IT_IS, Transform, to_data
 from workbench.core.types import Array, Task
 from workbench.nn.recipe import Hyperparameters, Recipe
@@ -25,9 +26,9 @@ CHUNK = 256
 STEP_COLUMNS = ("row", "step")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Predictor:
-    """A loaded model. Call `predict`."""
+    """A loaded model. Call `predict` or `predict_proba`."""
 
     recipe: Recipe
     hyper: Hyperparameters
@@ -49,11 +50,13 @@ class Predictor:
         and `probability_<label>` for every class. Where every step of a sequence has a prediction, the table
         has a row for each step that is there, with `row` and `step` in front.
 
+        An array stands for a table whose columns are those of the training rows, in their order.
+
         Raises DataError if the rows lack a column or hold what the model cannot read.
         """
         import pandas as pd
 
-        table = pd.DataFrame(list(rows)) if isinstance(rows, list | tuple) else rows
+        table = self._frame(rows)
         index = table.index if isinstance(table, pd.DataFrame) else None
         if not len(table):
             first = STEP_COLUMNS if self.recipe.each else ()
@@ -67,6 +70,42 @@ class Predictor:
         for place, (name, number) in enumerate(zip(STEP_COLUMNS, np.nonzero(there), strict=True)):
             frame.insert(place, name, number)
         return frame
+
+    def predict_proba(self, rows: pd.DataFrame | Array | Sequence[Mapping[str, Any]]) -> Array:
+        """Probabilities [N, C] of the classes, in the order of `classes`; for rows as in `predict`.
+
+        Raises DataError as `predict` does, and for a model that predicts numbers.
+        """
+        if self.task == "regression":
+            raise DataError("predict_proba: the model predicts numbers and has no probabilities; use predict")
+        table: Array = self.predict(rows)[list(self.columns[1:])].to_numpy()
+        return table
+
+    def _frame(self, rows: Any) -> Any:
+        """Rows as the preprocessor takes them: an array is named, if the model was trained on a table."""
+        import pandas as pd
+
+        names = [column.name for column in self.preprocessor.columns]
+        if isinstance(rows, pd.DataFrame):
+            return rows
+        if isinstance(rows, list | tuple) and (not rows or isinstance(rows[0], Mapping)):
+            return pd.DataFrame(list(rows))
+        array = np.asarray(rows)
+        if not names:
+            return array
+        if array.ndim != 2 or array.shape[1] != len(names):
+            raise DataError(
+                f"rows: have the shape {array.shape}, but the model was trained on {len(names)} columns "
+                f"({', '.join(names[:12])}); give them in this order, or a table"
+            )
+        return pd.DataFrame(array, columns=names).infer_objects()
+
+    def __repr__(self) -> str:
+        names = [column.name for column in self.preprocessor.columns]
+        more = ", …" if len(names) > 12 else ""
+        reads = f"{', '.join(names[:12])}{more}" if names else str(self.preprocessor.shape)
+        gives = f"classes {', '.join(map(str, self.classes[:12]))}" if self.classes else "numbers"
+        return f"Predictor({self.recipe.family}, from {reads} to {gives})"
 
     def _table(self, outputs: Array, index: pd.Index[Any] | None) -> pd.DataFrame:
         """Estimates [N, K] as people read them."""

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from workbench.core import plugins
 from workbench.core.errors import DataError, StoreError
 from workbench.core.files import read_arrays, write_text
 from workbench.core.target_transform import AS_IT_IS, Transform
@@ -114,6 +115,7 @@ def load(folder: Path | str) -> Predictor:
     from workbench.data.preprocessing import Preprocessor
     from workbench.nn.models import MODELS
 
+    plugins.load_installed()
     folder = Path(folder)
     try:
         description = json.loads((folder / "model.json").read_text(encoding="utf-8"))
@@ -142,7 +144,8 @@ def load(folder: Path | str) -> Predictor:
         raise StoreError(f"{folder}: was made by another version ({error}); load it with that one") from error
     if recipe.family not in MODELS:
         raise StoreError(
-            f"{folder}: no model family is called {recipe.family!r} here; import the module that registers it"
+            f"{folder}: no model family is called {recipe.family!r} here; import the module that registers it, "
+            "or name its file by --plugin"
         )
     return Predictor(
         recipe=recipe,

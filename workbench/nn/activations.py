@@ -18,6 +18,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from workbench.core import vocabulary
+from workbench.core.errors import InputError
+from workbench.nn import words
+
+#: Where a new activation is tried: value and slope must be finite.
+_TRIED = (-1e9, -1e4, -1.0, 0.0, 1.0, 1e4, 1e9)
 
 Activation = Callable[[jax.Array], jax.Array]
 
@@ -25,6 +30,49 @@ Activation = Callable[[jax.Array], jax.Array]
 LEAK = 0.01
 #: What softmax sees of a unit that is not in use: it weighs nothing, and its gradient is finite.
 LOWEST = float(np.finfo(np.float32).min)
+
+
+def register(name: str, function: Activation, *, replace: bool = False) -> None:
+    """Add an activation under a name that study files may then use, alone and joined with others.
+
+        register("mish", lambda z: z * jnp.tanh(jax.nn.softplus(z)))
+
+    Args:
+        name: What `[model] activation` says; without "-", which joins those of several layers.
+        function: z [..., H] float32 -> a of the same shape; value and slope are finite at every finite z.
+        replace: Take the place of an activation of that name; studies that were run with it keep their
+            records, so give those that use the new one another name.
+
+    Raises:
+        InputError: if the name is taken or joined, or the function gives another shape or is not finite.
+    """
+    words.check_callable("activation", str(name), function, "a function of z")
+    if isinstance(name, str) and vocabulary.JOIN in name:
+        raise InputError(
+            f"activation {name!r}: {vocabulary.JOIN!r} joins the activations of several layers; name it "
+            f"{name.replace(vocabulary.JOIN, '_')!r}"
+        )
+    for shape in ((4,), (2, 4)):
+        how = f"z {list(shape)}"
+        found = words.tried("activation", name, function, words.number(shape), how=how)
+        if words.described(found) != f"float32 {list(shape)}":
+            raise InputError(
+                f"activation {name!r}: gives {words.described(found)} for {how}; it must be float32 of the "
+                "same shape"
+            )
+    z = jnp.asarray(_TRIED, jnp.float32)
+    slope = jax.grad(lambda z: function(z).sum())(z)
+    for what, values in (("value", function(z)), ("slope", slope)):
+        wrong = np.asarray(z)[~np.isfinite(np.asarray(values))]
+        if len(wrong):
+            raise InputError(
+                f"activation {name!r}: its {what} at z = {wrong[0]:g} is not finite; write it so that it "
+                "is, by jnp.where or jnp.clip before the function that overflows"
+            )
+    words.admit("activation", name, ACTIVATIONS, replace=replace)
+    if name not in ACTIVATIONS:
+        vocabulary.ACTIVATIONS.append(name)
+    ACTIVATIONS[name] = function
 
 
 def activate(

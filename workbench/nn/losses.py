@@ -30,6 +30,7 @@ import numpy as np
 
 from workbench.core import vocabulary
 from workbench.core.errors import InputError
+from workbench.nn import words
 
 #: Where the cross entropy of one example saturates: logits of ±3e38 lie further apart than float32 reaches.
 #: Half the largest number, so that a weighted mean of such values is finite too.
@@ -38,6 +39,8 @@ CEILING = float(np.finfo(np.float32).max) / 2
 FARTHEST = 1e17
 
 TASKS = ("regression", "classification", "binary")
+#: Outputs of the example that a new loss is tried with.
+_TRIED = {"regression": 2, "classification": 3, "binary": 1}
 
 
 class Loss(NamedTuple):
@@ -77,6 +80,8 @@ def register(
     function: Callable[[jax.Array, jax.Array, jax.Array], jax.Array],
     tasks: tuple[str, ...],
     reduction: Literal["mean", "sum"] = "mean",
+    *,
+    replace: bool = False,
 ) -> None:
     """Add a loss under a name that study files may then use.
 
@@ -88,15 +93,29 @@ def register(
             float32 in standardized units; of a binary loss K = 1, codes are 0 and 1. smoothing is in [0, 1).
         tasks: Those it can be trained on: regression, classification, binary.
         reduction: Over the rows of a batch, weighted: "mean" or "sum".
+        replace: Take the place of a loss of that name; studies that were run with it keep their records, so
+            give those that use the new one another name.
 
     Raises:
-        InputError: if the name is taken or a task is unknown.
+        InputError: if the name is taken, a task is unknown or the function gives no number for an example.
     """
-    if name in LOSSES:
-        raise InputError(f"loss {name!r} is registered already; choose another name")
+    words.check_callable("loss", str(name), function, "a function of (outputs, y, smoothing)")
     unknown = [task for task in tasks if task not in TASKS]
     if unknown or not tasks:
         raise InputError(f"loss {name!r}: tasks is {tuple(tasks)}; name one or more of {', '.join(TASKS)}")
+    if reduction not in ("mean", "sum"):
+        raise InputError(f"loss {name!r}: reduction is {reduction!r}; it must be 'mean' or 'sum'")
+    for task in tasks:
+        outputs, y = words.number((_TRIED[task],)), words.number(dtype=np.int32)
+        y = outputs if task == "regression" else y
+        how = f"(outputs [{_TRIED[task]}], y, smoothing) of one example, {task}"
+        found = words.tried("loss", name, function, outputs, y, words.number(), how=how)
+        if not words.is_scalar(found):
+            raise InputError(
+                f"loss {name!r}: gives {words.described(found)} for {how}; it must be one number: reduce "
+                "over the outputs"
+            )
+    words.admit("loss", name, LOSSES, replace=replace)
     LOSSES[name] = Loss(function, reduction)
     vocabulary.LOSSES[name] = tuple(tasks)
 

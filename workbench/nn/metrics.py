@@ -16,13 +16,18 @@ Everything can be jitted and mapped; mapped over weights alone, as a bootstrap d
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.scipy.special import logit
 
+from workbench.core.errors import InputError
 from workbench.core.vocabulary import METRICS as WORDS
-from workbench.nn.losses import LOSSES
+from workbench.core.vocabulary import Metric
+from workbench.nn import words
+from workbench.nn.losses import LOSSES, TASKS
 
 Threshold = jax.Array | float
 
@@ -53,6 +58,56 @@ def score(
     if WORDS[metric].decides:
         return METRICS[metric](outputs, y, weight, threshold)
     return METRICS[metric](outputs, y, weight)
+
+
+def register(
+    name: str,
+    function: Callable[..., jax.Array],
+    *,
+    direction: Literal["maximize", "minimize"],
+    task: str,
+    decides: bool = False,
+    replace: bool = False,
+) -> None:
+    """Add a metric under a name that study files may then use. Its scores have no interval.
+
+        register("medae", lambda outputs, y, weight: jnp.median(jnp.abs(outputs - y)),
+                 direction="minimize", task="regression")
+
+    Args:
+        name: What `[select] metric` says.
+        function: (outputs [N, K], y, weight [N]) -> scalar. outputs are logits and y [N] int32 codes, two
+            classes may have one logit; or both are [N, K] float32, in the units of the data. A row of weight
+            zero is padding.
+        direction: "maximize" or "minimize".
+        task: "regression", "classification" or "binary".
+        decides: Whether it looks at predicted classes; it then takes `threshold` as a fourth argument, the
+            probability from which on the second of two classes is said.
+        replace: Take the place of a metric of that name; studies that were run with it keep their records, so
+            give those that use the new one another name.
+
+    Raises:
+        InputError: if the name is taken, or function, direction or task are of another kind.
+    """
+    words.check_callable("metric", str(name), function, "a function of (outputs, y, weight)")
+    if direction not in ("maximize", "minimize"):
+        raise InputError(f"metric {name!r}: direction is {direction!r}; it must be 'maximize' or 'minimize'")
+    if task not in TASKS:
+        raise InputError(f"metric {name!r}: task is {task!r}; it must be one of {', '.join(TASKS)}")
+    for columns in {"regression": (1, 2), "classification": (1, 3), "binary": (1, 2)}[task]:
+        outputs = words.number((5, columns))
+        y = outputs if task == "regression" else words.number((5,), np.int32)
+        given = (outputs, y, words.number((5,)), *([words.number()] * decides))
+        how = f"(outputs [5, {columns}], y {list(y.shape)}, weight [5]{', threshold' * decides})"
+        found = words.tried("metric", name, function, *given, how=how)
+        if not words.is_scalar(found):
+            raise InputError(
+                f"metric {name!r}: gives {words.described(found)} for {how}; it must be one number "
+                "for all rows"
+            )
+    words.admit("metric", name, METRICS, replace=replace)
+    METRICS[name] = function
+    WORDS[name] = Metric(direction, task, decides=decides)
 
 
 def _accuracy(outputs: jax.Array, y: jax.Array, weight: jax.Array, threshold: Threshold = 0.5) -> jax.Array:

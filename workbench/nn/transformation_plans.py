@@ -19,7 +19,8 @@ import numpy as np
 import optax
 
 from workbench.core.types import Value
-from workbench.nn.transformations import Factory, build, factory_of, reason_of
+from workbench.nn.transformations import Factory, build, factory_of
+from workbench.nn.words import reason_of
 
 #: Sizes of the trial network and its room: from 128 on adafactor factors its moments and galore projects.
 INPUTS, UNITS, ROOM, OUTPUTS = 129, 5, 136, 3

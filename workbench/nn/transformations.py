@@ -25,6 +25,8 @@ import optax.contrib
 
 from workbench.core import vocabulary
 from workbench.core.errors import InputError
+from workbench.nn import words
+from workbench.nn.words import reason_of
 
 #: (learning_rate, **arguments) -> the transformation.
 Factory = Callable[..., optax.GradientTransformation]
@@ -110,14 +112,7 @@ def register(name: str, factory: Factory, *, replace: bool = False) -> None:
     Raises:
         InputError: if the name is taken or the factory is no such function.
     """
-    if not isinstance(name, str) or not name:
-        raise InputError(f"optimizer {name!r}: its name must be text such as 'mine'")
-    if not callable(factory):
-        raise InputError(
-            f"optimizer {name!r}: {factory!r} cannot be called; give a factory of a transformation"
-        )
-    if name in names() and not replace:
-        raise InputError(f"optimizer {name!r} is known already; choose another name, or say replace=True")
+    words.check_callable("optimizer", str(name), factory, "a factory of a transformation")
     try:
         parameters = list(inspect.signature(factory).parameters.values())
     except ValueError:
@@ -132,6 +127,7 @@ def register(name: str, factory: Factory, *, replace: bool = False) -> None:
         )
     if all(p.default is not p.empty for p in parameters[1:] if p.kind not in _STARRED):
         _tryfactory_of(name, factory, any(p.kind is p.VAR_KEYWORD for p in parameters))
+    words.admit("optimizer", name, names(), replace=replace)
     vocabulary.FACTORIES[name] = factory
 
 
@@ -252,10 +248,3 @@ def _tryfactory_of(name: str, factory: Factory, is_open: bool) -> None:
             f"optimizer {name!r}: its factory returned {type(made).__name__}; "
             "return an optax.GradientTransformation, such as optax.chain(...)"
         )
-
-
-def reason_of(error: Exception) -> str:
-    """The first sentence of an exception, with its kind."""
-    text = str(error).strip().splitlines() or [""]
-    first = text[0] if len(text[0]) <= 160 else f"{text[0][:157]}..."
-    return f"{type(error).__name__}: {first.rstrip('.')}"

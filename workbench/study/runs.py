@@ -15,6 +15,7 @@ from workbench.core.errors import StudyError
 from workbench.core.types import Array, DataSpec, Fold
 from workbench.core.vocabulary import METRICS
 from workbench.data import Dataset
+from workbench.nn import words
 from workbench.nn.recipe import Hyperparameters, Recipe
 from workbench.study.config import Study, check_fit, metric_of, vary
 from workbench.study.preparations import Preparations
@@ -88,7 +89,7 @@ def train(study: Study, *, seeds: int = 20) -> Runs:
     plan = LanePlan(study.settings, preparations.problem, metric_of(study, dataset.task), widths)
     (program, _), epochs = plan.lane({}, 0), plan.epochs
     hypers = [plan.lane({}, seed)[1] for seed in range(seeds)]
-    engine = _engine(study.data, epochs, study.seed)
+    engine = _engine(study.data, epochs, study.seed, words.edition())
     trained = engine.run_many([Job(program.recipe, program.variant, hyper, 0, epochs) for hyper in hypers])
     curves = np.full((3, seeds, epochs), np.nan)
     for s, lane in enumerate(trained):
@@ -185,6 +186,7 @@ def _prepared(spec: DataSpec) -> tuple[Dataset, Preparations]:
 
 
 @lru_cache(maxsize=16)
-def _engine(spec: DataSpec, epochs: int, seed: int) -> Engine:
+def _engine(spec: DataSpec, epochs: int, seed: int, edition: int) -> Engine:
     """One engine for all configurations of the same rows and length, so that programs are shared."""
+    del edition  # what was compiled for a word that was replaced since is not shared
     return Engine(_prepared(spec)[1].compact, capacity=epochs, seed=seed)

@@ -49,6 +49,14 @@ class _Size(NamedTuple):
     trials: int
 
 
+class Proposal(NamedTuple):
+    """A study file that was not written yet."""
+
+    text: str
+    dataset: Dataset
+    assumptions: list[str]
+
+
 SIZES = (
     _Size(1_000, 2, (8, 64), 100, (16, 32), 100),
     _Size(5_000, 3, (16, 128), 60, (32, 64), 80),
@@ -71,12 +79,10 @@ def new(source: Path, target: str | None, output: Path | None = None) -> dict[st
         raise StudyError(f"{output}: is there already and is left as it is; name another by -o")
     if not output.absolute().parent.is_dir():
         raise StudyError(f"{output}: the folder {output.parent} does not exist; make it first")
-    spec = DataSpec(source=source.name, folder=source.parent, target=target)
-    dataset, remarks = _understood(spec)
-    facts = _facts(dataset) | {"name": _slug(output.stem), "source": _path_from(source, output)}
-    text = _TEMPLATES.get_template("study.toml").render(facts, toml=toml)
+    proposal = propose(DataSpec(source=source.name, folder=source.parent, target=target), output)
+    dataset = proposal.dataset
     try:
-        write_text(output, text)
+        write_text(output, proposal.text)
     except OSError as error:
         raise InputError(
             f"{output}: cannot be written ({error.strerror or error}); name another by -o"
@@ -89,10 +95,25 @@ def new(source: Path, target: str | None, output: Path | None = None) -> dict[st
         "target": dataset.target_name,
         "rows": len(dataset.target),
         "columns": {column.name: column.kind for column in dataset.columns},
-        "metric": facts["metric"],
+        "metric": study.metric,
         "trials": study.search.trials,
-        "assumptions": [*remarks, *_said(facts), *dataset.notes],
+        "assumptions": proposal.assumptions,
     }
+
+
+def propose(spec: DataSpec, output: Path, name: str | None = None) -> Proposal:
+    """A study file for these data, to stand at `output`; nothing is written.
+
+    spec  source and target; what it says of drop, group and time beside them is kept
+    name  of the study; None: that of the file
+
+    Raises DataError for data that cannot be used.
+    """
+    dataset, remarks = _understood(spec)
+    source = path_from(spec.folder / spec.source, output)
+    facts = _facts(dataset) | {"name": name or slug(output.stem), "source": source}
+    text = _TEMPLATES.get_template("study.toml").render(facts, toml=toml)
+    return Proposal(text, dataset, [*remarks, *_said(facts), *dataset.notes])
 
 
 def _understood(spec: DataSpec) -> tuple[Dataset, list[str]]:
@@ -111,7 +132,7 @@ def _understood(spec: DataSpec) -> tuple[Dataset, list[str]]:
         text = free_text(found.rows.drop_columns([spec.target]))
         if text:
             remarks.append(f"left out, because it is free text: {', '.join(text)}")
-        spec = replace(spec, drop=text)
+        spec = replace(spec, drop=(*spec.drop, *(name for name in text if name not in spec.drop)))
     dataset, _ = data.load(spec)
     for name, what in roles.identifiers(dataset) if isinstance(found.rows, pa.Table) else ():
         remarks.append(f"left out: {name} {what}")
@@ -131,6 +152,8 @@ def _understood(spec: DataSpec) -> tuple[Dataset, list[str]]:
     ]
     ways = [replace(spec, group=name) for name in whose]
     ways += [replace(spec, time=name) for name, *_ in times if not whose]
+    if spec.group or spec.time:  # it was said how
+        ways = []
     for way in ways:
         try:
             return data.load(way)[0], remarks
@@ -209,13 +232,13 @@ def _long_tail(values: Array) -> bool:
     return bool(deviation > 0 and abs(np.mean(((values - values.mean()) / deviation) ** 3)) > SKEWED)
 
 
-def _slug(stem: str) -> str:
+def slug(stem: str) -> str:
     """A name for a study."""
     name = re.sub(r"[^a-z0-9._-]+", "-", stem.lower()).strip("-._")
     return name[:100] or "study"
 
 
-def _path_from(source: Path, output: Path) -> str:
+def path_from(source: Path, output: Path) -> str:
     """The data file as the study file names it: relative to its own folder."""
     return Path(os.path.relpath(source.absolute(), output.absolute().parent)).as_posix()
 

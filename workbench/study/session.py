@@ -107,7 +107,7 @@ class Session:
                     self.records.trials(step.finished, self._search.alive)
                 replayed += len(step.finished) if step.replayed else 0
                 self._progress(step, time.perf_counter() - began, replayed)
-                if stopping() and not step.replayed:
+                if (stopping() or watch.stop()) and not step.replayed:
                     self._ended = "KILLED"
                     return False
             self._coordinator.finished()

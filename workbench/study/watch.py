@@ -1,4 +1,4 @@
-"""What the workflow calls as it goes; where it is drawn is decided by the command line."""
+"""What the workflow calls as it goes; `progress` draws it, and whoever calls decides whether."""
 
 from __future__ import annotations
 
@@ -7,16 +7,28 @@ from typing import NamedTuple, Protocol, TypedDict, Unpack
 
 
 class Figures(TypedDict):
-    """How far a search is."""
+    """How far a search is: a dictionary, as `on_rung` gets it.
 
-    done: int  # trials ended, whichever way
+    Args:
+        done: Trials that have ended, whichever way.
+        pruned: Of these, those that were behind.
+        failed: Of these, those that diverged.
+        total: The budget of trials.
+        best_value: Best validation score so far.
+        best_trial: Whose it is.
+        rung: From 1; 0 before the first.
+        epochs_done: Epochs that the trials of this rung have behind them.
+        eta_seconds: What is left.
+    """
+
+    done: int
     pruned: int
     failed: int
     total: int
-    best_value: float | None  # best validation score so far
+    best_value: float | None
     best_trial: int | None
-    rung: int  # 1-based; 0 before the first
-    epochs_done: int  # epochs that the lanes of this rung have behind them
+    rung: int
+    epochs_done: int
     eta_seconds: float | None
 
 
@@ -31,6 +43,7 @@ class Watch(NamedTuple):
     plan: Callable[[int, int], None]  # total trials, epochs of each
     progress: _Progress
     note: Callable[[str], None]  # a remark worth keeping
+    stop: Callable[[], bool] = lambda: False  # whether the search is to end after this rung
 
 
 def silent() -> Watch:

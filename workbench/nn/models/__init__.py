@@ -11,6 +11,7 @@ which may be an ensemble of such models.
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Mapping
 from dataclasses import replace
@@ -22,6 +23,7 @@ from workbench.core import vocabulary
 from workbench.core.errors import InputError
 from workbench.core.types import Task, Value
 from workbench.core.vocabulary import METRICS, Family
+from workbench.nn import words
 from workbench.nn.models import affine, convolution, ensemble, mlp, recurrent, skip
 from workbench.nn.models.base import Model, Params
 from workbench.nn.recipe import Hyperparameters, Recipe
@@ -42,7 +44,7 @@ MODELS: dict[str, Model] = {
 }
 
 
-def register(name: str, model: Model, family: Family | None = None) -> None:
+def register(name: str, model: Model, family: Family | None = None, *, replace: bool = False) -> None:
     """Add a model under a name that study files may then use.
 
     Args:
@@ -50,14 +52,69 @@ def register(name: str, model: Model, family: Family | None = None) -> None:
         model: The pair of functions.
         family: Which tasks and inputs it takes and which settings shape it. None: any task, rows of features
             [F], and the settings of a multilayer perceptron.
+        replace: Take the place of a model of that name; studies that were run with it keep their records, so
+            give those that use the new one another name.
 
     Raises:
-        InputError: if the name is taken.
+        InputError: if the name is taken, or the functions take or give something else than a model's do.
     """
-    if name in MODELS:
-        raise InputError(f"model {name!r} is registered already; choose another name")
-    vocabulary.FAMILIES[name] = family or vocabulary.FAMILIES["mlp"]
+    if not isinstance(model, Model):
+        raise InputError(f"model {name!r}: {model!r} is no model; give wb.Model(init, apply)")
+    family = family or vocabulary.FAMILIES["mlp"]
+    if not isinstance(family, Family):
+        raise InputError(f"model {name!r}: its family is {family!r}; give a Family, or leave it out")
+    _check_model(str(name), model, family)
+    words.admit("model", name, MODELS, replace=replace)
+    vocabulary.FAMILIES[name] = family
     MODELS[name] = model
+
+
+#: The shape of one example that a new model is tried with, by its rank; the outputs that it is to give; and
+#: the settings that shape it, beside depth and width.
+_TRIED: dict[int, tuple[int, ...]] = {1: (6,), 2: (5, 3), 3: (8, 8, 1)}
+_OUTPUTS = 2
+_OPTIONS: dict[str, Value] = {
+    "blocks": 1,
+    "channels": 4,
+    "kernel": 3,
+    "output": "last",
+    "padding": "same",
+    "pooling": "max",
+}
+
+
+def _check_model(name: str, model: Model, family: Family) -> None:
+    """Raises InputError if the functions take other arguments, or give other shapes, than a model's do."""
+    calls = {"init": ("recipe, hyper, *, key", 2), "apply": ("recipe, hyper, params, x, *, key=None", 4)}
+    for what, (shown, count) in calls.items():
+        function = getattr(model, what)
+        words.check_callable("model", name, function, f"a function {what}({shown})")
+        try:
+            signature = inspect.signature(function)
+        except ValueError:  # a built-in function, which says nothing
+            continue
+        try:
+            signature.bind(*range(count), key=None)
+        except TypeError as error:
+            raise InputError(
+                f"model {name!r}: its {what} takes {signature}; it must take ({shown}): {error}"
+            ) from None
+    metric = "rmse" if "regression" in family.tasks else "accuracy"
+    shape, options = _TRIED[family.input_rank], tuple(_OPTIONS.items())
+    recipe = Recipe(name, shape, _OUTPUTS, "mse", metric, depth=1, width=4, options=options)
+    blank = Hyperparameters(*(np.int32(1) for _ in Hyperparameters._fields))
+    try:
+        params = jax.eval_shape(lambda key: model.init(recipe, blank, key=key), jax.random.key(0))
+        outputs = jax.eval_shape(
+            lambda params, x: model.apply(recipe, blank, params, x, key=None), params, words.number(shape)
+        )
+    except Exception:  # the model may be made for examples of another shape, which the study will show
+        return
+    if words.described(outputs) != f"float32 {[_OUTPUTS]}":
+        raise InputError(
+            f"model {name!r}: its apply gives {words.described(outputs)} for one example of shape "
+            f"{list(shape)} where recipe.outputs is {_OUTPUTS}; it must give float32 [recipe.outputs]"
+        )
 
 
 def start(recipe: Recipe, hyper: Hyperparameters, *, key: jax.Array) -> Params:

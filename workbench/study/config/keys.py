@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from workbench.core import plugins
 from workbench.core.formatting import toml
 from workbench.study.config.schema import KEYS, Key
 from workbench.study.config.text import written
@@ -17,6 +18,7 @@ def keys() -> list[dict[str, Any]]:
         it may be, of range and choices; whether it is required where its table is written; its default as a
         file would say it, None if there is none; and its meaning.
     """
+    plugins.load_installed()
     return [_told(key) for key in KEYS.values()]
 
 

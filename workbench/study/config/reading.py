@@ -14,6 +14,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from workbench.core import plugins
 from workbench.core.errors import StudyError
 from workbench.core.formatting import nearest, toml
 from workbench.core.types import Axis, DataSpec, SearchSpec, Split, Value
@@ -57,7 +58,12 @@ def read_study(path: str | Path) -> Study:
         StudyError: if it cannot be read or is no valid study.
     """
     path = Path(path)
-    text = _text(path)
+    return study_of(_text(path), path)
+
+
+def study_of(text: str, path: Path) -> Study:
+    """The study that a text says, as if it stood in the file `path`. Raises StudyError."""
+    plugins.load_installed()
     document = _document(str(path), text)
     plain, arguments = without_arguments(document, keys_of(("optimizer",)))
     file = _validated(plain, path)

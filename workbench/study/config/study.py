@@ -20,7 +20,7 @@ from workbench.study.contents import contents
 _BUDGET = ("trials", "stop")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Study:
     """What a study file says, defaults filled in.
 
@@ -58,6 +58,10 @@ class Study:
     rule: str = RULE
     smallest_gain: float | None = None
     kept_as: str = ""
+
+    def __repr__(self) -> str:
+        axes = ", ".join(self.axes) or "no axes"
+        return f"Study({self.name!r}, {self.data.source!r}, {self.search.trials} trials over {axes})"
 
     @cached_property
     def fingerprint(self) -> str:

@@ -39,9 +39,15 @@ def dump(study: Study) -> str:
     for key in SelectTable.model_fields:
         if key not in study.settings and getattr(study, key) != SelectTable.model_fields[key].default:
             tables.setdefault("select", {})[key] = getattr(study, key)
-    lines = [f"name = {toml(study.name)}", f"question = {toml(study.question)}", f"seed = {study.seed}"]
-    for section, table in tables.items():
-        lines += ["", f"[{section}]", *(f"{key} = {toml(value)}" for key, value in table.items())]
+    return rendered({"name": study.name, "question": study.question, "seed": study.seed, **tables})
+
+
+def rendered(document: Mapping[str, Any]) -> str:
+    """TOML of a study file's keys and tables."""
+    lines = [f"{key} = {toml(value)}" for key, value in document.items() if not isinstance(value, Mapping)]
+    for section, table in document.items():
+        if isinstance(table, Mapping):
+            lines += ["", f"[{section}]", *(f"{key} = {toml(value)}" for key, value in table.items())]
     return "\n".join(lines) + "\n"
 
 

@@ -1,19 +1,21 @@
-"""What is seen of a run while it goes on: a live bar on a terminal, plain lines elsewhere.
+"""What is seen of a run while it goes on: a live bar on a terminal and in a notebook, plain lines elsewhere.
 
-The workflow knows a `Watch`, four functions; where they draw is decided here. Everything goes to standard
+The workflow knows a `Watch`, a few functions; where they draw is decided here. Everything goes to standard
 error, so that standard output holds the result and nothing else.
 """
 
 from __future__ import annotations
 
+import html
+import importlib
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import IO, Unpack
 
 from workbench.core.formatting import duration
-from workbench.study.watch import Figures, Watch
+from workbench.study.watch import Figures, Watch, silent
 
 #: A plain line at most this often, in seconds.
 _LINE_EVERY = 5.0
@@ -21,10 +23,69 @@ _LINE_EVERY = 5.0
 
 @contextmanager
 def watching(stream: IO[str] | None = None) -> Iterator[Watch]:
-    """A Watch that draws on `stream` (standard error by default): live on a terminal, else lines."""
+    """A Watch that draws on `stream` (standard error by default): live where that can be, else lines."""
     stream = stream or sys.stderr
-    with (_live if stream.isatty() else _plain)(stream) as watch:
+    show = _notebook()
+    with _page(show) if show else (_live if stream.isatty() else _plain)(stream) as watch:
         yield watch
+
+
+@contextmanager
+def watched() -> Iterator[Watch]:
+    """A Watch that draws live in a notebook and on a terminal, and nothing elsewhere."""
+    if _notebook() or sys.stderr.isatty():
+        with watching() as watch:
+            yield watch
+    else:
+        yield silent()
+
+
+def _notebook() -> Callable[[str], None] | None:
+    """What shows HTML in one place of this cell and replaces it there; None outside notebooks."""
+    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+    if shell is None or not hasattr(shell, "kernel"):  # as in a terminal
+        return None
+    display = importlib.import_module("IPython.display")
+    handle = display.display(display.HTML(""), display_id=True)
+    return lambda html: handle.update(display.HTML(html))
+
+
+@contextmanager
+def _page(show: Callable[[str], None]) -> Iterator[Watch]:
+    """A bar under the cell, with what is done and noted above it."""
+    done: list[str] = []
+    current, began, figures, epochs_of = "", time.monotonic(), "", 0
+
+    def draw() -> None:
+        lines = [*done, f"<b>{html.escape(current)}</b> {figures}" if current else ""]
+        show("<br>".join(filter(None, lines)))
+
+    def stage(text: str) -> None:
+        nonlocal current, began, figures
+        if current:
+            done.append(f"✓ {html.escape(current)} {duration(time.monotonic() - began)}")
+        current, began, figures = text, time.monotonic(), ""
+        draw()
+
+    def plan(total: int, epochs: int) -> None:
+        nonlocal epochs_of
+        del total  # every report brings it
+        epochs_of = epochs
+
+    def progress(**now: Unpack[Figures]) -> None:
+        nonlocal figures
+        parts = [_trials(now), f"{now['pruned']} pruned", f"{now['failed']} failed", _best(now)]
+        parts += [_rung(now, epochs_of), f"{duration(now['eta_seconds'])} left"]
+        bar = f'<progress value="{now["done"]}" max="{now["total"]}"></progress>'
+        figures = f"{bar} {html.escape(', '.join(parts))}"
+        draw()
+
+    def note(text: str) -> None:
+        done.append(f"<i>note</i> {html.escape(text)}")
+        draw()
+
+    yield Watch(stage, plan, progress, note)
+    stage("")
 
 
 @contextmanager

@@ -12,9 +12,9 @@ import time
 
 import pytest
 
-from workbench.cli import progress
-from workbench.cli.progress import watching
 from workbench.core.formatting import duration
+from workbench.study import progress
+from workbench.study.progress import watching
 from workbench.study.watch import silent
 
 
@@ -42,7 +42,7 @@ def test_plain_lines_are_throttled(
 
 def test_a_terminal_shows_it_live() -> None:
     program = (
-        "from workbench.cli.progress import watching\nimport time\n"
+        "from workbench.study.progress import watching\nimport time\n"
         "with watching() as watch:\n"
         "    watch.plan(20, 50)\n    watch.stage('searching [wine]')\n"
         "    watch.progress(done=5, pruned=2, failed=1, total=20, best_value=0.98765, best_trial=3, rung=2,\n"
