@@ -51,6 +51,11 @@ def as_arrow(values: Any) -> pa.Array:
     else:
         if isinstance(getattr(values, "dtype", None), pd.CategoricalDtype):
             values = values.astype(object)
+        if isinstance(getattr(values, "dtype", None), pd.DatetimeTZDtype):
+            moments = pa.timestamp(
+                values.dt.unit, str(values.dt.tz)
+            )  # Arrow's own way is deprecated by pandas
+            return pa.array(values.dt.tz_convert(None), zoned, from_pandas=True)
         try:
             array = pa.array(values, from_pandas=True)
         except (pa.ArrowInvalid, pa.ArrowTypeError):
