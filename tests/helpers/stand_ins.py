@@ -25,8 +25,13 @@ HYPER = Hyperparameters(
 class Picked:
     """Stands in for the preprocessor: the named columns as they are, arrays as they are."""
 
+    training = None
+
     def __init__(self, columns: list[str]) -> None:
         self.columns = columns
+
+    def novelties(self, rows: Any) -> dict[str, dict[str, Any]]:
+        return {"unseen": {}, "blank": {}, "outside": {}}
 
     def transform(self, rows: Any) -> np.ndarray:
         return np.asarray(rows[self.columns] if hasattr(rows, "columns") else rows, np.float32)

@@ -162,3 +162,84 @@ def test_without_a_model_or_an_output(tmp_path: Path, capsys: pytest.CaptureFixt
     assert main(["predict", str(where.file), str(tmp_path / "rows.csv")]) == 2
     assert "-o FILE is missing" in capsys.readouterr().err
     assert not where.home.exists()
+
+
+def test_what_was_met_is_said_and_counted(
+    finished: tuple[Place, Ran], wines: pd.DataFrame, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = wines.head(6).astype(object)
+    rows.loc[[1, 4], "hue"] = None
+    rows.loc[2, "proline"] = 1e9
+    rows["note"] = "from a friend"
+    rows.to_csv(tmp_path / "rows.csv", index=False)
+    assert predict(finished[0], tmp_path / "rows.csv", tmp_path / "out.csv", "--json") == 0
+    out, err = capsys.readouterr()
+    said = json.loads(out)
+    assert said["new"]["blank"] == {"hue": 2}
+    assert said["new"]["unseen"] == {}
+    assert {name: one["cells"] for name, one in said["new"]["outside"].items()} == {"proline": 1}
+    assert said["new"]["outside"]["proline"]["furthest"] == 1e9
+    assert said["unused"] == ["note"]
+    assert said["notes"] == err.splitlines()
+    assert len(said["notes"]) == 2
+    assert 'does not use: "note"' in err
+    wines.to_csv(tmp_path / "same.csv", index=False)
+    assert predict(finished[0], tmp_path / "same.csv", tmp_path / "out.csv") == 0
+    assert capsys.readouterr().err == ""
+
+
+def test_columns_that_have_other_names_are_named(
+    finished: tuple[Place, Ran], wines: pd.DataFrame, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = {"hue": "Hue ", "proline": "PROLINE", "ash": "ashes"}
+    wines.rename(columns=names).to_csv(tmp_path / "rows.csv", index=False)
+    assert predict(finished[0], tmp_path / "rows.csv", tmp_path / "out.csv") == 2
+    (sentence,) = capsys.readouterr().err.splitlines()
+    for old, new in names.items():
+        assert f'"{new.strip()}" by "{old}"' in sentence
+    assert not (tmp_path / "out.csv").exists()
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_ids_come_along_as_they_stand_in_the_file(
+    finished: tuple[Place, Ran], wines: pd.DataFrame, tmp_path: Path, suffix: str
+) -> None:
+    rows, output = tmp_path / f"rows{suffix}", tmp_path / f"out{suffix}"
+    numbers = pd.array([2**60 + 1, None, 3], dtype="Int64")
+    table = wines.head(3).assign(**{"id": ["007", "1e5", "=x"], "no. 1": numbers})
+    if suffix == ".csv":
+        table.to_csv(rows, index=False)
+    else:
+        table.to_parquet(rows)
+    words = ("--keep", "no. 1", "--keep", "id", "--keep", "hue", "--keep", "id")
+    assert predict(finished[0], rows, output, *words) == 0
+    read = {
+        ".csv": lambda: pd.read_csv(output, dtype={"id": str, "no. 1": "Int64"}),
+        ".parquet": lambda: pd.read_parquet(output),
+    }[suffix]()
+    assert list(read.columns[:4]) == ["no. 1", "id", "hue", "prediction"]
+    assert read["id"].tolist() == ["007", "1e5", "=x"]
+    assert read["no. 1"].dropna().astype("int64").tolist() == [2**60 + 1, 3]
+    np.testing.assert_allclose(read["hue"].astype(float), wines["hue"].head(3))
+    alone = wb.load_model(finished[0].folder / "model").predict(wines.head(3))
+    assert read["prediction"].tolist() == alone["prediction"].tolist()
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [("idd", 'did you mean "id"?'), ("zzz", "it has alcohol"), ("prediction", "have a column of this name")],
+)
+def test_columns_that_cannot_be_kept(
+    finished: tuple[Place, Ran],
+    wines: pd.DataFrame,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    name: str,
+    says: str,
+) -> None:
+    wines.head(3).assign(id=1, prediction=2).to_csv(tmp_path / "rows.csv", index=False)
+    assert predict(finished[0], tmp_path / "rows.csv", tmp_path / "out.csv", "--keep", name) == 2
+    error = capsys.readouterr().err
+    assert f'--keep = "{name}"' in error
+    assert says in error
+    assert not (tmp_path / "out.csv").exists()

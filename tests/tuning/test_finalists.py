@@ -233,7 +233,8 @@ def test_the_best_few_and_the_default(trials: int, few: int) -> None:
 def test_a_configuration_is_one_finalist() -> None:
     same = [trial(n, 0.9, n / 10, params={"depth": 1 + (n > 3)}) for n in range(1, 40)]
     default = trial(0, 0.5, 1.0, params={"depth": 1})
-    assert [one.number for one in shortlist([*same, default], "maximize")] == [0, 4]
+    found = shortlist([*same, default], "maximize")
+    assert [(one.number, one.value) for one in found] == [(4, pytest.approx(0.9)), (0, pytest.approx(0.8))]
     failed = trial(0, None, 1.0, state="failed")
     assert [one.number for one in shortlist([*same, failed], "maximize")] == [1, 4]
 

@@ -118,8 +118,9 @@ def predict(options: argparse.Namespace, out: Output) -> int:
 
     data, output = Path(options.data), Path(options.output)
     result = predictions.predict(
-        study, locations, data, output, lambda said: print(said, file=sys.stderr), escape=options.escape
-    )
+        study, locations, data, output, lambda said: print(said, file=sys.stderr),
+        keep=options.keep, escape=options.escape,
+    )  # fmt: skip
     for remark in result["notes"]:
         print(remark, file=sys.stderr)
     if result["formulas"] and not options.escape:

@@ -39,6 +39,12 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     "data": {"metavar": "DATA", "help": "a file of rows: .csv, .tsv, .parquet or .npz"},
     "--target": {"metavar": "COLUMN", "help": "the column to predict"},
     "--output": {"metavar": "FILE", "help": "the file to write"},
+    "--keep": {
+        "metavar": "COLUMN",
+        "action": "append",
+        "default": [],
+        "help": "a column of DATA, such as an id, to be written beside the predictions; may be repeated",
+    },
     "--escape": {
         "action": "store_true",
         "help": "put a ' before text that a spreadsheet takes for a formula",
@@ -90,7 +96,7 @@ COMMANDS: dict[str, Command] = {
     "new": Command("write a starter study for a data file of your own", ("--target", "--output"), ("data",)),
     "predict": Command(
         "predictions of the chosen model for new rows",
-        ("--output", "--escape", "--home", "--storage"),
+        ("--output", "--keep", "--escape", "--home", "--storage"),
         ("study", "data"),
     ),
     "experiment": Command(

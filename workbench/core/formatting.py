@@ -25,9 +25,10 @@ def duration(seconds: float | None) -> str:
 
 
 def nearest(word: str, known: Collection[str], cutoff: float = 0.6) -> str | None:
-    """The known word that `word` most resembles, if any does, by at least `cutoff` of 1."""
-    close = difflib.get_close_matches(word.lower(), list(known), n=1, cutoff=cutoff)
-    return close[0] if close else None
+    """The known word that `word` most resembles, in whatever case, if any does by at least `cutoff` of 1."""
+    lower = {one.lower(): one for one in reversed(list(known))}  # of equal ones the first
+    close = difflib.get_close_matches(word.lower(), list(lower), n=1, cutoff=cutoff)
+    return lower[close[0]] if close else None
 
 
 def toml(value: Any) -> str:

@@ -13,13 +13,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from functools import cache
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
 
 import numpy as np
 
 from workbench.core.types import Array, Axis, Task, Value, encode_array
+
+#: Reasons of trials that ended without a score, and how many did is told so.
+NO_SCORE = {"diverged": "diverged", "undefined": "without a value of the metric"}
 
 
 class Curves(NamedTuple):
@@ -37,7 +40,7 @@ class TrialRecord:
     number: int
     params: Mapping[str, Value]  # the axes only, in the order of the study
     state: Literal["complete", "pruned", "failed"]
-    reason: Literal["finished", "early stopped", "pruned", "diverged", "error"]
+    reason: Literal["finished", "early stopped", "pruned", "diverged", "undefined", "error"]
     value: float | None  # validation score at `best_epoch`; None when there is none
     epochs: int  # epochs trained
     best_epoch: int  # 1-based; 0 when no epoch counted
@@ -301,6 +304,34 @@ def ranked(trials: Iterable[TrialRecord], direction: Literal["maximize", "minimi
     return sorted(
         (trial for trial in trials if trial.state == "complete" and trial.value is not None), key=key
     )
+
+
+def averaged(trials: Iterable[TrialRecord], direction: Literal["maximize", "minimize"]) -> list[TrialRecord]:
+    """The configurations of the complete trials, best first: of each the first trial, with the mean score.
+
+    Another trial of the same settings is another seed of one configuration, and the best of several seeds is
+    no better configuration than their mean says. Among equal means the lower loss, as in `ranked`.
+    """
+    sign = -1.0 if direction == "maximize" else 1.0
+    alike: dict[tuple[tuple[str, Value], ...], list[TrialRecord]] = {}
+    for trial in ranked(trials, direction):
+        alike.setdefault(settings_of(trial), []).append(trial)
+
+    def key(trials: list[TrialRecord]) -> tuple[float, float, int]:
+        loss = math.fsum(map(counted_loss, trials)) / len(trials)
+        return sign * _mean_score(trials), loss, min(trial.number for trial in trials)
+
+    firsts = ((min(each, key=lambda trial: trial.number), each) for each in sorted(alike.values(), key=key))
+    return [replace(first, value=_mean_score(each)) if len(each) > 1 else first for first, each in firsts]
+
+
+def settings_of(trial: TrialRecord) -> tuple[tuple[str, Value], ...]:
+    """What makes a trial's configuration, to be compared."""
+    return tuple(sorted(trial.params.items()))
+
+
+def _mean_score(trials: list[TrialRecord]) -> float:
+    return math.fsum(trial.value or 0.0 for trial in trials) / len(trials)
 
 
 def fits(losses: tuple[float, float] | None) -> bool:

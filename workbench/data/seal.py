@@ -37,6 +37,11 @@ if TYPE_CHECKING:
 
 #: Columns of unknown names that may be the target.
 _STRANGE = 8
+#: What to do with official test rows whose targets nobody has.
+_LEAVE_OUT = (
+    "leave out [data] test, let [data] split set rows aside for the test, and have workbench predict say "
+    "what this file lacks"
+)
 
 
 @dataclass(frozen=True)
@@ -207,9 +212,15 @@ def _test_rows(source: Source, division: Division, dataset: Dataset) -> Source:
     if isinstance(test.rows, pa.Table) != isinstance(source.rows, pa.Table):
         raise DataError(f"{test.name}: [data] test and source must both be tables or both .npz archives")
     if isinstance(test.rows, pa.Table) and dataset.target_name not in test.rows.column_names:
-        raise DataError(f"{test.name}: lacks the target column {toml(dataset.target_name)}; add it")
+        raise DataError(
+            f"{test.name}: lacks the target column {toml(dataset.target_name)}, so nothing can be tested on "
+            f"it; add the column, or {_LEAVE_OUT}"
+        )
     if not isinstance(test.rows, pa.Table) and test.y is None:
-        raise DataError(f"{test.name}: holds no targets; add the array y_test")
+        raise DataError(
+            f"{test.name}: holds no targets, so nothing can be tested on it; add the array y_test, or "
+            f"{_LEAVE_OUT}"
+        )
     return test
 
 

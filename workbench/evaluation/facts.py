@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from workbench.core.records import Outcome, TrialRecord
+from workbench.core.records import NO_SCORE, Outcome, TrialRecord
 from workbench.core.types import Array, Range, Value
 from workbench.evaluation.calibration import moved
 
@@ -57,10 +57,10 @@ def best_so_far(outcome: Outcome) -> tuple[Array, Array]:
 
 def tally(trials: Iterable[TrialRecord]) -> str:
     """How the trials ended, in words: "61 complete, 132 pruned, 5 diverged, 2 failed"."""
-    ends = Counter("diverged" if trial.reason == "diverged" else trial.state for trial in trials)
+    ends = Counter(NO_SCORE.get(trial.reason, trial.state) for trial in trials)
     total = sum(ends.values())
     kinds = ", ".join(
-        f"{ends[kind]} {kind}" for kind in ("complete", "pruned", "diverged", "failed") if ends[kind]
+        f"{ends[kind]} {kind}" for kind in ("complete", "pruned", *NO_SCORE.values(), "failed") if ends[kind]
     )
     return f"{total} trial{'s' * (total != 1)}: {kinds}" if total else "no trials"
 

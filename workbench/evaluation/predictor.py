@@ -107,6 +107,24 @@ class Predictor:
         gives = f"classes {', '.join(map(str, self.classes[:12]))}" if self.classes else "numbers"
         return f"Predictor({self.recipe.family}, from {reads} to {gives})"
 
+    def novelties(
+        self, rows: pd.DataFrame | Array | Sequence[Mapping[str, Any]]
+    ) -> dict[str, dict[str, Any]]:
+        """What raw rows hold that no training row did, by column; nothing is said of arrays.
+
+        `unseen`: labels, with the count of cells and the first few of them; `blank`: counts of blank cells in
+        columns that had none; `outside`: counts of numbers and dates that are further outside the training
+        range than that is wide, with the furthest.
+
+        Raises DataError as `predict`.
+        """
+        import pandas as pd
+
+        table = self._frame(rows)
+        if not isinstance(table, pd.DataFrame) or not len(table):
+            return {"unseen": {}, "blank": {}, "outside": {}}
+        return self.preprocessor.novelties(table)
+
     def _table(self, outputs: Array, index: pd.Index[Any] | None) -> pd.DataFrame:
         """Estimates [N, K] as people read them."""
         import pandas as pd

@@ -1,5 +1,6 @@
-"""The delivered model as two plain files: what it is (`model.json`) and its numbers (`parameters.npz`).
+"""The delivered model as plain files: what it is (`model.json`) and its numbers (`parameters.npz`).
 
+Beside these `training.npz` has what rows to be predicted are compared with, which no prediction depends on.
 No pickle is written or read, and nothing in the files is code: loading takes the architecture from the
 registry of models and the arrays from the archive.
 """
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 TRAINING = "arguments"
 #: What of a recipe is read in training alone: a model that is trained again has the fingerprint that it had.
 NOT_SAVED = "by_loss"
+#: What training rows held; models that earlier versions saved lack it, and it is no part of the fingerprint.
+HELD = "training.npz"
 #: The layout of model.json; a reader refuses a newer one. Of a model that is calibrated it is 3, of one
 #: with a transform of the target 2, of every other still 1.
 FORMAT = 3
@@ -94,6 +97,9 @@ def save(
     if temperature != 1.0:
         description["temperature"] = temperature
     (folder / "model.json").unlink(missing_ok=True)
+    if preprocessor.training is not None:
+        with (folder / HELD).open("wb") as file:
+            np.savez(file, allow_pickle=False, **preprocessor.training.arrays())
     with (folder / "parameters.npz").open("wb") as file:
         np.savez(file, allow_pickle=False, **arrays)
     write_text(folder / "model.json", json.dumps(description, indent=1))
@@ -120,14 +126,14 @@ def load(folder: Path | str) -> Predictor:
     try:
         description = json.loads((folder / "model.json").read_text(encoding="utf-8"))
         arrays = read_arrays(folder / "parameters.npz", "shift", "scale")
+        held = read_arrays(folder / HELD, "blank", "low", "high") if (folder / HELD).exists() else {}
     except FileNotFoundError as error:
         raise _missing(folder, Path(error.filename).name) from error
     except (ValueError, OSError) as error:
         raise StoreError(f"{folder}: the model cannot be read ({error}); run the study again") from error
-    if arrays is None:
-        raise StoreError(
-            f"{folder}: the model cannot be read (parameters.npz is damaged); run the study again"
-        )
+    if arrays is None or held is None:
+        damaged = "parameters.npz" if arrays is None else HELD
+        raise StoreError(f"{folder}: the model cannot be read ({damaged} is damaged); run the study again")
     if description["format"] > FORMAT:
         raise StoreError(
             f"{folder}: format {description['format']} is newer than this workbench reads ({FORMAT}); "
@@ -144,14 +150,15 @@ def load(folder: Path | str) -> Predictor:
         raise StoreError(f"{folder}: was made by another version ({error}); load it with that one") from error
     if recipe.family not in MODELS:
         raise StoreError(
-            f"{folder}: no model family is called {recipe.family!r} here; import the module that registers it, "
-            "or name its file by --plugin"
+            f"{folder}: no model family is called {recipe.family!r} here; import the module that registers "
+            "it, or name its file by --plugin"
         )
+    preprocessor = Preprocessor.from_json(description["preprocessor"])
     return Predictor(
         recipe=recipe,
         hyper=hyper,
         params=unflatten(groups["params"]),
-        preprocessor=Preprocessor.from_json(description["preprocessor"]),
+        preprocessor=preprocessor.knowing(held) if held else preprocessor,
         task=description["task"],
         classes=tuple(description["classes"]),
         threshold=description["threshold"],

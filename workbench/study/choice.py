@@ -15,7 +15,16 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 
 from workbench.core.errors import StoreError
-from workbench.core.records import Calibration, Finalist, Selection, TrialRecord, decode, encode
+from workbench.core.records import (
+    NO_SCORE,
+    Calibration,
+    Finalist,
+    Selection,
+    TrialRecord,
+    averaged,
+    decode,
+    encode,
+)
 from workbench.core.types import Array
 from workbench.core.vocabulary import METRICS
 from workbench.evaluation.calibration import moved
@@ -175,7 +184,9 @@ def _single(study: Study, here: Workspace, search: Search, note: Callable[[str],
     luck, gain = _worth(
         search.trials, search.blocks, best, maximize=_maximize(here), paired=paired, folds=study.data.folds
     )
-    return _Chosen(best, again, best.value, search.trials[0].value, luck, gain)
+    configurations = averaged(search.trials.values(), METRICS[here.metric].direction)
+    default = next((trial.value for trial in configurations if trial.number == 0), None)
+    return _Chosen(best, again, best.value, default, luck, gain)
 
 
 def _final(study: Study, here: Workspace, search: Search, note: Callable[[str], None]) -> _Chosen:
@@ -285,7 +296,7 @@ def _of_pruned(
     if all(trial.reason != "pruned" for trial in trials.values()):
         return None
     ended = [trial.state == "complete" for trial in trials.values()]
-    rungs = [{} if trial.reason == "diverged" else trial.rungs for trial in trials.values()]
+    rungs = [{} if trial.reason in NO_SCORE else trial.rungs for trial in trials.values()]
     return optimism_of_pruned(rungs, ended, own_error(each, paired=paired), maximize=maximize)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from workbench.core.locations import Locations
 from workbench.core.types import Axis, Choice, Value
+from workbench.core.vocabulary import EXHAUSTIVE
 from workbench.data import findings
 from workbench.study.config import Study, notes
 from workbench.study.preparations import Preparations
@@ -72,8 +73,22 @@ def plan(study: Study, locations: Locations) -> dict[str, Any]:
             "advice": _advice(study, parallel, folds, lanes) if platform == "cpu" else None,
         },
         "findings": [*findings(dataset), *dataset.notes],
-        "notes": list(notes(study)),
+        "notes": [*notes(study), *_small(study, axes)],
     }
+
+
+def _small(study: Study, axes: Mapping[str, Axis]) -> list[str]:
+    """That there are fewer configurations than trials, and what becomes of the others."""
+    count, trials, name = space.combinations(axes), study.search.trials, study.search.sampler_name
+    if not axes or count >= trials:
+        return []
+    there = f"the axes have {count:.0f} combination{'s' * (count > 1)}, and [search] trials = {trials}"
+    if name in EXHAUSTIVE:
+        return [f"{there}: {name} ends when it has tried each of them once"]
+    return [
+        f"{there}: {name} tries some more than once, as seeds of one configuration that counts by their "
+        'mean; sampler = "grid" tries each once'
+    ]
 
 
 def _advice(study: Study, parallel: int, folds: int, cores: int) -> str | None:

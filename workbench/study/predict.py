@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+import pyarrow as pa
+
 from workbench.core.errors import DataError, InputError, StoreError
 from workbench.core.files import replaced
-from workbench.core.formatting import toml
+from workbench.core.formatting import nearest, toml
 from workbench.core.locations import Locations
+from workbench.data.preprocessing.novelty import told
 from workbench.data.seal import sealed_among
 from workbench.data.sources import read_file, read_rows
 from workbench.evaluation import saved_model
+from workbench.evaluation.predictor import STEP_COLUMNS, Predictor
 from workbench.storage import journal, outcomes
 from workbench.study import results
 from workbench.study.config import Study
@@ -57,13 +61,17 @@ def predict(
     output: Path,
     tell: Callable[[str], None] = lambda _: None,
     *,
+    keep: Sequence[str] = (),
     escape: bool = False,
 ) -> dict[str, Any]:
     """Write the predictions for the rows of `data` into `output`, one row each, in the same order.
 
+    What the rows hold that no training row did is counted: labels, blanks, numbers far outside.
+
     The test set of the study stays under seal. Where the file holds its rows, targets among them, whoever
     reads both has looked: that is noted in the ledger as a look by hand, and `tell` hears of it.
 
+    keep    columns of `data`, such as ids, that come first in the output, as they stand in the file
     escape  put a ' before labels and names of columns that a spreadsheet would take for a formula
 
     Raises StudyError if the study has not chosen a model, DataError if the rows cannot be read by it,
@@ -88,9 +96,11 @@ def predict(
         )
     rows = read_rows(data)
     try:
-        table = model.predict(rows)
+        table, new = model.predict(rows), model.novelties(rows)
     except DataError as error:
         raise DataError(f"{data.name}: {str(error).removeprefix('rows: ')}") from error
+    unused = _unused(rows, model, {str(outcome.data.get("target")), *_named(study), *keep})
+    table = _with_columns(table, data, keep)
     formulas = _formulas(table) if output.suffix.lower() in SPREADSHEETS else []
     if escape and formulas:
         table = _escaped(table)
@@ -110,9 +120,63 @@ def predict(
         "test_rows": seen,
         "columns": [str(column) for column in table.columns],
         "output": str(output),
-        "notes": [str(found.missing)] if found.missing else [],
+        "new": new,
+        "unused": unused,
+        "notes": _notes(data, new, unused) + ([str(found.missing)] if found.missing else []),
         "formulas": formulas,
     }
+
+
+def _notes(data: Path, new: dict[str, Any], unused: Sequence[str]) -> list[str]:
+    """What the rows hold that the model has not met, and columns it does not look at."""
+    notes = [f"{data.name}: {said}"] if (said := told(new)) else []
+    if unused:
+        some = ", ".join(map(toml, unused[:5])) + ", …" * (len(unused) > 5)
+        notes.append(
+            f"{data.name}: {len(unused):,} column{'s' * (len(unused) > 1)} that the model does not use: "
+            f"{some}"
+        )
+    return notes
+
+
+def _named(study: Study) -> set[str]:
+    """Columns that the study names and the model does not look at."""
+    return {*study.data.drop, *filter(None, (study.data.target, study.data.group, study.data.time))}
+
+
+def _unused(rows: Any, model: Predictor, known: set[str]) -> list[str]:
+    """Other columns of a table than those of the model and the known ones."""
+    if not model.preprocessor.columns:
+        return []
+    names = (str(name) for name in rows.columns) if hasattr(rows, "columns") else ()
+    return [name for name in names if name not in known | {one.name for one in model.preprocessor.columns}]
+
+
+def _with_columns(table: pd.DataFrame, data: Path, keep: Sequence[str]) -> pd.DataFrame:
+    """The predictions behind columns of the file, whose cells stay as they are. Raises InputError."""
+    if not keep:
+        return table
+    import pandas as pd
+
+    rows = read_file(data).rows
+    if not isinstance(rows, pa.Table):
+        raise InputError(f"--keep = {toml(keep[0])}: {data.name} has no columns, it is an archive of arrays")
+    for name in keep:
+        if name not in rows.column_names:
+            close = nearest(name, rows.column_names)
+            raise InputError(
+                f"--keep = {toml(name)}: {data.name} has no such column; "
+                + (f"did you mean {toml(close)}?" if close else f"it has {', '.join(rows.column_names[:10])}")
+            )
+        if name in table.columns:
+            raise InputError(
+                f"--keep = {toml(name)}: the predictions have a column of this name; rename that of the file"
+            )
+    kept = rows.select(list(dict.fromkeys(keep))).to_pandas(types_mapper=pd.ArrowDtype)
+    if STEP_COLUMNS[0] in table.columns:  # of sequences, a row for every step
+        kept = kept.iloc[table[STEP_COLUMNS[0]].to_numpy()]
+    both: pd.DataFrame = pd.concat([kept.reset_index(drop=True), table.reset_index(drop=True)], axis=1)
+    return both
 
 
 def _chosen(folder: Path) -> str:

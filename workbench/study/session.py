@@ -19,7 +19,7 @@ import numpy as np
 from workbench.core import vocabulary
 from workbench.core.locations import Locations
 from workbench.core.provenance import environment, versions
-from workbench.core.records import Declared, Outcome, Selection, TestScore
+from workbench.core.records import Declared, Outcome, Selection, TestScore, settings_of
 from workbench.core.types import Array
 from workbench.data import findings
 from workbench.evaluation.saved_model import fingerprint, judged, load
@@ -43,6 +43,10 @@ if TYPE_CHECKING:
 
 #: What the steps after the search import, half a second each: drawing; scikit-learn for baselines.
 _LATER, _CONFIRMING = ("choice", "report"), ("confirmation", "baselines")
+
+
+#: Why a grid, or brute force, ends before its budget.
+EXHAUSTED = "every combination of the axes' values was tried"
 
 
 class _Shown(NamedTuple):
@@ -114,7 +118,23 @@ class Session:
         if self._search.stopped:
             done, total = len(self._search.trials), self.study.search.trials
             watch.note(f"the search ends after {done} of {total} trials: {self._search.stopped}")
+        for remark in self._repeats():
+            watch.note(remark)
         return True
+
+    def _repeats(self) -> list[str]:
+        """That there was nothing more to try, or that configurations were tried more than once."""
+        done, total = len(self._search.trials), self.study.search.trials
+        different = len({settings_of(trial) for trial in self._search.trials.values()})
+        remarks = []
+        if self._search.exhausted and done < total:
+            remarks.append(f"the search ends after {done} of {total} trials: {EXHAUSTED}")
+        if different < done:
+            remarks.append(
+                f"the {done} trials are of {different:,} configuration{'s' * (different > 1)}: those of the "
+                "same settings are seeds of one, which counts by their mean"
+            )
+        return remarks
 
     def choose(self) -> None:
         """Freeze the choice: by the study's rule, trained again over seeds, saved as it will be delivered.
@@ -180,7 +200,7 @@ class Session:
             left_out=frozen.left_out,
             tell=self.watch.note,
             tries={
-                "configurations": len(self._search.trials),
+                "configurations": len({settings_of(trial) for trial in self._search.trials.values()}),
                 "seed": self.study.seed,
                 "metric": self.metric,
             },
@@ -210,7 +230,9 @@ class Session:
         outcome = replace(outcome, seconds=self._clock(), mlflow=self.records.where())
         outcomes.save(outcome, self.folder)
         document = results.result(outcome, written.html)
-        held = results.Held(document, self.study.search.trials, settled, bool(outcome.stopped), outcome.model)
+        held = results.Held(
+            document, self.study.search.trials, settled, bool(self._search.stopped), outcome.model
+        )
         results.save(held, self.folder)
         return document
 
@@ -311,7 +333,7 @@ class Session:
             environment=environment(engine.described),
             study_file=self.study.text,
             baselines=self._baselines,
-            stopped=self._search.stopped,
+            stopped=self._search.stopped or EXHAUSTED * self._search.exhausted,
             model=fingerprint(self.folder / "model") if self._selection is not None else "",
             withheld=self._withheld,
             declared=self._declared,

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from workbench.core.errors import StoreError
-from workbench.core.records import TrialRecord, encode_trial
+from workbench.core.records import NO_SCORE, TrialRecord, encode_trial
 from workbench.core.types import Value, decode_array, encode_array
 from workbench.nn.recipe import Hyperparameters
 from workbench.training.checkpoints import Store
@@ -31,7 +31,7 @@ from workbench.tuning.jobs import LaneResult, Member, Part, Train
 from workbench.tuning.lane_plan import LanePlan
 from workbench.tuning.scheduler import Ask, Await, Judged, LaneReport, Launch, Scheduler
 from workbench.tuning.space import Program
-from workbench.tuning.trial import Trial, advance, finish, reported
+from workbench.tuning.trial import Trial, advance, finish, reported, undefined
 
 Event = dict[str, Any]
 #: The kinds of events that are replayed.
@@ -104,7 +104,7 @@ class Search:
         self._training: dict[int, list[Future[LaneResult]]] = {}  # by trial
         self._events: list[Event] = []  # that have happened and are not committed
         self._rounds: list[Round] = []  # that nobody has heard of
-        self._is_exhausted = False  # no more parameters are to be had
+        self.exhausted = False  # no more parameters are to be had, before the budget is spent
         self._finished = finished
 
     def rounds(self) -> Iterator[Round]:
@@ -153,7 +153,7 @@ class Search:
         """Once everything is replayed: let the scheduler know how many trials there may be."""
         stopped = self._enough is not None and self.stopped
         wanted = self._scheduler.asked if stopped else max(self._budget, self._scheduler.asked)
-        if wanted == self._scheduler.total or self._is_exhausted:
+        if wanted == self._scheduler.total or self.exhausted:
             return False
         self._happened({"kind": "budget", "trials": wanted})
         return True
@@ -171,7 +171,7 @@ class Search:
             drawn = self._suggest(list(self._history.values()), count)
         self.seconds["sample"] += time.perf_counter() - began
         if not drawn:  # a grid is exhausted before the budget
-            self._is_exhausted = True
+            self.exhausted = True
             self._happened({"kind": "budget", "trials": first})
             return
         self._happened({"kind": "ask", "first": first, "params": drawn})
@@ -236,6 +236,8 @@ class Search:
         losses = brought.curves.validation_loss
         report = LaneReport(brought.status, brought.score, float(losses[-1]) if len(losses) else math.inf)
         verdict, trial = self._scheduler.judge(report), self._alive[launch.trial]
+        if verdict.reason == "diverged" and undefined(brought.curves):
+            verdict = verdict._replace(reason="undefined")
         advance(trial, launch.last, brought.curves, brought.score, brought.best_epoch, brought.seconds)
         trial.lanes = brought.lanes
         record = self._ended(trial, verdict, report, event["finished"])
@@ -254,7 +256,7 @@ class Search:
     ) -> TrialRecord | None:
         """The record of a trial that does not go on; the sampler hears of both kinds."""
         state = verdict.state or "running"
-        rungs = {} if verdict.reason == "diverged" else reported(trial, report, self._scheduler.sign)
+        rungs = {} if verdict.reason in NO_SCORE else reported(trial, report, self._scheduler.sign)
         value = rungs[max(rungs)] if verdict.state == "complete" else None
         self._history[trial.number] = Known(trial.number, trial.params, state, value, rungs)
         if verdict.state is None:

@@ -48,7 +48,7 @@ from workbench.core.errors import StudyError
 from workbench.core.formatting import nearest, toml
 from workbench.core.types import Axis, Choice, Value
 from workbench.core.vocabulary import EXHAUSTIVE, SAMPLERS
-from workbench.tuning.space import distributions, first
+from workbench.tuning.space import combinations, distributions, first, size
 
 #: What a study file says of its sampler: a word, or a table of `name` and arguments.
 Sampler = str | Mapping[str, Any]
@@ -163,7 +163,7 @@ def check(axes: Mapping[str, Axis], sampler: Sampler) -> None:
                 f"{wrote} needs {package}, which is not installed; pip install {module}, "
                 'or take sampler = "tpe"'
             )
-    cells = math.prod(_size(axis) for axis in axes.values())
+    cells = combinations(axes)
     if name == "grid" and cells > MOST_CELLS:
         raise StudyError(
             f"{wrote} lists all combinations, and {cells:,.0f} are more than {MOST_CELLS:,}; "
@@ -235,7 +235,7 @@ class Suggester:
         self._arguments = DEFAULTS.get(self._name, {}) | given
         self._seed, self._direction = seed, direction
         self._axes = dict(axes)
-        self._searched = {name: axis for name, axis in axes.items() if _size(axis) != 1}
+        self._searched = {name: axis for name, axis in axes.items() if size(axis) != 1}
         self._anywhere = {name: first(axis) for name, axis in self._searched.items()}
         self._distributions = distributions(self._searched)
         self._startup = int(self._arguments["n_startup_trials"]) if self._name == "cmaes" else 0
@@ -378,7 +378,7 @@ class Suggester:
     def _untried(self, history: Sequence[Seen], number: int) -> Mapping[str, Value] | None:
         """A combination of values that no trial had; None when all were tried."""
         tried = {self._cell(trial.params): trial for trial in history}
-        if len(tried) >= math.prod(_size(axis) for axis in self._searched.values()):
+        if len(tried) >= combinations(self._searched):
             return None
         if self._name == "brute_force":
             states = {"running": TrialState.RUNNING}
@@ -400,7 +400,7 @@ class Suggester:
     def _grid(self) -> BaseSampler:
         """Made once, since it lists and shuffles all cells; the n-th is the same whenever it is asked for."""
         space = {
-            name: [_nth(axis, i) for i in range(int(_size(axis)))] for name, axis in self._searched.items()
+            name: [_nth(axis, i) for i in range(int(size(axis)))] for name, axis in self._searched.items()
         }
         return optuna.samplers.GridSampler(space, seed=self._seed)
 
@@ -545,16 +545,6 @@ def rank(trial: Seen, direction: Direction) -> tuple[int, int, float]:
     last = max(trial.rungs, default=0)
     score = trial.rungs.get(last, math.nan)
     return (2, 0, 0.0) if math.isnan(score) else (1, -last, sign * score)
-
-
-def _size(axis: Axis) -> float:
-    """How many values an axis has; infinity if it is continuous."""
-    if isinstance(axis, Choice):
-        return len(axis.choices)
-    if axis.low == axis.high:
-        return 1
-    step = axis.step or (1 if axis.integer else 0)
-    return math.floor((axis.high - axis.low) / step + 1e-8) + 1 if step else math.inf
 
 
 def _nth(axis: Axis, index: int) -> Value:

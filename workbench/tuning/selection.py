@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from workbench.core.errors import WorkbenchError
-from workbench.core.records import Curves, SeedRecord, TrialRecord, counted_loss, ranked
+from workbench.core.records import NO_SCORE, Curves, SeedRecord, TrialRecord, averaged, counted_loss
 from workbench.core.types import Array, DataSpec, Settings, Value
 from workbench.nn.models import ensemble, n_parameters
 from workbench.nn.recipe import Hyperparameters
@@ -20,6 +20,7 @@ from workbench.tuning import space
 from workbench.tuning.finalists import Field, field
 from workbench.tuning.lane_plan import LanePlan
 from workbench.tuning.space import OWN, Program, of_finalists
+from workbench.tuning.trial import undefined
 
 #: Seeds of retrained models begin here, far from the numbers of trials.
 FIRST_SEED = 1_000_000
@@ -68,23 +69,25 @@ class Retrained(NamedTuple):
 
 
 def choose(trials: Iterable[TrialRecord], direction: Literal["maximize", "minimize"]) -> TrialRecord:
-    """The complete trial with the best validation score; among equals see `ranked`.
+    """The configuration with the best validation score, by its first trial; see `averaged`.
 
     Raises WorkbenchError if there is none, with what to try.
     """
     trials = list(trials)
-    complete = ranked(trials, direction)
+    complete = averaged(trials, direction)
     if not complete:
-        ended = [trial for trial in trials if trial.reason == "diverged"]
-        if trials and len(ended) == len(trials) and all(_finite_losses(trial.curves) for trial in trials):
+        without = [trial for trial in trials if trial.reason in NO_SCORE]
+        diverged = [trial for trial in without if not undefined(trial.curves)]
+        if without and not diverged:
             raise WorkbenchError(
-                f"no trial has a score: the losses of all {len(trials)} are finite, but the metric has no "
-                "value on the validation rows; take another [select] metric"
+                f"no trial has a score: the losses of {len(without)} of {len(trials)} are finite, but the "
+                "metric has no value on the validation rows; take another [select] metric"
             )
-        diverged = len(ended)
+        more = len(without) - len(diverged)
         raise WorkbenchError(
-            f"no trial is complete: {diverged} of {len(trials)} diverged; lower the upper end of "
-            "learning_rate, set clip, or scale the data"
+            f"no trial is complete: {len(diverged)} of {len(trials)} diverged"
+            + (f", and of {more} the metric has no value on the validation rows" if more else "")
+            + "; lower the upper end of learning_rate, set clip, or scale the data"
         )
     return complete[0]
 
@@ -108,14 +111,11 @@ def shortlist(trials: Iterable[TrialRecord], direction: Literal["maximize", "min
     """The finalists: the best few complete trials, of different configurations, and the default one."""
     trials = list(trials)
     count = few(len(trials))
-    found: dict[tuple[tuple[str, Value], ...], TrialRecord] = {}
-    for trial in ranked(trials, direction):
-        known = tuple(sorted(trial.params.items()))
-        if trial.number == 0:
-            found[known] = trial
-        elif len(found) < count:
-            found.setdefault(known, trial)
-    return list(found.values())
+    found: list[TrialRecord] = []
+    for trial in averaged(trials, direction):
+        if trial.number == 0 or len(found) < count:
+            found.append(trial)
+    return found
 
 
 def train_again(
@@ -265,7 +265,3 @@ def _again(program: Program, job: Job, trained: Trained) -> Again:
     record = SeedRecord(job.seed or FIRST_SEED, score, trained.best_epoch, trained.curves)
     model = Delivered(program, job.hyper, best_params(program.recipe, trained.lane))
     return Again(record, model, None if failed else trained.block)
-
-
-def _finite_losses(curves: Curves) -> bool:
-    return bool(np.isfinite(curves.train_loss).all() and np.isfinite(curves.validation_loss).all())

@@ -121,6 +121,21 @@ def arguments(settings: Mapping[str, T]) -> dict[str, T]:
     return {argument_of(name): value for name, value in settings.items() if name not in SETTINGS}
 
 
+def size(axis: Axis) -> float:
+    """How many values an axis has; infinity if it is continuous."""
+    if isinstance(axis, Choice):
+        return len(axis.choices)
+    if axis.low == axis.high:
+        return 1
+    step = axis.step or (1 if axis.integer else 0)
+    return math.floor((axis.high - axis.low) / step + 1e-8) + 1 if step else math.inf
+
+
+def combinations(axes: Mapping[str, Axis]) -> float:
+    """How many configurations there are; infinity where an axis is continuous."""
+    return math.prod(size(axis) for axis in axes.values())
+
+
 def first(setting: Value | Axis) -> Value:
     """A value that a setting may take, the same in every trial."""
     if isinstance(setting, Range):

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from workbench.core.records import Curves, TrialRecord
+from workbench.core.records import NO_SCORE, Curves, TrialRecord
 from workbench.core.types import Value
 from workbench.nn.recipe import Hyperparameters
 from workbench.tuning.scheduler import Judged, LaneReport
@@ -61,6 +61,12 @@ def reported(trial: Trial, report: LaneReport, sign: float) -> dict[int, float]:
     return rungs
 
 
+def undefined(curves: Curves) -> bool:
+    """Whether a trial that has no score did not diverge: its losses are finite, the metric has no value."""
+    losses = np.concatenate([curves.train_loss, curves.validation_loss])
+    return bool(np.isfinite(losses).all() and np.isnan(curves.validation_score[-1:]).any())
+
+
 def finish(trial: Trial, verdict: Judged, score: float | None, at: float) -> TrialRecord:
     """The record of a trial that has ended `at` so many seconds since 1970."""
     curves = Curves(*(np.concatenate(parts) for parts in zip(*trial.curves, strict=True)))
@@ -71,7 +77,7 @@ def finish(trial: Trial, verdict: Judged, score: float | None, at: float) -> Tri
         params=trial.params,
         state=verdict.state,
         reason=verdict.reason,
-        value=None if verdict.reason == "diverged" else score,
+        value=None if verdict.reason in NO_SCORE else score,
         epochs=len(curves.train_loss),
         best_epoch=trial.best_epoch,
         curves=curves,

@@ -10,7 +10,7 @@ Images and sequences are in `channels`.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -19,9 +19,10 @@ import pyarrow as pa
 
 from workbench.core.errors import DataError
 from workbench.core.types import Array
-from workbench.data.preprocessing import features
+from workbench.data.preprocessing import features, novelty
 from workbench.data.preprocessing.channels import fit_channels, transform_channels
 from workbench.data.preprocessing.features import Levels
+from workbench.data.preprocessing.novelty import Training
 from workbench.data.preprocessing.scaling import Scaling
 from workbench.data.preprocessing.tables import Column, conform
 
@@ -33,6 +34,7 @@ class Preprocessor:
     shape    *F of one raw example; of a table, the number of its columns
     fill     what stands for a blank: of each number (tables), of each channel (images, sequences)
     blank    [len(fill)] which numbers have a feature that says whether they were blank
+    training what training rows held; None of arrays, and of models that earlier versions saved
     """
 
     columns: tuple[Column, ...]  # of a table; none for arrays
@@ -45,6 +47,16 @@ class Preprocessor:
     levels: tuple[Levels, ...]  # of each column of labels
     padded: bool  # whether training sequences have padding
     scaling: Scaling
+    training: Training | None = None
+
+    def conform(self, rows: pd.DataFrame | pa.Table) -> pd.DataFrame:
+        """The model's columns of a table, read as what they were in training; errors as in `transform`."""
+        return conform(rows, self.columns, "rows")[0]
+
+    def novelties(self, rows: pd.DataFrame | pa.Table) -> dict[str, Any]:
+        """What rows of a table hold that no training row did: see `novelty.novelties`."""
+        frame, training = self.conform(rows), self.training or _of_features(self)
+        return novelty.novelties(frame, self.columns, training)
 
     def transform(self, rows: pd.DataFrame | pa.Table | Array) -> Array:
         """Features [N, *F] float32.
@@ -123,6 +135,10 @@ class Preprocessor:
             scaling=Scaling(plain["scale"], shift, rate, quantiles),
         )
 
+    def knowing(self, arrays: Mapping[str, Array]) -> Preprocessor:
+        """The same with what training rows held, by the names of `Training.arrays`."""
+        return replace(self, training=Training.of_arrays(arrays))
+
     def _of(self, kind: str) -> list[Column]:
         return [column for column in self.columns if column.kind == kind]
 
@@ -166,6 +182,7 @@ def fit(
 def _fit_table(
     frame: pd.DataFrame, columns: tuple[Column, ...], scale: str, degree: int, rare: int | None, where: str
 ) -> Preprocessor:
+    training = novelty.of_training(frame, columns)
     names = {
         kind: [c.name for c in columns if c.kind == kind]
         for kind in ("numeric", "date", "boolean", "category")
@@ -177,8 +194,9 @@ def _fit_table(
     n = len(names["numeric"])
     shape = (len(columns),)
     return _fit_numbers(
-        vectors, columns, shape, scale, degree, n, where, truth=truth, parts=parts, levels=levels
-    )
+        vectors, columns, shape, scale, degree, n, where,
+        truth=truth, parts=parts, levels=levels, training=training,
+    )  # fmt: skip
 
 
 def _fit_numbers(
@@ -250,6 +268,22 @@ def _number_names(self: Preprocessor) -> list[str]:
     return [c.name for c in self._of("numeric")] + [
         f"{c.name} {part}" for c, parts in dates for part in parts
     ]
+
+
+def _of_features(self: Preprocessor) -> Training:
+    """What the features of a model tell of its training rows, where nothing else does."""
+    flagged = dict(zip(_number_names(self), self.blank, strict=True))
+    levels = dict(zip([c.name for c in self._of("category")], self.levels, strict=True))
+    firsts = dict(zip([c.name for c in self._of("date")], self.parts, strict=True))
+    blank, labels = [], {}
+    for place, column in enumerate(self.columns):
+        name = f"{column.name} {firsts[column.name][0]}" if column.kind == "date" else column.name
+        known = levels.get(column.name)
+        blank.append(bool(known.blank if known else flagged.get(name, True)))
+        if known and not known.other:
+            labels[place] = novelty.hashed(known.names)
+    nothing = np.full(len(self.columns), np.nan)
+    return Training(np.array(blank, bool), nothing, nothing, labels)
 
 
 def _mean(values: Array) -> float:

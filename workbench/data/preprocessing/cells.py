@@ -51,6 +51,10 @@ def as_arrow(values: Any) -> pa.Array:
     else:
         if isinstance(getattr(values, "dtype", None), pd.CategoricalDtype):
             values = values.astype(object)
+        if isinstance(getattr(values, "dtype", None), pd.DatetimeTZDtype):
+            # Arrow asks pandas for the values in a way that pandas is to change.
+            zoned = pa.timestamp(values.dt.unit, str(values.dt.tz))
+            return pa.array(values.dt.tz_convert(None), zoned, from_pandas=True)
         try:
             array = pa.array(values, from_pandas=True)
         except (pa.ArrowInvalid, pa.ArrowTypeError):

@@ -99,13 +99,10 @@ def conform(
     if len(place) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise DataError(f"{where}: the column {toml(twice)} stands there twice; rename one")
+    wanted = {column.name for column in columns}
     missing = [column.name for column in columns if column.name not in place]
     if missing:
-        close = nearest(missing[0], names)
-        raise DataError(
-            f"{where}: lacks the column{'s' if len(missing) > 1 else ''} {', '.join(map(toml, missing[:5]))}"
-            + (f"; did you mean {toml(close)} by {toml(missing[0])}?" if close else "; add what is missing")
-        )
+        raise DataError(f"{where}: {_lacks(missing, [name for name in names if name not in wanted])}")
     read: dict[str, Any] = {}
     remarks: list[str] = []
     for column in columns:
@@ -123,6 +120,15 @@ def conform(
             remarks.append(f"{told}; {int(unread.sum())} such cells count as blank.")
     index = rows.index if isinstance(rows, pd.DataFrame) else pd.RangeIndex(rows.num_rows)
     return pd.DataFrame(read, index=index), tuple(remarks)
+
+
+def _lacks(missing: Sequence[str], others: Sequence[str]) -> str:
+    """Which columns a table lacks, and which of its others may be meant."""
+    some = ", ".join(map(toml, missing[:5])) + (f" and {len(missing) - 5:,} more" if len(missing) > 5 else "")
+    close = {name: other for name in missing if (other := nearest(name, others))}
+    pairs = [f"{toml(other)} by {toml(name)}" for name, other in list(close.items())[:3]]
+    remedy = f"did you mean {', '.join(pairs)}?" if pairs else "add what is missing"
+    return f"lacks the column{'s' if len(missing) > 1 else ''} {some}; {remedy}"
 
 
 _NOUN = {

@@ -23,7 +23,6 @@ from workbench.evaluation.saved_model import fingerprint
 from workbench.storage.tracking.rows import MAX_TAG, Final, trials_link
 
 if TYPE_CHECKING:
-    import pandas as pd
     from mlflow import MlflowClient
     from mlflow.entities.model_registry import ModelVersion
 
@@ -190,7 +189,7 @@ def _signature(folder: Path) -> dict[str, Any]:
     """Signature and input example from the raw rows that were saved with the model."""
     import numpy as np
     import pandas as pd
-    from mlflow.models import ModelSignature, infer_signature
+    from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, DataType, Schema
     from mlflow.types.schema import AnyType
 
@@ -210,19 +209,14 @@ def _signature(folder: Path) -> dict[str, Any]:
     columns = [*((DataType.long, name) for name in places), (kind, first)]
     columns += [(DataType.double, name) for name in others]
     outputs = Schema([ColSpec(kind, name) for kind, name in columns])
-    inputs = infer_signature(rows).inputs
+    inputs = None
     if isinstance(rows, pd.DataFrame):
+        # Of types MLflow takes none for another: no int64 for float64, no category, nullable number or
+        # moment with a zone for text, no array of bytes for one of floats. The model's own preparation reads
+        # them all, and refuses with a reason; so columns have names alone, and arrays nothing.
         anything = AnyType()  # type: ignore[no-untyped-call]
-        inputs = Schema([ColSpec(anything, c.name) if _whole(rows[c.name]) else c for c in inputs])
+        inputs = Schema([ColSpec(anything, str(name)) for name in rows.columns])
     return {"signature": ModelSignature(inputs=inputs, outputs=outputs), "input_example": rows}
-
-
-def _whole(column: pd.Series[Any]) -> bool:
-    """Whether a column holds whole numbers: pandas reads it as int64 or, with one blank, as float64.
-
-    MLflow takes neither for the other, so such a column gets no type; the model's own preparation reads both.
-    """
-    return column.dtype.kind in "iuf" and bool((column.dropna() % 1 == 0).all())
 
 
 def _requirements() -> list[str]:

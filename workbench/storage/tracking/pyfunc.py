@@ -6,6 +6,7 @@ parameters are plain arrays (`saved_model`).
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import mlflow
@@ -25,9 +26,14 @@ class Delivered(mlflow.pyfunc.PythonModel):  # type: ignore[misc,name-defined]
     def predict(
         self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None
     ) -> pd.DataFrame:
-        """Predictions for raw rows, one row each."""
+        """Predictions for raw rows, one row each; the log is told what no training row held."""
         del context, params
-        return self.predictor.predict(model_input)
+        from workbench.data.preprocessing.novelty import told
+
+        predictions = self.predictor.predict(model_input)
+        if said := told(self.predictor.novelties(model_input)):
+            logging.getLogger("workbench").warning("%s", said)
+        return predictions
 
 
 set_model(Delivered())
