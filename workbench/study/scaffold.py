@@ -111,7 +111,9 @@ def _understood(spec: DataSpec) -> tuple[Dataset, list[str]]:
         text = free_text(found.rows.drop_columns([spec.target]))
         if text:
             remarks.append(f"left out, because it is free text: {', '.join(text)}")
-        spec = replace(spec, drop=text)
+        if found.left_out:
+            remarks.append(f"left out, because of lists in their cells: {', '.join(found.left_out)}")
+        spec = replace(spec, drop=(*text, *found.left_out))
     dataset, _ = data.load(spec)
     for name, what in roles.identifiers(dataset) if isinstance(found.rows, pa.Table) else ():
         remarks.append(f"left out: {name} {what}")
