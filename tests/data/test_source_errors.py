@@ -37,19 +37,19 @@ BAD: list[tuple[str, Mapping[str, str | bytes], dict[str, Any], str]] = [
     ),
     (
         "latin-1",
-        {"a.csv": HEAD.encode() + b"1,\xe9,2\n"},
+        {"a.csv": HEAD.encode() + b"1,\xe9,2\n" + "3,é,4\n".encode()},  # mostly UTF-8
         {"source": "a.csv"},
         r"not UTF-8 text \(byte 0xe9 in line 2\)",
     ),
     (
         "ragged latin-1",  # the row that is at fault is no text either
-        {"a.csv": HEAD.encode() + b"1,2,3\n" * 9_000 + b"4,\xe1\n"},
+        {"a.csv": HEAD.encode() + "1,é,3\n".encode() * 9_000 + b"4,\xe1\n"},
         {"source": "a.csv"},
         r"not UTF-8 text \(byte 0xe1 in line 9002\)",
     ),
     (
         "late latin-1",
-        {"a.csv": HEAD.encode() + b"1,2,2\n" * 9 + b"\xff,2,2\n"},
+        {"a.csv": HEAD.encode() + "1,é,2\n".encode() * 9 + b"\xff,2,2\n"},
         {"source": "a.csv"},
         "in line 11",
     ),

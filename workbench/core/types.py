@@ -94,6 +94,9 @@ class DataSpec:
     group: str | None = None
     time: str | None = None
     test: str | None = None  # official test file
+    decimal: str | None = None  # the mark before decimals in text files; None: what the file shows
+    thousands: str | None = None  # the mark between thousands
+    encoding: str | None = None  # of text files; None: UTF-8, or what the file shows
     split: Split = field(default_factory=Split)
     folds: int = 0  # every trial trains on so many divisions of the development rows; 0: on the split's own
     holdouts: int = 0  # trials take turns at so many divisions; 0: all train on the split's own

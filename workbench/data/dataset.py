@@ -48,6 +48,7 @@ class Dataset:
     content: Array | None = None
     test_content: Array | None = None
     overlap: str = ""
+    form: str = ""  # how a target of numbers is written, see `numerals`
 
     @cached_property
     def input_shape(self) -> tuple[int, ...]:
@@ -80,6 +81,17 @@ class Dataset:
             return f"at random{classes}{groups}, seed {spec.seed}"
         return f"by a hash of each row{classes}{groups}, split_seed {spec.split_seed}"
 
+    def _written(self) -> str:
+        """How numbers were written, the target's first, where not plainly."""
+        forms = {self.target_name: self.form} | {
+            column.name: column.form for column in self.columns if column.kind == "numeric"
+        }
+        told: dict[str, list[str]] = {}
+        for name, form in forms.items():
+            if form not in ("", "plain"):
+                told.setdefault(form, []).append(name)
+        return "; ".join(f"{', '.join(names)}: {form}" for form, names in told.items())
+
     def summary(self) -> Mapping[str, str | int | float]:
         """Figures for people: sizes, kinds of columns, blanks, and the target, of development rows."""
         sizes = {"train": len(self.train), "validation": len(self.validation), "test": self.test_rows}
@@ -97,6 +109,8 @@ class Dataset:
             found["validated on"] = f"{self.spec.holdouts} hold-outs of the development rows, in turn"
         if isinstance(self.rows, pd.DataFrame):
             found["columns"] = len(self.columns)
+            written = self._written()
+            found |= {"read as": written} if written else {}
             for kind in ("numeric", "boolean", "date", "category"):
                 n = sum(column.kind == kind for column in self.columns)
                 found |= {kind: n} if n else {}

@@ -17,9 +17,19 @@ from workbench.core.formatting import nearest, toml
 from workbench.core.types import Array, DataSpec, Split, Task
 from workbench.data import content
 from workbench.data.preprocessing import cells
+from workbench.data.preprocessing.numerals import Form, Written, judge
+from workbench.data.preprocessing.tables import censuses, days_first, doubtful
 from workbench.data.raw import Source
 from workbench.data.splits import split_rows
-from workbench.data.targets import classes_of, infer_task, of_steps, target_column, target_name
+from workbench.data.targets import (
+    class_words,
+    classes_of,
+    form_of,
+    infer_task,
+    of_steps,
+    target_column,
+    target_name,
+)
 
 
 class Division(NamedTuple):
@@ -27,6 +37,7 @@ class Division(NamedTuple):
 
     group, time    [N] codes, and numbers or moments as numbers, of every row; None where the study names none
     content        [N] uint64, see `content`; None where rows are divided by their numbers
+    written        how the file writes numbers, by what development rows show
     """
 
     train: Array
@@ -38,6 +49,8 @@ class Division(NamedTuple):
     group: Array | None = None
     time: Array | None = None
     content: Array | None = None
+    written: Written = Written()
+    form: str = ""  # of a target of numbers
 
 
 def divide(source: Source, spec: DataSpec) -> Division:
@@ -75,10 +88,44 @@ def divide(source: Source, spec: DataSpec) -> Division:
                 f"{where}: all training rows are of class {toml(classes[int(present.argmax())])} when "
                 f"divided by [data] {'time' if spec.time else 'group'}; take another column"
             )
-    remarks: tuple[str, ...] = (remark,) if remark else ()
+    written, form = Written(), ""
+    if isinstance(source.rows, pa.Table):
+        found = censuses(source.rows, np.concatenate([train, validation]))
+        written = judge(
+            found.values(), decimal=spec.decimal, thousands=spec.thousands, lists=source.separator
+        )
+        if written.decimal == ",":  # what seemed to be whole may have decimals
+            task, remark = infer_task(column, declared, f"{where}: target {toml(target)}", written)
+        if task == "regression":
+            form = form_of(column, written) or ""
+    remarks: tuple[str, ...] = _said_of_target(source, target, task, form, column, classes, written)
+    remarks += (remark,) if remark else ()
     if known is not None:
         remarks += _divided_copies(known, train, validation, test, where)
-    return Division(train, validation, test, target, task, remarks, group, time, known)
+    return Division(train, validation, test, target, task, remarks, group, time, known, written, form)
+
+
+def _said_of_target(
+    source: Source,
+    target: str,
+    task: Task,
+    form: str,
+    column: pa.Array | Array,
+    classes: tuple[str, ...],
+    written: Written,
+) -> tuple[str, ...]:
+    """How the target was read, where that is not plain."""
+    where = f"{source.name}: target {toml(target)}"
+    if task == "classification":
+        same = cells.alike(classes)
+        remarks = [f"{where} has classes that differ in case or spaces alone: {same}."] if same else []
+        words = class_words(column, classes)
+        return (*remarks, *([f"{where}: {words}"] if words else []))
+    if not isinstance(column, pa.Array) or not pa.types.is_string(column.type):
+        return ()
+    said = (f"{where} was read as written with {form}.",) if form != "plain" else ()
+    doubt = doubtful(f"target {toml(target)}", cells.texts(column), Form.of(form), written)
+    return (*said, *(f"{source.name}: {each}" for each in doubt))
 
 
 def _divided_copies(
@@ -121,6 +168,13 @@ def _check_names(source: Source, spec: DataSpec, target: str) -> None:
                 raise DataError(
                     f"{source.name}: [data] {key} names the target {toml(name)}; take it out of {key}"
                 )
+            if name in source.left_out:
+                if key == "drop":
+                    continue
+                raise DataError(
+                    f"{source.name}: [data] {key} names {toml(name)}, whose cells hold lists or tables; "
+                    "name another column"
+                )
             if name not in columns:
                 close = nearest(name, columns)
                 remedy = (
@@ -144,7 +198,12 @@ def _keys(source: Source, spec: DataSpec) -> tuple[Array | None, Array | None]:
         raw = cells.as_arrow(source.rows[spec.time])
         form, values, _ = (None, None, None) if pa.types.is_timestamp(raw.type) else cells.numbers(raw)
         if form is None:
-            form, moments, _ = cells.moments(raw)
+            assert isinstance(source.rows, pa.Table)
+            others = (cells.as_arrow(column) for column in source.rows.columns)
+            first = cells.day_or_month(raw) == "either" and (
+                days_first(others) or judge(censuses(source.rows).values()).decimal == ","
+            )
+            form, moments, _ = cells.moments(raw, day_first=first)
             values = np.where(np.isnat(moments), np.nan, moments.astype(np.int64).astype(np.float64))
         if form is None:
             raise DataError(

@@ -126,8 +126,15 @@ def _development(source: Source, division: Division, spec: DataSpec) -> Dataset:
     remarks: tuple[str, ...] = ()
     if isinstance(found.rows, pa.Table):
         chosen = found.rows.select(_features(found.rows.column_names, spec, division.target))
-        columns, remarks = infer(chosen, where, categorical=spec.categorical, keep_constant=source.complete)
-        rows, unread = conform(chosen, columns, where)
+        columns, remarks = infer(
+            chosen,
+            where,
+            categorical=spec.categorical,
+            keep_constant=source.complete,
+            written=division.written,
+            places=index,
+        )
+        rows, unread = conform(chosen, columns, where, same=True, places=index)
         remarks += unread
     else:
         rows = found.rows
@@ -135,7 +142,7 @@ def _development(source: Source, division: Division, spec: DataSpec) -> Dataset:
     if division.task == "classification":
         classes = classes_of(target_column(found, division.target))[1]
     column = f"{where}: target {toml(division.target)}"
-    target = encode_rows(found, division.target, division.task, classes, column)
+    target = encode_rows(found, division.target, division.task, classes, column, division.form, index)
     train, validation = np.searchsorted(index, division.train), np.searchsorted(index, division.validation)
     return Dataset(
         name=where,
@@ -146,6 +153,7 @@ def _development(source: Source, division: Division, spec: DataSpec) -> Dataset:
         rows=rows,
         target=target,
         classes=classes,
+        form=division.form,
         train=train,
         validation=validation,
         fingerprint=fingerprints.of_rows(rows, target, train, validation, classes),

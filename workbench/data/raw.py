@@ -28,6 +28,8 @@ class Source(NamedTuple):
     complete: bool = False  # every column is meant to be there, also one that is constant
     official: bool = False  # official test rows stand beside these
     notes: tuple[str, ...] = ()
+    separator: str = ","  # of the cells of a text file
+    left_out: tuple[str, ...] = ()  # columns of the file that cannot be used, and are not among the rows
 
 
 def take(source: Source, index: Array) -> Source:
@@ -59,6 +61,18 @@ def joined(parts: Sequence[Source]) -> Source | None:
     if not alike or len(arrays) < len(parts) or len(targets) < len(parts):
         return None
     return Source(first.name, np.concatenate(arrays), y=np.concatenate(targets))
+
+
+def without_nested(table: pa.Table) -> tuple[pa.Table, tuple[str, ...]]:
+    """The table without columns of lists, tables or bytes, and their names."""
+    nested = tuple(
+        field.name
+        for field in table.schema
+        if pa.types.is_nested(field.type)
+        or pa.types.is_binary(field.type)
+        or pa.types.is_large_binary(field.type)
+    )
+    return (table.drop_columns(list(nested)), nested) if len(nested) < table.num_columns else (table, ())
 
 
 def plain_table(table: pa.Table, name: str) -> pa.Table:

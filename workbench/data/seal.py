@@ -25,11 +25,12 @@ from workbench.data.division import Division, divide
 from workbench.data.leakage.overlap import overlap
 from workbench.data.met import Table, met
 from workbench.data.preprocessing import cells
-from workbench.data.preprocessing.tables import conform
+from workbench.data.preprocessing.numerals import judge
+from workbench.data.preprocessing.tables import censuses, conform
 from workbench.data.raw import Source, holds_target, joined, take
 from workbench.data.sketches import Sketch, sketch
 from workbench.data.sources import read, read_official
-from workbench.data.targets import encode_rows
+from workbench.data.targets import encode_rows, form_of
 
 if TYPE_CHECKING:
     from workbench.data.dataset import Dataset
@@ -98,7 +99,7 @@ def promise(source: Source, division: Division, dataset: Dataset) -> tuple[Seale
     test, said = _test_rows(source, division, dataset), ""
     n, without = len(test.rows), {}
     if n:
-        target = _target(test, dataset)
+        target = _target(test, dataset, None if source.official else division.test)
         if isinstance(test.rows, pa.Table):
             conform(test.rows.slice(0, 0), dataset.columns, test.name)
         else:
@@ -130,9 +131,13 @@ def unseal(sealed: SealedTest, dataset: Dataset, opening: Opening) -> Rows:
     x: pd.DataFrame | Array = test.rows
     notes: tuple[str, ...] = ()
     if isinstance(test.rows, pa.Table):
-        x, notes = conform(test.rows, dataset.columns, test.name, strict=False)
+        places = None if source.official else division.test
+        x, notes = conform(
+            test.rows, dataset.columns, test.name, strict=False, same=not source.official, places=places
+        )
     known = _known(source, division, test, dataset.target_name)
-    return Rows(x, _target(test, dataset), known, notes, _group(test, division, dataset))
+    target = _target(test, dataset, None if source.official else division.test)
+    return Rows(x, target, known, notes, _group(test, division, dataset))
 
 
 def changed(name: str, sealed: SealedTest) -> DataError:
@@ -237,9 +242,18 @@ def _group(test: Source, division: Division, dataset: Dataset) -> Array | None:
     return np.where(blank, codes.max(initial=0) + 1 + np.arange(len(codes)), codes)  # a blank stands alone
 
 
-def _target(test: Source, dataset: Dataset) -> Array:
+def _target(test: Source, dataset: Dataset, places: Array | None) -> Array:
+    """The target of test rows, which stand at these places in the file; None: in an official file."""
     where = f"{test.name}: target {toml(dataset.target_name)} (test rows)"
-    return encode_rows(test, dataset.target_name, dataset.task, dataset.classes, where)
+    form = dataset.form
+    if form and places is None and isinstance(test.rows, pa.Table):  # another file, written in its own way
+        written = judge(censuses(test.rows).values(), decimal=dataset.spec.decimal, lists=test.separator)
+        form = (
+            form
+            if not written.sure
+            else form_of(cells.as_arrow(test.rows[dataset.target_name]), written) or form
+        )
+    return encode_rows(test, dataset.target_name, dataset.task, dataset.classes, where, form, places)
 
 
 def _check_shape(test: Source, dataset: Dataset) -> None:

@@ -16,12 +16,15 @@ import pyarrow as pa
 from workbench.core.errors import DataError
 from workbench.core.formatting import nearest, toml
 from workbench.core.types import Array, DataSpec, Task
-from workbench.data.preprocessing import cells
+from workbench.data.preprocessing import cells, numerals
+from workbench.data.preprocessing.oddities import MANY, oddities
 from workbench.data.raw import Source
 
 #: Whole numbers are classes if there are at most so many different ones, with so many rows each on average,
 #: and the rarest of three or more with so many: counts, such as goals of a match, have a tail.
 MOST_CLASSES, ROWS_PER_CLASS, ROWS_OF_RAREST = 20, 10, 5
+#: Words that are blank among numbers, and the name of a class among names.
+CLASS_WORDS = ("none", "na", "n/a", "null")
 
 
 def target_name(source: Source, spec: DataSpec) -> str:
@@ -48,10 +51,10 @@ def target_name(source: Source, spec: DataSpec) -> str:
     return name
 
 
-def target_column(source: Source, name: str) -> pa.Array | Array:
+def target_column(source: Source, name: str, classes: tuple[str, ...] = ()) -> pa.Array | Array:
     """Every row's target: an Arrow array, or [N, K] numbers. Raises DataError if one is blank.
 
-    Where sequences have targets of their steps, every step that has one is a row.
+    Where sequences have targets of their steps, every step that has one is a row. Classes may be known.
     """
     where = f"{source.name}: target {toml(name)}"
     if isinstance(source.rows, pa.Table):
@@ -66,11 +69,48 @@ def target_column(source: Source, name: str) -> pa.Array | Array:
         column = cells.as_arrow(y)
     if pa.types.is_timestamp(column.type):
         raise DataError(f"{where} holds dates; predict a number or a class")
-    _whole(column, cells.texts(column).is_null().to_numpy(zero_copy_only=False), where)
+    blanks = _blanks(classes) if classes else _blanks_of(column)
+    _whole(column, cells.texts(column, blanks).is_null().to_numpy(zero_copy_only=False), where)
     return column
 
 
-def infer_task(column: pa.Array | Array, declared: Task | None, where: str) -> tuple[Task, str]:
+def class_words(column: pa.Array | Array, classes: tuple[str, ...]) -> str:
+    """That classes have names which elsewhere mean that nothing is there; "" if none has."""
+    named = [name for name in classes if name.lower() in CLASS_WORDS]
+    if not named or not isinstance(column, pa.Array):
+        return ""
+    n = int(np.isin(cells.texts(column, ()).to_numpy(zero_copy_only=False).astype(str), named).sum())
+    listed = ", ".join(map(toml, named))
+    return f"{listed} in {n} rows is taken for a class; leave cells empty that have none."
+
+
+def _blanks(classes: tuple[str, ...]) -> tuple[str, ...]:
+    """What is blank beside these classes."""
+    names = {name.lower() for name in classes}
+    return tuple(word for word in cells.BLANKS if word not in names)
+
+
+def _blanks_of(column: pa.Array) -> tuple[str, ...]:
+    """What is blank in a target: among names, no word that may be the name of a class."""
+    if not pa.types.is_string(column.type):
+        return cells.BLANKS
+    text = cells.texts(column)
+    if not text.null_count or text.null_count == len(text) or numerals.census(text).numeric:
+        return cells.BLANKS
+    return tuple(word for word in cells.BLANKS if word not in CLASS_WORDS)
+
+
+def form_of(column: pa.Array | Array, written: numerals.Written) -> str | None:
+    """How a target of a file that writes so writes its numbers; None if it is text."""
+    if isinstance(column, np.ndarray) or not pa.types.is_string(column.type):
+        return "plain"
+    found = numerals.form_of(cells.texts(column), written)
+    return None if found is None or found[2].any() else found[0].words
+
+
+def infer_task(
+    column: pa.Array | Array, declared: Task | None, where: str, written: numerals.Written | None = None
+) -> tuple[Task, str]:
     """The task and, where it was inferred from numbers, a remark that says so.
 
     Text and truth values are classes. So are whole numbers if there are at most 20 different ones with 10
@@ -87,6 +127,8 @@ def infer_task(column: pa.Array | Array, declared: Task | None, where: str) -> t
             raise DataError(f"{where} is {column[0].tolist()} in every row; there is nothing to predict")
         return "regression", ""
     form, values, _ = cells.numbers(column)
+    if form is not None and written is not None:
+        form, values, _ = cells.numbers(column, form_of(column, written) or form)
     textual = form is None or pa.types.is_boolean(column.type)
     if form is None and declared == "regression":
         _, _, unread = cells.numbers(column, "plain")
@@ -95,6 +137,8 @@ def infer_task(column: pa.Array | Array, declared: Task | None, where: str) -> t
             f"{where} holds text such as {toml(str(text).strip())} in {_rows(unread)}, where "
             'task = "regression" needs numbers; mend them or write task = "classification"'
         )
+    if declared is None and form is None:
+        _refuse_odd(column, where)
     if declared is None:
         different, counts = np.unique(np.zeros(0) if textual else values, return_counts=True)
         whole = bool((different == np.trunc(different)).all())
@@ -115,25 +159,48 @@ def infer_task(column: pa.Array | Array, declared: Task | None, where: str) -> t
     return task, f"{where} holds {kind}, so the task is {task}; write task = {toml(other)} if that is wrong."
 
 
+def _refuse_odd(column: pa.Array, where: str) -> None:
+    """Raises DataError for a target of many numbers with some cells that are none."""
+    text = cells.texts(column)
+    found = numerals.form_of(text, numerals.Written())
+    odd = None if found is None else oddities(text, found[1], found[2])
+    if found is not None and odd and len(np.unique(found[1])) > MANY:
+        first = int(np.flatnonzero(found[2])[0]) + 1
+        raise DataError(
+            f"{where} holds numbers, but {toml(next(iter(odd)))} in row {first} and no number in "
+            f'{_rows(found[2])}; drop those rows, or write task = "classification"'
+        )
+
+
 def classes_of(column: pa.Array) -> tuple[Array, tuple[str, ...]]:
     """(codes [N] int32, names of the classes: numbers by size, else by the alphabet).
 
     A trailing full stop does not make another class where the name without it occurs too.
     """
-    codes, names = cells.labels(column)
+    codes, names = cells.labels(column, _blanks_of(column))
     known = set(names)
     plain = [name[:-1] if name.endswith(".") and name[:-1] in known else name for name in names]
     kept = [name for name in names if name in set(plain)]
     return np.array([kept.index(name) for name in plain], np.int32)[codes], tuple(kept)
 
 
-def encode(column: pa.Array | Array, task: Task, classes: tuple[str, ...], where: str) -> Array:
+def encode(
+    column: pa.Array | Array,
+    task: Task,
+    classes: tuple[str, ...],
+    where: str,
+    form: str = "",
+    places: Array | None = None,
+) -> Array:
     """int32 codes [N] into `classes`, or float32 [N, K].
+
+    form    how numbers are written, if it is known
+    places  [N] the rows of the file that these are
 
     Raises DataError if a class is not among `classes`, or a number is none.
     """
     if task == "classification":
-        codes, names = cells.labels(column)
+        codes, names = cells.labels(column, _blanks(classes))
         known = [name if name in classes else name.removesuffix(".") for name in names]
         strange = next((name for name in known if name not in classes), None)
         if strange is not None:
@@ -146,26 +213,38 @@ def encode(column: pa.Array | Array, task: Task, classes: tuple[str, ...], where
     if isinstance(column, np.ndarray):
         numbers, unread = column, np.zeros(len(column), bool)
     else:
-        _, values, unread = cells.numbers(column, cells.numbers(column)[0] or "plain")
+        _, values, unread = cells.numbers(column, form or cells.numbers(column)[0] or "plain")
         numbers = values[:, np.newaxis]
     bad = (
         unread | ~np.isfinite(numbers).all(axis=1) | (np.abs(numbers) > np.finfo(np.float32).max).any(axis=1)
     )
     if bad.any():
+        first = int(np.flatnonzero(bad)[0])
         raise DataError(
             f"{where} is no finite number of single precision in {_rows(bad)}, first in "
-            f"row {int(np.flatnonzero(bad)[0]) + 1}; mend or drop those rows"
+            f"row {(first if places is None else int(places[first])) + 1}; mend or drop those rows"
         )
     return numbers.astype(np.float32)
 
 
-def encode_rows(source: Source, name: str, task: Task, classes: tuple[str, ...], where: str) -> Array:
+def encode_rows(
+    source: Source,
+    name: str,
+    task: Task,
+    classes: tuple[str, ...],
+    where: str,
+    form: str = "",
+    places: Array | None = None,
+) -> Array:
     """The target of every row: int32 codes [N] or float32 [N, K], of steps [N, T] or [N, T, K].
 
     A step without a target has the code -1, or NaN. Raises DataError as `encode` does.
     """
-    values, y = encode(target_column(source, name), task, classes, where), source.y
-    if y is None or not of_steps(source.rows, y):
+    y = source.y
+    steps = y is not None and of_steps(source.rows, y)
+    column = target_column(source, name, classes)
+    values = encode(column, task, classes, where, form, None if steps else places)
+    if y is None or not steps:
         return values
     return spread(values, has_target(source.rows, y, where))
 

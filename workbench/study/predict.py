@@ -94,7 +94,7 @@ def predict(
             f"{folder}: is not the model that study {found.study.id} has chosen, it was exchanged or "
             f"changed; workbench run {study.path} trains the chosen one again"
         )
-    rows = read_rows(data)
+    rows = read_rows(data, study.data.encoding)
     try:
         table, new = model.predict(rows), model.novelties(rows)
     except DataError as error:
@@ -213,7 +213,7 @@ def _quoted(value: Any) -> Any:
 def _seen(study: Study, locations: Locations, data: Path, choice: str, tell: Callable[[str], None]) -> int:
     """How many sealed test rows the file holds, targets among them; noted before predictions are written."""
     try:
-        known = sealed_among(read_file(data), study.data)
+        known = sealed_among(read_file(data, study.data.encoding), study.data)
     except DataError as error:
         tell(f"whether {data.name} holds sealed test rows cannot be seen: {error}")
         return 0

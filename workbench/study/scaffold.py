@@ -132,7 +132,10 @@ def _understood(spec: DataSpec) -> tuple[Dataset, list[str]]:
         text = free_text(found.rows.drop_columns([spec.target]))
         if text:
             remarks.append(f"left out, because it is free text: {', '.join(text)}")
-        spec = replace(spec, drop=(*spec.drop, *(name for name in text if name not in spec.drop)))
+        if found.left_out:
+            remarks.append(f"left out, because of lists in their cells: {', '.join(found.left_out)}")
+        odd = (name for name in (*text, *found.left_out) if name not in spec.drop)
+        spec = replace(spec, drop=(*spec.drop, *odd))
     dataset, _ = data.load(spec)
     for name, what in roles.identifiers(dataset) if isinstance(found.rows, pa.Table) else ():
         remarks.append(f"left out: {name} {what}")

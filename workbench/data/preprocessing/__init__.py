@@ -100,7 +100,10 @@ class Preprocessor:
     def to_json(self) -> dict[str, Any]:
         """Plain data for `json.dump`; floats are written exactly."""
         return {
-            "columns": [[column.name, column.kind, column.form] for column in self.columns],
+            "columns": [
+                [column.name, column.kind, column.form, *([list(column.words)] if column.words else [])]
+                for column in self.columns
+            ],
             "shape": list(self.shape),
             "degree": self.degree,
             "fill": self.fill.tolist(),
@@ -123,7 +126,9 @@ class Preprocessor:
         quantiles = np.array(levels, np.float64).reshape(len(levels), n)  # n is 0 where no column is a number
         shift, rate = (np.array(plain[f"scale_{name}"], np.float64) for name in ("shift", "rate"))
         return cls(
-            columns=tuple(Column(*column) for column in plain["columns"]),
+            columns=tuple(
+                Column(name, kind, form, tuple(*words)) for name, kind, form, *words in plain["columns"]
+            ),
             shape=tuple(plain["shape"]),
             degree=plain["degree"],
             fill=np.array(plain["fill"], np.float64),

@@ -7,18 +7,21 @@ categories of text.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from workbench.core.errors import DataError
 from workbench.core.formatting import nearest, toml
 from workbench.core.types import Array
-from workbench.data.preprocessing import cells
+from workbench.data.preprocessing import cells, dates, numerals
+from workbench.data.preprocessing.numerals import PLAIN, Census, Form, Written, judge
+from workbench.data.preprocessing.oddities import oddities, worded
 
 Kind = Literal["numeric", "boolean", "date", "category"]
 #: A column of text is a category up to so many different values, or so large a share of them among its cells.
@@ -27,35 +30,65 @@ FEW_LEVELS, LEVEL_SHARE = 20, 0.5
 
 @dataclass(frozen=True)
 class Column:
-    """A column that is a feature."""
+    """A column that is a feature.
+
+    form   how its numbers or dates are written: the words of a `numerals.Form`, or a format of dates
+    words  cells that say that there is no value, beside those that say so everywhere
+    """
 
     name: str
     kind: Kind
-    form: str = ""  # how its numbers or dates are written
+    form: str = ""
+    words: tuple[str, ...] = ()
 
 
 def infer(
-    table: pa.Table, where: str, *, categorical: Collection[str] = (), keep_constant: bool = False
+    table: pa.Table,
+    where: str,
+    *,
+    categorical: Collection[str] = (),
+    keep_constant: bool = False,
+    written: Written | None = None,
+    places: Array | None = None,
 ) -> tuple[tuple[Column, ...], tuple[str, ...]]:
     """The columns that are features, in the order of the table, and remarks for the user.
 
     `categorical` names columns whose numbers are labels. Columns with one value are left out unless
     `keep_constant`.
+
+    written  how the file writes numbers; judged by these columns where it is not given
+    places   [N] the rows of the file that these are
+
     Raises DataError if a column is free text, or if no column is left.
     """
+    raws = {name: cells.as_arrow(table[name]) for name in table.column_names}
+    if written is None:
+        written = judge(censuses(table).values())
+    day_first = days_first(raws[name] for name in raws if name not in categorical) or written.decimal == ","
     columns: list[Column] = []
     remarks: list[str] = []
     constant: list[str] = []
     free: list[str] = []
-    for name in table.column_names:
-        column, single, remark = _infer(name, cells.as_arrow(table[name]), name in categorical)
-        if single and not keep_constant:
+    told: dict[str, list[str]] = {}
+    for name, raw in raws.items():
+        found = _infer(name, raw, name in categorical, written, day_first, places)
+        if found.single and not keep_constant and not found.large:
             constant.append(name)
-        elif column is None:
+        elif found.single and found.large and not keep_constant:
+            remarks.append(
+                f"{where}: left out because its whole numbers are too large to be told apart as numbers: "
+                f"{toml(name)}; if they are labels, write [data] categorical = [{toml(name)}]."
+            )
+        elif found.column is None:
             free.append(name)
         else:
-            columns.append(column)
-            remarks += [f"{where}: {remark}"] if remark else []
+            columns.append(found.column)
+            remarks += [f"{where}: {remark}" for remark in found.remarks]
+            if found.column.kind == "numeric" and found.column.form not in ("", "plain"):
+                told.setdefault(found.column.form, []).append(name)
+    for form, names in told.items():
+        listed = ", ".join(map(toml, names[:10])) + (", …" if len(names) > 10 else "")
+        remarks.append(f"{where}: the numbers of {listed} were read as written with {form}.")
     if free:
         listed = ", ".join(toml(name) for name in free)
         raise DataError(
@@ -71,20 +104,55 @@ def infer(
     return tuple(columns), tuple(remarks)
 
 
+def censuses(table: pa.Table, index: Array | None = None) -> dict[str, Census]:
+    """What the columns of text show of how the file writes numbers, in the rows at these positions."""
+    rows = np.arange(table.num_rows) if index is None else index
+
+    def asked(raw: pa.Array) -> Census:
+        return numerals.census_of(len(rows), lambda some: cells.texts(raw.take(pa.array(rows[some]))))
+
+    return {
+        name: asked(cells.as_arrow(table[name]))
+        for name in table.column_names
+        if pa.types.is_string(table[name].type)
+    }
+
+
+def days_first(columns: Iterable[pa.Array]) -> bool:
+    """Whether 01/02/2024 is in February, because days come first wherever that can be seen."""
+    firsts = {cells.day_or_month(column) for column in columns}
+    return "day" in firsts and "month" not in firsts
+
+
 def free_text(table: pa.Table) -> tuple[str, ...]:
     """The columns of a table that hold text which is mostly different in every row."""
-    read = {name: _infer(name, cells.as_arrow(table[name]), labelled=False) for name in table.column_names}
-    return tuple(name for name, (column, single, _) in read.items() if column is None and not single)
+    written = judge(censuses(table).values())
+    read = {
+        name: _infer(name, cells.as_arrow(table[name]), False, written, False, None)
+        for name in table.column_names
+    }
+    return tuple(name for name, found in read.items() if found.column is None and not found.single)
 
 
 def conform(
-    rows: pa.Table | pd.DataFrame | Array, columns: Sequence[Column], where: str, *, strict: bool = True
+    rows: pa.Table | pd.DataFrame | Array,
+    columns: Sequence[Column],
+    where: str,
+    *,
+    strict: bool = True,
+    same: bool = False,
+    places: Array | None = None,
 ) -> tuple[pd.DataFrame, tuple[str, ...]]:
     """The columns of `rows`, read as what they are, and remarks on cells that could not be read.
 
     Such cells count as blank, unless `strict`. Reading twice changes nothing. Other columns are left out. An
-    array
-    [N, F] holds the columns in their order. Raises DataError if a column is missing, or a cell unreadable.
+    array [N, F] holds the columns in their order. A file that writes numbers in another form than the columns
+    were written in is read in its own.
+
+    same    the rows are of the file whose columns these are, and written as it is
+    places  [N] the rows of the file that these are
+
+    Raises DataError if a column is missing, or a cell unreadable.
     """
     if isinstance(rows, np.ndarray):
         if rows.ndim != 2 or rows.shape[1] != len(columns):
@@ -103,18 +171,23 @@ def conform(
     missing = [column.name for column in columns if column.name not in place]
     if missing:
         raise DataError(f"{where}: {_lacks(missing, [name for name in names if name not in wanted])}")
+    raws = {
+        column.name: rows.iloc[:, place[column.name]]
+        if isinstance(rows, pd.DataFrame)
+        else rows.column(place[column.name])
+        for column in columns
+    }
     read: dict[str, Any] = {}
     remarks: list[str] = []
-    for column in columns:
-        j = place[column.name]
-        raw = rows.iloc[:, j] if isinstance(rows, pd.DataFrame) else rows.column(j)
+    for column in _loosely(columns) if same else _as_written(raws, columns):
+        raw = raws[column.name]
         values, unread = _read(raw, column)
         read[column.name] = values
         if unread is not None and unread.any():
             row = int(np.flatnonzero(unread)[0])
             cell = cells.as_arrow(raw)[row].as_py()
-            told = f"{where}: column {toml(column.name)} holds {toml(str(cell))} in row {row + 1}"
-            told += f", not {_NOUN[column.kind]}"
+            told = f"{where}: column {toml(column.name)} holds {toml(str(cell))} in "
+            told += f"row {(row if places is None else int(places[row])) + 1}, {_not(cell, column)}"
             if strict:
                 raise DataError(f"{told}; mend it or leave it empty")
             remarks.append(f"{told}; {int(unread.sum())} such cells count as blank.")
@@ -139,31 +212,157 @@ _NOUN = {
 }
 
 
-def _infer(name: str, raw: pa.Array, labelled: bool) -> tuple[Column | None, bool, str]:
-    """(the column, or None for free text; whether it has one value only; a remark)."""
+def _not(cell: Any, column: Column) -> str:
+    """What a cell is not."""
+    form = Form.of(column.form) if column.kind == "numeric" else PLAIN
+    if form.unit == "%" and "%" not in str(cell):
+        return "where numbers in training had a %"
+    if form.thousands == numerals.UNSURE and numerals.two_readings(str(cell)):
+        return "which may have decimals or thousands, and nothing in the file decides"
+    return f"not {_NOUN[column.kind]}"
+
+
+def _as_written(raws: Mapping[str, Any], columns: Sequence[Column]) -> Iterator[Column]:
+    """The columns in the form that another file has them in.
+
+    What decides is what the file shows; where it shows nothing, it is written as in training. Cells that have
+    two readings then are read only if training had the one.
+    """
+    found = {
+        column.name: numerals.census(cells.texts(cells.as_arrow(raws[column.name])))
+        for column in columns
+        if column.kind == "numeric" and _textual(raws[column.name])
+    }
+    shown = {"," if each.comma else "." for each in found.values() if bool(each.comma) != bool(each.point)}
+    usual = (
+        ","
+        if any(Form.of(column.form).decimal == "," for column in columns if column.kind == "numeric")
+        else "."
+    )
+    for column in columns:
+        if column.name not in found:
+            yield column
+            continue
+        trained, seen = Form.of(column.form), found[column.name]
+        own = {"," if seen.comma else "."} if bool(seen.comma) != bool(seen.point) else shown
+        decimal = next(iter(own)) if len(own) == 1 else usual if trained == PLAIN else trained.decimal
+        grouped, mark = (seen.points, ".") if decimal == "," else (seen.commas, ",")
+        sure = len(own) == 1 or not grouped or trained.thousands == mark
+        thousands = numerals.ANY if sure else numerals.UNSURE
+        yield replace(column, form=trained._replace(decimal=decimal, thousands=thousands).words)
+
+
+def _loosely(columns: Sequence[Column]) -> Iterator[Column]:
+    """The columns, with any mark between thousands, which rows of the same file may have."""
+    for column in columns:
+        form = Form.of(column.form)._replace(thousands=numerals.ANY).words
+        yield replace(column, form=form) if column.kind == "numeric" else column
+
+
+def _textual(raw: Any) -> bool:
+    if isinstance(raw, pd.Series):
+        return not isinstance(raw.dtype, np.dtype) or raw.dtype.kind not in "iufbM"  # text, or mixed
+    return bool(pa.types.is_string(raw.type))
+
+
+class _Found(NamedTuple):
+    """What a column is: None for free text; whether it has one value only, or only as a number."""
+
+    column: Column | None
+    single: bool
+    remarks: tuple[str, ...] = ()
+    large: bool = False
+
+
+def _infer(
+    name: str, raw: pa.Array, labelled: bool, written: Written, day_first: bool, places: Array | None
+) -> _Found:
     if labelled:
         codes, levels = cells.labels(raw)
-        return Column(name, "category"), _single(codes.astype(np.float64), codes < 0), ""
+        return _Found(
+            Column(name, "category"), _single(codes.astype(np.float64), codes < 0), _alike(name, levels)
+        )
     if pa.types.is_boolean(raw.type):
         values, _ = cells.booleans(raw)
-        return Column(name, "boolean"), _single(values, np.isnan(values)), ""
-    if not pa.types.is_timestamp(raw.type):
-        form, values, _ = cells.numbers(raw)
-        if form is not None:
-            remark = (
-                "" if form == "plain" else f"the numbers of {toml(name)} were read as written with {form}."
-            )
-            return Column(name, "numeric", form), _single(values, np.isnan(values)), remark
-    form, times, _ = cells.moments(raw)
+        return _Found(Column(name, "boolean"), _single(values, np.isnan(values)))
+    if pa.types.is_string(raw.type):
+        number = _number(name, cells.texts(raw), written, places)
+        if number is not None:
+            return number
+    elif not pa.types.is_timestamp(raw.type):
+        _, values, _ = cells.numbers(raw)
+        single = _single(values, np.isnan(values))
+        return _Found(
+            Column(name, "numeric", "plain"), single, large=single and pc.count_distinct(raw).as_py() > 1
+        )
+    form, times, _ = cells.moments(raw, day_first=day_first)
     if form is not None:
-        remark = f"the dates of {toml(name)} were read as month/day." if form.startswith("%m") else ""
-        return Column(name, "date", form), _single(times.astype(np.float64), np.isnat(times)), remark
+        return _date(name, raw, form, times)
     codes, levels = cells.labels(raw)
     single = _single(codes.astype(np.float64), codes < 0)
     if not cells.booleans(raw)[1].any():
-        return Column(name, "boolean"), single, ""
+        return _Found(Column(name, "boolean"), single)
     few = len(levels) <= FEW_LEVELS or len(levels) <= LEVEL_SHARE * int((codes >= 0).sum())
-    return Column(name, "category") if few else None, single, ""
+    return _Found(Column(name, "category") if few else None, single, _alike(name, levels))
+
+
+def _number(name: str, text: pa.Array, written: Written, places: Array | None) -> _Found | None:
+    """A column of text as numbers, or None if it is none."""
+    found = numerals.form_of(text, written)
+    if found is None:
+        return None
+    form, values, unread = found
+    odd = oddities(text, values, unread)
+    if odd is None:
+        return None
+    remarks: tuple[str, ...] = ()
+    if odd:
+        quoted = ", ".join(map(toml, list(odd)[:5])) + (", …" if len(odd) > 5 else "")
+        first = int(np.flatnonzero(unread)[0])
+        row = (first if places is None else int(places[first])) + 1
+        n = int(unread.sum())
+        such = (
+            f"{n} cells hold {quoted}, the first in row {row}, and count"
+            if n > 1
+            else f"row {row} holds {quoted}, which counts"
+        )
+        remarks += (f"the column {toml(name)} holds numbers; {such} as blank.",)
+    remarks += doubtful(toml(name), text, form, written)
+    single = _single(values, np.isnan(values))
+    distinct = single and bool(pc.count_distinct(text).as_py() > 1) and not odd
+    return _Found(Column(name, "numeric", form.words, tuple(odd)), single, remarks, large=distinct)
+
+
+def doubtful(name: str, text: pa.Array, form: Form, written: Written) -> tuple[str, ...]:
+    """That numbers have two readings and nothing in the file decided, if that is so."""
+    if written.sure:
+        return ()
+    seen = numerals.census(text)
+    if seen.point or seen.comma or not (seen.points or seen.commas):
+        return ()
+    return (numerals.both_readings(name, text, form),)
+
+
+def _date(name: str, raw: pa.Array, form: str, times: Array) -> _Found:
+    remarks: tuple[str, ...] = ()
+    if cells.day_or_month(raw) == "either":
+        first = "day/month" if form.startswith("%d") else "month/day"
+        remarks = (f"the dates of {toml(name)} were read as {first}.",)
+    elif form.startswith("%m") and "%d" in form:
+        remarks = (f"the dates of {toml(name)} were read as month/day.",)
+    words = dates.sentinels(times)
+    if words:
+        remarks += (f"the dates {', '.join(words)} of {toml(name)} stand for no date and count as blank.",)
+        times = dates.without(times, words)
+    return _Found(
+        Column(name, "date", form, words), _single(times.astype(np.float64), np.isnat(times)), remarks
+    )
+
+
+def _alike(name: str, levels: Sequence[str]) -> tuple[str, ...]:
+    told = cells.alike(levels)
+    said = f"the labels of {toml(name)} differ in case or spaces alone, and are taken for different: {told}."
+    return (said,) if told else ()
 
 
 def _single(values: Array, blank: Array) -> bool:
@@ -196,11 +395,13 @@ def _read(raw: Any, column: Column) -> tuple[Any, Array | None]:
     array = cells.as_arrow(raw)
     if column.kind == "numeric":
         _, values, unread = cells.numbers(array, column.form or "plain")
+        if unread.any() and column.words:
+            unread &= ~worded(cells.texts(array), column.words)
         return values, unread
     if column.kind == "boolean":
         return cells.booleans(array)
     _, values, unread = cells.moments(array, column.form or "ISO8601")
-    return values, unread
+    return dates.without(values, column.words), unread
 
 
 def _categories(codes: Array, levels: Sequence[str]) -> pd.Categorical[str]:

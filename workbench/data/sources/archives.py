@@ -10,10 +10,11 @@ preprocessor scales them (`minmax` gives [0, 1]).
 
 from __future__ import annotations
 
+import io
 import zipfile
 import zlib
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -21,17 +22,33 @@ from workbench.core.errors import DataError
 from workbench.core.types import Array
 from workbench.data.targets import of_steps
 
+#: Channels that images have: gray, gray and alpha, colors, colors and alpha.
+_CHANNELS = (1, 2, 3, 4)
 
-def read_archive(path: Path, name: str, *, test: bool = False) -> tuple[Array, Array | None, bool]:
-    """(x [N, *F], y [N], [N, K], [N, T, K] or None, whether official test arrays stand beside them).
+
+class Read(NamedTuple):
+    """x [N, *F]; y [N], [N, K], [N, T, K] or None; whether official test arrays are there; remarks."""
+
+    x: Array
+    y: Array | None
+    official: bool
+    notes: tuple[str, ...] = ()
+
+
+def read_archive(path: Path | bytes, name: str, *, test: bool = False) -> Read:
+    """The arrays of an archive, or of its content.
 
     Test arrays are loaded if `test` and left alone otherwise. Pickled objects are never loaded. Raises
     DataError.
     """
-    if not zipfile.is_zipfile(path):
+
+    def opened() -> Path | io.BytesIO:
+        return io.BytesIO(path) if isinstance(path, bytes) else path
+
+    if not zipfile.is_zipfile(opened()):
         raise DataError(f"{name}: is not an archive of arrays such as x and y; write it with numpy.savez")
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with np.load(opened(), allow_pickle=False) as archive:
             return _read(archive, name, test)
     except (zipfile.BadZipFile, EOFError, zlib.error) as error:
         raise DataError(
@@ -45,7 +62,7 @@ def read_archive(path: Path, name: str, *, test: bool = False) -> tuple[Array, A
         ) from error
 
 
-def _read(archive: Any, name: str, test: bool) -> tuple[Array, Array | None, bool]:
+def _read(archive: Any, name: str, test: bool) -> Read:
     names = archive.files
     official = "x_test" in names and "x_train" in names
     if not official and (test or "x" not in names):
@@ -55,10 +72,14 @@ def _read(archive: Any, name: str, test: bool) -> tuple[Array, Array | None, boo
     part = ("_test" if test else "_train") if official else ""
     lengths_name = f"lengths{part}"
     lengths = archive[lengths_name] if lengths_name in names else None
-    x = _inputs(archive[f"x{part}"], lengths, f"{name}: x{part}", f"{name}: {lengths_name}")
+    x = _inputs(_native(archive[f"x{part}"]), lengths, f"{name}: x{part}", f"{name}: {lengths_name}")
+    notes: tuple[str, ...] = ()
+    if channels_first(x.shape):
+        x = np.ascontiguousarray(np.moveaxis(x, 1, -1))
+        notes = (f"{name}: x{part} has its channels first and was read as [N, H, W, C], {x.shape[1:]}.",)
     if f"y{part}" not in names:
-        return x, None, official
-    y = archive[f"y{part}"]
+        return Read(x, None, official, notes)
+    y = _native(archive[f"y{part}"])
     if y.ndim == 0 or y.ndim > 3 or (y.ndim == 3 and not of_steps(x, y)) or len(y) != len(x):
         raise DataError(
             f"{name}: y{part} has the shape {y.shape}, but x{part} has {len(x)} rows; give one target per row"
@@ -68,7 +89,35 @@ def _read(archive: Any, name: str, test: bool) -> tuple[Array, Array | None, boo
         raise DataError(f"{name}: y{part} holds {y.dtype}; it must hold numbers or text")
     if y.dtype.kind == "S":
         y = np.char.decode(y, "utf-8")
-    return x, y[..., 0] if y.ndim > 1 and y.shape[-1] == 1 else y, official
+    y = y[..., 0] if y.ndim > 1 and y.shape[-1] == 1 else y
+    if not of_steps(x, y) and one_hot(_native(archive["y_train"]) if official and test else y):
+        y = y.argmax(axis=1)
+        notes += (f"{name}: y{part} is one-hot and was read as the numbers of its classes, 0 to {y.max()}.",)
+    return Read(x, y, official, notes)
+
+
+def _native(array: Array) -> Array:
+    """In this machine's order of bytes, and of a precision that others know."""
+    if array.dtype.kind == "f" and array.dtype.itemsize > 8:
+        return array.astype(np.float64)
+    return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
+
+
+def channels_first(shape: tuple[int, ...]) -> bool:
+    """Whether [N, A, B, C] are images with their channels before height and width."""
+    return (
+        len(shape) == 4
+        and shape[1] in _CHANNELS
+        and shape[3] not in _CHANNELS
+        and min(shape[2:]) > max(_CHANNELS)
+    )
+
+
+def one_hot(y: Array) -> bool:
+    """Whether targets [N, K] name one of K classes each, by a one among zeros."""
+    if y.ndim != 2 or y.shape[1] < 2 or y.dtype.kind not in "biuf" or not len(y):
+        return False
+    return bool(np.isin(y, (0, 1)).all() and (y.sum(axis=1) == 1).all() and y.any(axis=0).sum() > 1)
 
 
 def _inputs(x: Array, lengths: Array | None, where: str, where_lengths: str) -> Array:

@@ -1,12 +1,12 @@
 """CSV and TSV files as tables of text.
 
-Every cell is text, because a reader that infers types looks at all rows, test rows included. Files must be
-UTF-8: guessing an encoding would let one test row change how every other row is read.
+Every cell is text, because a reader that infers types looks at all rows, test rows included. How files begin
+is in `headers`, how they are encoded in `encodings`.
 """
 
 from __future__ import annotations
 
-import csv
+import io
 import itertools
 from collections.abc import Callable
 from contextlib import suppress
@@ -14,67 +14,112 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from pyarrow import csv as pacsv
 
 from workbench.core.errors import DataError
 from workbench.core.formatting import toml
+from workbench.data.sources import encodings
+from workbench.data.sources.headers import LOOK, Header, find_header, said_of
+
+#: Bytes by which an encoding is known.
+_START = 400
 
 
-def read_delimited(path: Path, name: str) -> tuple[pa.Table, tuple[str, ...]]:
-    """The table, each column of strings, and remarks on how it was read.
+def read_delimited(
+    source: Path | bytes, name: str, *, tabs: bool = False, encoding: str | None = None
+) -> tuple[pa.Table, tuple[str, ...], str]:
+    """The table, each column of strings, remarks on how it was read, and what stands between cells.
 
-    The first line that is not empty holds the names. A .tsv is divided by tabs, a .csv by commas, or by
-    semicolons or tabs if its first line has those and no comma. Spaces around names do not count (those
-    around cells neither, but that is for `cells` to say). Raises DataError naming the file, and the row
-    where one is at fault.
+    source    the file, or what is in it
+    tabs      a .tsv is divided by tabs, a .csv by commas, semicolons, tabs or bars
+    encoding  as the study says; else UTF-8, or what the file shows
+
+    Spaces around names do not count (those around cells neither, but that is for `cells` to say). Raises
+    DataError naming the file, and the row where one is at fault.
     """
-    delimiter, names, header_lines = _header(path, name)
+    with io.BytesIO(source) if isinstance(source, bytes) else source.open("rb") as file:
+        known = encoding or encodings.marked(file.read(_START))
     notes: tuple[str, ...] = ()
-    unnamed = [j for j, column in enumerate(names) if not column]
-    for j in unnamed:
-        names[j] = f"unnamed_{j + 1}"
+    if known is not None and known.lower().replace("_", "-") not in ("utf-8", "utf8", "utf-8-sig"):
+        source = encodings.recoded(_content(source), known, name)
+        notes = () if encoding else (f"{name}: was read as {known}.",)
+    try:
+        table, header = _read(source, name, tabs)
+    except _NotUtf8Error:
+        if encoding is not None:
+            raise encodings.not_utf8(_content(source), name) from None
+        source, guess = encodings.guessed(_content(source), name)
+        notes = (f"{name}: is not UTF-8 and was read as {guess}; [data] encoding says another.",)
+        table, header = _read(source, name, tabs)
+    table, more = _without_spare(table, header, name)
+    return table, (*notes, *said_of(header, name), *more), header.separator
+
+
+class _NotUtf8Error(Exception):
+    """The bytes are not UTF-8."""
+
+
+def _content(source: Path | bytes) -> bytes:
+    return source if isinstance(source, bytes) else source.read_bytes()
+
+
+def _read(source: Path | bytes, name: str, tabs: bool) -> tuple[pa.Table, Header]:
+    raw = io.BytesIO(source) if isinstance(source, bytes) else source.open("rb")
+    try:
+        with io.TextIOWrapper(raw, encoding="utf-8-sig", newline="") as file:
+            lines = list(itertools.islice(file, LOOK + 1))
+            if not any(line.strip() for line in lines):  # empty lines without end
+                lines = list(itertools.islice((line for line in file if line.strip()), LOOK + 1))
+    except UnicodeDecodeError:
+        raise _NotUtf8Error from None
+    whole = len(lines) <= LOOK
+    header = find_header(lines[:LOOK], name, tabs=tabs, whole=whole)
+    names = [column or f"unnamed_{j + 1}" for j, column in enumerate(header.names)]
     twice = [column for column in names if names.count(column) > 1]
     if twice:
         raise DataError(f"{name}: the column {toml(twice[0])} stands in the first line twice; rename one")
-    table = _body(path, name, delimiter, names, header_lines)
-    if unnamed == [0] and len(names) > 1:  # what pandas writes for a table's index
-        table = table.drop_columns([names[0]])
-        notes = (f"{name}: the first column has no name and was taken for a row number; it is left out.",)
-    return table, notes
+    return _body(source, name, header.separator, names, header.skip), header
 
 
-def _header(path: Path, name: str) -> tuple[str, list[str], int]:
-    """The delimiter, the stripped names, and how many lines to skip to the first row."""
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            empty, first = 0, ""
-            for line in file:
-                if line.strip():
-                    first = line
-                    break
-                empty += 1
-            if not first:
-                raise DataError(f"{name}: is empty; the first line must hold the column names")
-            delimiter = _delimiter(path, first)
-            reader = csv.reader(itertools.chain([first], file), delimiter=delimiter, skipinitialspace=True)
-            names = [cell.strip() for cell in next(reader)]
-            return delimiter, names, empty + reader.line_num
-    except UnicodeDecodeError:
-        raise _not_utf8(path, name) from None
-    except csv.Error as error:
-        raise DataError(f"{name}: the first line is no list of column names ({error}); mend it") from error
+def _without_spare(table: pa.Table, header: Header, name: str) -> tuple[pa.Table, tuple[str, ...]]:
+    """The table without columns that have neither name nor cells, rows' numbers, and the names repeated."""
+    notes: list[str] = []
+    unnamed = [j for j, column in enumerate(header.names) if not column]
+    names = table.column_names
+    empty = [names[j] for j in unnamed if pc.all(pc.equal(pc.utf8_trim_whitespace(table[j]), "")).as_py()]
+    if 0 < len(empty) < len(names):
+        table = table.drop_columns(empty)
+        if header.names[-1]:
+            notes.append(f"{name}: {len(empty)} columns without a name or a cell are left out.")
+    else:
+        empty = []
+    again = _repeated(table, [column for column in header.names if column])
+    if again is not None:
+        table = table.filter(pc.invert(again))
+        notes.append(f"{name}: {pc.sum(again).as_py()} rows hold the column names again and are left out.")
+    if [names[j] for j in unnamed if names[j] not in empty] == [names[0]] and table.num_columns > 1:
+        table = table.drop_columns([names[0]])  # what pandas and R write
+        what = "names the rows" if header.rows else "has no name and was taken for a row number"
+        notes.append(f"{name}: the first column {what}; it is left out.")
+    return table, tuple(notes)
 
 
-def _delimiter(path: Path, header: str) -> str:
-    if path.suffix.lower() == ".tsv":
-        return "\t"
-    return next((mark for mark in (",", ";", "\t") if mark in header), ",")
+def _repeated(table: pa.Table, names: list[str]) -> pa.ChunkedArray | None:
+    """Which rows hold the names of the columns; None if none does."""
+    again = None
+    for column in names:
+        here = pc.equal(table[column], column)
+        again = here if again is None else pc.and_(again, here)
+        if not pc.any(again).as_py():
+            return None
+    return again
 
 
-def _body(path: Path, name: str, delimiter: str, names: list[str], skip: int) -> pa.Table:
+def _body(source: Path | bytes, name: str, delimiter: str, names: list[str], skip: int) -> pa.Table:
     def attempt(remember: Callable[[Any], str] | None = None) -> pa.Table:
         return pacsv.read_csv(
-            path,
+            pa.BufferReader(source) if isinstance(source, bytes) else source,
             # only a single thread counts the rows
             read_options=pacsv.ReadOptions(column_names=names, skip_rows=skip, use_threads=remember is None),
             parse_options=pacsv.ParseOptions(
@@ -91,8 +136,8 @@ def _body(path: Path, name: str, delimiter: str, names: list[str], skip: int) ->
         reason = str(error)
     if "Empty CSV" in reason:
         raise DataError(f"{name}: holds no rows below the column names; [data] needs rows")
-    if "UTF8" in reason or not _is_utf8(path):  # Arrow cannot hand over a row that is no text
-        raise _not_utf8(path, name)
+    if "UTF8" in reason or not _is_utf8(source):  # Arrow cannot hand over a row that is no text
+        raise _NotUtf8Error
     ragged: list[Any] = []
 
     def remember(row: Any) -> str:
@@ -111,20 +156,9 @@ def _body(path: Path, name: str, delimiter: str, names: list[str], skip: int) ->
     )
 
 
-def _is_utf8(path: Path) -> bool:
+def _is_utf8(source: Path | bytes) -> bool:
     try:
-        path.read_bytes().decode("utf-8")
+        _content(source).decode("utf-8")
     except UnicodeDecodeError:
         return False
     return True
-
-
-def _not_utf8(path: Path, name: str) -> DataError:
-    before = path.read_bytes()
-    try:
-        before.decode("utf-8")
-        place = ""
-    except UnicodeDecodeError as error:
-        line = before.count(b"\n", 0, error.start) + 1
-        place = f" (byte 0x{before[error.start]:02x} in line {line})"
-    return DataError(f"{name}: is not UTF-8 text{place}; save it as UTF-8")

@@ -45,6 +45,8 @@ Batch = Annotated[int, Interval(ge=1, le=1_000_000_000), Named({"all": 0})]
 Above0To1 = Annotated[Real, Interval(gt=0.0, le=1.0)]
 Between0And1 = Annotated[Real, Interval(gt=0.0, lt=1.0)]
 AtLeast1 = Annotated[Real, Interval(ge=1.0)]
+#: How numbers may be written in text files.
+DECIMALS, THOUSANDS = (".", ","), (".", ",", " ", "'")
 FileName = Annotated[str, Field(pattern=r"\S")]
 Divisions = Annotated[int, Interval(ge=2, le=100)]
 
@@ -87,6 +89,15 @@ class DataTable(Table):
     time: Column | None = key(DataSpec.time, "the split follows this column: the latest rows are the test's")
     test: Annotated[FileName, Says("the path of the official test file, in quotes")] | None = key(
         DataSpec.test, "an official test file, in place of a share of the rows"
+    )
+    decimal: Annotated[str, Word(DECIMALS)] | None = key(
+        DataSpec.decimal, "the mark before decimals in text files; told from the file unless given"
+    )
+    thousands: Annotated[str, Word(THOUSANDS)] | None = key(
+        DataSpec.thousands, "the mark between thousands in text files; told from the file unless given"
+    )
+    encoding: Annotated[FileName, Says("the name of an encoding, such as cp1252 or utf-16")] | None = key(
+        DataSpec.encoding, "of text files; UTF-8 unless given, or what the file is told to be"
     )
     split: SplitTable | None = key(None, "shares of the rows")
     split_seed: Seed = key(DataSpec.split_seed, "another one: another split, folds and holdouts")

@@ -1,0 +1,68 @@
+"""Cells that are no numbers in a column of numbers: a total, a word for a value that is not there, "<0.1".
+
+They count as blank if they are few, or say that there is no value. What decides are development rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from workbench.core.types import Array
+
+#: Words for a value that is not there, in lower case, beside `cells.BLANKS`.
+MISSING = (
+    *("-", "--", "---", "—", "–", ".", "..", "...", "*", "x", "n.d.", "n.d", "nd", "n.a.", "n.a", "k.a."),
+    *("k. a.", "s/d", "s.d.", "tbd", "missing", "unknown", "unbekannt", "blank", "(blank)", "undefined"),
+    *("not available", "not known", "no data", "error", "total", "sum"),
+    *("#value!", "#div/0!", "#ref!", "#num!", "#name?"),
+)
+#: A number of which only a limit is known: <0.1, >= 300.
+CENSORED = r"^([<>≤≥]|<=|>=) ?[+-]?[0-9.,]"
+#: Words that are no number may fill so much of a column; strange cells so much, and in columns of few
+#: different numbers, which may be codes of classes, so much, if they hold no digit.
+MOST_MISSING, MOST_STRANGE, FEW_STRANGE = 0.5, 0.1, 0.01
+#: From so many different numbers on a column counts amounts; below so many it is never one with odd cells.
+MANY, LEAST = 20, 3
+
+
+def oddities(text: pa.Array, values: Array, unread: Array) -> dict[str, int] | None:
+    """The cells that are no numbers and how often, if the column is one of numbers nonetheless.
+
+    text  [N] trimmed, null where blank; its values [N] and what of it is not a number [N]
+    """
+    if not unread.any():
+        return {}
+    different = len(np.unique(values[~np.isnan(values)]))
+    if different < LEAST:
+        return None
+    counted = text.filter(pa.array(unread)).value_counts()
+    words, counts = counted.field(0), counted.field(1).to_numpy(zero_copy_only=False)
+    missing = _mask(pc.is_in(pc.utf8_lower(words), value_set=pa.array(MISSING)))
+    missing |= _mask(pc.match_substring_regex(words, CENSORED))
+    n, strange = len(text) - text.null_count, int(counts[~missing].sum())
+    if different > MANY:
+        few = strange <= MOST_STRANGE * n
+    else:
+        digits = _mask(pc.match_substring_regex(words, r"\d")) & ~missing
+        few = not digits.any() and (strange <= FEW_STRANGE * n or (strange == 1 and n >= MANY))
+    if not few or counts.sum() > MOST_MISSING * n:
+        return None
+    order = np.argsort(-counts, kind="stable")
+    return {words[int(j)].as_py(): int(counts[j]) for j in order}
+
+
+def worded(text: pa.Array, words: Collection[str]) -> Array:
+    """Which cells [N] say what training rows said where they had no number."""
+    found = _mask(pc.is_in(text, value_set=pa.array(list(words), pa.string())))
+    if pc.any(pc.match_substring_regex(pa.array(list(words), pa.string()), CENSORED)).as_py():
+        found |= _mask(pc.match_substring_regex(text, CENSORED))
+    return found
+
+
+def _mask(cells: pa.Array) -> Array:
+    mask: Array = pc.fill_null(cells, False).to_numpy(zero_copy_only=False).copy()
+    return mask

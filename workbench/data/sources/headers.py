@@ -1,0 +1,174 @@
+"""Where the table in a text file begins, what stands between its cells, and how its columns are called."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from workbench.core.errors import DataError
+from workbench.core.formatting import toml
+
+SEPARATORS = (",", ";", "\t", "|")
+#: Lines that are looked at; records of these that decide; lines that may stand above the names.
+LOOK, RECORDS, ABOVE = 200, 50, 30
+#: A first line by which Excel is told the separator.
+_SEP = re.compile(r'^\ufeff?"?sep=(.)"?,*\s*$', re.IGNORECASE)
+_NUMBER = re.compile(r"^\s*[-+]?[\d.,]*\d[\d.,]*([eE][-+]?\d+)?\s*%?$")
+
+
+class Header(NamedTuple):
+    """How a table begins.
+
+    names  of the columns, "" for none
+    skip   lines before the first row
+    above  what stands in the lines over the names
+    rows   the names lack that of the first column, which names the rows
+    """
+
+    separator: str
+    names: list[str]
+    skip: int
+    above: tuple[str, ...] = ()
+    rows: bool = False
+
+
+def find_header(lines: Sequence[str], name: str, *, tabs: bool, whole: bool) -> Header:
+    """The header in the first lines of a file.
+
+    tabs   cells are divided by tabs
+    whole  these are all its lines
+
+    The first line that is not empty holds the names, unless it is a comment, a title, or `sep=;`: then a
+    later line does, from which on all have the same number of cells, more than any line above. Raises
+    DataError if there is no line, or no list of names.
+    """
+    start = _next(lines, 0)
+    if start is None:
+        raise DataError(f"{name}: is empty; the first line must hold the column names")
+    told = None if tabs else _SEP.match(lines[start])
+    if told:
+        start = _next(lines, start + 1)
+        if start is None:
+            raise DataError(f"{name}: is empty below its first line; a line must hold the column names")
+    first = lines[start]
+    known = "\t" if tabs else told.group(1) if told else None
+    usual = known or next((mark for mark in SEPARATORS if mark in first), ",")
+    try:
+        usual_records = _records(lines, start, usual, whole)
+    except csv.Error as error:
+        raise DataError(f"{name}: the first line is no list of column names ({error}); mend it") from error
+    if not usual_records:  # a name that spans more lines than are looked at
+        raise DataError(f"{name}: the first line is no list of column names; close its quotation mark")
+    candidates = (usual,) if tabs or told else (usual, *(mark for mark in SEPARATORS if mark != usual))
+    parsed = {mark: _tried(lines, start, mark, whole) for mark in candidates}
+    order = [";", *candidates] if usual == "," and ";" in candidates and ";" in first else [*candidates]
+    for mark in order:
+        if _even(parsed[mark]):
+            return _header(lines, start, mark, parsed[mark][0])
+    for mark in candidates:
+        found = _lower(lines, start, mark, whole)
+        if found is not None:
+            return found
+    for mark in candidates:
+        fitted = _fitted(parsed[mark])
+        if fitted is not None:
+            return _header(lines, start, mark, *fitted)
+    return _header(lines, start, usual, usual_records[0])
+
+
+def _header(
+    lines: Sequence[str],
+    start: int,
+    mark: str,
+    names: list[str],
+    rows: bool = False,
+    above: tuple[str, ...] = (),
+) -> Header:
+    reader = csv.reader(lines[start:], delimiter=mark, skipinitialspace=True)
+    next(reader)
+    return Header(mark, [cell.strip() for cell in names], start + reader.line_num, above, rows)
+
+
+def _next(lines: Sequence[str], start: int) -> int | None:
+    return next((j for j in range(start, len(lines)) if lines[j].strip()), None)
+
+
+def _records(lines: Sequence[str], start: int, mark: str, whole: bool) -> list[list[str]]:
+    """Records from a line on; one that may be cut off is left out."""
+    reader = csv.reader(lines[start:], delimiter=mark, skipinitialspace=True)
+    found: list[list[str]] = []
+    for record in reader:
+        if len(found) == RECORDS:
+            break
+        if not whole and start + reader.line_num >= len(lines) and found:
+            break
+        if record:
+            found.append(record)
+    return found
+
+
+def _tried(lines: Sequence[str], start: int, mark: str, whole: bool) -> list[list[str]]:
+    try:
+        return _records(lines, start, mark, whole)
+    except csv.Error:
+        return []
+
+
+def _even(records: list[list[str]]) -> bool:
+    """Whether all have the same number of cells, more than one."""
+    widths = {len(record) for record in records}
+    return len(widths) == 1 and widths != {1}
+
+
+def _lower(lines: Sequence[str], start: int, mark: str, whole: bool) -> Header | None:
+    """The names in a line below the first one."""
+    for line in range(start + 1, min(len(lines), start + 1 + ABOVE)):
+        if not lines[line].strip():
+            continue
+        records = _tried(lines, line, mark, whole)
+        if len(records) < 2 or not _even(records) or not _names(records):
+            continue
+        over = [text for text in lines[start:line] if text.strip()]
+        widths = [len(record) for text in over for record in _tried([text], 0, mark, True)]
+        if all(text.startswith("#") for text in over) or max(widths) < len(records[0]):
+            above = tuple(text.strip() for text in over)
+            return _header(lines, line, mark, records[0], above=above)
+    return None
+
+
+def _names(records: list[list[str]]) -> bool:
+    """Whether the first record can name columns: no number, nothing twice, and not one more row of labels."""
+    names = [cell.strip() for cell in records[0]]
+    if any(_NUMBER.match(cell) for cell in names) or len({*names}) < len(names):
+        return False
+    return any(
+        all(_NUMBER.match(cell) or not cell.strip() for cell in column)
+        for column in zip(*records[1:], strict=True)
+    )
+
+
+def _fitted(records: list[list[str]]) -> tuple[list[str], bool] | None:
+    """The names where each row has one cell more, or one less; and whether the first cell names the row."""
+    if len(records) < 2 or not _even(records[1:]):
+        return None
+    names, width = records[0], len(records[1])
+    if width == len(names) + 1 and len(names) > 1:
+        if not any(record[-1].strip() for record in records[1:]):
+            return [*names, ""], False
+        if not any(_NUMBER.match(cell) for cell in names):
+            return ["", *names], True
+    if width == len(names) - 1 and not names[-1].strip():
+        return names[:-1], False
+    return None
+
+
+def said_of(header: Header, name: str) -> tuple[str, ...]:
+    """What stood above the names."""
+    if not header.above:
+        return ()
+    n = len(header.above)
+    lines = "a line" if n == 1 else f"{n} lines"
+    quoted = toml(header.above[0][:60])
+    return (f"{name}: above the column names stood {lines} that belong to no table: {quoted}.",)
