@@ -32,8 +32,9 @@ if TYPE_CHECKING:
 TRAINING = "arguments"
 #: What of a recipe is read in training alone: a model that is trained again has the fingerprint that it had.
 NOT_SAVED = "by_loss"
-#: The layout of model.json; a reader refuses a newer one. Without a transform of the target it is still 1.
-FORMAT = 2
+#: The layout of model.json; a reader refuses a newer one. It is as old as what the model needs: 2 for a
+#: transform of the target, 3 for numbers that are encoded or scaled in a way that earlier versions lack.
+FORMAT = 3
 #: Beside the folder `model` of a study: the model that validation rows judged, if `model` has seen them.
 JUDGED = "judged"
 #: Raw rows kept as MLflow's input example.
@@ -75,15 +76,16 @@ def save(
     arrays["shift"] = np.zeros(recipe.outputs, np.float32) if shift is None else np.asarray(shift)
     arrays["scale"] = np.ones(recipe.outputs, np.float32) if scale is None else np.asarray(scale)
     arrays["knots"] = np.asarray(transform.knots)
+    prepared = preprocessor.to_json()
     description = {
-        "format": FORMAT if transform.kind != "none" else 1,
+        "format": _format(prepared, transform),
         "task": task,
         "target_transform": transform.kind,
         "recipe": {name: value for name, value in asdict(recipe).items() if name != NOT_SAVED},
         "classes": [_label(label) for label in classes],
         "threshold": threshold,
         "columns": _columns(task, classes, recipe.outputs, targets),
-        "preprocessor": preprocessor.to_json(),
+        "preprocessor": prepared,
         "example": _example(example),
         "about": dict(about or {}),
     }
@@ -179,6 +181,12 @@ def holds(folder: Path, model: str) -> bool:
         return fingerprint(folder) == model
     except StoreError:
         return False
+
+
+def _format(prepared: Mapping[str, Any], transform: Transform) -> int:
+    if "bins" in prepared or prepared.get("scale") == "robust":
+        return 3
+    return 2 if transform.kind != "none" else 1
 
 
 def _missing(folder: Path, name: str) -> StoreError:
