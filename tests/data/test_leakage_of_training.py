@@ -46,9 +46,11 @@ class Bench:
         # By row numbers: by content, a row that is changed may change its part.
         return load(DataSpec(source="a.csv", folder=self.folder, target="y", split_rule="rows"))[0]
 
-    def train(self, dataset: Dataset, scale: str) -> tuple[Preprocessor, Any, list[float]]:
+    def train(
+        self, dataset: Dataset, scale: str, numbers: str = "plain"
+    ) -> tuple[Preprocessor, Any, list[float]]:
         """(what was fitted, weights and moments of two lanes after two epochs, their validation scores)."""
-        fold, fitted = prepare(dataset, scale=scale)
+        fold, fitted = prepare(dataset, scale=scale, numbers=numbers, bins=8)
         self.folds[len(self.folds)] = fold
         recipe = mlp(inputs=fold.train.x.shape[1:], keep_best=False)
         hypers = [lane(epochs=EPOCHS, seed=seed) for seed in (0, 1)]
@@ -83,21 +85,22 @@ test_rows.__test__ = False  # type: ignore[attr-defined]  # a helper, named for 
 @settings(max_examples=25, deadline=None)
 @given(
     scale=st.sampled_from(vocabulary.SCALES),
+    numbers=st.sampled_from(vocabulary.NUMBERS),
     part=st.sampled_from(["validation", "test"]),
     chosen=st.lists(st.integers(0, 39), min_size=1, max_size=40),
     number=st.one_of(st.none(), st.floats(-1e9, 1e9)),
     label=st.sampled_from(["u", "w", "unseen", "?"]),
 )
 def test_other_rows_move_no_statistic_and_no_weight(
-    bench: Bench, scale: str, part: str, chosen: list[int], number: float | None, label: str
+    bench: Bench, scale: str, numbers: str, part: str, chosen: list[int], number: float | None, label: str
 ) -> None:
     _, validation, test = test_rows(bench)
     victims = (validation if part == "validation" else test)[chosen]
-    before = bench.train(bench.load(bench.frame), scale)
+    before = bench.train(bench.load(bench.frame), scale, numbers)
     frame = bench.frame.copy()
     frame.loc[victims, ["n", "m"]] = number
     frame.loc[victims, "c"] = label
-    after = bench.train(bench.load(frame), scale)
+    after = bench.train(bench.load(frame), scale, numbers)
     assert_same_training(before, after)
     if part == "test":
         assert before[2] == after[2]

@@ -20,10 +20,12 @@ from sklearn.compose import ColumnTransformer
 from sklearn.impute import SimpleImputer
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import (
+    FunctionTransformer,
     MinMaxScaler,
     OneHotEncoder,
     PolynomialFeatures,
     QuantileTransformer,
+    RobustScaler,
     StandardScaler,
 )
 
@@ -39,6 +41,9 @@ SCALERS: dict[str, Any] = {
     "standardize": StandardScaler,
     "minmax": MinMaxScaler,
     "quantile": lambda: QuantileTransformer(output_distribution="normal", n_quantiles=1000, subsample=None),
+    "robust": lambda: make_pipeline(
+        RobustScaler(), FunctionTransformer(lambda z: z / np.sqrt(1 + (z / 3) ** 2))
+    ),
 }
 
 
@@ -85,13 +90,23 @@ def test_numbers_against_scikit_learn(scale: str, degree: int) -> None:
     assert table.feature_names == (*polynomial, *(f"{name} blank" for name in names))
 
 
-@pytest.mark.parametrize("scale", ["standardize", "minmax", "quantile"])
+@pytest.mark.parametrize("scale", ["standardize", "minmax", "quantile", "robust"])
 def test_constant_features_do_no_harm(scale: str) -> None:
     x = np.stack([np.full(50, 7.0), np.full(50, 1e200), np.arange(50.0), np.full(50, 0.1) + 0.2], axis=1)
     out = fit(x, scale=scale).transform(x)
     assert np.isfinite(out).all()
     assert (out[:, [0, 1, 3]] == 0).all()
     assert np.ptp(out[:, 2]) > 0
+
+
+def test_robust_numbers_that_are_mostly_alike() -> None:
+    """Without an interquartile range, half of the range stands for it; all lies within three."""
+    x = np.zeros((40, 2))
+    x[:4, 0], x[:2, 1] = [-1.0, 3.0, 3.0, 1.0], [1e6, 2e6]
+    fitted = fit(x, scale="robust")
+    z = x / [2.0, 1e6]
+    np.testing.assert_allclose(fitted.transform(x), z / np.sqrt(1 + (z / 3) ** 2), rtol=1e-6)
+    assert np.abs(fitted.transform(x * 1e90)).max() == 3.0
 
 
 @pytest.mark.parametrize("scale", vocabulary.SCALES)
@@ -125,7 +140,7 @@ import pandas as pd
 from workbench.data.preprocessing import Preprocessor, fit
 from workbench.data.preprocessing.tables import Column
 frame = pd.DataFrame({"n": [1.0, None, 3.0, 5.0], "c": ["a", "b", "a", None]})
-for scale in ("standardize", "minmax", "quantile"):
+for scale in ("standardize", "minmax", "quantile", "robust"):
     fitted = fit(frame, (Column("n", "numeric", "plain"), Column("c", "category")), scale, degree=2, rare=2)
     assert np.isfinite(Preprocessor.from_json(fitted.to_json()).transform(frame)).all()
 print("sklearn" in sys.modules)

@@ -24,6 +24,8 @@ SMALL = 'name = "small"\n[data]\nsource = "wine"\n'
 DEFAULTS = """
 scale = "standardize"
 degree = 1
+numbers = "plain"
+bins = 48
 target_transform = "none"
 family = "mlp"
 depth = 2
@@ -143,6 +145,7 @@ def test_settings_stand_in_the_order_of_the_file(tmp_path: Path) -> None:
         ("model", "depth = { low = 1, high = 7, step = 3 }", "depth", Range(1, 7, step=3, integer=True)),
         ("data", "scale = { choices = ['none', 'minmax'] }", "scale", Choice(("none", "minmax"))),
         ("data", "degree = 3", "degree", 3),
+        ("data", "bins = { choices = [8, 48] }", "bins", Choice((8, 48))),
         ("model", "width = { choices = [8] }", "width", Choice((8,))),
     ],
 )
@@ -253,6 +256,7 @@ def test_vary_refuses_in_a_sentence(changes: dict[str, object], says: str, tmp_p
 
 WORD_KEYS = {
     "scale": vocabulary.SCALES,
+    "numbers": vocabulary.NUMBERS,
     "family": list(vocabulary.FAMILIES),
     "activation": vocabulary.ACTIVATIONS,
     "optimizer": vocabulary.OPTIMIZERS,

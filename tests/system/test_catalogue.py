@@ -30,8 +30,10 @@ RANGES: dict[str, tuple[float, float]] = {
     "final_div_factor": (2.0, 1e3), "patience": (1, 3),
     "min_delta": (0.0, 1e-3), "batch_size": (8, 16), "threshold": (0.3, 0.7),
 }  # fmt: skip
-#: Lists of the schedule: what they may be.
-LISTS = {"boundaries": ("1", "0.5 1.5"), "scales": ("0.5", "0.1")}
+#: Lists of the schedule, and numbers without ranges: what they may be.
+LISTS: dict[str, tuple[str | int, ...]] = {
+    "boundaries": ("1", "0.5 1.5"), "scales": ("0.5", "0.1"), "bins": (3, 8),
+}  # fmt: skip
 SEARCHED = sorted(set(SETTINGS) - FIXED)
 
 

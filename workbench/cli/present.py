@@ -75,6 +75,11 @@ def check(result: Result, study: Study) -> None:
         plan.add_row(
             "split", ", ".join(f"{name} {rows:,}" for name, rows in result.get("splits", {}).items())
         )
+        if encoded := result.get("encoded"):
+            least, most = encoded["features"][0], encoded["features"][-1]
+            span = f"{least:,}" if least == most else f"{least:,} to {most:,}"
+            size = f"{encoded['bytes'] / 1e6:,.0f} MB of rows in all"
+            plan.add_row("inputs", f"{encoded['plain']:,} features, encoded as {span}; {size}")
         plan.add_row(
             "search", f"{study.search.trials} trials, {study.search.sampler_name} and {study.search.pruner}"
         )

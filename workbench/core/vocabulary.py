@@ -131,7 +131,8 @@ SCHEDULED = {
 POOLINGS = ["max", "mean", "none"]
 PADDINGS = ["same", "valid"]
 OUTPUTS = ["last", "each"]  # of a recurrent network: after the last step, or after each
-SCALES = ["none", "standardize", "minmax", "quantile"]
+SCALES = ["none", "standardize", "minmax", "quantile", "robust"]
+NUMBERS = ["plain", "piecewise", "piecewise_tree"]
 TARGET_TRANSFORMS = ["none", "log", "quantile"]
 SAMPLERS = {  # word -> class of optuna.samplers
     "tpe": "TPESampler",
@@ -151,7 +152,7 @@ PRUNERS = ["none", "asha", "hyperband", "median"]
 #: The settings that every study has, under their flat names. Further ones are arguments of its optimizers.
 SETTINGS = frozenset(
     (
-        *("scale", "degree", "target_transform"),
+        *("scale", "degree", "numbers", "bins", "target_transform"),
         *("family", "depth", "width", "activation", "initializer", "init_scale", "blocks", "kernel"),
         *("channels", "pooling", "padding", "output", "ensemble"),
         *("optimizer", "learning_rate", "momentum", "beta2", "schedule", "warmup", "clip"),

@@ -22,6 +22,7 @@ from workbench.data.dataset import Dataset
 from workbench.data.division import Division, divide
 from workbench.data.preprocessing import Preprocessor
 from workbench.data.preprocessing.channels import pixels_of
+from workbench.data.preprocessing.features import Encoding
 from workbench.data.preprocessing.tables import Column, conform, infer
 from workbench.data.raw import Source, take
 from workbench.data.seal import SealedTest
@@ -54,6 +55,8 @@ def prepare(
     scale: str = "standardize",
     degree: int = 1,
     class_weight: Literal["none", "balanced"] = "none",
+    numbers: str = "plain",
+    bins: int = 0,
     rare: int | None = None,
     target_transform: str = "none",
     room: tuple[int, int] = (0, 0),
@@ -64,6 +67,8 @@ def prepare(
     class_weight   "balanced" weighs a training row by N / (classes * rows of its class), so that weights sum
                    to N and all classes count alike; validation rows weigh one. Not for targets of steps
     rare, degree   see `preprocessing.fit`
+    numbers, bins  plain, or how numbers are encoded and in how many bins at most: see `preprocessing.bins`;
+                   its trees see targets as a model is trained on them
     room           training and validation rows to fill up to, by rows of weight zero
     compact        images that are bytes stay bytes: see `types.Pixels`
 
@@ -71,9 +76,8 @@ def prepare(
     `target_transform`. Raises DataError, also if the logarithm of a negative target is asked for.
     """
     train, validation = dataset.pick(dataset.train), dataset.pick(dataset.validation)
-    fitted = preprocessing.fit(train, dataset.columns, scale, degree=degree, rare=rare, where=dataset.name)
     y = dataset.target[dataset.train]
-    weight = np.ones(len(y), np.float32)
+    seen, weight = y, np.ones(len(y), np.float32)
     shift, factor, transform = np.zeros(1, np.float32), np.ones(1, np.float32), AS_IT_IS
     if dataset.task == "classification":
         shift, factor = np.zeros(len(dataset.classes), np.float32), np.ones(len(dataset.classes), np.float32)
@@ -86,6 +90,16 @@ def prepare(
         shift = wide.mean(axis=0).astype(np.float32)
         deviation = wide.std(axis=0).astype(np.float32)
         factor = np.where(deviation > 0, deviation, np.float32(1))
+        seen = (wide - shift) / factor
+    fitted = preprocessing.fit(
+        train,
+        dataset.columns,
+        scale,
+        degree=degree,
+        encoding=Encoding(numbers, bins, seen),
+        rare=rare,
+        where=dataset.name,
+    )
     ones = np.ones(len(dataset.validation), np.float32)
     pixels = pixels_of(train, fitted.scaling) if compact and isinstance(train, np.ndarray) else None
     inputs = [rows if pixels else fitted.transform(rows) for rows in (train, validation)]

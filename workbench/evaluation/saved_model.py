@@ -36,8 +36,9 @@ TRAINING = "arguments"
 NOT_SAVED = "by_loss"
 #: What training rows held; models that earlier versions saved lack it, and it is no part of the fingerprint.
 HELD = "training.npz"
-#: The layout of model.json; a reader refuses a newer one. Of a model that is calibrated it is 3, of one
-#: with a transform of the target 2, of every other still 1.
+#: The layout of model.json; a reader refuses a newer one. It is as old as what the model needs: 2 for a
+#: transform of the target, 3 for numbers that are encoded or scaled in a way that earlier versions lack, and
+#: for a temperature.
 FORMAT = 3
 #: Beside the folder `model` of a study: the model that validation rows judged, if `model` has seen them.
 JUDGED = "judged"
@@ -82,15 +83,16 @@ def save(
     arrays["shift"] = np.zeros(recipe.outputs, np.float32) if shift is None else np.asarray(shift)
     arrays["scale"] = np.ones(recipe.outputs, np.float32) if scale is None else np.asarray(scale)
     arrays["knots"] = np.asarray(transform.knots)
+    prepared = preprocessor.to_json()
     description = {
-        "format": FORMAT if temperature != 1.0 else 2 if transform.kind != "none" else 1,
+        "format": _format(prepared, transform, temperature),
         "task": task,
         "target_transform": transform.kind,
         "recipe": {name: value for name, value in asdict(recipe).items() if name != NOT_SAVED},
         "classes": [_label(label) for label in classes],
         "threshold": threshold,
         "columns": _columns(task, classes, recipe.outputs, targets),
-        "preprocessor": preprocessor.to_json(),
+        "preprocessor": prepared,
         "example": _example(example),
         "about": dict(about or {}),
     }
@@ -195,6 +197,12 @@ def holds(folder: Path, model: str) -> bool:
         return fingerprint(folder) == model
     except StoreError:
         return False
+
+
+def _format(prepared: Mapping[str, Any], transform: Transform, temperature: float) -> int:
+    if "bins" in prepared or prepared.get("scale") == "robust" or temperature != 1.0:
+        return 3
+    return 2 if transform.kind != "none" else 1
 
 
 def _missing(folder: Path, name: str) -> StoreError:

@@ -1,7 +1,7 @@
 """The baselines of a choice, frozen before the test set is opened, so that the test rows can compare them.
 
     default   the default configuration (trial 0), trained again, averaged and calibrated as the choice was
-    linear    the linear model of the task, for rows of features
+    linear    the linear model of the task, for rows of features; numbers are not encoded for it
     boosted   gradient boosting, tuned lightly on the same training and validation rows
     trivial   class frequencies, or the mean
 
@@ -86,13 +86,14 @@ def _freeze(
     if again is not None:
         made["default"] = keep(folder / "default", here, again.model, calibration=again.calibration)
     of_choice = variant(selection.settings, ALL_ROWS if study.refit else OWN)
-    fold, classes = here.preparations.fold(of_choice), len(here.dataset.classes)
-    affine = _affine(chosen.recipe, here.dataset.task, classes)
+    plain = of_choice._replace(numbers="plain", bins=0)
+    fold, classes = here.preparations.fold(plain), len(here.dataset.classes)
+    affine = _affine(chosen.recipe, fold.train.x.shape[1:], here.dataset.task, classes)
     fits = {"linear": baselines.linear, "trivial": baselines.trivial}
     for name, fit in fits.items():
         if not chosen.recipe.each and (name == "trivial" or len(affine.inputs) == 1):
             params = fit(_host(fold), affine.outputs, classes)
-            model = Delivered(Program(affine, of_choice), chosen.hyper, params)
+            model = Delivered(Program(affine, plain), chosen.hyper, params)
             made[name] = keep(folder / name, here, model, threshold=0.5)
     if reason := boosting.why_not(here.dataset):
         return Frozen(made, {trees.NAME: reason})
@@ -128,12 +129,12 @@ def _recall(events: Iterable[Mapping[str, Any]], model: Path, folder: Path) -> F
     return Frozen(found, dict(made[-1].get("left_out", {}))) if whole else None
 
 
-def _affine(recipe: Recipe, task: str, classes: int) -> Recipe:
-    """The affine model with the inputs of the choice."""
+def _affine(recipe: Recipe, inputs: tuple[int, ...], task: str, classes: int) -> Recipe:
+    """The affine model beside the choice, with these inputs."""
     family = "linear" if task == "regression" else "logistic" if classes == 2 else "softmax"
     outputs = recipe.outputs if task == "regression" else 1 if classes == 2 else classes
     loss = {"linear": "mse", "logistic": "binary_cross_entropy"}.get(family, "cross_entropy")
-    plain = Recipe(family, recipe.inputs, outputs, loss, recipe.metric)
+    plain = Recipe(family, inputs, outputs, loss, recipe.metric)
     return replace(plain, optimizers=recipe.optimizers)
 
 

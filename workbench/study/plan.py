@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from workbench.core.locations import Locations
 from workbench.core.types import Axis, Choice, Value
 from workbench.core.vocabulary import EXHAUSTIVE
-from workbench.data import findings
+from workbench.data import Dataset, findings
 from workbench.study.config import Study, notes
 from workbench.study.preparations import Preparations
 from workbench.study.workspace import development, first_plan, lane_epochs
@@ -16,9 +16,10 @@ from workbench.training.costs import costs_of
 from workbench.training.devices import configure, machine
 from workbench.tuning import space
 from workbench.tuning.buckets import drawn
+from workbench.tuning.lane_plan import LanePlan
 from workbench.tuning.scheduler import LEARNING, lag_of, parallel_of
 from workbench.tuning.selection import few, trainings
-from workbench.tuning.space import Program
+from workbench.tuning.space import Program, Variant
 
 #: Configurations drawn to see which programs a space needs and how large its models are.
 DRAWN = 256
@@ -55,6 +56,7 @@ def plan(study: Study, locations: Locations) -> dict[str, Any]:
         "task": dataset.task,
         "metric": lanes_as.metric,
         "data": dataset.summary(),
+        "encoded": _encoded(dataset, {one.variant for one in programs}, lanes_as),
         "splits": {"train": rows, "validation": len(dataset.validation), "test (sealed)": sealed.rows},
         "axes": [
             {"name": name, "values": _words(axis), "recompiles": _recompiles(name, axis, default, program)}
@@ -89,6 +91,17 @@ def _small(study: Study, axes: Mapping[str, Axis]) -> list[str]:
         f"{there}: {name} tries some more than once, as seeds of one configuration that counts by their "
         'mean; sampler = "grid" tries each once'
     ]
+
+
+def _encoded(dataset: Dataset, variants: Collection[Variant], plan: LanePlan) -> dict[str, Any] | None:
+    """What becomes of the columns where numbers are encoded: features of each encoding, and bytes of all."""
+    features = {variant: plan.problem(variant).inputs[0] for variant in variants}
+    encoded = sorted(n for variant, n in features.items() if variant.numbers != "plain")
+    if not encoded:
+        return None
+    rows = len(dataset.target) * max(1, dataset.spec.folds, dataset.spec.holdouts)
+    plain = dataset.input_shape[0]
+    return {"plain": plain, "features": encoded, "bytes": 4 * rows * sum(features.values())}
 
 
 def _advice(study: Study, parallel: int, folds: int, cores: int) -> str | None:

@@ -56,6 +56,8 @@ class Preparations:
                 self._divided(variant.division),
                 scale=variant.scale,
                 degree=variant.degree,
+                numbers=variant.numbers,
+                bins=variant.bins,
                 class_weight=variant.class_weight,
                 target_transform=variant.target_transform,
                 room=self._room(variant.division),

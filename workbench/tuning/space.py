@@ -69,6 +69,8 @@ class Variant(NamedTuple):
     class_weight: Literal["none", "balanced"]
     target_transform: str = "none"
     division: int = OWN
+    numbers: str = "plain"
+    bins: int = 0  # read by other numbers than plain
 
 
 @dataclass(frozen=True)
@@ -147,7 +149,9 @@ def variant(values: Mapping[str, Value], division: int = OWN) -> Variant:
     """The preparation of the data that a trial with these values trains on."""
     weight: Literal["none", "balanced"] = "balanced" if values["class_weight"] == "balanced" else "none"
     transform = str(values.get("target_transform", "none"))
-    return Variant(str(values["scale"]), int(values["degree"]), weight, transform, division)
+    numbers = str(values.get("numbers", "plain"))
+    bins = 0 if numbers == "plain" else int(values["bins"])
+    return Variant(str(values["scale"]), int(values["degree"]), weight, transform, division, numbers, bins)
 
 
 def program(

@@ -1,8 +1,9 @@
 """Raw rows into features for a model; every statistic comes from training rows.
 
 Tables: numbers (dates as numbers) are filled with the training median where blank, multiplied out to
-`degree`, and scaled. Then come features that stay zero or one: `NAME blank` for columns that were blank in
-training rows, truth values, and one feature per label. Arrays [N, F] are tables of numbers.
+`degree`, scaled, and encoded in `bins` where asked for. Then come features that stay zero or one: `NAME
+blank` for columns that were blank in training rows, truth values, and one feature per label. Arrays [N, F]
+are tables of numbers.
 
 Images and sequences are in `channels`.
 """
@@ -18,10 +19,12 @@ import pandas as pd
 import pyarrow as pa
 
 from workbench.core.errors import DataError
+from workbench.core.formatting import toml
 from workbench.core.types import Array
 from workbench.data.preprocessing import features, novelty
+from workbench.data.preprocessing.bins import Bins
 from workbench.data.preprocessing.channels import fit_channels, transform_channels
-from workbench.data.preprocessing.features import Levels
+from workbench.data.preprocessing.features import PLAIN, Encoding, Levels
 from workbench.data.preprocessing.novelty import Training
 from workbench.data.preprocessing.scaling import Scaling
 from workbench.data.preprocessing.tables import Column, conform
@@ -47,6 +50,7 @@ class Preprocessor:
     levels: tuple[Levels, ...]  # of each column of labels
     padded: bool  # whether training sequences have padding
     scaling: Scaling
+    bins: Bins | None = None  # of the numbers, after scaling; None: they stay as they are
     training: Training | None = None
 
     def conform(self, rows: pd.DataFrame | pa.Table) -> pd.DataFrame:
@@ -91,6 +95,7 @@ class Preprocessor:
         plain = features.monomial_names(names[: _n_numeric(self)], terms) + names[_n_numeric(self) :]
         if len(self.shape) > 1:
             return (*plain, *(("present",) if self.padded else ()))
+        plain = self.bins.names(plain) if self.bins else plain
         plain += [f"{names[j]} blank" for j in np.flatnonzero(self.blank)]
         plain += [column.name for column in self._of("boolean")]
         for column, levels in zip(self._of("category"), self.levels, strict=True):
@@ -116,6 +121,7 @@ class Preprocessor:
             "scale_shift": self.scaling.shift.tolist(),
             "scale_rate": self.scaling.rate.tolist(),
             "scale_quantiles": self.scaling.quantiles.tolist(),
+            **({"bins": [edges.tolist() for edges in self.bins.edges]} if self.bins else {}),
         }
 
     @classmethod
@@ -138,6 +144,9 @@ class Preprocessor:
             levels=tuple(Levels(tuple(names), other, blank) for names, other, blank in plain["levels"]),
             padded=plain["padded"],
             scaling=Scaling(plain["scale"], shift, rate, quantiles),
+            bins=Bins(tuple(np.array(edges, np.float64) for edges in plain["bins"]))
+            if "bins" in plain
+            else None,
         )
 
     def knowing(self, arrays: Mapping[str, Array]) -> Preprocessor:
@@ -154,38 +163,49 @@ def fit(
     scale: str = "standardize",
     *,
     degree: int = 1,
+    encoding: Encoding = PLAIN,
     rare: int | None = None,
     where: str = "training rows",
 ) -> Preprocessor:
     """The preprocessor of these training rows.
 
-    rows     a table with `columns` (see `tables.infer`), or an array [N, *F]
-    scale    none | standardize | minmax | quantile
-    degree   monomials of numeric features up to this degree; 1: none. Only for tables and [N, F]
-    rare     labels with fewer rows share one feature; None: 10, or one row in a hundred where that is less
+    rows      a table with `columns` (see `tables.infer`), or an array [N, *F]
+    scale     none | standardize | minmax | quantile | robust
+    degree    monomials of numeric features up to this degree; 1: none. Only for tables and [N, F]
+    encoding  of numbers, see `bins`. Only for tables and [N, F]
+    rare      labels with fewer rows share one feature; None: 10, or one row in a hundred where that is less
 
-    Raises DataError if the columns do not fit, or `degree` makes too many features.
+    Raises DataError if the columns do not fit, or `degree` or `encoding` makes too many features.
     """
     if not isinstance(rows, np.ndarray) or columns:
-        return _fit_table(conform(rows, columns, where)[0], tuple(columns), scale, degree, rare, where)
+        frame = conform(rows, columns, where)[0]
+        return _fit_table(frame, tuple(columns), scale, degree, encoding, rare, where)
     if rows.ndim > 2:
-        if degree > 1:
-            raise DataError(
-                f"{where}: [data] degree = {degree} is for rows of numbers, not {rows.shape[1:]}; use 1"
-            )
+        for key, value, off in (("degree", degree, 1), ("numbers", encoding.kind, "plain")):
+            if value != off:
+                raise DataError(
+                    f"{where}: [data] {key} = {toml(value)} is for rows of numbers, not {rows.shape[1:]}; "
+                    f"use {toml(off)}"
+                )
         fill, padded, scaling = fit_channels(rows, scale)
         blank = np.zeros(len(fill), bool)
         return Preprocessor((), rows.shape[1:], 1, fill, blank, (), (), (), padded, scaling)
     n = rows.shape[1]
     vectors = [rows[:, j] for j in range(n)]
-    return _fit_numbers(vectors, (), (n,), scale, degree, n, where, truth=(), parts=(), levels=())
+    return _fit_numbers(vectors, (), (n,), scale, degree, encoding, n, where, truth=(), parts=(), levels=())
 
 
 # ── rows of numbers, truth values, dates and labels ─────────────────────────────────────────────
 
 
 def _fit_table(
-    frame: pd.DataFrame, columns: tuple[Column, ...], scale: str, degree: int, rare: int | None, where: str
+    frame: pd.DataFrame,
+    columns: tuple[Column, ...],
+    scale: str,
+    degree: int,
+    encoding: Encoding,
+    rare: int | None,
+    where: str,
 ) -> Preprocessor:
     training = novelty.of_training(frame, columns)
     names = {
@@ -199,7 +219,7 @@ def _fit_table(
     n = len(names["numeric"])
     shape = (len(columns),)
     return _fit_numbers(
-        vectors, columns, shape, scale, degree, n, where,
+        vectors, columns, shape, scale, degree, encoding, n, where,
         truth=truth, parts=parts, levels=levels, training=training,
     )  # fmt: skip
 
@@ -210,12 +230,13 @@ def _fit_numbers(
     shape: tuple[int, ...],
     scale: str,
     degree: int,
+    encoding: Encoding,
     n_numeric: int,
     where: str,
     **rest: Any,
 ) -> Preprocessor:
-    fill, blank, scaling = features.fit_numbers(vectors, n_numeric, degree, scale, where)
-    return Preprocessor(columns, shape, degree, fill, blank, padded=False, scaling=scaling, **rest)
+    fill, blank, scaling, bins = features.fit_numbers(vectors, n_numeric, degree, scale, encoding, where)
+    return Preprocessor(columns, shape, degree, fill, blank, padded=False, scaling=scaling, bins=bins, **rest)
 
 
 def _transform_rows(self: Preprocessor, rows: pd.DataFrame | pa.Table | Array) -> Array:
@@ -225,14 +246,15 @@ def _transform_rows(self: Preprocessor, rows: pd.DataFrame | pa.Table | Array) -
     else:
         array = _checked(rows, self.shape)
         vectors = [array[:, j] for j in range(array.shape[1])]
-    n_scaled, flagged = len(self.scaling.shift), np.flatnonzero(self.blank)
+    n_numbers = self.bins.features if self.bins else len(self.scaling.shift)
+    flagged = np.flatnonzero(self.blank)
     out = np.zeros((len(rows), len(self.feature_names)), np.float32)
     features.transform_numbers(
-        vectors, self.fill, _terms(self), _n_numeric(self), self.scaling, out[:, :n_scaled]
+        vectors, self.fill, _terms(self), _n_numeric(self), self.scaling, self.bins, out[:, :n_numbers]
     )
-    for place, j in enumerate(flagged, n_scaled):
+    for place, j in enumerate(flagged, n_numbers):
         out[:, place] = ~np.isfinite(vectors[j])
-    place = n_scaled + len(flagged)
+    place = n_numbers + len(flagged)
     if frame is not None:
         for column, share in zip(self._of("boolean"), self.truth, strict=True):
             values = frame[column.name].to_numpy()

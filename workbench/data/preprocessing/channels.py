@@ -66,7 +66,7 @@ def transform_channels(x: Array, fill: Array, padded: bool, scaling: Scaling) ->
 
 def pixels_of(x: Array, scaling: Scaling) -> Pixels | None:
     """How a step makes of such images what `transform_channels` would; None if they are to be made before."""
-    if x.ndim != 4 or x.dtype != np.uint8 or scaling.kind == "quantile":
+    if x.ndim != 4 or x.dtype != np.uint8 or scaling.kind in ("quantile", "robust"):
         return None
     return Pixels(scaling.shift.astype(np.float32), scaling.rate.astype(np.float32))
 

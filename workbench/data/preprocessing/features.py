@@ -27,7 +27,8 @@ import pandas as pd
 
 from workbench.core.errors import DataError
 from workbench.core.types import Array
-from workbench.data.preprocessing.scaling import LARGEST, Scaling, finite, fit_scaling, scaled
+from workbench.data.preprocessing.bins import Bins, fit_bins
+from workbench.data.preprocessing.scaling import LARGEST, Scaling, finite, fit_scaling, rows_of, scaled
 from workbench.data.preprocessing.tables import Column
 
 DATE_PARTS = ("days", "month", "weekday", "hour")
@@ -88,13 +89,25 @@ def vectors(frame: pd.DataFrame, columns: Sequence[Column], parts: Sequence[tupl
     ]
 
 
+class Encoding(NamedTuple):
+    """What numbers become: `kind` is plain, or see `bins`, with `most` bins at most, which tell `target`."""
+
+    kind: str = "plain"
+    most: int = 0
+    target: Array | None = None  # of the training rows, see `fit_bins`
+
+
+#: Numbers as they are.
+PLAIN = Encoding()
+
+
 def fit_numbers(
-    vectors: Sequence[Array], n_numeric: int, degree: int, scale: str, where: str
-) -> tuple[Array, Array, Scaling]:
-    """(what stands for a blank [n], whether there are any [n], the scaling) of n vectors of training rows.
+    vectors: Sequence[Array], n_numeric: int, degree: int, scale: str, encoding: Encoding, where: str
+) -> tuple[Array, Array, Scaling, Bins | None]:
+    """(what stands for a blank [n], whether there are any [n], scaling, bins) of n vectors of training rows.
 
     The first `n_numeric` are multiplied out to `degree` before scaling. Raises DataError if these are too
-    many.
+    many, or their bins.
     """
     fill, blank = _fills(vectors)
     terms = monomials(n_numeric, degree, where)
@@ -106,11 +119,25 @@ def fit_numbers(
         for start in range(0, rows, step):
             yield _block(vectors, fill, terms, n_numeric, slice(start, start + step))
 
-    def sample(count: int) -> Array:
-        chosen = np.arange(rows) if rows <= count else np.linspace(0, rows - 1, count).astype(np.int64)
-        return _block(vectors, fill, terms, n_numeric, chosen)
+    def spaced(count: int) -> Array:
+        return np.arange(rows) if rows <= count else np.linspace(0, rows - 1, count).astype(np.int64)
 
-    return fill, blank, fit_scaling(scale, n, blocks, sample)
+    def sample(count: int) -> Array:
+        return _block(vectors, fill, terms, n_numeric, spaced(count))
+
+    scaling = fit_scaling(scale, n, blocks, sample)
+    if encoding.kind == "plain" or not n:
+        return fill, blank, scaling, None
+    chosen = spaced(rows_of(n))
+    values = _single(scaled(scaling, _block(vectors, fill, terms, n_numeric, chosen)))
+    target = None if encoding.target is None else encoding.target[chosen]
+    bins = fit_bins(encoding.kind, encoding.most, values, target)
+    if bins.features > MOST_FEATURES:
+        raise DataError(
+            f"{where}: [data] bins = {encoding.most} makes {bins.features:,} features of {n:,} numbers, "
+            f"more than {MOST_FEATURES:,}; write fewer bins or name fewer [data] features"
+        )
+    return fill, blank, scaling, bins
 
 
 def transform_numbers(
@@ -119,14 +146,21 @@ def transform_numbers(
     terms: Sequence[tuple[int, ...]],
     n_numeric: int,
     scaling: Scaling,
+    bins: Bins | None,
     out: Array,
 ) -> None:
-    """Write filled, multiplied and scaled numbers into `out`, [N, len(scaling.shift)] float32."""
+    """Write filled, multiplied, scaled and encoded numbers into `out`, [N, their features] float32."""
     step = max(1, _BLOCK // max(1, out.shape[1]))
     for start in range(0, len(out) if vectors else 0, step):
         part = slice(start, start + step)
-        values = scaled(scaling, _block(vectors, fill, terms, n_numeric, part))
-        out[part] = np.clip(values, -_LARGEST_SINGLE, _LARGEST_SINGLE)
+        values = _single(scaled(scaling, _block(vectors, fill, terms, n_numeric, part)))
+        out[part] = values if bins is None else _single(bins.encoded(values))
+
+
+def _single(values: Array) -> Array:
+    """The same, cut off where float32 ends."""
+    cut: Array = np.clip(values, -_LARGEST_SINGLE, _LARGEST_SINGLE)
+    return cut
 
 
 def _fills(vectors: Sequence[Array]) -> tuple[Array, Array]:

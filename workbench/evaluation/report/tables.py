@@ -177,6 +177,8 @@ def _preparation(outcome: Outcome) -> str:
     transform = settings.get("target_transform", "none")
     said = ["numbers as they are" if scale == "none" else f"numbers scaled: {scale}"]
     said += [f"monomials up to degree {degree}"] if degree != 1 else []
+    if settings.get("numbers", "plain") != "plain":
+        said.append(f"encoded {settings['numbers']}, in at most {settings['bins']} bins each")
     said += [f"target transformed: {transform}"] if transform != "none" else []
     return f"{'; '.join(said)}; fitted on the rows that it was trained on"
 

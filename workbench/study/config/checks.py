@@ -84,6 +84,8 @@ def notes(study: Study) -> tuple[str, ...]:
     drawn = {"uniform", "normal"} & set(values(study, "initializer"))
     if study.settings["init_scale"] != SETTINGS["init_scale"].default and not drawn:
         remarks.append("[model] init_scale is read by the initializers uniform and normal alone")
+    if study.settings["bins"] != SETTINGS["bins"].default and values(study, "numbers") == ("plain",):
+        remarks.append("[data] bins is read where numbers are piecewise alone")
     alike = [family for family in families if not vocabulary.FAMILIES[family].hidden]
     if alike and study.settings["ensemble"] != 1:
         remarks.append(
@@ -254,6 +256,12 @@ def _of_size(study: Study, input_shape: tuple[int, ...], train_rows: int | None)
         samplers.check(study.axes, study.search.sampler)
     except StudyError as error:
         yield str(error)
+    for encoding in values(study, "numbers"):
+        if encoding != "plain" and len(input_shape) > 1:
+            yield (
+                f"{offence(study, 'numbers', encoding)} encodes columns of numbers, but an example of "
+                f'{study.data.source} has the shape {list(input_shape)}; write numbers = "plain"'
+            )
     degree, n = int(max(numbers(study, "degree"))), math.prod(input_shape)
     made = math.comb(n + degree, degree)
     if made > MAX_FEATURES and degree > 1:

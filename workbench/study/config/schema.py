@@ -111,6 +111,14 @@ class DataTable(Table):
     degree: Searched[Annotated[int, Interval(ge=1, le=10)]] = key(
         1, "products of the features up to this degree are features too"
     )
+    numbers: Chosen[Annotated[str, Word(vocabulary.NUMBERS)]] = key(
+        "plain",
+        "how numeric features are encoded, after scale: not at all, or piecewise linearly, as how far each "
+        "has come through its bins, which are quantiles or, for piecewise_tree, tell the target",
+    )
+    bins: Chosen[Annotated[int, Interval(ge=2, le=256)]] = key(
+        48, "most bins of a number that is piecewise; fewer where it takes few values"
+    )
     target_transform: Chosen[Annotated[str, Word(vocabulary.TARGET_TRANSFORMS)]] = key(
         "none", "what is done to a skewed target before training; log is log(1 + y)"
     )
