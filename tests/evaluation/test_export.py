@@ -11,10 +11,12 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
+from scipy.special import softmax
 from sklearn.datasets import load_wine
 
 from tests.helpers.delivered import deliver
 from tests.helpers.end_to_end import Place, Ran
+from tests.helpers.families import predicted
 from workbench import data
 from workbench.core.types import DataSpec
 from workbench.evaluation import saved_model
@@ -79,3 +81,36 @@ def test_numbers_and_two_classes(task: str, tmp_path: Path) -> None:
     else:
         np.testing.assert_allclose(out[:, 1], 1.0 / (1.0 + np.exp(-estimates[:, 0])), atol=1e-6)
         np.testing.assert_allclose(out.sum(axis=1), 1.0, atol=1e-6)
+
+
+@pytest.mark.parametrize("task", ["regression", "binary", "classes"])
+def test_members_that_share_weights(task: str, tmp_path: Path) -> None:
+    """Saved, read back and exported, a batch ensemble says the average of what its members say."""
+    source = {"regression": "diabetes", "binary": "breast_cancer", "classes": "wine"}[task]
+    dataset, _ = data.load(DataSpec(source))
+    design = {
+        "family": "tabm",
+        "depth": 2,
+        "width": 6,
+        "activations": ("relu",),
+        "options": (("members", 3),),
+    }
+    made = deliver(dataset, design).predictor
+    saved_model.save(
+        tmp_path, recipe=made.recipe, hyper=made.hyper, params=made.params, preprocessor=made.preprocessor,
+        task=made.task, classes=made.classes, shift=made.shift, scale=made.scale,
+    )  # fmt: skip
+    model, arrays = saved_model.load(tmp_path), saved_model.parameters(tmp_path)
+    export(model, arrays, tmp_path)
+    rows = dataset.rows[:9]
+    x = model.preprocessor.transform(rows)
+    said = np.asarray(predicted(made.recipe, made.hyper, made.params, x), np.float64)
+    if task == "regression":
+        wanted = said.mean(axis=1) * made.scale + made.shift
+    else:
+        logits = np.concatenate([np.zeros_like(said), said], axis=-1) if task == "binary" else said
+        wanted = softmax(logits, axis=-1).mean(axis=1)
+    told = model.predict(rows).iloc[:, 0 if task == "regression" else 1 :]
+    np.testing.assert_allclose(told, wanted, rtol=1e-4, atol=1e-6)
+    program = jax.export.deserialize(bytearray((tmp_path / "model.stablehlo").read_bytes()))
+    np.testing.assert_allclose(program.call(arrays, x), wanted, rtol=1e-4, atol=1e-6)

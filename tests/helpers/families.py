@@ -35,7 +35,7 @@ def case(family: str, task: str | None = None, **changes: object) -> Case:
     task = task or word.tasks[-1]
     settings: dict[str, object] = {
         "depth": 2, "width": 5, "blocks": 2, "kernel": 3, "channels": 3, "pooling": "max", "padding": "same",
-        "output": "last", "activation": "tanh",
+        "output": "last", "activation": "tanh", "members": 3,
     } | changes  # fmt: skip
     shaped = {name: settings[name] for name in word.shaped_by if name in settings}
     options = {name: shaped[name] for name in shaped if name not in ("depth", "width", "activation")}
@@ -85,7 +85,7 @@ def start(recipe: Recipe, hyper: Hyperparameters) -> object:
 
 @partial(jax.jit, static_argnames="recipe")
 def predicted(recipe: Recipe, hyper: Hyperparameters, params: object, x: jax.Array) -> jax.Array:
-    """Outputs of all rows."""
+    """Outputs of all rows; of several members, each its own."""
     return jax.vmap(lambda row: MODELS[recipe.family].apply(recipe, hyper, params, row))(x)
 
 
@@ -96,8 +96,11 @@ def loss_and_gradients(
     """The mean loss over rows, and over steps where each has its target, with its penalty."""
 
     def objective(params: object) -> jax.Array:
-        outputs = predicted(recipe, hyper, params, x)
-        rows, targets = outputs.reshape(-1, outputs.shape[-1]), y.reshape(-1, *y.shape[outputs.ndim - 1 :])
+        outputs, targets = predicted(recipe, hyper, params, x), y
+        if MODELS[recipe.family].several:  # each member has the row's target
+            targets = jnp.repeat(y[:, None], outputs.shape[1], axis=1)
+        rows = outputs.reshape(-1, outputs.shape[-1])
+        targets = targets.reshape(-1, *targets.shape[outputs.ndim - 1 :])
         each = jax.vmap(LOSSES[recipe.loss].function, (0, 0, None))(rows, targets, jnp.float32(0.0))
         return each.mean() + penalty(params, 0.0, l2)
 

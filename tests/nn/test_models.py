@@ -46,7 +46,8 @@ def test_shapes_gradients_and_tracing(family, changes):
     params = scattered(start(recipe, hyper))
     together = predicted(recipe, hyper, params, x)
     steps = (recipe.inputs[0],) if changes.get("output") == "each" else ()
-    assert together.shape == (len(x), *steps, recipe.outputs)
+    several = (3,) if MODELS[family].several else ()
+    assert together.shape == (len(x), *steps, *several, recipe.outputs)
     one = MODELS[family].apply(recipe, hyper, params, x[0])  # neither mapped nor compiled
     np.testing.assert_allclose(together[0], one, rtol=1e-4, atol=1e-5)
 
@@ -57,7 +58,7 @@ def test_shapes_gradients_and_tracing(family, changes):
         assert np.isfinite(leaf).all(), name
         assert np.any(leaf), name
     for name, weight in leaves(decay_mask(params)).items():
-        assert name.split("'")[-2].startswith("weight" if weight else "bias")
+        assert name.split("'")[-2].startswith("weight" if weight else ("bias", "scale"))
 
 
 @pytest.mark.parametrize("family", FAMILIES)

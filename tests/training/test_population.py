@@ -54,11 +54,13 @@ def assert_same(one: Trained, other: Trained, *, rtol: float = 0.0, atol: float 
         np.testing.assert_allclose(mine, theirs, rtol=rtol, atol=atol)
 
 
-def test_neighbours_and_order_change_nothing_to_the_bit() -> None:
-    together = run(mlp(), VARIED)
-    reversed_ = run(mlp(), VARIED[::-1])[::-1]
+@pytest.mark.parametrize("family", ["mlp", "tabm"])
+def test_neighbours_and_order_change_nothing_to_the_bit(family: str) -> None:
+    recipe = mlp(family=family, options=(("members", 3),))
+    together = run(recipe, VARIED)
+    reversed_ = run(recipe, VARIED[::-1])[::-1]
     for position, hyper in enumerate(VARIED):
-        assert_same(together[position], run(mlp(), [hyper])[0])
+        assert_same(together[position], run(recipe, [hyper])[0])
         assert_same(together[position], reversed_[position])
 
 
@@ -105,7 +107,8 @@ def test_padding_changes_rounding_alone(room: dict[str, int]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("family", "turns"), [("mlp", True), ("mlp", False), ("residual", True), ("highway", True)]
+    ("family", "turns"),
+    [("mlp", True), ("mlp", False), ("residual", True), ("highway", True), ("tabm", True)],
 )
 def test_layers_that_a_lane_has_not_are_zero_and_count_for_nothing(
     family: str, turns: bool, monkeypatch: pytest.MonkeyPatch
@@ -113,7 +116,7 @@ def test_layers_that_a_lane_has_not_are_zero_and_count_for_nothing(
     """Clipping and penalties see the lane's own layers alone, as decay does."""
     monkeypatch.setattr(population, "in_turn", lambda mesh: turns)
     hypers = [lane(seed=d, depth=d, l2=0.3, l1=0.01, clip=0.1, dropout=0.2) for d in (1, 3)]
-    room = mlp(family=family, depth=4, clip=True)
+    room = mlp(family=family, depth=4, clip=True, options=(("members", 3),))
     for hyper, roomy in zip(hypers, run(room, hypers), strict=True):
         depth = int(hyper.depth)
         assert_same(run(replace(room, depth=depth), [hyper])[0], roomy, rtol=2e-3, atol=1e-3)

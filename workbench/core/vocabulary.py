@@ -41,6 +41,8 @@ FAMILIES: dict[str, Family] = {
     "mlp": Family(_BOTH, 1, _HIDDEN, hidden=True),
     "residual": Family(_BOTH, 1, _HIDDEN, hidden=True),
     "highway": Family(_BOTH, 1, _HIDDEN, hidden=True),
+    "tabm": Family(_BOTH, 1, (*_HIDDEN, "members"), hidden=True),
+    "tabm_mini": Family(_BOTH, 1, (*_HIDDEN, "members"), hidden=True),
     "cnn": Family(_BOTH, 3, (*_UNITS, "activation", *_CONVOLUTION), hidden=True),
     "rnn": Family(_BOTH, 2, (*_UNITS, "output"), hidden=True),
     "lstm": Family(_BOTH, 2, (*_UNITS, "output"), hidden=True),
@@ -154,7 +156,7 @@ SETTINGS = frozenset(
     (
         *("scale", "degree", "numbers", "bins", "target_transform"),
         *("family", "depth", "width", "activation", "initializer", "init_scale", "blocks", "kernel"),
-        *("channels", "pooling", "padding", "output", "ensemble"),
+        *("channels", "pooling", "padding", "output", "members", "ensemble"),
         *("optimizer", "learning_rate", "momentum", "beta2", "schedule", "warmup", "clip"),
         *("final", "power", "boundaries", "scales", "pct_start", "div_factor", "final_div_factor"),
         *("l1", "l2", "weight_decay", "dropout", "label_smoothing", "patience", "min_delta"),

@@ -61,7 +61,7 @@ class Recipe:
         return dict(self.options).get("output") == "each"
 
     @property
-    def members(self) -> int:
+    def ensemble(self) -> int:
         """How many initializations of the design are averaged."""
         return int(dict(self.options).get("ensemble", 1))
 

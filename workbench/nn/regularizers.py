@@ -1,7 +1,7 @@
 """What holds weights and gradients down: penalties, decay masks, clipping, dropout, norms.
 
 Parameters are nested dictionaries. A leaf is a weight when its last dictionary key starts with "weight";
-anything else (biases) is free of penalties and decay.
+anything else (biases, scales) is free of penalties and decay.
 
 Source: *Regression to neural networks* (L2 on weights, never on biases), *Perceptron to MLP* (weight decay);
 Pascanu et al., arXiv:1211.5063 (clipping); Srivastava et al. 2014 (dropout).

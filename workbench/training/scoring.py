@@ -64,7 +64,7 @@ def scorer(
 def batch_outputs(
     recipe: Recipe, hyper: Hyperparameters, params: Params, x: jax.Array, keys: jax.Array | None
 ) -> jax.Array:
-    """[B, *F] -> [B, K] of one model in training; of an ensemble, one member."""
+    """[B, *F] -> [B, K], or [B, M, K] of several that share parameters, in training; of an ensemble, one."""
     apply = MODELS[recipe.family].apply
     if keys is None:
         return jax.vmap(lambda one: apply(recipe, hyper, params, one))(x)

@@ -6,6 +6,7 @@ argument, so lanes share it, and trials are compared on common random numbers.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -124,7 +125,7 @@ def train(
         weight = jnp.where(rows < n_rows, examples.weight[rows], 0.0)
         out = scoring.batch_outputs(recipe, hyper, params, x, key)
         out, y, weight = scoring.per_target(recipe, out, y, weight)
-        each = jax.vmap(loss.function, in_axes=(0, 0, None))(out, y, hyper.label_smoothing)
+        each = jax.vmap(partial(models.loss, recipe), in_axes=(0, 0, None))(out, y, hyper.label_smoothing)
         return jnp.sum(jnp.where(weight > 0.0, weight * each, 0.0)), jnp.sum(weight)
 
     def updated(k: jax.Array, state: _Training, gradients: Params, seen: jax.Array) -> _Training:

@@ -10,7 +10,7 @@ import numpy as np
 
 from workbench.core.types import Settings, Value
 from workbench.nn import schedules
-from workbench.nn.models import n_parameters
+from workbench.nn.models import n_products
 from workbench.nn.recipe import Hyperparameters
 from workbench.training.costs import COSTS, Costs
 from workbench.tuning import space
@@ -94,4 +94,4 @@ class LanePlan:
         recipe = space.program(self.settings, values, problem, self.metric, self.widths).recipe
         if recipe.width:
             values = {**values, "width": recipe.width}  # the padding is multiplied, too
-        return costs.epoch(n_parameters(recipe, values), problem.rows, recipe.batch)
+        return costs.epoch(n_products(recipe, values), problem.rows, recipe.batch)

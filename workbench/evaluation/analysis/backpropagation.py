@@ -16,6 +16,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import jax
@@ -26,8 +27,8 @@ from jax.flatten_util import ravel_pytree
 from workbench.core import vocabulary
 from workbench.core.errors import InputError
 from workbench.core.types import Array
+from workbench.nn import models
 from workbench.nn.activations import LEAK, activate, at_layer
-from workbench.nn.losses import LOSSES
 from workbench.nn.models import MODELS
 from workbench.nn.models.base import Params
 from workbench.nn.recipe import Hyperparameters, Recipe
@@ -113,13 +114,14 @@ def finite_differences(
     with jax.enable_x64(True), jax.default_device(jax.local_devices(backend="cpu")[0]):
         hyper, params, x, y = jax.tree.map(_wide, (hyper, params, x, y))
         flat, unravel = ravel_pytree(params)
-        apply, loss = MODELS[recipe.family].apply, LOSSES[recipe.loss].function
+        model = MODELS[recipe.family]
 
         def objective(flat: jax.Array) -> jax.Array:
-            out = jax.vmap(lambda row: apply(recipe, hyper, unravel(flat), row))(x)
-            rows = out.reshape(-1, out.shape[-1])
-            targets = y.reshape(-1, *y.shape[out.ndim - 1 :])
-            return jax.vmap(loss, in_axes=(0, 0, None))(rows, targets, hyper.label_smoothing).mean()
+            out, targets = jax.vmap(lambda row: model.apply(recipe, hyper, unravel(flat), row))(x), y
+            if not model.several:
+                out, targets = out.reshape(-1, out.shape[-1]), y.reshape(-1, *y.shape[out.ndim - 1 :])
+            each = jax.vmap(partial(models.loss, recipe), in_axes=(0, 0, None))
+            return each(out, targets, hyper.label_smoothing).mean()
 
         def slope(i: jax.Array) -> jax.Array:
             h = step * jnp.maximum(1.0, jnp.abs(flat[i]))

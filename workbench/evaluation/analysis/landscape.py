@@ -19,7 +19,7 @@ from scipy.optimize import minimize
 from workbench.core.target_transform import to_training
 from workbench.core.types import Array, Examples, Fold
 from workbench.nn.losses import LOSSES, Loss, batch_loss
-from workbench.nn.models import MODELS
+from workbench.nn.models import predict
 from workbench.nn.recipe import Hyperparameters, Recipe
 
 #: Floating-point operations that a surface may cost, and the fewest rows on which it is worth drawing.
@@ -52,13 +52,13 @@ def surface(
     reach: float = 1.0,
 ) -> Surface:
     """The surface on `rows` (see `evenly`), from -reach to reach along each of two directions."""
-    apply, loss = MODELS[recipe.family].apply, LOSSES[recipe.loss]._replace(reduction="mean")
+    loss = LOSSES[recipe.loss]._replace(reduction="mean")
 
     @jax.jit
     def grid(hyper: Hyperparameters, trees: Any, points: jax.Array, rows: Examples) -> jax.Array:
         def at(point: jax.Array) -> jax.Array:
             moved = jax.tree.map(lambda w, d, e: w + point[0] * d + point[1] * e, *trees)
-            out = jax.vmap(lambda x: apply(recipe, hyper, moved, x))(rows.x)
+            out = jax.vmap(lambda x: predict(recipe, hyper, moved, x))(rows.x)
             return batch_loss(loss, out, rows.y, rows.weight)
 
         found: jax.Array = jax.lax.map(at, points)  # one after another: the rows fill the cores
@@ -145,9 +145,8 @@ def affordable_rows(
     By the operations that the compiler counts for one row. A scan over steps is counted once, so sequences
     count T times.
     """
-    apply = MODELS[recipe.family].apply
     blank = jax.ShapeDtypeStruct(recipe.inputs, jnp.float32)
-    counted = jax.jit(lambda h, p, x: apply(recipe, h, p, x)).lower(hyper, params, blank).cost_analysis()
+    counted = jax.jit(lambda h, p, x: predict(recipe, h, p, x)).lower(hyper, params, blank).cost_analysis()
     each = float((counted or {}).get("flops", 0.0)) * (recipe.inputs[0] if len(recipe.inputs) == 2 else 1)
     rows = int(BUDGET / max(1.0, each * size**2))
     return min(rows, most) if rows >= FEWEST_ROWS else 0

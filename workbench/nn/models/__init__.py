@@ -1,12 +1,12 @@
 """Models: named pairs of pure functions.
 
-    init(recipe, hyper, *, key) -> params                     nested dict; keys start with "weight" or "bias"
+    init(recipe, hyper, *, key) -> params                      nested dict; keys: weight…, bias…, scale…
     apply(recipe, hyper, params, x, *, key=None) -> outputs    ONE example: x [*F] -> [K]
 
 `key` is given to `apply` in training when units are dropped, and is None in evaluation. The batch axis is
 mapped in `scoring`, the lane axis in `population`, nowhere else. Leaves whose name starts with "weight" are
-regularized; biases are free. `start` and `predict` are these functions for what is trained and delivered,
-which may be an ensemble of such models.
+regularized; biases and scales are free. `start` and `predict` are these functions for what is trained and
+delivered, which may be an ensemble of such models; `loss` is what is trained.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from workbench.core import vocabulary
@@ -24,11 +25,23 @@ from workbench.core.errors import InputError
 from workbench.core.types import Task, Value
 from workbench.core.vocabulary import METRICS, Family
 from workbench.nn import words
-from workbench.nn.models import affine, convolution, ensemble, mlp, recurrent, skip
+from workbench.nn.losses import LOSSES
+from workbench.nn.models import affine, convolution, ensemble, mlp, recurrent, skip, tabm
 from workbench.nn.models.base import Model, Params
 from workbench.nn.recipe import Hyperparameters, Recipe
 
-__all__ = ["MODELS", "Model", "n_parameters", "predict", "register", "shapes", "start", "trimmed"]
+__all__ = [
+    "MODELS",
+    "Model",
+    "loss",
+    "n_parameters",
+    "n_products",
+    "predict",
+    "register",
+    "shapes",
+    "start",
+    "trimmed",
+]
 
 MODELS: dict[str, Model] = {
     "linear": affine.MODEL,
@@ -38,6 +51,8 @@ MODELS: dict[str, Model] = {
     "mlp": mlp.MODEL,
     "residual": skip.RESIDUAL,
     "highway": skip.HIGHWAY,
+    "tabm": tabm.TABM,
+    "tabm_mini": tabm.TABM_MINI,
     "cnn": convolution.MODEL,
     "rnn": recurrent.ELMAN,
     "lstm": recurrent.LSTM,
@@ -124,12 +139,23 @@ def start(recipe: Recipe, hyper: Hyperparameters, *, key: jax.Array) -> Params:
 
 def predict(recipe: Recipe, hyper: Hyperparameters, params: Params, x: jax.Array) -> jax.Array:
     """Outputs in evaluation mode of ONE example: x [*F] -> [K]; of an ensemble, its members' average."""
-    apply = MODELS[recipe.family].apply
-    outputs = ensemble.each_member(recipe, lambda one: apply(recipe, hyper, one, x))(params)
-    if recipe.members == 1:
-        return outputs
+    model = MODELS[recipe.family]
     task: Task = "regression" if METRICS[recipe.metric].task == "regression" else "classification"
-    return ensemble.average(outputs, task)
+
+    def one(params: Params) -> jax.Array:
+        outputs = model.apply(recipe, hyper, params, x)
+        return ensemble.average(outputs, task) if model.several else outputs
+
+    outputs = ensemble.each_member(recipe, one)(params)
+    return outputs if recipe.ensemble == 1 else ensemble.average(outputs, task)
+
+
+def loss(recipe: Recipe, outputs: jax.Array, y: jax.Array, smoothing: jax.Array) -> jax.Array:
+    """The training loss of ONE example, from what `apply` gives: of several members, their losses' mean."""
+    function = LOSSES[recipe.loss].function
+    if not MODELS[recipe.family].several:
+        return function(outputs, y, smoothing)
+    return jnp.mean(jax.vmap(function, in_axes=(0, None, None))(outputs, y, smoothing))
 
 
 def n_parameters(recipe: Recipe, settings: Mapping[str, Value]) -> int:
@@ -143,8 +169,13 @@ def n_parameters(recipe: Recipe, settings: Mapping[str, Value]) -> int:
             name: settings[name] for name in vocabulary.FAMILIES[recipe.family].shaped_by if name in settings
         }
         own = {name: value for name, value in recipe.options if name != "ensemble"}
-        return recipe.members * model.n_parameters(recipe.inputs, recipe.outputs, **(own | shape))
+        return recipe.ensemble * model.n_parameters(recipe.inputs, recipe.outputs, **(own | shape))
     return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(shapes(recipe)))
+
+
+def n_products(recipe: Recipe, settings: Mapping[str, Value]) -> int:
+    """How many products one example takes where every parameter meets it once, or once for each member."""
+    return int(dict(recipe.options).get("members", 1)) * n_parameters(recipe, settings)
 
 
 def trimmed(recipe: Recipe, hyper: Hyperparameters, params: Params) -> tuple[Recipe, Params]:

@@ -27,20 +27,20 @@ MEMBER_STREAM = 2_000_000
 
 def init(model: Model, recipe: Recipe, hyper: Hyperparameters, *, key: jax.Array) -> Params:
     """Parameters of a model, or [M, ...] of M members, whose weights do not depend on how many there are."""
-    if recipe.members == 1:
+    if recipe.ensemble == 1:
         return model.init(recipe, hyper, key=key)
-    streams = MEMBER_STREAM + jnp.arange(recipe.members)
+    streams = MEMBER_STREAM + jnp.arange(recipe.ensemble)
     return jax.vmap(lambda i: model.init(recipe, hyper, key=prng.key_of(key, i)))(streams)
 
 
 def each_member(recipe: Recipe, function: Callable[..., Any]) -> Callable[..., Any]:
     """A function of what one model has, over the leading axis of what the members have."""
-    return function if recipe.members == 1 else jax.vmap(function)
+    return function if recipe.ensemble == 1 else jax.vmap(function)
 
 
 def member(recipe: Recipe, params: Params, index: int) -> Params:
     """The parameters of one member; of a single model its own."""
-    return params if recipe.members == 1 else jax.tree.map(lambda leaf: leaf[index], params)
+    return params if recipe.ensemble == 1 else jax.tree.map(lambda leaf: leaf[index], params)
 
 
 def joined(recipe: Recipe, params: Sequence[Params]) -> tuple[Recipe, Params]:

@@ -149,6 +149,9 @@ class ModelTable(Table):
     output: Chosen[Annotated[str, Word(vocabulary.OUTPUTS)]] = key(
         "last", "of a recurrent network: after the last step, or after each"
     )
+    members: Searched[Annotated[int, Interval(ge=1, le=256)]] = key(
+        8, "members of a tabm or tabm_mini, which share the weights of one network"
+    )
     ensemble: Searched[Annotated[int, Interval(ge=1, le=100)]] = key(
         1, "initializations whose average a model is"
     )
