@@ -27,13 +27,17 @@ from workbench.data import Dataset
 from workbench.data.leakage import roles
 from workbench.data.leakage.giveaways import giveaways
 from workbench.data.preprocessing.tables import free_text
+from workbench.data.raw import Source
 from workbench.data.sources import read
 from workbench.data.targets import known
-from workbench.study.config import read_study
+from workbench.study.config import Study, check_fit, metric_of, read_study
+from workbench.study.defined_metric import check_defined
 
 #: A class with less than this share of the rows, and less than half of an even share, is rare: accuracy says
 #: little then.
 RARE_CLASS = 0.1
+#: So many whole numbers in a row may be grades.
+LEAST_GRADES = 5
 #: Third moment over the cube of the deviation, from which numbers are called skewed.
 SKEWED = 2.0
 
@@ -44,9 +48,9 @@ class _Size(NamedTuple):
     rows: float
     depth: int
     widths: tuple[int, int]
-    epochs: int
     batches: tuple[int, ...]
     trials: int
+    seeds: int
 
 
 class Proposal(NamedTuple):
@@ -58,12 +62,16 @@ class Proposal(NamedTuple):
 
 
 SIZES = (
-    _Size(1_000, 2, (8, 64), 100, (16, 32), 100),
-    _Size(5_000, 3, (16, 128), 60, (32, 64), 80),
-    _Size(30_000, 3, (32, 256), 40, (128, 256), 60),
-    _Size(200_000, 3, (32, 256), 15, (256, 512), 40),
-    _Size(math.inf, 3, (64, 256), 5, (1024, 2048), 20),
+    _Size(1_000, 3, (32, 256), (32, 16), 100, 5),
+    _Size(5_000, 3, (32, 256), (64, 32), 80, 5),
+    _Size(30_000, 3, (64, 256), (128, 256), 60, 3),
+    _Size(200_000, 3, (64, 256), (256, 512), 40, 3),
+    _Size(math.inf, 3, (64, 256), (1024, 2048), 20, 3),
 )
+#: Steps that a trial may take, and the fewest and most epochs that these may be.
+STEPS, FEWEST_EPOCHS, MOST_EPOCHS = 10_000, 10, 200
+#: Of fewer validation rows a share of right answers is too coarse to tell trials apart.
+FINE = 1_000
 
 
 def new(source: Path, target: str | None, output: Path | None = None) -> dict[str, Any]:
@@ -87,7 +95,7 @@ def new(source: Path, target: str | None, output: Path | None = None) -> dict[st
         raise InputError(
             f"{output}: cannot be written ({error.strerror or error}); name another by -o"
         ) from error
-    study = read_study(output)
+    study = _sound(output, dataset)
     return {
         "study": str(output),
         "name": study.name,
@@ -116,6 +124,25 @@ def propose(spec: DataSpec, output: Path, name: str | None = None) -> Proposal:
     return Proposal(text, dataset, [*remarks, *_said(facts), *dataset.notes])
 
 
+def _sound(path: Path, dataset: Dataset) -> Study:
+    """The study that was written, which `check` must not refuse; its file is taken away again if it would.
+
+    Raises InputError: what `check` would say.
+    """
+    try:
+        study = read_study(path)
+        classes, rows = len(dataset.classes), data.fewest_train_rows(dataset)
+        shape, of_steps = dataset.input_shape, dataset.of_steps
+        check_fit(study, dataset.task, classes, shape, train_rows=rows, of_steps=of_steps)
+        check_defined(metric_of(study, dataset.task), dataset, data.load(study.data)[1])
+    except InputError as error:
+        path.unlink(missing_ok=True)
+        raise DataError(
+            f"{dataset.name}: no study was written, because it could not be run: {error}"
+        ) from error
+    return study
+
+
 def _understood(spec: DataSpec) -> tuple[Dataset, list[str]]:
     """The data as a study would load them, without what cannot be learned from."""
     found = read(spec)
@@ -137,7 +164,17 @@ def _understood(spec: DataSpec) -> tuple[Dataset, list[str]]:
         odd = (name for name in (*text, *found.left_out) if name not in spec.drop)
         spec = replace(spec, drop=(*spec.drop, *odd))
     dataset, _ = data.load(spec)
+    _not_images(dataset, found)
+    if _graded(dataset):
+        spec = replace(spec, task="regression")
+        remarks.append(
+            f"{dataset.target_name} holds grades, {dataset.classes[0]} to {dataset.classes[-1]}, and is "
+            'predicted as a number; write task = "classification" if they are only names'
+        )
+    dates = [column.name for column in dataset.columns if column.kind == "date"]
     for name, what in roles.identifiers(dataset) if isinstance(found.rows, pa.Table) else ():
+        if name in dates:  # no row has it twice, but its month, its weekday and its hour come again
+            continue
         remarks.append(f"left out: {name} {what}")
         spec = replace(spec, drop=(*spec.drop, name))
     remarks += [
@@ -154,7 +191,7 @@ def _understood(spec: DataSpec) -> tuple[Dataset, list[str]]:
         if name not in whose
     ]
     ways = [replace(spec, group=name) for name in whose]
-    ways += [replace(spec, time=name) for name, *_ in times if not whose]
+    ways += [_in_time(spec, dataset, name) for name, *_ in times if not whose]
     if spec.group or spec.time:  # it was said how
         ways = []
     for way in ways:
@@ -163,6 +200,43 @@ def _understood(spec: DataSpec) -> tuple[Dataset, list[str]]:
         except DataError as error:  # a blank somewhere, or too few groups for three parts
             remarks.append(f"not divided by {way.group or way.time}: {error}")
     return (dataset if spec == dataset.spec else data.load(spec)[0]), remarks
+
+
+def _in_time(spec: DataSpec, dataset: Dataset, name: str) -> DataSpec:
+    """Divided by a column, which stays a feature if it holds dates: the season comes again."""
+    kinds = {column.name: column.kind for column in dataset.columns}
+    kept = tuple(column for column in kinds if column not in spec.drop)
+    return replace(spec, time=name, features=kept if kinds[name] == "date" else None)
+
+
+def _not_images(dataset: Dataset, found: Source) -> None:
+    """Raises DataError for sequences with a target for every step whose lengths are missing."""
+    if found.y is not None and found.y.ndim > 1 and len(dataset.input_shape) == 3:
+        steps, n = dataset.input_shape[0], len(found.y)
+        if found.y.shape[1] == steps:
+            raise DataError(
+                f"{dataset.name}: y has {steps} targets a row, and x {list(dataset.input_shape[:2])}; "
+                "if they are sequences with a target for every step, add lengths, such as "
+                f"numpy.full({n}, {steps})"
+            )
+
+
+def _graded(dataset: Dataset) -> bool:
+    """Whether classes are grades in order: whole numbers without a gap, of which the middle ones are common.
+
+    Numbers that only name classes have no reason to be rare at both ends and to have one peak between.
+    """
+    if len(dataset.classes) < LEAST_GRADES or dataset.of_steps:
+        return False
+    try:
+        grades = [int(name) for name in dataset.classes]
+    except ValueError:
+        return False
+    counts = np.bincount(dataset.target)
+    peak = int(counts.argmax())
+    one_peak = (np.diff(counts[: peak + 1]) >= 0).all() and (np.diff(counts[peak:]) <= 0).all()
+    rare = max(counts[0], counts[-1]) < 0.5 * counts.mean()
+    return bool(one_peak and rare and grades[-1] - grades[0] == len(grades) - 1)
 
 
 def _facts(dataset: Dataset) -> dict[str, Any]:
@@ -175,7 +249,10 @@ def _facts(dataset: Dataset) -> dict[str, Any]:
     least = counts.min() / counts.sum() if classes else 1.0
     uneven = bool(least < RARE_CLASS and least < 0.5 / classes)
     balanced = "roc_auc" if classes == 2 else "balanced_accuracy"
-    metric = "rmse" if not classes else balanced if uneven else "accuracy"
+    coarse = len(dataset.validation) < FINE
+    metric = "rmse" if not classes else balanced if uneven else "log_loss" if coarse else "accuracy"
+    batches: list[int | str] = [batch for batch in size.batches if 2 * batch <= rows] or ["all"]
+    epochs = _epochs(rows, batches[0])
     return {
         "data": dataset,
         "spec": dataset.spec,
@@ -187,14 +264,29 @@ def _facts(dataset: Dataset) -> dict[str, Any]:
         "skewed": _skewed(dataset),
         "straightened": _straightened(dataset),
         "kinds": _kinds(dataset),
-        "patience": max(5, size.epochs // 5),
+        "batches": batches,
+        "epochs": epochs,
+        "patience": max(5, epochs // 5),
+        "each": dataset.of_steps,
+        "blocks": [blocks for blocks in (1, 2) if min(dataset.input_shape[:2], default=0) >= 4**blocks],
     }
+
+
+def _epochs(rows: int, batch: int | str) -> int:
+    """As many as make about `STEPS` steps, in two digits."""
+    steps = -(-rows // batch) if isinstance(batch, int) else 1
+    wanted = min(MOST_EPOCHS, max(FEWEST_EPOCHS, STEPS / steps))
+    return int(float(f"{wanted:.2g}"))
 
 
 def _said(facts: Mapping[str, Any]) -> list[str]:
     """The assumptions as sentences."""
     dataset, spec = facts["data"], facts["spec"]
     said = [f"{dataset.target_name} is predicted: {dataset.task}, judged by {facts['metric']}"]
+    if facts["metric"] == "log_loss":
+        said[0] += (
+            f", since {len(dataset.validation)} validation rows are few to tell trials apart by accuracy"
+        )
     if facts["kinds"]:
         said.append(f"columns: {facts['kinds']}")
     if facts["straightened"]:

@@ -56,8 +56,8 @@ def joined(recipe: Recipe, params: Sequence[Params]) -> tuple[Recipe, Params]:
     if len(params) == 1:
         return recipe, params[0]
     others = tuple(pair for pair in recipe.options if pair[0] != "ensemble")
-    options = tuple(sorted((*others, ("ensemble", recipe.members * len(params)))))
-    join = np.stack if recipe.members == 1 else np.concatenate
+    options = tuple(sorted((*others, ("ensemble", recipe.ensemble * len(params)))))
+    join = np.stack if recipe.ensemble == 1 else np.concatenate
     return replace(recipe, options=options), jax.tree.map(lambda *leaves: join(leaves), *params)
 
 
