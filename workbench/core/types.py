@@ -117,6 +117,8 @@ class SearchSpec:
     seeds: int = 3
     stop: str = "none"  # noise: before the budget, when a further gain would be within noise
     parallel: int | None = None  # trials in training at once; None: see `scheduler.parallel_of`
+    start: tuple[Mapping[str, Value], ...] | None = None  # configurations after the default, some axes each
+    start_from: str | None = None  # a study of the same home, whose best trials come next
 
     @property
     def sampler_name(self) -> str:

@@ -11,6 +11,7 @@ from workbench.core.vocabulary import EXHAUSTIVE
 from workbench.data import Dataset, findings
 from workbench.study.config import Study, notes
 from workbench.study.preparations import Preparations
+from workbench.study.start import points
 from workbench.study.workspace import development, first_plan, lane_epochs
 from workbench.training.costs import costs_of
 from workbench.training.devices import configure, machine
@@ -75,8 +76,17 @@ def plan(study: Study, locations: Locations) -> dict[str, Any]:
             "advice": _advice(study, parallel, folds, lanes) if platform == "cpu" else None,
         },
         "findings": [*findings(dataset), *dataset.notes],
-        "notes": [*notes(study), *_small(study, axes)],
+        "notes": [*notes(study), *_small(study, axes), *_starting(study, locations, lanes_as.metric)],
     }
+
+
+def _starting(study: Study, locations: Locations, metric: str) -> list[str]:
+    """With how many configurations the search begins. Raises StudyError if another study's are missing."""
+    count = len(points(study, locations.study(study.id), metric))
+    if not count:
+        return []
+    plural = "s" * (count > 1)
+    return [f"the search begins with {count} configuration{plural} after the default; none is pruned"]
 
 
 def _small(study: Study, axes: Mapping[str, Axis]) -> list[str]:

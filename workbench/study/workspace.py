@@ -16,7 +16,7 @@ from workbench.core import vocabulary
 from workbench.core.errors import DataError, StoreError
 from workbench.core.files import write_text
 from workbench.core.locations import Locations, prepare
-from workbench.core.types import DataSpec
+from workbench.core.types import DataSpec, Value
 from workbench.data import Dataset, SealedTest
 from workbench.storage.journal import Journal
 from workbench.storage.journal import read as read_journal
@@ -25,6 +25,7 @@ from workbench.study.config import Study, check_fit, metric_of
 from workbench.study.contents import contents
 from workbench.study.defined_metric import check_defined
 from workbench.study.preparations import Preparations, open_engine, resume
+from workbench.study.start import points
 from workbench.training.checkpoints import Store
 from workbench.training.costs import Costs, costs_of
 from workbench.training.devices import configure, machine
@@ -55,6 +56,7 @@ class Workspace(NamedTuple):
     lag: int  # launches that may be over before one is judged; the same holds
     recent: int  # how many a lane is compared with, as it was when the study began
     finished: Finished | None  # what an earlier version's search has come to
+    start: tuple[Mapping[str, Value], ...]  # what is tried after the default configuration
 
     @property
     def metric(self) -> str:
@@ -102,6 +104,7 @@ def enter(study: Study, locations: Locations, note: Callable[[str], None]) -> Wo
         lag=begun["lag"],
         recent=begun["recent"],
         finished=over,
+        start=tuple(begun.get("start", ())),
     )
 
 
@@ -170,10 +173,12 @@ def search_of(study: Study, here: Workspace, train: Train, note: Callable[[str],
             lag=here.lag,
             maximize=direction == "maximize",
             recent=here.recent,
+            kept=len(here.start),
         ),
         engine=here.engine,
         train=train,
         suggest=_suggester(study, here.metric).suggest,
+        start=here.start,
         enough=(
             lambda trials, blocks: enough(
                 progress(trials, blocks, direction, paired=paired, folds=study.data.folds)
@@ -228,7 +233,7 @@ def _begin(
     for record in journal.of_kind("study"):
         return record
     dataset, plan = preparations.dataset, first_plan(study, preparations, costs_of(machine()[0]))
-    begun = {
+    begun: dict[str, Any] = {
         "kind": "study",
         "id": study.id,
         "text": study.fingerprint,
@@ -243,5 +248,7 @@ def _begin(
         "recent": RECENT,
         "rules": plan.rules,
     }
+    if beginning := points(study, journal.path.parent, plan.metric):
+        begun["start"] = beginning
     journal.append([begun])
     return begun

@@ -66,6 +66,7 @@ class Search:
     engine     hears early which programs will be wanted
     train      has a part trained, here or with the help of others
     suggest    (history, count) -> parameters of new trials, a pure function
+    start      parameters of the trials after the default configuration, before any are suggested
     enough     why it may end before its budget, given what has finished and its blocks; None: it goes on
     commit     makes events durable, all of them or none, before anything else hears of them
     recorded   the events of earlier runs
@@ -82,6 +83,7 @@ class Search:
         engine: Engine,
         train: Train,
         suggest: Callable[[Sequence[Known], int], list[dict[str, Value]]],
+        start: Sequence[Mapping[str, Value]] = (),
         enough: Callable[[Iterable[TrialRecord], Mapping[int, np.ndarray]], str | None] | None,
         commit: Callable[[list[Event]], None],
         store: Store,
@@ -95,6 +97,7 @@ class Search:
         self._plan, self._axes, self._divisions = plan, space.axes(plan.settings), divisions
         self._budget = trials
         self._scheduler, self._engine, self._train, self._suggest = scheduler, engine, train, suggest
+        self._fixed = [space.default(self._axes), *map(dict, start)]
         self._enough, self._commit, self._store = enough, commit, store
         self._recorded = deque(event for event in recorded if event["kind"] in _DECIDING)
         self._alive: dict[int, Trial] = {}
@@ -164,11 +167,10 @@ class Search:
             self._happened({"kind": "stop", "reason": reason})
             return
         first = len(self._history)
-        if first == 0:
-            default = space.default(self._axes)
-            drawn = [default, *self._suggest([Known(0, default, "running", None, {})], count - 1)]
-        else:
-            drawn = self._suggest(list(self._history.values()), count)
+        drawn = self._fixed[first : first + count]
+        known = [*self._history.values()]
+        known += [Known(number, params, "running", None, {}) for number, params in enumerate(drawn, first)]
+        drawn = [*drawn, *self._suggest(known, count - len(drawn))]
         self.seconds["sample"] += time.perf_counter() - began
         if not drawn:  # a grid is exhausted before the budget
             self.exhausted = True

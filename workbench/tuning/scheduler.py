@@ -135,6 +135,7 @@ class Scheduler:
     maximize  the direction of the score
     recent    how many of those that last reached a rung a trial is compared with
     total     trials of the study; may be changed at any time
+    kept      the last of the first trials that are never pruned
     """
 
     def __init__(
@@ -147,13 +148,14 @@ class Scheduler:
         maximize: bool,
         recent: int = RECENT,
         total: int = 0,
+        kept: int = 0,
     ) -> None:
         self.total = total
         self.pruner = pruner
         self.rungs = rungs_of(epochs, pruner)
         self.sign = 1.0 if maximize else -1.0
         self.asked = 0
-        self._parallel, self._lag, self._recent = parallel, lag, recent
+        self._parallel, self._lag, self._recent, self._kept = parallel, lag, recent, kept
         self._costs: dict[int, float] = {}  # of an epoch, by trial
         self._clock, self._launches = 0.0, 0
         self._waiting: list[tuple[int, int, int]] = []  # a heap: rung from above, order of arrival, trial
@@ -211,7 +213,7 @@ class Scheduler:
 
     def _survives(self, trial: int, rung: int, merit: Merit) -> bool:
         bracket = self._bracket(trial)
-        if self.pruner == "none" or trial == 0 or rung < bracket:
+        if self.pruner == "none" or trial <= self._kept or rung < bracket:
             return True
         seen = self._seen[bracket, rung][-self._recent :]
         better = sum(other > merit for other in seen)

@@ -113,6 +113,20 @@ def default(searched: Mapping[str, Axis]) -> dict[str, Value]:
     return {name: _middle(axis) for name, axis in searched.items()}
 
 
+def on_axis(axis: Axis, value: object) -> Value | None:
+    """A value as the axis has it; None where it is not on the axis."""
+    if isinstance(axis, Choice):
+        return next((one for one in axis.choices if one == value and type(one) is type(value)), None)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not axis.low <= value <= axis.high:
+        return None
+    if axis.integer and value != int(value):
+        return None
+    steps = (value - axis.low) / axis.step if axis.step else 0.0
+    if abs(steps - round(steps)) > 1e-8:
+        return None
+    return int(value) if axis.integer else float(value)
+
+
 def resolve(settings: Settings, params: Mapping[str, Value]) -> dict[str, Value]:
     """Every setting of one trial."""
     return {name: params.get(name, cast("Value", value)) for name, value in settings.items()}

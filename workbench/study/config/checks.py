@@ -14,7 +14,7 @@ from workbench.core import vocabulary
 from workbench.core.errors import StudyError
 from workbench.core.formatting import toml
 from workbench.core.types import Range, Task
-from workbench.study.config.errors import label
+from workbench.study.config.errors import label, unlike
 from workbench.study.config.kinds import listed
 from workbench.study.config.optimizer_checks import optimizer_complaints, optimizer_notes
 from workbench.study.config.schema import SETTINGS, where
@@ -38,6 +38,7 @@ def check_file(study: Study) -> None:
     _refuse(study, _of_columns(study))
     _refuse(study, optimizer_complaints(study))
     _refuse(study, _of_settings(study))
+    _refuse(study, _of_start(study))
 
 
 def check_fit(
@@ -103,6 +104,19 @@ def _refuse(study: Study, complaints: Iterable[str]) -> None:
     """Raises StudyError with the first complaint, if there is one; the others are not looked for."""
     for said in complaints:
         raise StudyError(f"{study.path}: {said}")
+
+
+def _of_start(study: Study) -> Iterator[str]:
+    from workbench.tuning.space import on_axis
+
+    for i, one in enumerate(study.search.start or (), 1):
+        for key, value in one.items():
+            place = f"[search] start: {key} = {toml(value)}, in configuration {i},"
+            if key not in study.axes:
+                fixed = f"is fixed at {toml(study.settings[key])}" if key in study.settings else "is no key"
+                yield f"{place} {fixed}; " + unlike(key, tuple(study.axes), "drop it")
+            elif on_axis(study.axes[key], value) is None:
+                yield f"{place} is not on its axis, {toml(study.axes[key])}; choose a value on it"
 
 
 # ── the file alone ──────────────────────────────────────────────────────────────────────────────

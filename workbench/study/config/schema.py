@@ -236,6 +236,24 @@ def _sampler(value: Any) -> Any:
     return samplers.read(value)
 
 
+#: What `start` holds.
+_START = "a list of tables of searched keys, such as [{ learning_rate = 0.01, depth = 2 }]"
+
+
+def _start(value: Any) -> tuple[Mapping[str, Any], ...] | None:
+    """Tables of plain values. Raises ValueError."""
+    if value is None:
+        return None
+    if not isinstance(value, list | tuple) or not value:
+        raise ValueError(f"is not {_START}")
+    for one in value:
+        if not isinstance(one, Mapping) or not one:
+            raise ValueError(f"is not {_START}")
+        if not all(isinstance(each, str | int | float | bool) for each in one.values()):
+            raise ValueError(f"is not {_START}")
+    return tuple(dict(one) for one in value)
+
+
 class SearchTable(Table):
     """`[search]`: the budget and how it is spent."""
 
@@ -254,6 +272,12 @@ class SearchTable(Table):
     )
     parallel: Count | None = key(
         SearchSpec.parallel, "trials in training at once; told from the budget unless given"
+    )
+    start: Annotated[Any, PlainValidator(_start), Says(_START)] | None = key(
+        SearchSpec.start, "configurations to begin with, after the default; what they leave out is as there"
+    )
+    start_from: Annotated[str, Field(min_length=1)] | None = key(
+        SearchSpec.start_from, "a study of the same home, by name or id, whose best trials are tried next"
     )
 
 
