@@ -27,6 +27,7 @@ QUICK = {
     "busy": ["--lanes", "48"],
     "growth": ["--repeats", "1", "--trials", "2500"],
     "housing": ["--repeats", "1"],
+    "tables": ["--quick"],
     "splitting": ["--repeats", "1"],
     "preprocessing": ["--repeats", "1", "--rows", "100000"],
     "workers": ["--repeats", "1", "--trials", "60"],

@@ -37,9 +37,10 @@ BENCHMARKS = (
     "preprocessing",
     "optimism",
     "gpu",
+    "tables",
     "all",
 )
-HELPERS = ("common", "digits", "gpu_device", "peer", "sklearn_loop")
+HELPERS = ("common", "digits", "gpu_device", "peer", "sklearn_loop", "table_peers", "table_sources")
 TORCH = ("torch_training", "pytorch_loop", "pytorch_batched")
 
 Call = Callable[..., dict[str, Any]]
@@ -251,6 +252,65 @@ def test_lanes_against_throughput_and_the_region(capsys: pytest.CaptureFixture[s
     marked = [line for line in capsys.readouterr().err.splitlines() if "flat up to here" in line]
     assert [line.split(",")[-2].split()[0] for line in marked] == ["16", "16"]
     assert all("160000 steps of lanes a second" in line for line in marked)
+
+
+def test_rivals_of_tables_are_scored_on_rows_that_nobody_trained_on(
+    call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ridge and plain boosting again, by hand; and an interrupted run goes on with what it has."""
+    from sklearn.datasets import load_diabetes
+    from sklearn.ensemble import HistGradientBoostingRegressor
+    from sklearn.linear_model import RidgeCV
+    from sklearn.model_selection import train_test_split
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+    from threadpoolctl import threadpool_limits
+
+    words = ("--tables", "diabetes", "--splits", "2", "--trials", "2", "--contenders", "linear,boosted")
+    found = call("tables", *words)
+    x, y = load_diabetes(return_X_y=True, as_frame=True)
+    models = {
+        "linear": make_pipeline(StandardScaler(), RidgeCV(np.logspace(-3, 3, 13))),
+        "boosted": HistGradientBoostingRegressor(random_state=0),
+    }
+    for name, model in models.items():
+        errors = []
+        for split in (0, 1):
+            train, test, y_train, y_test = train_test_split(x, y, test_size=0.2, random_state=split)
+            with threadpool_limits(limits=1):
+                said = model.fit(train, y_train).predict(test)
+            errors.append(float(np.sqrt(np.mean((said - y_test) ** 2))))
+        assert found["tables"]["diabetes"][name]["mean"] == pytest.approx(np.mean(errors), rel=0.02)
+    from experiments.benchmarks import tables
+
+    monkeypatch.setattr(tables, "_peer", None)  # nobody is fitted again
+    assert call("tables", *words)["rank"] == found["rank"]
+
+
+def test_ranks_and_wins_of_tables() -> None:
+    from experiments.benchmarks.tables import Scored, summary
+
+    def scored(table: str, split: int, who: str, score: float) -> Scored:
+        return Scored(table, split, who, score, score, 1.0, {"gain over default": -0.5 if split else None})
+
+    errors = {"ours": (1.0, 3.0), "linear": (2.0, 3.0), "mlp": (3.0, 1.0)}  # of a regression
+    shares = {"ours": (0.8, 0.9), "linear": (0.7, 0.7), "mlp": (0.9, 0.8)}  # of classes
+    cells = [
+        scored(table, split, who, values[split])
+        for table, each in (("diabetes", errors), ("wine", shares))
+        for who, values in each.items()
+        for split in (0, 1)
+    ]
+    found = summary(cells)
+    # diabetes: 1 2 3 and 2.5 2.5 1; wine: 2 3 1 and 1 3 2
+    assert found["rank"] == pytest.approx({"ours": 1.625, "linear": 2.625, "mlp": 1.75})
+    assert found["wins"]["linear"]["rate"] == pytest.approx((0.75 + 1.0) / 2)
+    assert found["wins"]["mlp"]["rate"] == pytest.approx(0.5)
+    assert found["wins"]["mlp"]["low"] <= 0.5 <= found["wins"]["mlp"]["high"]
+    gain = found["tables"]["wine"]["gain over"]["mlp"]
+    # Differences -.1 and .1: their mean, and 12.706 times the root of .02 (1/2 + 1/4)
+    assert (gain["low"], gain["mean"]) == pytest.approx((-12.7062 * np.sqrt(0.02 * 0.75), 0.0), abs=1e-4)
+    assert found["below its own default"] == 0.5
 
 
 def test_a_failure_shows_its_last_words() -> None:
