@@ -37,6 +37,7 @@ channels = 16
 pooling = "max"
 padding = "same"
 output = "last"
+members = 8
 ensemble = 1
 optimizer = "adam"
 learning_rate = 1e-3

@@ -58,15 +58,19 @@ ACTIVATIONS = [
     "leaky_relu",
     "gelu",
     "silu",
+    "mish",
+    "selu",
     "softmax",
     "step",
 ]
 INITIALIZERS = [
-    "auto",  # he_normal before rectifiers, glorot_uniform before the rest
+    "auto",  # he_normal before rectifiers, lecun_normal before selu, glorot_uniform before the rest
     "glorot_uniform",
     "glorot_normal",
     "he_uniform",
     "he_normal",
+    "lecun_uniform",
+    "lecun_normal",
     "uniform",
     "normal",
     "zeros",
@@ -108,6 +112,8 @@ FACTORIES: dict[str, Callable[..., Any]] = {}
 SCHEDULES = [
     "constant",
     "cosine",
+    "flat_cos",
+    "coslog4",
     "exponential",
     "plateau",
     "polynomial",

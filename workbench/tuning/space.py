@@ -46,8 +46,8 @@ T = TypeVar("T")
 
 #: Settings of families that lanes of one program may differ in.
 TRACED = ("depth", "width", "activation", "initializer", "init_scale", "dropout")
-#: Rectifiers lose half of the variance, which He's initialization makes up for; the rest take Glorot's.
-RECTIFIERS = ("relu", "leaky_relu", "gelu", "silu")
+#: Rectifiers lose half of the variance, which He's initialization makes up for; SELU keeps it after LeCun's.
+RECTIFIERS = ("relu", "leaky_relu", "gelu", "silu", "mish")
 
 
 class Problem(NamedTuple):
@@ -303,7 +303,8 @@ def _loss(name: str, family: str, task: Task, *, binary: bool) -> str:
 def _initializer(name: str, activation: str) -> str:
     if name != "auto":
         return name
-    return "he_normal" if of_layer(activation, 0) in RECTIFIERS else "glorot_uniform"
+    first = of_layer(activation, 0)
+    return "he_normal" if first in RECTIFIERS else "lecun_normal" if first == "selu" else "glorot_uniform"
 
 
 def _initializers(shaped: Settings) -> tuple[str, ...]:

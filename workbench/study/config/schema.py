@@ -115,7 +115,8 @@ class ModelTable(Table):
         "relu", 'after each hidden layer; "tanh-relu": tanh after the first, ReLU after the others'
     )
     initializer: Chosen[Annotated[str, Word(vocabulary.INITIALIZERS)]] = key(
-        "auto", "how weights are drawn; auto is he_normal for rectifiers, else glorot_uniform"
+        "auto",
+        "how weights are drawn; auto is he_normal for rectifiers, lecun_normal for selu, else glorot_uniform",
     )
     init_scale: Searched[Positive] = key(0.05, "size of the weights that uniform and normal draw")
     blocks: Searched[Annotated[int, Interval(ge=1, le=16)]] = key(2, "blocks of a cnn")
