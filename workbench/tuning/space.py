@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 #: Settings of families that lanes of one program may differ in.
-TRACED = ("depth", "width", "activation", "initializer", "init_scale", "dropout")
+TRACED = ("depth", "width", "activation", "initializer", "init_scale", "dropout", "sigma")
 #: Rectifiers lose half of the variance, which He's initialization makes up for; SELU keeps it after LeCun's.
 RECTIFIERS = ("relu", "leaky_relu", "gelu", "silu", "mish")
 
@@ -59,6 +59,7 @@ class Problem(NamedTuple):
     targets: int  # K of a regression
     rows: int  # training rows
     masked: bool = False  # sequences whose last feature says which steps are there
+    numbers: int = 0  # how many inputs, the first ones, stand for numbers
 
 
 class Variant(NamedTuple):
@@ -285,6 +286,10 @@ def _batch(setting: Value | Axis, size: int, rows: int) -> tuple[int, bool]:
 def _options(values: Mapping[str, Value], word: Family, problem: Problem) -> tuple[tuple[str, Value], ...]:
     """What else shapes the family: static, so every combination of values is a program of its own."""
     own = {name: values[name] for name in word.shaped_by if name not in TRACED}
+    if own.get("embedding", "none") == "none":
+        own = {name: value for name, value in own.items() if name not in ("embedding", "frequencies")}
+    else:
+        own["numbers"] = problem.numbers
     if word.input_rank == 2:
         own["masked"] = problem.masked
     if values["ensemble"] != 1:

@@ -29,7 +29,7 @@ from workbench.core.errors import InputError
 from workbench.core.types import Array
 from workbench.nn import models
 from workbench.nn.activations import LEAK, activate, at_layer
-from workbench.nn.models import MODELS
+from workbench.nn.models import MODELS, embeddings
 from workbench.nn.models.base import Params
 from workbench.nn.recipe import Hyperparameters, Recipe
 
@@ -144,6 +144,10 @@ def _passes(
     """The layers' names, the activities a^0 … z^L and the errors δ^1 … δ^L, padding included."""
     if recipe.family != "mlp":
         raise InputError(f"family {recipe.family!r}: backpropagation is written out for the family mlp alone")
+    if embeddings.embeds(recipe):
+        raise InputError(
+            "backpropagation is not written out for embedded numbers; use automatic differentiation"
+        )
     unknown = [
         name for names in recipe.activations for name in vocabulary.by_layer(names) if name not in DERIVATIVES
     ]

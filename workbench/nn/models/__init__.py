@@ -59,7 +59,7 @@ def register(name: str, model: Model, family: Family | None = None) -> None:
     """
     if name in MODELS:
         raise InputError(f"model {name!r} is registered already; choose another name")
-    vocabulary.FAMILIES[name] = family or vocabulary.FAMILIES["mlp"]
+    vocabulary.FAMILIES[name] = family or vocabulary.PLAIN
     MODELS[name] = model
 
 

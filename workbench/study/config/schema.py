@@ -131,6 +131,11 @@ class ModelTable(Table):
     output: Chosen[Annotated[str, Word(vocabulary.OUTPUTS)]] = key(
         "last", "of a recurrent network: after the last step, or after each"
     )
+    embedding: Chosen[Annotated[str, Word(vocabulary.EMBEDDINGS)]] = key(
+        "none", "of numbers in rows, before the first layer; periodic and pbld see each as waves"
+    )
+    frequencies: Searched[Annotated[int, Interval(ge=1, le=256)]] = key(16, "waves that embed each number")
+    sigma: Searched[Positive] = key(0.1, "deviation of their frequencies; 0.01 to 1 for standardized numbers")
     members: Searched[Annotated[int, Interval(ge=1, le=256)]] = key(
         8, "members of a tabm or tabm_mini, which share the weights of one network"
     )
