@@ -88,6 +88,7 @@ def test_numbers_against_scikit_learn(scale: str, degree: int) -> None:
         np.testing.assert_array_equal(array.transform(x), got)
     polynomial = steps[1].get_feature_names_out(names)
     assert table.feature_names == (*polynomial, *(f"{name} blank" for name in names))
+    assert table.n_numbers == len(polynomial)
 
 
 @pytest.mark.parametrize("scale", ["standardize", "minmax", "quantile", "robust"])
@@ -170,12 +171,14 @@ def test_a_whole_table_against_a_column_transformer() -> None:
     fitted = fit(frame, columns)
     np.testing.assert_allclose(fitted.transform(frame), oracle.fit_transform(frame).astype(float), atol=1e-6)
     assert fitted.feature_names == ("size", "age", "ok", "city=x", "city=y", "city=z")
+    assert fitted.n_numbers == 2
 
 
 def test_dates() -> None:
     dates = pd.date_range("2023-12-25 06:00", periods=60, freq="31h")
     fitted = fit(pd.DataFrame({"d": dates}), (Column("d", "date", "ISO8601"),), "none")
     assert fitted.feature_names == ("d days", "d month", "d weekday", "d hour")
+    assert fitted.n_numbers == 4
     out = fitted.transform(pd.DataFrame({"d": ["2024-02-29T12:00:00", None]}))
     days = (pd.Timestamp("2024-02-29 12:00") - pd.Timestamp("1970-01-01")) / pd.Timedelta(days=1)
     assert out[0].tolist() == [days, 2, 3, 12]

@@ -39,7 +39,7 @@ def case(family: str, task: str | None = None, **changes: object) -> Case:
     } | changes  # fmt: skip
     shaped = {name: settings[name] for name in word.shaped_by if name in settings}
     options = {name: shaped[name] for name in shaped if name not in ("depth", "width", "activation")}
-    options |= {"masked": changes["masked"]} if "masked" in changes else {}
+    options |= {name: changes[name] for name in ("masked", "numbers") if name in changes}
     outputs, loss, metric = {
         "regression": (2, "mse", "rmse"),
         "classification": (3, "cross_entropy", "accuracy"),

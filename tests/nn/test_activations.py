@@ -24,6 +24,10 @@ ORACLES = {
     "leaky_relu": lambda z: np.where(z > 0, z, 0.01 * z),
     "gelu": lambda z: z * scipy.special.ndtr(z),
     "silu": lambda z: z * scipy.special.expit(z),
+    "mish": lambda z: z * np.tanh(np.logaddexp(z, 0)),
+    "selu": lambda z: (
+        1.0507009873554805 * np.where(z > 0, z, 1.6732632423543772 * np.expm1(np.minimum(z, 0)))
+    ),
     "softmax": scipy.special.softmax,
     "step": lambda z: np.heaviside(z, 0.0),
 }
@@ -68,6 +72,8 @@ def test_values_and_gradients_equal_pytorch():
         "leaky_relu": functional.leaky_relu,
         "gelu": functional.gelu,
         "silu": functional.silu,
+        "mish": functional.mish,
+        "selu": functional.selu,
         "softmax": lambda z: functional.softmax(z, dim=-1),
     }
     rng = np.random.default_rng(0)

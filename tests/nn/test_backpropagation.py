@@ -92,6 +92,7 @@ def test_what_is_not_written_out_is_refused(monkeypatch):
     monkeypatch.setitem(LOSSES, "own", LOSSES["mse"])
     for recipe, says in (
         (replace(it.recipe, family="highway"), "highway.*mlp alone"),
+        (case("mlp", embedding="pbld", frequencies=2, numbers=3).recipe, "not written out for embedded"),
         (replace(it.recipe, loss="own"), "derivative of 'own' is not written out"),
     ):
         with pytest.raises(InputError, match=says):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -20,6 +22,8 @@ DISTRIBUTIONS = {
     "glorot_normal": scipy.stats.norm(0, np.sqrt(2 / (OUT + IN))),
     "he_uniform": scipy.stats.uniform(-np.sqrt(6 / IN), 2 * np.sqrt(6 / IN)),
     "he_normal": scipy.stats.norm(0, np.sqrt(2 / IN)),
+    "lecun_uniform": scipy.stats.uniform(-np.sqrt(3 / IN), 2 * np.sqrt(3 / IN)),
+    "lecun_normal": scipy.stats.norm(0, np.sqrt(1 / IN)),
     "uniform": scipy.stats.uniform(-SCALE, 2 * SCALE),
     "normal": scipy.stats.norm(0, SCALE),
 }
@@ -63,6 +67,7 @@ def test_deviations_equal_pytorch():
         "glorot_normal": torch.nn.init.xavier_normal_,
         "he_uniform": torch.nn.init.kaiming_uniform_,
         "he_normal": torch.nn.init.kaiming_normal_,
+        "lecun_normal": partial(torch.nn.init.kaiming_normal_, nonlinearity="linear"),
     }
     for name, fill in theirs.items():
         options = {"nonlinearity": "relu"} if name.startswith("he") else {}

@@ -26,6 +26,10 @@ VARIANTS = [
     ("cnn", {"pooling": "none", "blocks": 1}),
     *((family, {"output": "each"}) for family in ("rnn", "lstm")),
     *((family, {"masked": True}) for family in ("rnn", "lstm")),
+    *(
+        (family, {"embedding": kind, "frequencies": 3, "numbers": 5})
+        for family, kind in (("mlp", "periodic"), ("mlp", "pbld"), ("residual", "pbld"), ("tabm", "periodic"))
+    ),
 ]
 NAMES = [" ".join([family, *map(str, changes.values())]) for family, changes in VARIANTS]
 DEEP = [family for family in FAMILIES if "depth" in vocabulary.FAMILIES[family].shaped_by]

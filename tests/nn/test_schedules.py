@@ -28,6 +28,8 @@ def usual(name, t):
     rising, cosine = t < 0.3, lambda a, b, way: b + (a - b) * (1 + np.cos(np.pi * way)) / 2
     return {
         "cosine": (1 + np.cos(np.pi * t)) / 2,
+        "flat_cos": np.where(t < 0.5, 1.0, cosine(1.0, 0.0, 2 * t - 1)),
+        "coslog4": (1 - np.cos(2 * np.pi * np.log2(1 + 15 * t))) / 2,
         "exponential": 0.01**t,
         "polynomial": 1 - t,
         "piecewise": np.where(t < 0.5, 1.0, np.where(t < 0.75, 0.1, 0.01)),
@@ -83,7 +85,7 @@ def test_warmup_is_a_line_and_the_schedule_follows(name, warmup):
 def test_a_warmup_as_long_as_the_schedule_is_finite(name):
     values = curve(name, warmup=EPOCHS)
     assert np.isfinite(values).all()
-    expected = AT[AT < EPOCHS] / EPOCHS * (0.04 if name == "one_cycle" else 1.0)
+    expected = AT[AT < EPOCHS] / EPOCHS * {"one_cycle": 0.04, "coslog4": 0.0}.get(name, 1.0)
     np.testing.assert_allclose(values[AT < EPOCHS], expected, rtol=1e-5)
 
 
@@ -145,6 +147,10 @@ OF_OPTAX = {
     "constant": ("constant", {}, optax.constant_schedule(1.0)),
     "cosine": ("cosine", {}, optax.cosine_decay_schedule(1.0, STEPS)),
     "cosine to 0.2": ("cosine", {"final": 0.2}, optax.cosine_decay_schedule(1.0, STEPS, alpha=0.2)),
+    "flat cosine": (
+        "flat_cos", {},
+        optax.join_schedules([optax.constant_schedule(1.0), optax.cosine_decay_schedule(1.0, 50)], [50]),
+    ),
     "exponential": ("exponential", {}, optax.exponential_decay(1.0, STEPS, 0.01)),
     "exponential to 0.5": ("exponential", {"final": 0.5}, optax.exponential_decay(1.0, STEPS, 0.5)),
     "line": ("polynomial", {}, optax.linear_schedule(1.0, 0.0, STEPS)),

@@ -39,6 +39,10 @@ channels = 16
 pooling = "max"
 padding = "same"
 output = "last"
+embedding = "none"
+frequencies = 16
+sigma = 0.1
+members = 8
 ensemble = 1
 optimizer = "adam"
 learning_rate = 1e-3
@@ -351,6 +355,10 @@ def test_what_fits_the_data_passes(tmp_path: Path) -> None:
     check_fit(vary(plain, family=Choice(("mlp", "linear")), metric="r2", degree=2), "regression", 0, (10,))
     check_fit(vary(plain, batch_size=0), "classification", 3, (13,), train_rows=10)
     check_fit(plain, "classification", 10, (28, 28, 1), train_rows=1000)  # rows of features take any shape
+    embedded = vary(plain, embedding=Choice(("none", "pbld")), family=Choice(("mlp", "cnn")))
+    check_fit(vary(embedded, family=Choice(("mlp", "softmax"))), "classification", 3, (13,))
+    with pytest.raises(StudyError, match=r"embedding.*pbld.*rows of numbers, but.*\[28, 28, 1\].*\"none\""):
+        check_fit(embedded, "classification", 10, (28, 28, 1))
 
 
 def test_notes_tell_what_nothing_reads(tmp_path: Path) -> None:
@@ -359,4 +367,7 @@ def test_notes_tell_what_nothing_reads(tmp_path: Path) -> None:
     assert any("[model] depth is not read by family" in note for note in remarks)
     assert any("[regularization] weight_decay is not read by optimizer" in note for note in remarks)
     assert any("nothing to search" in note for note in remarks)
+    waves = notes(vary(plain, sigma=0.5))
+    assert any("[model] sigma is read by the embeddings" in note for note in waves)
+    assert not any("sigma" in note for note in notes(vary(plain, sigma=0.5, embedding="pbld")))
     assert notes(vary(plain, optimizer=Choice(("adam", "adamw")), weight_decay=0.1)) == ()

@@ -37,6 +37,21 @@ def test_the_default_is_the_middle_or_the_first() -> None:
         assert distribution._contains(distribution.to_internal_repr(middle[name])), name
 
 
+@pytest.mark.parametrize(
+    ("activation", "drawn"),
+    [
+        ("mish", "he_normal"),
+        ("selu", "lecun_normal"),
+        ("selu-relu", "lecun_normal"),
+        ("tanh", "glorot_uniform"),
+    ],
+)
+def test_weights_are_drawn_as_the_first_activation_wants_them(activation: str, drawn: str) -> None:
+    params = {"depth": 1, "width": 8, "batch_size": 32, "optimizer": "adam"}
+    found = program(params, activation=activation)
+    assert found.recipe.initializers == (drawn,)
+
+
 @given(low=st.integers(1, 100), span=st.integers(0, 100), log=st.booleans())
 def test_the_middle_of_integers_is_one_of_them(low: int, span: int, log: bool) -> None:
     middle = space.default({"n": Range(low, low + span, log=log, integer=True)})["n"]

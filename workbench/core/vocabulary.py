@@ -31,6 +31,7 @@ class Metric(NamedTuple):
 _BOTH = ("regression", "classification")
 _UNITS = ("width", "initializer", "init_scale", "dropout")
 _HIDDEN = ("depth", "activation", *_UNITS)
+_ROWS = (*_HIDDEN, "embedding", "frequencies", "sigma")
 _CONVOLUTION = ("blocks", "kernel", "channels", "pooling", "padding")
 
 FAMILIES: dict[str, Family] = {
@@ -38,15 +39,17 @@ FAMILIES: dict[str, Family] = {
     "logistic": Family(("binary",), 1, ()),
     "softmax": Family(("classification",), 1, ()),
     "perceptron": Family(("binary",), 1, ()),
-    "mlp": Family(_BOTH, 1, _HIDDEN, hidden=True),
-    "residual": Family(_BOTH, 1, _HIDDEN, hidden=True),
-    "highway": Family(_BOTH, 1, _HIDDEN, hidden=True),
-    "tabm": Family(_BOTH, 1, (*_HIDDEN, "members"), hidden=True),
-    "tabm_mini": Family(_BOTH, 1, (*_HIDDEN, "members"), hidden=True),
+    "mlp": Family(_BOTH, 1, _ROWS, hidden=True),
+    "residual": Family(_BOTH, 1, _ROWS, hidden=True),
+    "highway": Family(_BOTH, 1, _ROWS, hidden=True),
+    "tabm": Family(_BOTH, 1, (*_ROWS, "members"), hidden=True),
+    "tabm_mini": Family(_BOTH, 1, (*_ROWS, "members"), hidden=True),
     "cnn": Family(_BOTH, 3, (*_UNITS, "activation", *_CONVOLUTION), hidden=True),
     "rnn": Family(_BOTH, 2, (*_UNITS, "output"), hidden=True),
     "lstm": Family(_BOTH, 2, (*_UNITS, "output"), hidden=True),
 }
+#: A model of one's own, unless it says more.
+PLAIN = Family(_BOTH, 1, _HIDDEN, hidden=True)
 #: Stands between the activations of the hidden layers.
 JOIN = "-"
 #: Of one hidden layer; several, joined by JOIN, are one for each: see `by_layer`.
@@ -58,15 +61,19 @@ ACTIVATIONS = [
     "leaky_relu",
     "gelu",
     "silu",
+    "mish",
+    "selu",
     "softmax",
     "step",
 ]
 INITIALIZERS = [
-    "auto",  # he_normal before rectifiers, glorot_uniform before the rest
+    "auto",  # he_normal before rectifiers, lecun_normal before selu, glorot_uniform before the rest
     "glorot_uniform",
     "glorot_normal",
     "he_uniform",
     "he_normal",
+    "lecun_uniform",
+    "lecun_normal",
     "uniform",
     "normal",
     "zeros",
@@ -108,6 +115,8 @@ FACTORIES: dict[str, Callable[..., Any]] = {}
 SCHEDULES = [
     "constant",
     "cosine",
+    "flat_cos",
+    "coslog4",
     "exponential",
     "plateau",
     "polynomial",
@@ -130,6 +139,7 @@ SCHEDULED = {
     "div_factor": ("one_cycle",),
     "final_div_factor": ("one_cycle",),
 }
+EMBEDDINGS = ["none", "periodic", "pbld"]  # of numbers
 POOLINGS = ["max", "mean", "none"]
 PADDINGS = ["same", "valid"]
 OUTPUTS = ["last", "each"]  # of a recurrent network: after the last step, or after each
@@ -156,7 +166,17 @@ SETTINGS = frozenset(
     (
         *("scale", "degree", "numbers", "bins", "target_transform"),
         *("family", "depth", "width", "activation", "initializer", "init_scale", "blocks", "kernel"),
-        *("channels", "pooling", "padding", "output", "members", "ensemble"),
+        *(
+            "channels",
+            "pooling",
+            "padding",
+            "output",
+            "embedding",
+            "frequencies",
+            "sigma",
+            "members",
+            "ensemble",
+        ),
         *("optimizer", "learning_rate", "momentum", "beta2", "schedule", "warmup", "clip"),
         *("final", "power", "boundaries", "scales", "pct_start", "div_factor", "final_div_factor"),
         *("l1", "l2", "weight_decay", "dropout", "label_smoothing", "patience", "min_delta"),
@@ -202,6 +222,10 @@ def reads(settings: Mapping[str, Any], key: str) -> bool:
         return len(schedules) > 1 or "piecewise" in schedules
     if key == "init_scale":
         return settings["initializer"] in ("uniform", "normal")
+    if key in ("frequencies", "sigma"):
+        return bool(settings.get("embedding", "none") != "none")
+    if key == "bins":
+        return bool(settings.get("numbers", "plain") != "plain")
     return key != "min_delta" or settings["patience"] > 0
 
 

@@ -6,7 +6,7 @@ cotangent is zero, and zero times a finite derivative is zero.
 
 Source: *Regression to neural networks*, *Neural networks, really understood*, *Perceptron to MLP* (linear,
 sigmoid, tanh, ReLU, softmax, step); Maas et al. 2013 (leaky ReLU); Hendrycks & Gimpel, arXiv:1606.08415
-(GELU, SiLU).
+(GELU, SiLU); Misra, arXiv:1908.08681 (mish); Klambauer et al., arXiv:1706.02515 (SELU).
 """
 
 from __future__ import annotations
@@ -139,6 +139,8 @@ ACTIVATIONS: dict[str, Activation] = {
     "leaky_relu": _leaky_relu,
     "gelu": _gelu,
     "silu": jax.nn.silu,
+    "mish": jax.nn.mish,
+    "selu": jax.nn.selu,
     "softmax": _softmax,
     "step": _step,
 }

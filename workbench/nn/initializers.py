@@ -11,7 +11,7 @@ business.
 anything is traced, and the search layer resolves it.
 
 Source: *Neural networks, really understood* and *Perceptron to MLP* (zeros, uniform, Gaussian, Glorot);
-Glorot & Bengio 2010; He et al., arXiv:1502.01852. The normal distributions are not truncated.
+Glorot & Bengio 2010; He et al., arXiv:1502.01852; LeCun et al. 1998. The normal ones are not truncated.
 """
 
 from __future__ import annotations
@@ -107,6 +107,11 @@ def _he(scale: jax.Array, fan_in: jax.Array, fan_out: jax.Array) -> jax.Array:
     return jnp.sqrt(2.0 / fan_in)
 
 
+def _lecun(scale: jax.Array, fan_in: jax.Array, fan_out: jax.Array) -> jax.Array:
+    """Deviation √(1 / fan_in), which SELU needs to keep the variance from layer to layer."""
+    return jnp.sqrt(1.0 / fan_in)
+
+
 def _scale(scale: jax.Array, fan_in: jax.Array, fan_out: jax.Array) -> jax.Array:
     return scale
 
@@ -123,6 +128,8 @@ INITIALIZERS: dict[str, Initializer] = {
     "glorot_normal": Initializer(_normal, _glorot),
     "he_uniform": Initializer(_flat, _half_range(_he)),
     "he_normal": Initializer(_normal, _he),
+    "lecun_uniform": Initializer(_flat, _half_range(_lecun)),
+    "lecun_normal": Initializer(_normal, _lecun),
     "uniform": Initializer(_flat, _scale),
     "normal": Initializer(_normal, _scale),
     "zeros": Initializer(jnp.zeros_like, _scale),

@@ -102,4 +102,5 @@ class Hyperparameters(NamedTuple):
     pct_start: Any = np.float32(0.3)  # float32, share of the epochs in which `one_cycle` rises
     div_factor: Any = np.float32(25.0)  # float32, by which `one_cycle` begins below the rate
     final_div_factor: Any = np.float32(1e4)  # float32, by which it ends below its beginning
+    sigma: Any = np.float32(0.1)  # float32, deviation of the frequencies that embed numbers
     arguments: Any = ()  # the optimizer's own, in the order of recipe.traced

@@ -2,6 +2,8 @@
 
     constant     1
     cosine       from 1 to `final` (0) along half a cosine
+    flat_cos     1 for the first half, then as cosine
+    coslog4      (1 - cos(2π log2(1 + 15 t))) / 2, four cycles from 0 to 1 and back, each twice the one before
     exponential  final^t, down to `final` (a hundredth)
     polynomial   (1 - t)^power, from 1 to `final` (0); power 1 is a line
     piecewise    1, multiplied by `scales` at `boundaries` (by a tenth after a half and three quarters)
@@ -17,7 +19,8 @@ The curves are those of optax.schedules. Where optax wants numbers that are know
 be traced (exponential_decay, cosine_onecycle_schedule, the warm-up), they are written out, and held to optax.
 
 Source: *Perceptron to MLP* (divide by ten on a plateau, gradual decay, warm-up); Loshchilov & Hutter,
-arXiv:1608.03983 (cosine); Smith & Topin, arXiv:1708.07120 (one cycle).
+arXiv:1608.03983 (cosine); Smith & Topin, arXiv:1708.07120 (one cycle); Holzmüller, Grinsztajn & Steinwart,
+arXiv:2407.04491 (coslog4, flat_cos).
 """
 
 from __future__ import annotations
@@ -205,6 +208,16 @@ def _cosine(curve: Curve) -> optax.Schedule:
     return schedule
 
 
+def _flat_cos(curve: Curve) -> optax.Schedule:
+    cosine = _cosine(curve)
+    return lambda t: cosine(jnp.maximum(2.0 * t - 1.0, 0.0))
+
+
+def _coslog4(curve: Curve) -> optax.Schedule:
+    del curve
+    return lambda t: 0.5 - 0.5 * jnp.cos(2.0 * jnp.pi * jnp.log2(1.0 + 15.0 * t))
+
+
 def _exponential(curve: Curve) -> optax.Schedule:
     return lambda t: jnp.power(curve.falls_to(FINAL), t)
 
@@ -246,6 +259,8 @@ def _steps(scales: dict[float, float]) -> optax.Schedule:
 SCHEDULES: dict[str, Callable[[Curve], optax.Schedule]] = {
     "constant": _constant,
     "cosine": _cosine,
+    "flat_cos": _flat_cos,
+    "coslog4": _coslog4,
     "exponential": _exponential,
     "plateau": _plateau,
     "polynomial": _polynomial,

@@ -47,8 +47,11 @@ class Preparations:
         """What a program must know of the arrays."""
         x, y, _ = self.compact(variant).train
         targets = 1 if y.ndim == 1 else y.shape[-1]
-        masked = self.preprocessor(variant).padded
-        return Problem(self.dataset.task, x.shape[1:], len(self.dataset.classes), targets, len(x), masked)
+        preprocessor = self.preprocessor(variant)
+        return Problem(
+            self.dataset.task, x.shape[1:], len(self.dataset.classes), targets, len(x),
+            preprocessor.padded, preprocessor.n_numbers,
+        )  # fmt: skip
 
     def _prepared(self, variant: Variant) -> tuple[Fold, Preprocessor]:
         if variant not in self._known:

@@ -63,9 +63,9 @@ class Proposal(NamedTuple):
     assumptions: list[str]
 
 
-#: Trial 0 is in the middle of each range. For few rows that is a high rate and a large penalty, which did best
-#: in sweeps of single settings over five small tables, with the average of several networks; no dropout at
-#: all did worst there. `experiments.benchmarks.tables` says what comes of it.
+#: Trial 0 is in the middle of each range. For few rows that is a high rate and a large penalty, which did
+#: best in sweeps of single settings over five small tables, with the average of several networks; no dropout
+#: at all did worst there. `experiments.benchmarks.tables` says what comes of it.
 SIZES = (
     _Size(1_000, 3, (16, 256), (32, 16), (3e-3, 5e-2), (1e-4, 1.0), 100, 5),
     _Size(5_000, 3, (32, 256), (64, 32), (1e-3, 3e-2), (1e-5, 1e-1), 80, 5),

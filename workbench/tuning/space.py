@@ -45,9 +45,9 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 #: Settings of families that lanes of one program may differ in.
-TRACED = ("depth", "width", "activation", "initializer", "init_scale", "dropout")
-#: Rectifiers lose half of the variance, which He's initialization makes up for; the rest take Glorot's.
-RECTIFIERS = ("relu", "leaky_relu", "gelu", "silu")
+TRACED = ("depth", "width", "activation", "initializer", "init_scale", "dropout", "sigma")
+#: Rectifiers lose half of the variance, which He's initialization makes up for; SELU keeps it after LeCun's.
+RECTIFIERS = ("relu", "leaky_relu", "gelu", "silu", "mish")
 
 
 class Problem(NamedTuple):
@@ -59,6 +59,7 @@ class Problem(NamedTuple):
     targets: int  # K of a regression
     rows: int  # training rows
     masked: bool = False  # sequences whose last feature says which steps are there
+    numbers: int = 0  # how many inputs, the first ones, stand for numbers
 
 
 class Variant(NamedTuple):
@@ -318,6 +319,10 @@ def _batch(setting: Value | Axis, size: int, rows: int) -> tuple[int, bool]:
 def _options(values: Mapping[str, Value], word: Family, problem: Problem) -> tuple[tuple[str, Value], ...]:
     """What else shapes the family: static, so every combination of values is a program of its own."""
     own = {name: values[name] for name in word.shaped_by if name not in TRACED}
+    if own.get("embedding", "none") == "none":
+        own = {name: value for name, value in own.items() if name not in ("embedding", "frequencies")}
+    else:
+        own["numbers"] = problem.numbers
     if word.input_rank == 2:
         own["masked"] = problem.masked
     if values["ensemble"] != 1:
@@ -336,7 +341,8 @@ def _loss(name: str, family: str, task: Task, *, binary: bool) -> str:
 def _initializer(name: str, activation: str) -> str:
     if name != "auto":
         return name
-    return "he_normal" if of_layer(activation, 0) in RECTIFIERS else "glorot_uniform"
+    first = of_layer(activation, 0)
+    return "he_normal" if first in RECTIFIERS else "lecun_normal" if first == "selu" else "glorot_uniform"
 
 
 def _initializers(shaped: Settings) -> tuple[str, ...]:

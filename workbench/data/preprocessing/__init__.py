@@ -89,6 +89,11 @@ class Preprocessor:
         return _raw(self, rows)
 
     @property
+    def n_numbers(self) -> int:
+        """How many features, the first ones, are numbers of a row, each in one place."""
+        return len(self.scaling.shift) if len(self.shape) == 1 else 0
+
+    @property
     def feature_names(self) -> tuple[str, ...]:
         """One name per feature; of images and sequences, per channel."""
         names, terms = _number_names(self), _terms(self)

@@ -29,12 +29,14 @@ from workbench.core.errors import InputError
 from workbench.core.types import Array
 from workbench.nn import models
 from workbench.nn.activations import LEAK, activate, at_layer
-from workbench.nn.models import MODELS
+from workbench.nn.models import MODELS, embeddings
 from workbench.nn.models.base import Params
 from workbench.nn.recipe import Hyperparameters, Recipe
 
 #: Directions of the finite-difference check that are evaluated at once.
 CHUNK = 64
+#: α and λ of SELU: the fixed point of mean 0 and variance 1.
+SELU_ALPHA, SELU_SCALE = 1.6732632423543772, 1.0507009873554805
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,6 +144,10 @@ def _passes(
     """The layers' names, the activities a^0 … z^L and the errors δ^1 … δ^L, padding included."""
     if recipe.family != "mlp":
         raise InputError(f"family {recipe.family!r}: backpropagation is written out for the family mlp alone")
+    if embeddings.embeds(recipe):
+        raise InputError(
+            "backpropagation is not written out for embedded numbers; use automatic differentiation"
+        )
     unknown = [
         name for names in recipe.activations for name in vocabulary.by_layer(names) if name not in DERIVATIVES
     ]
@@ -206,6 +212,18 @@ def _gelu_slope(z: jax.Array) -> jax.Array:
     return below + z * jnp.exp(-0.5 * z * z) / math.sqrt(2.0 * math.pi)
 
 
+def _mish_slope(z: jax.Array) -> jax.Array:
+    """With s = tanh(log(1 + e^z)): s + z (1 - s²) sigmoid(z)."""
+    s = jnp.tanh(jnp.logaddexp(z, 0.0))
+    return s + z * (1.0 - jnp.square(s)) * _logistic(z)
+
+
+def _selu_slope(z: jax.Array) -> jax.Array:
+    """λ above zero, λ α e^z at and below it."""
+    below = jnp.exp(jnp.minimum(z, 0.0)) * SELU_ALPHA
+    return SELU_SCALE * jnp.where(z > 0.0, 1.0, below)
+
+
 #: g'(z) of the pointwise activations; at a kink the value that training uses.
 DERIVATIVES: dict[str, Callable[[jax.Array], jax.Array]] = {
     "linear": jnp.ones_like,
@@ -215,6 +233,8 @@ DERIVATIVES: dict[str, Callable[[jax.Array], jax.Array]] = {
     "sigmoid": lambda z: _logistic(z) * _logistic(-z),
     "silu": lambda z: _logistic(z) * (1.0 + z * _logistic(-z)),
     "gelu": _gelu_slope,
+    "mish": _mish_slope,
+    "selu": _selu_slope,
     "softmax": jnp.zeros_like,  # not pointwise: see _through_softmax
     "step": jnp.zeros_like,
 }

@@ -19,7 +19,7 @@ from workbench.evaluation.analysis import backpropagation
 from workbench.evaluation.analysis.backpropagation import Blame
 from workbench.nn.activations import ACTIVATIONS
 from workbench.nn.losses import LOSSES
-from workbench.nn.models import predict
+from workbench.nn.models import embeddings, predict
 from workbench.nn.recipe import Hyperparameters, Recipe
 from workbench.training import population
 
@@ -44,7 +44,7 @@ def first_layer(recipe: Recipe, hyper: Hyperparameters, params: Any) -> Array | 
     """The weights that see the input: [n, F] of n dense units in use, [n, k, k, C] of kernels; else None."""
     if recipe.family in AFFINE:
         return np.asarray(params["weight"])
-    if recipe.family not in _FIRST:
+    if recipe.family not in _FIRST or embeddings.embeds(recipe):
         return None
     weight = np.asarray(params[_FIRST[recipe.family]]["weight"])
     return weight if weight.ndim == 4 else weight[: int(hyper.width)]
@@ -94,7 +94,8 @@ def two_passes(recipe: Recipe, hyper: Hyperparameters, params: Any, x: Array, y:
         return Blame((x.ravel(), np.asarray(outputs)), (weight,), (np.asarray(error),))
     named = {name for names in recipe.activations for name in vocabulary.by_layer(names)}
     written = named <= set(backpropagation.DERIVATIVES)
-    if recipe.family != "mlp" or not written or recipe.loss not in backpropagation.OUTPUT_ERRORS:
+    plain = recipe.family == "mlp" and not embeddings.embeds(recipe)
+    if not plain or not written or recipe.loss not in backpropagation.OUTPUT_ERRORS:
         return None
     return backpropagation.blame(recipe, hyper._replace(label_smoothing=np.float32(0.0)), params, x, y)
 

@@ -27,6 +27,7 @@ from workbench.evaluation.plots.mistaken import MOST, mistaken_images
 from workbench.evaluation.plots.network import network_diagram
 from workbench.evaluation.plots.style import number
 from workbench.evaluation.predictor import Predictor, decisions, probabilities
+from workbench.nn.models import embeddings
 from workbench.nn.recipe import Recipe
 
 #: What fits into a network diagram: features, units of a layer or outputs, hidden layers.
@@ -74,7 +75,10 @@ def is_small(predictor: Predictor) -> bool:
         return False
     hyper = predictor.hyper
     return recipe.family in probes.AFFINE or (
-        int(hyper.width) <= MOST_UNITS and int(hyper.depth) <= MOST_LAYERS and recipe.family == "mlp"
+        not embeddings.embeds(recipe)
+        and int(hyper.width) <= MOST_UNITS
+        and int(hyper.depth) <= MOST_LAYERS
+        and recipe.family == "mlp"
     )
 
 

@@ -75,7 +75,7 @@ def register(name: str, model: Model, family: Family | None = None, *, replace: 
     """
     if not isinstance(model, Model):
         raise InputError(f"model {name!r}: {model!r} is no model; give wb.Model(init, apply)")
-    family = family or vocabulary.FAMILIES["mlp"]
+    family = family or vocabulary.PLAIN
     if not isinstance(family, Family):
         raise InputError(f"model {name!r}: its family is {family!r}; give a Family, or leave it out")
     _check_model(str(name), model, family)

@@ -9,12 +9,12 @@ Source: all four articles; equations (a^l, W^l, b^l) as in *Neural networks, rea
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import jax
 
 from workbench.nn import prng
+from workbench.nn.models import embeddings
 from workbench.nn.models.base import Model, Params
 from workbench.nn.models.layers import OUT_STREAM, affine, dense, hidden, in_use, layers, used
 from workbench.nn.recipe import Hyperparameters, Recipe
@@ -22,12 +22,13 @@ from workbench.nn.recipe import Hyperparameters, Recipe
 
 def init(recipe: Recipe, hyper: Hyperparameters, *, key: jax.Array) -> Params:
     """One dict for each layer: weight [out, in], bias [out]; zero beyond the lane's width and depth."""
-    features, width = (math.prod(recipe.inputs),) * 2, (recipe.width, hyper.width)
+    features, width = (embeddings.size_of(recipe),) * 2, (recipe.width, hyper.width)
     keys = [prng.key_of(key, layer) for layer in (*range(recipe.depth), OUT_STREAM)]
     first = {_name(0): dense(recipe, hyper, width, features, key=keys[0])}
     rest = {_name(i): dense(recipe, hyper, width, width, key=keys[i]) for i in range(1, recipe.depth)}
     rest = {name: used(layer, i < hyper.depth) for i, (name, layer) in enumerate(rest.items(), start=1)}
-    return {**first, **rest, "out": dense(recipe, hyper, (recipe.outputs,) * 2, width, key=keys[-1])}
+    out = dense(recipe, hyper, (recipe.outputs,) * 2, width, key=keys[-1])
+    return {**embeddings.init(recipe, hyper, key=key), **first, **rest, "out": out}
 
 
 def apply(
@@ -40,14 +41,14 @@ def apply(
         z = affine(params[_name(layer)], h)
         return hidden(recipe, hyper, z, active, key=key, layer=layer)
 
-    h = layers(hyper.depth, recipe.depth, step, step(0, x.ravel()), first=1)
+    h = layers(hyper.depth, recipe.depth, step, step(0, embeddings.apply(recipe, params, x)), first=1)
     return affine(params["out"], h)
 
 
 def n_parameters(inputs: tuple[int, ...], outputs: int, *, depth: int, width: int, **settings: Any) -> int:
-    """(F + 1) H + (L - 1) (H + 1) H + (H + 1) K."""
-    del settings
-    return (math.prod(inputs) + 1) * width + (depth - 1) * (width + 1) * width + (width + 1) * outputs
+    """(F + 1) H + (L - 1) (H + 1) H + (H + 1) K, and what embeds numbers, after which F are more."""
+    first, embedded = embeddings.size(inputs, **settings), embeddings.n_parameters(**settings)
+    return embedded + (first + 1) * width + (depth - 1) * (width + 1) * width + (width + 1) * outputs
 
 
 def _name(layer: int) -> str:

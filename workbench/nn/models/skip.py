@@ -16,7 +16,6 @@ arXiv:1505.00387 (highway, the negative gate bias); Hayou et al., arXiv:2010.128
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
@@ -25,6 +24,7 @@ import jax
 import jax.numpy as jnp
 
 from workbench.nn import prng
+from workbench.nn.models import embeddings
 from workbench.nn.models.base import Model, Params
 from workbench.nn.models.layers import OUT_STREAM, affine, dense, hidden, in_use, layers, padded, used
 from workbench.nn.recipe import Hyperparameters, Recipe
@@ -48,11 +48,12 @@ class _Block(NamedTuple):
 def _model(block: _Block) -> Model:
     def init(recipe: Recipe, hyper: Hyperparameters, *, key: jax.Array) -> Params:
         """Layers embed, hidden_00, hidden_01, …, out, which sort in the order of computation."""
-        features, width = math.prod(recipe.inputs), (recipe.width, hyper.width)
+        features, width = embeddings.size_of(recipe), (recipe.width, hyper.width)
         key_embed, key_blocks, key_out = (prng.key_of(key, i) for i in (0, 1, OUT_STREAM))
         keys = prng.key_of(key_blocks, jnp.arange(recipe.depth))
         blocks = jax.vmap(lambda one: block.init(recipe, hyper, one))(keys)  # drawn at once: quick to compile
         return {
+            **embeddings.init(recipe, hyper, key=key),
             "embed": dense(recipe, hyper, width, (features, features), key=key_embed),
             **{
                 _name(layer): used({name: leaf[layer] for name, leaf in blocks.items()}, layer < hyper.depth)
@@ -66,7 +67,7 @@ def _model(block: _Block) -> Model:
     ) -> jax.Array:
         """Outputs [K] of x [*F]. `key` draws the dropped units of each block's g, the same for every lane."""
         active = in_use(recipe, hyper)
-        h = jnp.where(active, affine(params["embed"], x.ravel()), 0.0)
+        h = jnp.where(active, affine(params["embed"], embeddings.apply(recipe, params, x)), 0.0)
 
         def step(layer: int, h: jax.Array) -> jax.Array:
             units = partial(hidden, recipe, hyper, active=active, key=key, layer=layer)
@@ -77,9 +78,9 @@ def _model(block: _Block) -> Model:
     def n_parameters(
         inputs: tuple[int, ...], outputs: int, *, depth: int, width: int, **settings: Any
     ) -> int:
-        """(F + 1) H + L block + (H + 1) K."""
-        del settings
-        return (math.prod(inputs) + 1) * width + depth * block.n_parameters(width) + (width + 1) * outputs
+        """(F + 1) H + L block + (H + 1) K, and what embeds numbers, after which F are more."""
+        first, embedded = embeddings.size(inputs, **settings), embeddings.n_parameters(**settings)
+        return embedded + (first + 1) * width + depth * block.n_parameters(width) + (width + 1) * outputs
 
     return Model(init, apply, n_parameters, layered=True)
 

@@ -10,7 +10,8 @@ and decay, as biases are. What is trained is the mean of the members' losses, ne
 what is judged and delivered is the average of what they say, as of an ensemble. Each drops units of its own.
 
 A member costs as many operations as a perceptron and next to no parameters. All see the same minibatches.
-Narrower and shallower lanes are padded as those of the multilayer perceptron are.
+Numbers may be embedded, alike for all. Narrower and shallower lanes are padded as those of the multilayer
+perceptron are.
 
 Source: Gorishniy, Kotelnikov & Babenko, arXiv:2410.24210 (TabM, TabM-mini); Wen, Tran & Ba, arXiv:2002.06715
 (batch ensembles).
@@ -18,7 +19,6 @@ Source: Gorishniy, Kotelnikov & Babenko, arXiv:2410.24210 (TabM, TabM-mini); Wen
 
 from __future__ import annotations
 
-import math
 from itertools import pairwise
 from typing import Any
 
@@ -26,6 +26,7 @@ import jax
 import jax.numpy as jnp
 
 from workbench.nn import prng
+from workbench.nn.models import embeddings
 from workbench.nn.models.base import Model, Params
 from workbench.nn.models.layers import OUT_STREAM, Layer, affine, dense, hidden, in_use, layers, padded, used
 from workbench.nn.recipe import Hyperparameters, Recipe
@@ -37,7 +38,7 @@ SIGN_STREAM = OUT_STREAM + 1
 def _model(*, mini: bool) -> Model:
     def init(recipe: Recipe, hyper: Hyperparameters, *, key: jax.Array) -> Params:
         """Layers hidden_00, hidden_01, …, out; what every member has of its own has a leading axis M."""
-        features, width = (math.prod(recipe.inputs),) * 2, (recipe.width, hyper.width)
+        features, width = (embeddings.size_of(recipe),) * 2, (recipe.width, hyper.width)
         members = _members(recipe)
         keys = [prng.key_of(key, layer) for layer in range(recipe.depth)]
         found = {
@@ -51,7 +52,11 @@ def _model(*, mini: bool) -> Model:
         shape, in_use = (members, recipe.outputs, recipe.width), (members, recipe.outputs, hyper.width)
         key_out = prng.key_of(key, OUT_STREAM)
         out = padded(recipe, hyper, shape, in_use, hyper.width, recipe.outputs, key=key_out)
-        return {**found, "out": {"weight": out, "bias": jnp.zeros(shape[:2], jnp.float32)}}
+        return {
+            **embeddings.init(recipe, hyper, key=key),
+            **found,
+            "out": {"weight": out, "bias": jnp.zeros(shape[:2], jnp.float32)},
+        }
 
     return Model(init, apply, _mini_parameters if mini else _parameters, layered=True, several=True)
 
@@ -69,7 +74,8 @@ def apply(
             return hidden(recipe, hyper, z, active, key=None, layer=layer)
         return jax.vmap(lambda z, key: hidden(recipe, hyper, z, active, key=key, layer=layer))(z, keys)
 
-    h = jnp.broadcast_to(x.ravel(), (members, x.size))
+    x = embeddings.apply(recipe, params, x)
+    h = jnp.broadcast_to(x, (members, x.size))
     return jax.vmap(affine)(params["out"], layers(hyper.depth, recipe.depth, step, step(0, h), first=1))
 
 
@@ -96,21 +102,19 @@ def _adapted_affine(layer: Layer, h: jax.Array) -> jax.Array:
 def _parameters(
     inputs: tuple[int, ...], outputs: int, *, depth: int, width: int, members: int, **settings: Any
 ) -> int:
-    """Σ (D D' + M (D + 2 D')) + M (H + 1) K over hidden layers from D to D'."""
-    del settings
-    sizes = [math.prod(inputs), *[width] * depth]
+    """Σ (D D' + M (D + 2 D')) + M (H + 1) K over hidden layers from D to D', and what embeds numbers."""
+    sizes = [embeddings.size(inputs, **settings), *[width] * depth]
     shared = sum(before * after + members * (before + 2 * after) for before, after in pairwise(sizes))
-    return shared + members * (width + 1) * outputs
+    return embeddings.n_parameters(**settings) + shared + members * (width + 1) * outputs
 
 
 def _mini_parameters(
     inputs: tuple[int, ...], outputs: int, *, depth: int, width: int, members: int, **settings: Any
 ) -> int:
-    """Σ (D + 1) D' + M F + M (H + 1) K over hidden layers from D to D'."""
-    del settings
-    sizes = [math.prod(inputs), *[width] * depth]
+    """Σ (D + 1) D' + M F + M (H + 1) K over hidden layers from D to D', and what embeds numbers."""
+    sizes = [embeddings.size(inputs, **settings), *[width] * depth]
     shared = sum((before + 1) * after for before, after in pairwise(sizes))
-    return shared + members * (sizes[0] + (width + 1) * outputs)
+    return embeddings.n_parameters(**settings) + shared + members * (sizes[0] + (width + 1) * outputs)
 
 
 def _members(recipe: Recipe) -> int:

@@ -87,6 +87,12 @@ def notes(study: Study) -> tuple[str, ...]:
         remarks.append("[model] init_scale is read by the initializers uniform and normal alone")
     if study.settings["bins"] != SETTINGS["bins"].default and values(study, "numbers") == ("plain",):
         remarks.append("[data] bins is read where numbers are piecewise alone")
+    embedded = set(values(study, "embedding")) - {"none"}
+    remarks += [
+        f"[model] {key} is read by the embeddings periodic and pbld alone"
+        for key in ("frequencies", "sigma")
+        if study.settings[key] != SETTINGS[key].default and not embedded
+    ]
     alike = [family for family in families if not vocabulary.FAMILIES[family].hidden]
     if alike and study.settings["ensemble"] != 1:
         remarks.append(
@@ -196,6 +202,12 @@ def _of_families(study: Study, kinds: set[str], has: str, input_shape: tuple[int
             yield (
                 f"{offence(study, 'family', name)} is for {_tasks(family.tasks)}, {has}; "
                 f"choose {listed(fitting)}"
+            )
+        embedding = next((e for e in values(study, "embedding") if e != "none"), None)
+        if embedding is not None and "embedding" in family.shaped_by and len(input_shape) > 1:
+            yield (
+                f"{offence(study, 'embedding', embedding)} is for rows of numbers, but an example of "
+                f'{study.data.source} has the shape {list(input_shape)}; write embedding = "none"'
             )
         if family.input_rank not in (1, len(input_shape)):
             wanted = {2: "sequences [T, F]", 3: "images [H, W, C]"}[family.input_rank]

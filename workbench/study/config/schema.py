@@ -134,7 +134,8 @@ class ModelTable(Table):
         "relu", 'after each hidden layer; "tanh-relu": tanh after the first, ReLU after the others'
     )
     initializer: Chosen[Annotated[str, Word(vocabulary.INITIALIZERS)]] = key(
-        "auto", "how weights are drawn; auto is he_normal for rectifiers, else glorot_uniform"
+        "auto",
+        "how weights are drawn; auto is he_normal for rectifiers, lecun_normal for selu, else glorot_uniform",
     )
     init_scale: Searched[Positive] = key(0.05, "size of the weights that uniform and normal draw")
     blocks: Searched[Annotated[int, Interval(ge=1, le=16)]] = key(2, "blocks of a cnn")
@@ -149,6 +150,11 @@ class ModelTable(Table):
     output: Chosen[Annotated[str, Word(vocabulary.OUTPUTS)]] = key(
         "last", "of a recurrent network: after the last step, or after each"
     )
+    embedding: Chosen[Annotated[str, Word(vocabulary.EMBEDDINGS)]] = key(
+        "none", "of numbers in rows, before the first layer; periodic and pbld see each as waves"
+    )
+    frequencies: Searched[Annotated[int, Interval(ge=1, le=256)]] = key(16, "waves that embed each number")
+    sigma: Searched[Positive] = key(0.1, "deviation of their frequencies; 0.01 to 1 for standardized numbers")
     members: Searched[Annotated[int, Interval(ge=1, le=256)]] = key(
         8, "members of a tabm or tabm_mini, which share the weights of one network"
     )
