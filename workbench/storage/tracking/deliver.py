@@ -23,7 +23,6 @@ from workbench.evaluation.saved_model import fingerprint
 from workbench.storage.tracking.rows import MAX_TAG, Final, trials_link
 
 if TYPE_CHECKING:
-    import pandas as pd
     from mlflow import MlflowClient
     from mlflow.entities.model_registry import ModelVersion
 
@@ -212,17 +211,11 @@ def _signature(folder: Path) -> dict[str, Any]:
     outputs = Schema([ColSpec(kind, name) for kind, name in columns])
     inputs = infer_signature(rows).inputs
     if isinstance(rows, pd.DataFrame):
+        # MLflow refuses a frame with its categories, decimals, nullable or written numbers where the example
+        # has text or floats, which are the same cells; the model's own preparation reads them all.
         anything = AnyType()  # type: ignore[no-untyped-call]
-        inputs = Schema([ColSpec(anything, c.name) if _whole(rows[c.name]) else c for c in inputs])
+        inputs = Schema([ColSpec(anything, c.name) for c in inputs])
     return {"signature": ModelSignature(inputs=inputs, outputs=outputs), "input_example": rows}
-
-
-def _whole(column: pd.Series[Any]) -> bool:
-    """Whether a column holds whole numbers: pandas reads it as int64 or, with one blank, as float64.
-
-    MLflow takes neither for the other, so such a column gets no type; the model's own preparation reads both.
-    """
-    return column.dtype.kind in "iuf" and bool((column.dropna() % 1 == 0).all())
 
 
 def _requirements() -> list[str]:
