@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 from typing import Literal
 
 import numpy as np
@@ -30,9 +31,9 @@ FORMS = (
 _SHAPE = (
     r"^(\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}([ T]\d|$)"
     r"|\d{4}[-/]\d{1,2}$|\d{1,2}/\d{4}$"
-    r"|\d{1,2}\.?[- /]\pL{3,10}\.?[- /,]+\d{2,4}( \d|$)"
-    r"|\pL{3,10}\.? \d{1,2},? \d{4}( \d|$)"
-    r"|\pL{3,10}\.?[- ]\d{2,4}$|\d{4}-\pL{3,10}$)"
+    r"|\d{1,2}\.?[- /][^-\d\s/.,:]{3,10}\.?[- /,]+\d{2,4}( \d|$)"
+    r"|[^-\d\s/.,:]{3,10}\.? \d{1,2},? \d{4}( \d|$)"
+    r"|[^-\d\s/.,:]{3,10}\.?[- ]\d{2,4}$|\d{4}-[^-\d\s/.,:]{3,10}$)"
 )
 #: A day written with two numbers before its year.
 _TWO_NUMBERS = r"^\s*\d{1,2}[-/.]\d{1,2}[-/.]\d{2,4}"
@@ -119,8 +120,21 @@ def _forms(levels: Sequence[str], day_first: bool) -> Iterator[str]:
             return
     forms = sorted(FORMS, key=lambda form: form.startswith("%m")) if day_first else FORMS
     for form in forms:
-        if not any(np.isnat(read(part, form)).any() for part in (levels[:FEW], levels)):
+        if _reads(levels[0], form) and not any(
+            np.isnat(read(part, form)).any() for part in (levels[:FEW], levels)
+        ):
             yield form
+
+
+def _reads(level: str, form: str) -> bool:
+    """Whether a form is worth trying, by one text: in Python's way, which takes no time to start."""
+    if form == FORMS[0]:
+        return True
+    try:
+        datetime.strptime(_WORD.sub(_in_english, level) if "%b" in form else level, form)
+    except ValueError:
+        return False
+    return True
 
 
 def _in_english(word: re.Match[str]) -> str:

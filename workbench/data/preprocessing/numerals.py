@@ -32,10 +32,9 @@ _UNIT = (
 )
 #: A number with everything that may stand around its digits; a minus behind it is how SAP writes.
 _DRESSED = (
-    r"^(?P<open>\()?(?P<before>[+-])? ?(?P<unit>" + _UNIT + r")? ?(?P<inside>[+-])?"
-    r"(?P<digits>[0-9.,][0-9., ']*(?:[eE][+-]?\d+)?) ?(?P<behind>"
-    + _UNIT
-    + r")? ?(?P<after>-)?(?P<close>\))?$"
+    rf"^(?P<lead>{_UNIT})? ?(?P<open>\()?(?P<before>[+-])? ?(?P<unit>{_UNIT})? ?(?P<inside>[+-])?"
+    r"(?P<digits>[0-9.,][0-9., ']*(?:[eE][+-]?\d+)?) ?"
+    rf"(?P<behind>{_UNIT})? ?(?P<after>-)?(?P<close>\))? ?(?P<tail>{_UNIT})?$"
 )
 _SPACES, _APOSTROPHES, _MINUS = r"[\x{00A0}\x{2007}\x{2009}\x{202F}]", r"[\x{2018}\x{2019}\x{00B4}]", "−"
 #: Cells that are asked before all are.
@@ -275,8 +274,9 @@ def _undressed(text: pa.Array) -> _Bare:
     signs = (flat["before"] != "").astype(int) + (flat["inside"] != "") + (flat["after"] != "")
     bracketed = (flat["open"] != "") & (flat["close"] != "")
     valid = (signs <= 1) & ((flat["open"] == "") == (flat["close"] == "")) & ~(bracketed & (signs > 0))
-    valid &= (flat["unit"] == "") | (flat["behind"] == "")
-    unit = np.where(flat["unit"] != "", flat["unit"], flat["behind"])
+    units = [flat[place] for place in ("lead", "unit", "behind", "tail")]
+    valid &= sum((each != "").astype(int) for each in units) <= 1
+    unit = np.select([each != "" for each in units], units, "")
     unit = np.array([_SAME.get(each, each) for each in unit], dtype=object)
     negative = (flat["before"] == "-") | (flat["inside"] == "-") | (flat["after"] == "-") | bracketed
     trimmed = pc.utf8_trim_whitespace(named["digits"])
@@ -285,7 +285,7 @@ def _undressed(text: pa.Array) -> _Bare:
     return _Bare(pc.if_else(there, trimmed, None), negative, bracketed, unit, infinite)
 
 
-_GROUPS = ("open", "before", "unit", "inside", "digits", "behind", "after", "close")
+_GROUPS = ("lead", "open", "before", "unit", "inside", "digits", "behind", "after", "close", "tail")
 
 
 def _values(bare: _Bare, form: Form) -> tuple[Array, Array]:

@@ -143,9 +143,9 @@ def _names(records: list[list[str]]) -> bool:
     names = [cell.strip() for cell in records[0]]
     if any(_NUMBER.match(cell) for cell in names) or len({*names}) < len(names):
         return False
+    rows = [record for record in records[1:] if record != records[0]]
     return any(
-        all(_NUMBER.match(cell) or not cell.strip() for cell in column)
-        for column in zip(*records[1:], strict=True)
+        all(_NUMBER.match(cell) or not cell.strip() for cell in column) for column in zip(*rows, strict=True)
     )
 
 
