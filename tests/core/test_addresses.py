@@ -42,6 +42,9 @@ from workbench.core.addresses import folder, is_server, kind, reason, redact, sq
         *[
             (f"https://h/x?a=1&{name}=s3%2Bcret#b", f"https://h/x?a=1&{name}=***#b")
             for name in (
+                *("sas", "sessionid", "PHPSESSID", "jsessionid", "cred", "webhook", "totp", "appkey", "pat"),
+                *("client_assertion", "SAMLResponse", "code_verifier", "cookie", "csrf_token", "dbpass"),
+                *("passcode", "passwort", "contraseña", "sign", "nonce"),
                 "apikey",
                 "api_key",
                 "api-key",
@@ -84,7 +87,14 @@ from workbench.core.addresses import folder, is_server, kind, reason, redact, sq
         ('{"api_key":"s3", "x": 1}', '{"api_key":"***", "x": 1}'),
         ("host=h password='it\\'s two' user=me", "host=h password=*** user=me"),
         ("Authorization: Bearer abc.def", "Authorization: ***"),
+        ("Cookie: session=abc", "Cookie: ***"),
+        ("PRIVATE-TOKEN: abc", "PRIVATE-TOKEN: ***"),
+        ("password = abc; host = h", "password = ***; host = h"),
+        # without a scheme
+        ("me:pw@h:5432/d", "me:***@h:5432/d"),
+        ("//me:pw@h/d", "//me:***@h/d"),
         # and what is none
+        ("at 12:30@noon: mail to a:b@c.com, state=1", "at 12:30@noon: mail to a:b@c.com, state=1"),
         ("[data] key=x, monkey=5, ?monkey=5", "[data] key=x, monkey=5, ?monkey=5"),
         ("password: is missing", "password: is missing"),
     ],

@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
 from workbench.cli.streams import Output, output, showable, until_closed
+from workbench.core.addresses import redact
 from workbench.core.cores import limit_threads
-from workbench.core.errors import InputError, WorkbenchError
+from workbench.core.errors import InputError, WorkbenchError, of_system
 from workbench.study.interrupts import heard
 
 
@@ -143,6 +144,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         except WorkbenchError as error:
             return _fail(out, _one_line(str(error)), error.exit_status)
         except Exception as error:
+            if refused := of_system(error):
+                return _fail(out, _one_line(redact(str(refused))), refused.exit_status)
             return _fail(out, f"workbench: unexpected {_unexpected(error, argv)}", 1)
 
 
@@ -228,7 +231,6 @@ def _unexpected(error: Exception, argv: Sequence[str]) -> str:
     import time
     import traceback
 
-    from workbench.core.addresses import redact
     from workbench.core.files import private_folder, write_text
     from workbench.core.locations import resolve
 

@@ -22,13 +22,15 @@ _NO_PASSWORD = frozenset({"", "x-oauth-basic"})
 _VALUE = r"""'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*"|(?:(?:bearer|basic|token)\s+)?[^&\s;#'"<>]+"""
 _PAIR = re.compile(
     rf"""(?ix) (?P<before> [?&;#] | %3f | %26 | (?<![\w%.-]) )
-    (?P<name> (?P<quote>["']?) [a-z\d_.%\[\]-]+ (?P=quote) ) (?P<is> = | %3d | \s*:\s+ | (?<=["']):)
+    (?P<name> (?P<quote>["']?) [\w.%\[\]-]+ (?P=quote) ) (?P<is> \s*=\s* | %3d | \s*:\s+ | (?<=["']):)
     (?P<value> {_VALUE} )"""
 )
 #: Names of secrets, in lower case and without -, _ and the like: these wherever they stand within a name …
 _SECRETS = (
     "password", "passwd", "passphrase", "pwd", "token", "secret", "apikey", "accesskey", "privatekey",
-    "authkey", "signature", "credential", "authorization", "sharedkey", "accountkey",
+    "authkey", "signature", "credential", "authorization", "sharedkey", "accountkey", "passcode",
+    "passwort", "kennwort", "contrase", "senha", "motdepasse", "sessionid", "sessid", "cookie", "assertion",
+    "samlre", "csrf", "xsrf", "codeverifier", "appkey", "webhook",
 )  # fmt: skip
 #: … and these as a whole name, in the query or fragment of an address.
 _IN_QUERIES = frozenset(
@@ -47,10 +49,22 @@ _IN_QUERIES = frozenset(
         "ticket",
         "k",
         "otp",
+        "totp",
+        "sas",
+        "sign",
+        "cred",
+        "creds",
+        "pat",
+        "nonce",
+        "saml",
     }
 )
 #: … and there, alone or behind other words.
-_LAST_WORD = re.compile(r"(?:^|[\W_])(?i:key|auth)$|[a-z](?:Key|Auth)$")
+_LAST_WORD = re.compile(r"(?:^|[\W_])(?i:key|auth)$|[a-z](?:Key|Auth)$|(?i:pass)$")
+#: Names of headers, or their ends.
+_HEADERS = ("authorization", "apikey", "privatetoken", "cookie")
+# What somebody wrote without a scheme: user:password@host:5432/name.
+_BARE = re.compile(r"(?<![\w:/@.])((?://)?[\w.+%-]+):([^\s@/]+)@(?=[\w.\[-]+(?::\d|/))")
 #: What a path may hold and an address would take for something else; Optuna fills in braces.
 _ESCAPED = {ord(character): f"%{ord(character):02X}" for character in "%?#{}"}
 #: Characters of an error that are shown.
@@ -88,7 +102,7 @@ def redact(text: str, *addresses: str) -> str:
     The passwords of `addresses` are replaced wherever they stand, also where only a part of one is quoted as
     an address: drivers do that to what they cannot parse.
     """
-    text = _PASSWORD.sub(_without_password, text)
+    text = _BARE.sub(_without_password, _PASSWORD.sub(_without_password, text))
     text = _PAIR.sub(_without_value, _TOKEN.sub(_without_token, text))
     for secret in sorted({one for address in addresses for one in _secrets(address)}, key=len, reverse=True):
         text = re.sub(rf"(?<!\w){re.escape(secret)}(?!\w)", HIDDEN, text)
@@ -120,7 +134,7 @@ def _without_value(found: re.Match[str]) -> str:
     value = found["value"]
     if not _is_secret(found) and redact(unquote(value)) == unquote(value):
         return found[0]
-    quote = value[0] if value[0] in "\"'" and found["is"] != "=" else ""
+    quote = value[0] if value[0] in "\"'" and found["is"].strip() != "=" else ""
     return f"{found['before']}{found['name']}{found['is']}{quote}{HIDDEN}{quote}"
 
 
@@ -128,14 +142,14 @@ def _is_secret(found: re.Match[str]) -> bool:
     plain = unquote(found["name"])
     name = re.sub(r"[\W_]", "", plain).lower()
     if name in _IN_QUERIES or (_LAST_WORD.search(plain) and found["before"]):
-        return bool(found["before"]) and found["is"] in {"=", "%3D", "%3d"}
+        return bool(found["before"]) and found["is"].strip() in {"=", "%3D", "%3d"}
     if "=" not in found["is"] and found["is"].lower() != "%3d" and not found["quote"]:
-        return name.endswith(("authorization", "apikey"))  # a header; prose has colons as well
+        return name.endswith(_HEADERS)  # a header; prose has colons as well
     return any(word in name for word in _SECRETS)
 
 
 def _secrets(address: str) -> Iterator[str]:
-    found = [match[2] for match in _PASSWORD.finditer(address)]
+    found = [match[2] for pattern in (_PASSWORD, _BARE) for match in pattern.finditer(address)]
     found += [match[1] for match in _PASSWORD.finditer(address) if match[2].lower() in _NO_PASSWORD]
     found += [match[2] for match in _TOKEN.finditer(address) if _is_token(match)]
     found += [match["value"].strip("'\"") for match in _PAIR.finditer(address) if _is_secret(match)]

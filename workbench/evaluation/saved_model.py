@@ -120,11 +120,21 @@ def load(folder: Path | str) -> Predictor:
     Raises:
         StoreError: if the folder holds no model, a damaged one, or one of a newer layout or unknown family.
     """
+    folder = Path(folder)
+    try:
+        return _load(folder)
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        raise StoreError(
+            f"{folder}: the model cannot be read (model.json and parameters.npz are not what was saved: "
+            f"{type(error).__name__} {error}); run the study again"
+        ) from error
+
+
+def _load(folder: Path) -> Predictor:
     from workbench.data.preprocessing import Preprocessor
     from workbench.nn.models import MODELS
 
     plugins.load_installed()
-    folder = Path(folder)
     try:
         description = json.loads((folder / "model.json").read_text(encoding="utf-8"))
         arrays = read_arrays(folder / "parameters.npz", "shift", "scale")
