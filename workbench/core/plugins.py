@@ -1,8 +1,8 @@
 """Python files that add words, and packages that do.
 
 A study file cannot run code. Whoever starts a command may name a file that does, by `--plugin FILE`; an
-installed package is loaded by its entry point in the group `workbench.plugins`, a module that registers words as it is
-imported or a function that does when it is called.
+installed package is loaded by its entry point in the group `workbench.plugins`, a module that registers words
+as it is imported or a function that does when it is called.
 """
 
 from __future__ import annotations

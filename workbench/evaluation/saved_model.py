@@ -139,8 +139,8 @@ def load(folder: Path | str) -> Predictor:
         raise StoreError(f"{folder}: was made by another version ({error}); load it with that one") from error
     if recipe.family not in MODELS:
         raise StoreError(
-            f"{folder}: no model family is called {recipe.family!r} here; import the module that registers it, "
-            "or name its file by --plugin"
+            f"{folder}: no model family is called {recipe.family!r} here; import the module that "
+            "registers it, or name its file by --plugin"
         )
     return Predictor(
         recipe=recipe,
