@@ -29,13 +29,16 @@ if TYPE_CHECKING:
     from workbench.study.config import Study, read_study, vary
     from workbench.study.created import create_study
     from workbench.study.door import confirm, run, search
+    from workbench.study.estimators import Classifier, Regressor
     from workbench.study.result import Result
     from workbench.study.runs import Runs, train, tuned
     from workbench.study.watch import Figures
 
 __all__ = [
+    "Classifier",
     "Figures",
     "Model",
+    "Regressor",
     "Result",
     "Runs",
     "Study",
@@ -63,8 +66,10 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Classifier": ("study.estimators", "Classifier"),
     "Figures": ("study.watch", "Figures"),
     "Model": ("nn.models", "Model"),
+    "Regressor": ("study.estimators", "Regressor"),
     "Result": ("study.result", "Result"),
     "Runs": ("study.runs", "Runs"),
     "Study": ("study.config.study", "Study"),

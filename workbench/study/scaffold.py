@@ -247,6 +247,7 @@ def _facts(dataset: Dataset) -> dict[str, Any]:
     """What the template is filled with."""
     rows = len(dataset.train)
     size = next(size for size in SIZES if rows <= size.rows)
+    size = size._replace(batches=tuple(batch for batch in size.batches if batch <= rows) or (rows,))
     rank = len(dataset.input_shape)
     classes = len(dataset.classes)
     counts = np.bincount(dataset.target.ravel().clip(0), minlength=classes) if classes else np.zeros(0)

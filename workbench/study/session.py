@@ -26,7 +26,7 @@ from workbench.evaluation.saved_model import fingerprint, judged, load
 from workbench.storage import ledger, outcomes
 from workbench.storage.tracking import Status
 from workbench.study import results
-from workbench.study.config import Study
+from workbench.study.config import Study, check_testable
 from workbench.study.interrupts import stop_requested
 from workbench.study.recorder import Records
 from workbench.study.watch import Watch
@@ -100,6 +100,8 @@ class Session:
         confirming  the test set will be opened
         """
         watch, began, replayed = self.watch, time.perf_counter(), 0
+        if confirming:
+            check_testable(self.study, self.here.sealed.rows)
         self._declare()
         watch.plan(self.study.search.trials, self.here.plan.epochs)
         watch.stage("searching")

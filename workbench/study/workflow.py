@@ -19,7 +19,7 @@ from workbench.storage import outcomes
 from workbench.storage.optuna_mirror import restore
 from workbench.storage.tracking import ahead
 from workbench.study import results
-from workbench.study.config import Study
+from workbench.study.config import Study, check_testable
 from workbench.study.identity import identified
 from workbench.study.interrupts import insist
 from workbench.study.watch import Watch, silent
@@ -61,6 +61,8 @@ def run(
         WorkbenchError: if the work fails.
     """
     watch = watch or silent()
+    if not search_only:
+        check_testable(study)
     found = identified(study, locations)
     study = found.study
     held = _held(study, locations, search_only=search_only)

@@ -11,8 +11,8 @@ checks    what several keys must agree on, with each other and with the data
 May import the layers below (core, nn, tuning for its spaces and samplers) and pydantic, whose home this is.
 """
 
-from workbench.study.config.checks import check_fit, metric_of, notes
+from workbench.study.config.checks import check_fit, check_testable, metric_of, notes
 from workbench.study.config.reading import read_study, vary
 from workbench.study.config.study import Study
 
-__all__ = ["Study", "check_fit", "metric_of", "notes", "read_study", "vary"]
+__all__ = ["Study", "check_fit", "check_testable", "metric_of", "notes", "read_study", "vary"]

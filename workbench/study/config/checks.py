@@ -32,6 +32,22 @@ def metric_of(study: Study, task: Task) -> str:
     return study.metric or {"classification": "accuracy", "regression": "rmse"}[task]
 
 
+def check_testable(study: Study, test_rows: int | None = None) -> None:
+    """Raises StudyError if a study has no test rows, which is for searches alone.
+
+    test_rows  how many there are; None: as far as the file says
+    """
+    data, split = study.data, study.data.split
+    if test_rows is None:
+        archive = data.source.endswith(".npz")  # may hold official test rows of its own
+        test_rows = int(data.test is not None or split.test > 0.0 or archive)
+    if not test_rows:
+        raise StudyError(
+            f"{study.path}: [data] split = {toml(split._asdict())} leaves no test rows; give test a share, or "
+            'name an official file: test = "..."; without, it can be searched: --search-only'
+        )
+
+
 def check_file(study: Study) -> None:
     """Raises StudyError if keys of the file contradict each other."""
     _refuse(study, _of_split(study))
@@ -134,9 +150,6 @@ def _of_split(study: Study) -> Iterator[str]:
     total = math.fsum(split)
     if abs(total - 1.0) > 1e-6:
         yield f"{place} sums to {total:.6g}; the fractions must sum to 1"
-    archive = data.source.endswith(".npz")  # may hold official test rows of its own
-    if data.test is None and split.test == 0.0 and not archive:
-        yield f'{place} leaves no test rows; give test a share, or name an official file: test = "..."'
     if data.test is not None and split.test > 0.0:
         yield (
             f"{place} takes test rows beside the official file {toml(data.test)}; write test = 0 and "

@@ -1,0 +1,315 @@
+"""Estimators for scikit-learn: `fit` searches, on training and validation rows; no test set is opened."""
+
+from __future__ import annotations
+
+import tempfile
+import uuid
+from collections.abc import Mapping
+from functools import cache, partial
+from pathlib import Path
+from shutil import rmtree
+from typing import Any, Self
+
+import numpy as np
+import pandas as pd
+from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+from sklearn.utils import check_random_state
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
+
+from workbench.core.errors import InputError
+from workbench.core.locations import resolve
+from workbench.core.records import Selection
+from workbench.core.types import Array, Task
+from workbench.evaluation.predictor import Predictor
+from workbench.evaluation.saved_model import load
+from workbench.study.choice import freeze
+from workbench.study.config import Study
+from workbench.study.created import create_study
+from workbench.study.door import search
+from workbench.study.identity import identified
+from workbench.study.workspace import enter, search_of
+from workbench.tuning import jobs
+
+#: The settings that are parameters of an estimator by their own names.
+_NAMED = (
+    *("family", "depth", "width", "activation", "optimizer", "learning_rate", "l2", "dropout"),
+    *("epochs", "batch_size", "trials", "seeds", "metric"),
+)
+#: What the column of the target is called in a table; no column of X is.
+_TARGET = "target"
+
+
+class _Searched(BaseEstimator):  # type: ignore[misc]
+    """What both estimators do."""
+
+    _task: Task
+
+    def __init__(
+        self,
+        *,
+        family: Any = None,
+        depth: Any = None,
+        width: Any = None,
+        activation: Any = None,
+        optimizer: Any = None,
+        learning_rate: Any = None,
+        l2: Any = None,
+        dropout: Any = None,
+        epochs: Any = None,
+        batch_size: Any = None,
+        trials: int | None = None,
+        seeds: int | None = None,
+        metric: str | None = None,
+        settings: Mapping[str, Any] | None = None,
+        validation_fraction: float = 0.2,
+        random_state: Any = 0,
+        home: str | Path | None = None,
+    ) -> None:
+        self.family = family
+        self.depth = depth
+        self.width = width
+        self.activation = activation
+        self.optimizer = optimizer
+        self.learning_rate = learning_rate
+        self.l2 = l2
+        self.dropout = dropout
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.trials = trials
+        self.seeds = seeds
+        self.metric = metric
+        self.settings = settings
+        self.validation_fraction = validation_fraction
+        self.random_state = random_state
+        self.home = home
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        tags.input_tags.categorical = True
+        tags.input_tags.string = True
+        return tags
+
+    def _search(self, x: Any, y: Array) -> None:
+        """Search on all rows and keep the choice."""
+        data: Any = (x, y)
+        if isinstance(x, pd.DataFrame):
+            name = _TARGET
+            while name in x.columns:
+                name += "_"
+            data = (x.reset_index(drop=True), pd.Series(y, name=name))
+        said = {key: value for key in _NAMED if (value := getattr(self, key)) is not None}
+        share = float(self.validation_fraction)
+        seed = self.random_state
+        if not isinstance(seed, int | np.integer):
+            seed = check_random_state(seed).randint(2**31 - 2_000_000)
+        said |= {
+            "split": {"train": 1.0 - share, "validation": share, "test": 0.0},
+            "task": self._task,
+            "seed": int(seed),
+            **(self.settings or {}),
+        }
+        try:
+            if self.home is None:
+                study = create_study(
+                    data, home=_workshop(), tell=None, name=f"fit-{uuid.uuid4().hex}", **said
+                )
+                self._take(*_searched(study))
+            else:
+                name = type(self).__name__.lower()
+                study = create_study(data, home=self.home, tell=None, **{"name": name, **said})
+                result = search(study)
+                self.result_ = result
+                self._take(result.model, result.best.params, result.best.validation)
+        except InputError as error:  # which scikit-learn knows by another name
+            raise ValueError(str(error)) from error
+
+    def _take(self, model: Predictor, params: Mapping[str, Any], score: float) -> None:
+        self.model_ = model
+        self.best_params_ = dict(params)
+        self.best_score_ = float(score)
+
+    def _rows(self, x: Any, y: Any = None, **how: Any) -> Any:
+        """Rows as the model takes them, checked as scikit-learn does."""
+        if isinstance(x, pd.DataFrame):
+            found = validate_data(self, x, *([] if y is None else [y]), skip_check_array=True, **how)
+            x, y = found if y is not None else (found, None)
+            x = x.set_axis([str(name) for name in x.columns], axis=1)
+            if not len(x):
+                raise ValueError("Found array with 0 sample(s) while a minimum of 1 is required.")
+        else:
+            numbers = {"ensure_all_finite": "allow-nan", "allow_nd": True}
+            found = validate_data(self, x, *([] if y is None else [y]), **numbers, **how)
+            x, y = found if y is not None else (found, None)
+        return x if y is None else (x, y)
+
+    def _told(self, x: Any) -> pd.DataFrame:
+        check_is_fitted(self)
+        told: pd.DataFrame = self.model_.predict(self._rows(x, reset=False))
+        return told
+
+
+class Classifier(ClassifierMixin, _Searched):  # type: ignore[misc]
+    """A neural network for classes, found by a search, as an estimator of scikit-learn.
+
+    make_pipeline(SelectKBest(k=20), wb.Classifier(trials=30, depth=wb.axis(1, 3)))
+    """
+
+    _task: Task = "classification"
+
+    def fit(self, X: Any, y: Any) -> Self:
+        """Search, and keep the chosen model.
+
+        Args:
+            X: Rows: a data frame, or numbers [N, F], [N, T, F], [N, H, W] or [N, H, W, C].
+            y: Their classes, [N], of any kind.
+
+        Returns:
+            The estimator.
+
+        Raises:
+            ValueError: for rows that cannot be trained on and settings that cannot be.
+        """
+        x, y = self._rows(X, y)
+        y = column_or_1d(y, warn=True)
+        check_classification_targets(y)
+        self.classes_, codes = np.unique(y, return_inverse=True)
+        if len(self.classes_) < 2:
+            raise ValueError(f"y has one class, {self.classes_[0]!r}; a classifier needs two or more")
+        self._search(x, codes)
+        return self
+
+    def predict(self, X: Any) -> Array:
+        """The likeliest class of each row, as it stood in y.
+
+        Args:
+            X: Rows [N, *F] as in `fit`.
+
+        Returns:
+            Classes [N].
+        """
+        codes = self._told(X)["prediction"].to_numpy(dtype=np.int64)
+        said: Array = self.classes_[codes]
+        return said
+
+    def predict_proba(self, X: Any) -> Array:
+        """The probability of every class.
+
+        Args:
+            X: Rows [N, *F] as in `fit`.
+
+        Returns:
+            Probabilities [N, C], in the order of `classes_`.
+        """
+        told = self._told(X)
+        names = [f"probability_{code}" for code in range(len(self.classes_))]
+        shares: Array = told[names].to_numpy()
+        return shares
+
+
+class Regressor(RegressorMixin, _Searched):  # type: ignore[misc]
+    """A neural network for numbers, found by a search, as an estimator of scikit-learn.
+
+    cross_val_score(wb.Regressor(trials=30), frame, prices)
+    """
+
+    _task: Task = "regression"
+
+    def fit(self, X: Any, y: Any) -> Self:
+        """Search, and keep the chosen model.
+
+        Args:
+            X: Rows: a data frame, or numbers [N, F], [N, T, F], [N, H, W] or [N, H, W, C].
+            y: Their targets, numbers [N].
+
+        Returns:
+            The estimator.
+
+        Raises:
+            ValueError: for rows that cannot be trained on and settings that cannot be.
+        """
+        x, y = self._rows(X, y, **({} if isinstance(X, pd.DataFrame) else {"y_numeric": True}))
+        y = np.asarray(column_or_1d(y, warn=True), np.float64)
+        if not np.isfinite(y).all():
+            raise ValueError("Input y contains NaN or infinity; every row needs its target")
+        self._search(x, y)
+        return self
+
+    def predict(self, X: Any) -> Array:
+        """A number for each row, in the units of y.
+
+        Args:
+            X: Rows [N, *F] as in `fit`.
+
+        Returns:
+            Predictions [N].
+        """
+        said: Array = self._told(X)["prediction"].to_numpy()
+        return said
+
+
+#: What help() says of both.
+_HELP = """
+    Data frames may hold text, categories, dates and blanks. What no parameter says is proposed as
+    `workbench new` proposes it. `fit` searches on training and validation rows, compares the best
+    configurations over seeds, and opens no test set: `score` rows of your own, or `cross_val_score`.
+
+    Fitted, it has `classes_` (a classifier), `n_features_in_`, `feature_names_in_` (of a data frame), `model_`,
+    `best_params_`, `best_score_` (on the validation rows) and, with a home, `result_`.
+
+    Args:
+        family: The kind of network; this and the next nine as in a study file, fixed or an axis (`wb.axis`,
+            `wb.choices`).
+        depth: Hidden layers.
+        width: Units of each hidden layer.
+        activation: After each hidden layer.
+        optimizer: Any optimizer of optax, by its name.
+        learning_rate: Before the schedule.
+        l2: Weight of half the squared weights.
+        dropout: Probability of dropping a hidden unit.
+        epochs: Of each trial.
+        batch_size: Rows in one update.
+        trials: The budget of the search.
+        seeds: How often each finalist is trained again.
+        metric: By which configurations are compared.
+        settings: Further settings by name, as `create_study` takes them.
+        validation_fraction: Share of the rows that trials are judged by.
+        random_state: Of training and search: a number, or as scikit-learn takes it.
+        home: Where everything is recorded, for every command; None: nothing is kept.
+"""
+for _estimator in (Classifier, Regressor):
+    _estimator.__doc__ = f"{_estimator.__doc__}{_HELP}"
+
+
+@cache
+def _room() -> tempfile.TemporaryDirectory[str]:
+    return tempfile.TemporaryDirectory(prefix="workbench-")
+
+
+def _workshop() -> Path:
+    """A home for this process, gone when it ends: what was compiled serves the next fit."""
+    return Path(_room().name)
+
+
+def _searched(study: Study) -> tuple[Predictor, Mapping[str, Any], float]:
+    """The chosen model, its parameters and its validation score; nothing is recorded."""
+    locations = resolve(home=str(_workshop()), environ={})
+    study = identified(study, locations).study
+    folder = locations.study(study.id)
+    here = enter(study, locations, _silent)
+    try:
+        tried = search_of(study, here, partial(jobs.submit, here.engine), _silent)
+        tried.foresee()
+        for _ in tried.rounds():
+            pass
+        chosen: Selection = freeze(study, here, tried, folder / "model", _silent)
+        return load(folder / "model"), chosen.params, chosen.validation
+    finally:
+        here.journal.close()
+        for made in (folder, study.path.parent):
+            rmtree(made, ignore_errors=True)
+
+
+def _silent(text: str) -> None:
+    del text
