@@ -122,6 +122,7 @@ class Selection:
     finalists: tuple[Finalist, ...] = ()  # that it was chosen among, the best trial first; none by "single"
     #: Mean loss over all development rows of the refitted model, and of the judged one; None: not compared.
     refit_losses: tuple[float, float] | None = None
+    inputs: tuple[int, ...] = ()  # *F of an example as the model sees it; records of earlier versions lack it
 
     @property
     def delivers_refit(self) -> bool:
