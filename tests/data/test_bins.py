@@ -254,6 +254,9 @@ def test_a_study_delivers_what_it_encodes(waves: Path, monkeypatch: pytest.Monke
     result = wb.run(study, locations)
     assert result["best"]["params"]["numbers"] != "plain"
     assert result["test"]["value"] < 0.6 < result["baselines"]["linear"]["value"]
+    chosen = result["best"]["params"]
+    inputs = len(wb.load_model(locations.study(study.id) / "model").preprocessor.feature_names)
+    assert result["encoded"] == {**chosen, "columns": 2, "inputs": inputs}
     folder = locations.study(study.id) / "model"
     model = wb.load_model(folder)
     rows = pd.DataFrame({"b": [1.0, 4.0, 99.0], "a": [3.0, None, -50.0]})

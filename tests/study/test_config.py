@@ -371,3 +371,23 @@ def test_notes_tell_what_nothing_reads(tmp_path: Path) -> None:
     assert any("[model] sigma is read by the embeddings" in note for note in waves)
     assert not any("sigma" in note for note in notes(vary(plain, sigma=0.5, embedding="pbld")))
     assert notes(vary(plain, optimizer=Choice(("adam", "adamw")), weight_decay=0.1)) == ()
+    assert any(
+        "bins is read where numbers are piecewise alone" in note for note in notes(vary(plain, bins=9))
+    )
+    assert notes(vary(plain, bins=9, numbers=Choice(("plain", "piecewise")))) == ()
+
+
+def test_bins_are_single_numbers(tmp_path: Path) -> None:
+    """Each makes another preparation and another program, which a range would make many of."""
+    text = SMALL + "numbers = 'piecewise'\nbins = { low = 8, high = 64 }\n"
+    with pytest.raises(StudyError, match=r"bins = .* takes no range, .*; write \{ choices = \[16, 48\] \}"):
+        study(tmp_path, text)
+    with pytest.raises(StudyError, match=r"bins = 1 must be a whole number from 2 to 256"):
+        study(tmp_path, SMALL + "bins = 1\n")
+
+
+def test_images_have_no_columns_to_encode(tmp_path: Path) -> None:
+    searched = vary(study(tmp_path), numbers=Choice(("plain", "piecewise")))
+    with pytest.raises(StudyError, match=r'reaches "piecewise", which encodes columns .* \[28, 28, 1\]'):
+        check_fit(searched, "classification", 10, (28, 28, 1))
+    check_fit(searched, "classification", 10, (784,))

@@ -240,6 +240,9 @@ def _summary(result: Result, study: Study, locations: Locations) -> Panel:
             noise = "" if how["rule"] == "best" else " beyond noise"
             grid.add_row("", f"the default configuration is kept: no finalist beats it{noise}")
         grid.add_row("chosen", _settings(best["params"]))
+        if made := result.get("encoded"):
+            as_what = f"numbers {made['numbers']}, at most {made['bins']} bins each"
+            grid.add_row("inputs", f"{made['inputs']:,} of {made['columns']:,} columns: {as_what}")
     if result.get("declared"):
         grid.add_row("smallest gain", _smallest_gain(result["declared"]))
     if result.get("average"):

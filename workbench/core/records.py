@@ -146,6 +146,7 @@ class Selection:
     refit_losses: tuple[float, float] | None = None
     average: Average | None = None  # over seeds; None: of one network, and by earlier versions
     calibration: Calibration | None = None  # of the probabilities; None: as they are
+    inputs: tuple[int, ...] = ()  # *F of an example as the model sees it; records of earlier versions lack it
 
     @property
     def networks(self) -> int:

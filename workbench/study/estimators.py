@@ -255,8 +255,8 @@ _HELP = """
     `workbench new` proposes it. `fit` searches on training and validation rows, compares the best
     configurations over seeds, and opens no test set: `score` rows of your own, or `cross_val_score`.
 
-    Fitted, it has `classes_` (a classifier), `n_features_in_`, `feature_names_in_` (of a data frame), `model_`,
-    `best_params_`, `best_score_` (on the validation rows) and, with a home, `result_`.
+    Fitted, it has `classes_` (a classifier), `n_features_in_`, `feature_names_in_` (of a data frame),
+    `model_`, `best_params_`, `best_score_` (on the validation rows) and, with a home, `result_`.
 
     Args:
         family: The kind of network; this and the next nine as in a study file, fixed or an axis (`wb.axis`,

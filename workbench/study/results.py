@@ -50,6 +50,7 @@ def result(outcome: Outcome, report: Path | None, status: str | None = None) -> 
         "best": best,
         "default": {"validation": default},
         "choice": _how(outcome),
+        "encoded": _encoded(outcome),
         "declared": _declared(outcome),
         "average": _average(outcome),
         "calibration": _calibration(outcome),
@@ -136,6 +137,16 @@ def _how(outcome: Outcome) -> dict[str, Any] | None:
     finalists = [{key: _finite(value) for key, value in asdict(one).items()} for one in chosen.finalists]
     kept = chosen.trial == 0 and len(finalists) > 1
     return {"rule": chosen.rule, "seeds": len(chosen.seeds), "finalists": finalists, "default_kept": kept}
+
+
+def _encoded(outcome: Outcome) -> dict[str, Any] | None:
+    """How the choice encodes numbers, and how many features that makes of the columns."""
+    chosen = outcome.selection
+    if chosen is None or chosen.settings.get("numbers", "plain") == "plain":
+        return None
+    columns = outcome.data.get("columns") or outcome.data["shape"]
+    said = {key: chosen.settings[key] for key in ("numbers", "bins")}
+    return {**said, "columns": int(columns), "inputs": math.prod(chosen.inputs)}
 
 
 def _declared(outcome: Outcome) -> dict[str, Any] | None:

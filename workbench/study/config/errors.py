@@ -116,10 +116,10 @@ def _of_value(kind: Kind, value: Any, rest: Sequence[Any]) -> str:
     if kind.type is list:
         return _of_list(kind, value, rest)
     if isinstance(value, dict) and kind.axis:
-        what, items = ("words", '"...", "..."') if kind.word else ("truth values", "true, false")
         if kind.type is int:
-            what, items = "ranges", "16, 48"
-        return f"is no axis of {what}; write {{ choices = [{items}] }}"
+            return "takes no range, as every value has a program of its own; write { choices = [16, 48] }"
+        what, item = ("words", '"..."') if kind.word else ("truth values", "true")
+        return f"is no axis of {what}; write {{ choices = [{item}, {item if kind.word else 'false'}] }}"
     if isinstance(value, list):
         if kind.axis:
             return f"is a plain list; write {{ choices = {toml(value)} }} to search over it"
