@@ -15,6 +15,7 @@ from tests.helpers.problems import blobs
 from workbench.core.errors import StoreError
 from workbench.core.records import TrialRecord, decode_trial, encode_trial
 from workbench.core.types import Choice, Range, Settings
+from workbench.study.config.schema import SETTINGS as KEYS
 from workbench.training import devices
 from workbench.training.checkpoints import Store
 from workbench.training.engine import Engine
@@ -26,15 +27,15 @@ from workbench.tuning.scheduler import Scheduler
 from workbench.tuning.space import OWN, Problem
 
 EPOCHS, TRIALS = 20, 30
-SETTINGS: Settings = {
+SETTINGS: Settings = {name: key.default for name, key in KEYS.items()} | {
     "scale": "standardize", "degree": 1, "family": "mlp", "loss": "auto", "class_weight": "none",
     "depth": Range(1, 2, integer=True), "width": Range(2, 8, log=True, integer=True),
     "activation": Choice(("relu", "tanh")), "initializer": "auto", "init_scale": 0.05,
     "optimizer": Choice(("adam", "momentum")), "learning_rate": Range(1e-4, 1e24, log=True),
     "momentum": 0.9, "beta2": 0.999, "schedule": "cosine", "warmup": 0.0, "clip": float("inf"), "l1": 0.0,
     "l2": Range(1e-6, 1e-2, log=True), "weight_decay": 0.0, "dropout": Range(0.0, 0.3),
-    "label_smoothing": 0.0, "patience": 4, "min_delta": 0.0, "epochs": EPOCHS,
-    "ensemble": 1, "threshold": 0.5, "batch_size": Choice((16, 32)),
+    "label_smoothing": 0.0, "patience": 4, "min_delta": 0.0, "epochs": EPOCHS, "threshold": 0.5,
+    "batch_size": Choice((16, 32)),
 }  # fmt: skip
 
 

@@ -107,6 +107,9 @@ class DataSpec:
     seed: int = 0  # of training and search
 
 
+_TIMEOUT = "the timeout"
+
+
 @dataclass(frozen=True)
 class SearchSpec:
     """The `[search]` table of a study."""
@@ -117,8 +120,23 @@ class SearchSpec:
     seeds: int = 3
     stop: str = "none"  # noise: before the budget, when a further gain would be within noise
     parallel: int | None = None  # trials in training at once; None: see `scheduler.parallel_of`
+    timeout: float | None = None  # seconds after which no more trials are asked for
     start: tuple[Mapping[str, Value], ...] | None = None  # configurations after the default, some axes each
     start_from: str | None = None  # a study of the same home, whose best trials come next
+
+    @property
+    def timed_out(self) -> str:
+        """Why a search ended whose time was over."""
+        return f"{_TIMEOUT} of {self.timeout:g} s is over"
+
+    def ends(self, reason: str) -> bool:
+        """Whether a search that ended for this reason stays ended under the rules that the study has now.
+
+        A rule may have been taken back, and a timeout may be another one.
+        """
+        if reason.startswith(_TIMEOUT):
+            return self.timeout is not None and reason == self.timed_out
+        return self.stop == "noise"
 
     @property
     def sampler_name(self) -> str:

@@ -308,7 +308,7 @@ def _held(study: Study, locations: Locations, *, search_only: bool) -> results.H
         return None
     if held.result["study"] != study.id or not holds(folder / "model", held.model):
         return None  # of another study or model, or of a version that did not say of which
-    if held.stopped and study.search.stop == "none":  # the rule that ended it was taken back
+    if held.stopped and not study.search.ends(held.result.get("stopped") or ""):
         return None
     said = held.result.get("declared")
     if (said or study.smallest_gain is not None) and (said or {}).get("fingerprint") != study.declaration:

@@ -6,7 +6,8 @@ places are prepared, the journal is locked. Nothing is written before everything
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, NamedTuple, cast
@@ -16,7 +17,8 @@ from workbench.core import vocabulary
 from workbench.core.errors import DataError, StoreError
 from workbench.core.files import write_text
 from workbench.core.locations import Locations, prepare
-from workbench.core.types import DataSpec, Value
+from workbench.core.records import TrialRecord
+from workbench.core.types import Array, DataSpec, Value
 from workbench.data import Dataset, SealedTest
 from workbench.storage.journal import Journal
 from workbench.storage.journal import read as read_journal
@@ -161,7 +163,17 @@ def lane_epochs(study: Study) -> float:
 def search_of(study: Study, here: Workspace, train: Train, note: Callable[[str], None]) -> Search:
     """The search of a study, at the point to which its journal brings it."""
     direction = vocabulary.METRICS[here.metric].direction
-    paired = not study.data.holdouts
+    paired, timeout = not study.data.holdouts, study.search.timeout
+    earlier = [session["seconds"]["total"] for session in here.journal.of_kind("session")][-1:]
+    since = time.perf_counter() - sum(earlier)
+
+    def ended(trials: Iterable[TrialRecord], blocks: Mapping[int, Array]) -> str | None:
+        if timeout is not None and any(trials) and time.perf_counter() - since > timeout:
+            return study.search.timed_out
+        if study.search.stop == "none":
+            return None
+        return enough(progress(trials, blocks, direction, paired=paired, folds=study.data.folds))
+
     return Search(
         plan=here.plan,
         divisions=lambda number: of_trial(study.data, number),
@@ -179,13 +191,8 @@ def search_of(study: Study, here: Workspace, train: Train, note: Callable[[str],
         train=train,
         suggest=_suggester(study, here.metric).suggest,
         start=here.start,
-        enough=(
-            lambda trials, blocks: enough(
-                progress(trials, blocks, direction, paired=paired, folds=study.data.folds)
-            )
-        )
-        if study.search.stop == "noise"
-        else None,
+        enough=ended if study.search.stop == "noise" or study.search.timeout else None,
+        ends=study.search.ends,
         commit=here.journal.append,
         store=Store(here.folder / "checkpoints", study.id, note),
         recorded=here.journal.records,

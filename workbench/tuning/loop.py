@@ -68,6 +68,7 @@ class Search:
     suggest    (history, count) -> parameters of new trials, a pure function
     start      parameters of the trials after the default configuration, before any are suggested
     enough     why it may end before its budget, given what has finished and its blocks; None: it goes on
+    ends       whether it stays ended, given why an earlier run ended it; None: if `enough` is there
     commit     makes events durable, all of them or none, before anything else hears of them
     recorded   the events of earlier runs
     finished   what came of the search of an earlier version; nothing is trained
@@ -85,6 +86,7 @@ class Search:
         suggest: Callable[[Sequence[Known], int], list[dict[str, Value]]],
         start: Sequence[Mapping[str, Value]] = (),
         enough: Callable[[Iterable[TrialRecord], Mapping[int, np.ndarray]], str | None] | None,
+        ends: Callable[[str], bool] | None = None,
         commit: Callable[[list[Event]], None],
         store: Store,
         recorded: Iterable[Event] = (),
@@ -99,6 +101,7 @@ class Search:
         self._scheduler, self._engine, self._train, self._suggest = scheduler, engine, train, suggest
         self._fixed = [space.default(self._axes), *map(dict, start)]
         self._enough, self._commit, self._store = enough, commit, store
+        self._ends = ends or (lambda reason: enough is not None)
         self._recorded = deque(event for event in recorded if event["kind"] in _DECIDING)
         self._alive: dict[int, Trial] = {}
         self._unheard: dict[int, Trial] = {}  # that have ended
@@ -154,7 +157,7 @@ class Search:
 
     def _set_budget(self) -> bool:
         """Once everything is replayed: let the scheduler know how many trials there may be."""
-        stopped = self._enough is not None and self.stopped
+        stopped = self.stopped and self._ends(self.stopped)
         wanted = self._scheduler.asked if stopped else max(self._budget, self._scheduler.asked)
         if wanted == self._scheduler.total or self.exhausted:
             return False

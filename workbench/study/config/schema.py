@@ -276,6 +276,10 @@ class SearchTable(Table):
     stop: Annotated[str, Word(("none", "noise"))] = key(
         SearchSpec.stop, "noise: end once the last doubling of the trials gained no more than noise"
     )
+    timeout: Positive | None = key(
+        SearchSpec.timeout,
+        "seconds after which no more trials are asked for, of all runs of the study together",
+    )
     parallel: Count | None = key(
         SearchSpec.parallel, "trials in training at once; told from the budget unless given"
     )

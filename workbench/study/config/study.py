@@ -17,7 +17,7 @@ from workbench.study.config.schema import RULE, DataTable, where
 from workbench.study.contents import contents
 
 #: How long a search goes on; a study may be given more of it and stay the same.
-_BUDGET = ("trials", "stop")
+_BUDGET = ("trials", "stop", "timeout")
 
 
 @dataclass(frozen=True, repr=False)

@@ -32,7 +32,10 @@ def dump(study: Study) -> str:
     if stopping is not None:
         stopping.setdefault("patience", study.settings["patience"])
     always = ("trials", "sampler", "pruner", "seeds")
-    search = {key: getattr(study.search, key) for key in (*always, "parallel", "stop", "start", "start_from")}
+    search = {
+        key: getattr(study.search, key)
+        for key in (*always, "parallel", "stop", "timeout", "start", "start_from")
+    }
     tables["search"] = {
         key: value for key, value in search.items() if key in always or value != getattr(SearchSpec, key)
     }
