@@ -55,7 +55,7 @@ class _Size(NamedTuple):
     seeds: int
 
 
-#: Trial 0 is in the middle of each range. For few rows that is a high rate and a large penalty, which did best
+#: Trial 0 is in the middle of each range. For few rows that is a high rate and a large penalty: they did best
 #: in sweeps of single settings over five small tables, with the average of several networks; no dropout at
 #: all did worst there. `experiments.benchmarks.tables` says what comes of it.
 SIZES = (
