@@ -63,10 +63,11 @@ def find_header(lines: Sequence[str], name: str, *, tabs: bool, whole: bool) -> 
         raise DataError(f"{name}: the first line is no list of column names; close its quotation mark")
     candidates = (usual,) if tabs or told else (usual, *(mark for mark in SEPARATORS if mark != usual))
     parsed = {mark: _tried(lines, start, mark, whole) for mark in candidates}
-    order = [";", *candidates] if usual == "," and ";" in candidates and ";" in first else [*candidates]
-    for mark in order:
-        if _even(parsed[mark]):
-            return _header(lines, start, mark, parsed[mark][0])
+    # Where several divide every line evenly, names or numbers hold commas: "Temp, C;class", 1,29;on.
+    even = [mark for mark in candidates if _even(parsed[mark])]
+    if even:
+        mark = max(even, key=lambda mark: (len(parsed[mark][0]), mark != ",", mark == usual))
+        return _header(lines, start, mark, parsed[mark][0])
     for mark in candidates:
         found = _lower(lines, start, mark, whole)
         if found is not None:
@@ -157,7 +158,8 @@ def _fitted(records: list[list[str]]) -> tuple[list[str], bool] | None:
     if width == len(names) + 1 and len(names) > 1:
         if not any(record[-1].strip() for record in records[1:]):
             return [*names, ""], False
-        if not any(_NUMBER.match(cell) for cell in names):
+        different = len({record[0] for record in records[1:]}) == len(records) - 1
+        if different and not any(_NUMBER.match(cell) for cell in names):
             return ["", *names], True
     if width == len(names) - 1 and not names[-1].strip():
         return names[:-1], False
