@@ -22,6 +22,8 @@ from workbench.data.raw import Source
 #: Whole numbers are classes if there are at most so many different ones, with so many rows each on average,
 #: and the rarest of three or more with so many: counts, such as goals of a match, have a tail.
 MOST_CLASSES, ROWS_PER_CLASS, ROWS_OF_RAREST = 20, 10, 5
+#: Text of which a larger share of the rows differs is no target: see `_check_repeated`.
+MOST_DIFFERENT = 0.5
 
 
 def target_name(source: Source, spec: DataSpec) -> str:
@@ -108,11 +110,24 @@ def infer_task(column: pa.Array | Array, declared: Task | None, where: str) -> t
         raise DataError(
             f"{where}: {what} {toml(str(column[0].as_py()).strip())}; there is nothing to predict"
         )
+    if textual and declared is None:
+        _check_repeated(column, where)
     if declared is not None or textual or not whole or len(different) > MOST_CLASSES:
         return task, ""
     other = "regression" if task == "classification" else "classification"
     kind = f"{len(different)} different whole numbers among {len(values)}"
     return task, f"{where} holds {kind}, so the task is {task}; write task = {toml(other)} if that is wrong."
+
+
+def _check_repeated(column: pa.Array, where: str) -> None:
+    """Raises DataError if nearly every row would be a class of its own: names, ids, dates."""
+    codes, levels = cells.labels(column)
+    if len(levels) > max(MOST_CLASSES, MOST_DIFFERENT * len(codes)):
+        raise DataError(
+            f"{where} holds {len(levels):,} different values in {len(codes):,} rows, such as "
+            f"{toml(levels[0])}, which are neither numbers nor classes; name another [data] target, or put "
+            "numbers or fewer classes there"
+        )
 
 
 def classes_of(column: pa.Array) -> tuple[Array, tuple[str, ...]]:

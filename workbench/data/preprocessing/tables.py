@@ -14,6 +14,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from workbench.core.errors import DataError
 from workbench.core.formatting import nearest, toml
@@ -153,6 +154,7 @@ def _infer(name: str, raw: pa.Array, labelled: bool) -> tuple[Column | None, boo
             remark = (
                 "" if form == "plain" else f"the numbers of {toml(name)} were read as written with {form}."
             )
+            remark = remark or _padded(name, raw)
             return Column(name, "numeric", form), _single(values, np.isnan(values)), remark
     form, times, _ = cells.moments(raw)
     if form is not None:
@@ -164,6 +166,19 @@ def _infer(name: str, raw: pa.Array, labelled: bool) -> tuple[Column | None, boo
         return Column(name, "boolean"), single, ""
     few = len(levels) <= FEW_LEVELS or len(levels) <= LEVEL_SHARE * int((codes >= 0).sum())
     return Column(name, "category") if few else None, single, ""
+
+
+def _padded(name: str, raw: pa.Array) -> str:
+    """A remark on numbers with leading zeros, as postal codes and other codes have them."""
+    if not pa.types.is_string(raw.type):
+        return ""
+    padded = raw.filter(pc.fill_null(pc.match_substring_regex(raw, r"^\s*0\d+\s*$"), False))
+    if not len(padded):
+        return ""
+    return (
+        f"{toml(name)} holds numbers with leading zeros, such as {padded[0].as_py().strip()}, and they count "
+        f"as numbers; if they are codes, write [data] categorical = [{toml(name)}]."
+    )
 
 
 def _single(values: Array, blank: Array) -> bool:
