@@ -25,6 +25,8 @@ from workbench.data.raw import Source
 MOST_CLASSES, ROWS_PER_CLASS, ROWS_OF_RAREST = 20, 10, 5
 #: Words that are blank among numbers, and the name of a class among names.
 CLASS_WORDS = ("none", "na", "n/a", "null")
+#: Text of which a larger share of the rows differs is no target: see `_check_repeated`.
+MOST_DIFFERENT = 0.5
 
 
 def target_name(source: Source, spec: DataSpec) -> str:
@@ -152,6 +154,8 @@ def infer_task(
         raise DataError(
             f"{where}: {what} {toml(str(column[0].as_py()).strip())}; there is nothing to predict"
         )
+    if textual and declared is None:
+        _check_repeated(column, where)
     if declared is not None or textual or not whole or len(different) > MOST_CLASSES:
         return task, ""
     other = "regression" if task == "classification" else "classification"
@@ -169,6 +173,17 @@ def _refuse_odd(column: pa.Array, where: str) -> None:
         raise DataError(
             f"{where} holds numbers, but {toml(next(iter(odd)))} in row {first} and no number in "
             f'{_rows(found[2])}; drop those rows, or write task = "classification"'
+        )
+
+
+def _check_repeated(column: pa.Array, where: str) -> None:
+    """Raises DataError if nearly every row would be a class of its own: names, ids, dates."""
+    codes, levels = cells.labels(column)
+    if len(levels) > max(MOST_CLASSES, MOST_DIFFERENT * len(codes)):
+        raise DataError(
+            f"{where} holds {len(levels):,} different values in {len(codes):,} rows, such as "
+            f"{toml(levels[0])}, which are neither numbers nor classes; name another [data] target, or put "
+            "numbers or fewer classes there"
         )
 
 

@@ -19,6 +19,7 @@ import numpy as np
 import pandas as pd
 
 from workbench.core.types import Array
+from workbench.data.preprocessing.scaling import LARGEST
 
 if TYPE_CHECKING:
     from workbench.data.dataset import Dataset
@@ -123,9 +124,10 @@ def projected(x: Array, more: list[Array]) -> Array:
 
 def _standardized(values: Array) -> Array:
     """Zero mean, unit deviation, within ±1000; blanks are zero."""
-    known = values[np.isfinite(values)]
+    inside = np.clip(values, -LARGEST, LARGEST)  # squares of what lies outside are infinite
+    known = inside[np.isfinite(values)]
     shift, scale = (known.mean(), known.std()) if len(known) else (0.0, 1.0)
-    found: Array = np.clip(np.nan_to_num((values - shift) / (scale or 1.0)), -1e3, 1e3)
+    found: Array = np.clip(np.nan_to_num((inside - shift) / (scale or 1.0)), -1e3, 1e3)
     return found
 
 

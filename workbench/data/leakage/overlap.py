@@ -24,6 +24,7 @@ from workbench.core.errors import DataError
 from workbench.core.types import Array
 from workbench.data import content
 from workbench.data.leakage.copies import NEIGHBORS, distances, projected
+from workbench.data.preprocessing.scaling import LARGEST
 from workbench.data.preprocessing.tables import conform
 
 if TYPE_CHECKING:
@@ -179,7 +180,8 @@ def _points(dataset: Dataset, test: Source, target: Array, kept: Array, rest: Ar
 
 def _standardized(values: Array, n: int) -> Array:
     """[N + M, 1]: zero mean and unit deviation of the first n, blanks as zero."""
-    known = values[:n][np.isfinite(values[:n])]
+    values, there = np.clip(values, -LARGEST, LARGEST), np.isfinite(values)
+    known = values[:n][there[:n]]
     shift, scale = (known.mean(), known.std()) if len(known) else (0.0, 1.0)
     inside = np.clip(np.nan_to_num((values - shift) / (scale or 1.0)), -1e3, 1e3)
     found: Array = inside.astype(np.float32)[:, np.newaxis]

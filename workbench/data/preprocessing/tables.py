@@ -327,6 +327,7 @@ def _number(name: str, text: pa.Array, written: Written, places: Array | None) -
             else f"row {row} holds {quoted}, which counts"
         )
         remarks += (f"the column {toml(name)} holds numbers; {such} as blank.",)
+    remarks += _padded(name, text) if form == PLAIN else ()
     remarks += doubtful(toml(name), text, form, written)
     single = _single(values, np.isnan(values))
     distinct = single and bool(pc.count_distinct(text).as_py() > 1) and not odd
@@ -363,6 +364,17 @@ def _alike(name: str, levels: Sequence[str]) -> tuple[str, ...]:
     told = cells.alike(levels)
     said = f"the labels of {toml(name)} differ in case or spaces alone, and are taken for different: {told}."
     return (said,) if told else ()
+
+
+def _padded(name: str, text: pa.Array) -> tuple[str, ...]:
+    """A remark on numbers with leading zeros, as postal codes and other codes have them."""
+    padded = text.filter(pc.fill_null(pc.match_substring_regex(text, r"^0\d+$"), False))
+    if not len(padded):
+        return ()
+    return (
+        f"{toml(name)} holds numbers with leading zeros, such as {padded[0].as_py()}, and they count as "
+        f"numbers; if they are codes, write [data] categorical = [{toml(name)}].",
+    )
 
 
 def _single(values: Array, blank: Array) -> bool:
