@@ -43,8 +43,8 @@ def check_testable(study: Study, test_rows: int | None = None) -> None:
         test_rows = int(data.test is not None or split.test > 0.0 or archive)
     if not test_rows:
         raise StudyError(
-            f"{study.path}: [data] split = {toml(split._asdict())} leaves no test rows; give test a share, or "
-            'name an official file: test = "..."; without, it can be searched: --search-only'
+            f"{study.path}: [data] split = {toml(split._asdict())} leaves no test rows; give test a share, "
+            'or name an official file: test = "..."; without, it can be searched: --search-only'
         )
 
 
