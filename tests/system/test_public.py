@@ -47,6 +47,7 @@ print(result.best.params["depth"], result["best"], result.trials["value"].max(),
 print(result.model.predict(frame)["prediction"], result.model.predict_proba(frame)[:, 1])
 if result.test is not None:
     print(result.test.low, result.test.high)
+reveal_type(wb.Classifier(trials=3, depth=wb.axis(1, 2)).fit(frame, ["no", "yes"]))
 """
 
 
@@ -162,6 +163,7 @@ def test_a_users_type_checker_sees_the_types(installed: Path, tmp_path: Path) ->
     assert revealed["7"] == "workbench.study.result.Result"
     assert "ndarray" in revealed["8"]
     assert revealed["9"].startswith("def (name: str, function: def (")
+    assert revealed["24"] == "workbench.study.estimators.Classifier"
     errors = [line for line in said.splitlines() if ": error: " in line]
     assert len(errors) == 1, said
     assert errors[0].startswith('user.py:10: error: Unexpected keyword argument "seed"')

@@ -25,7 +25,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = tmp_path_factory.mktemp("readme")
     for language, text in blocks():
         named = re.match(r"# file: (\S+)\n", text)
-        if language == "toml" and named:
+        if language in ("toml", "python") and named:
             (made / named[1]).write_text(text, encoding="utf-8")
     return made
 

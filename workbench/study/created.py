@@ -14,7 +14,7 @@ import os
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import fields
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -47,7 +47,7 @@ _DATA_KEYS = tuple(
     if key not in SETTINGS and key not in ("source", "target", "split_seed")
 )
 #: Those of them that decide what is proposed.
-_PROPOSED_BY = ("features", "drop", "task", "categorical", "group", "time")
+_PROPOSED_BY = ("features", "drop", "task", "categorical", "group", "time", "split")
 
 
 def create_study(
@@ -160,10 +160,8 @@ def _of_rows(
         said["test"] = scaffold.path_from(Path(test), path)
     if isinstance(split := said.get("split"), tuple):
         said["split"] = dict(zip(Split._fields, split, strict=False))
-    spec = DataSpec(source=source.name, folder=source.parent, target=target)
-    known = {field.name for field in fields(DataSpec)}
-    asked = {key: said[key] for key in _PROPOSED_BY if key in said and key in known}
-    spec = DataSpec(**{**spec.__dict__, **{key: _frozen(value) for key, value in asked.items()}})
+    asked = {key: _frozen(said[key]) for key in _PROPOSED_BY if key in said}
+    spec = replace(DataSpec(source=source.name, folder=source.parent, target=target), **asked)
     proposal = scaffold.propose(spec, path, name)
     for assumption in proposal.assumptions:
         say(assumption)
@@ -329,7 +327,10 @@ def _plain(value: Any) -> Any:
 
 
 def _frozen(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list | tuple) else value
+    """What a study file says as `DataSpec` has it."""
+    if isinstance(value, Mapping):
+        return Split(**{part: float(value.get(part, 0.0)) for part in Split._fields})
+    return tuple(value) if isinstance(value, list) else value
 
 
 def _listed(value: Any) -> Any:

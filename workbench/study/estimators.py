@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 import uuid
 from collections.abc import Mapping
@@ -108,45 +109,44 @@ class _Searched(BaseEstimator):  # type: ignore[misc]
             "split": {"train": 1.0 - share, "validation": share, "test": 0.0},
             "task": self._task,
             "seed": int(seed),
+            "split_seed": int(seed),
+            "name": type(self).__name__.lower(),
             **(self.settings or {}),
         }
+        if self.home is None:
+            said["name"] = f"fit-{uuid.uuid4().hex}"
         try:
+            study = create_study(data, home=self.home or _workshop(), tell=None, **said)
             if self.home is None:
-                study = create_study(
-                    data, home=_workshop(), tell=None, name=f"fit-{uuid.uuid4().hex}", **said
-                )
                 self._take(*_searched(study))
             else:
-                name = type(self).__name__.lower()
-                study = create_study(data, home=self.home, tell=None, **{"name": name, **said})
-                result = search(study)
-                self.result_ = result
-                self._take(result.model, result.best.params, result.best.validation)
+                self.result_ = search(study)
+                self._take(self.result_.model, self.result_.best.params, self.result_.best.validation)
         except InputError as error:  # which scikit-learn knows by another name
-            raise ValueError(str(error)) from error
+            told = re.sub(rf"\S*{said['name']}\S*: ", "", str(error))
+            raise ValueError(re.sub(rf"{said['name']}-\w+\.\w+", "the data", told)) from error
 
     def _take(self, model: Predictor, params: Mapping[str, Any], score: float) -> None:
         self.model_ = model
         self.best_params_ = dict(params)
         self.best_score_ = float(score)
 
-    def _rows(self, x: Any, y: Any = None, **how: Any) -> Any:
-        """Rows as the model takes them, checked as scikit-learn does."""
-        if isinstance(x, pd.DataFrame):
-            found = validate_data(self, x, *([] if y is None else [y]), skip_check_array=True, **how)
-            x, y = found if y is not None else (found, None)
-            x = x.set_axis([str(name) for name in x.columns], axis=1)
-            if not len(x):
-                raise ValueError("Found array with 0 sample(s) while a minimum of 1 is required.")
-        else:
-            numbers = {"ensure_all_finite": "allow-nan", "allow_nd": True}
-            found = validate_data(self, x, *([] if y is None else [y]), **numbers, **how)
-            x, y = found if y is not None else (found, None)
-        return x if y is None else (x, y)
+    def _checked(self, x: Any, *y: Any, **how: Any) -> Any:
+        """X, or X and y, checked as scikit-learn does; a frame of more than numbers keeps its cells."""
+        least = 2 if y else 1
+        if not _is_mixed(x):
+            numbers = {"ensure_all_finite": "allow-nan", "allow_nd": True, "ensure_min_samples": least}
+            return validate_data(self, x, *y, **numbers, **how)
+        found = validate_data(self, x, *y, skip_check_array=True, reset=how.get("reset", True))
+        frame = found[0] if y else found
+        if len(frame) < least:
+            raise ValueError(f"Found array with {len(frame)} sample(s); a minimum of {least} is required")
+        frame = frame.set_axis([str(name) for name in frame.columns], axis=1)
+        return (frame, *found[1:]) if y else frame
 
     def _told(self, x: Any) -> pd.DataFrame:
         check_is_fitted(self)
-        told: pd.DataFrame = self.model_.predict(self._rows(x, reset=False))
+        told: pd.DataFrame = self.model_.predict(self._checked(x, reset=False))
         return told
 
 
@@ -171,13 +171,18 @@ class Classifier(ClassifierMixin, _Searched):  # type: ignore[misc]
         Raises:
             ValueError: for rows that cannot be trained on and settings that cannot be.
         """
-        x, y = self._rows(X, y)
+        x, y = self._checked(X, _given(y))
         y = column_or_1d(y, warn=True)
         check_classification_targets(y)
         self.classes_, codes = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:
-            raise ValueError(f"y has one class, {self.classes_[0]!r}; a classifier needs two or more")
-        self._search(x, codes)
+            raise ValueError(f"y has one class, {self.classes_[0]}; a classifier needs two or more")
+        once = np.flatnonzero(
+            np.bincount(codes)[codes] == 1
+        )  # a class of one row is trained and judged by it
+        if len(once):
+            x = pd.concat([x, x.iloc[once]]) if isinstance(x, pd.DataFrame) else np.concatenate([x, x[once]])
+        self._search(x, np.concatenate([codes, codes[once]]))
         return self
 
     def predict(self, X: Any) -> Array:
@@ -229,7 +234,7 @@ class Regressor(RegressorMixin, _Searched):  # type: ignore[misc]
         Raises:
             ValueError: for rows that cannot be trained on and settings that cannot be.
         """
-        x, y = self._rows(X, y, **({} if isinstance(X, pd.DataFrame) else {"y_numeric": True}))
+        x, y = self._checked(X, _given(y), y_numeric=True)
         y = np.asarray(column_or_1d(y, warn=True), np.float64)
         if not np.isfinite(y).all():
             raise ValueError("Input y contains NaN or infinity; every row needs its target")
@@ -275,7 +280,7 @@ _HELP = """
         metric: By which configurations are compared.
         settings: Further settings by name, as `create_study` takes them.
         validation_fraction: Share of the rows that trials are judged by.
-        random_state: Of training and search: a number, or as scikit-learn takes it.
+        random_state: Of search and of the rows that validate: a number, or as scikit-learn takes it.
         home: Where everything is recorded, for every command; None: nothing is kept.
 """
 for _estimator in (Classifier, Regressor):
@@ -309,6 +314,18 @@ def _searched(study: Study) -> tuple[Predictor, Mapping[str, Any], float]:
         here.journal.close()
         for made in (folder, study.path.parent):
             rmtree(made, ignore_errors=True)
+
+
+def _is_mixed(x: Any) -> bool:
+    """Whether a data frame holds more than numbers."""
+    numbers = pd.api.types.is_numeric_dtype
+    return isinstance(x, pd.DataFrame) and not all(numbers(kind) for kind in x.dtypes)
+
+
+def _given(y: Any) -> Any:
+    if y is None:
+        raise ValueError("the estimator requires y to be passed, but the target y is None")
+    return y
 
 
 def _silent(text: str) -> None:
