@@ -55,8 +55,8 @@ class _Size(NamedTuple):
     seeds: int
 
 
-#: Trial 0 is in the middle of each range and first of the choices. For few rows that is one hidden layer, a high
-#: rate and a large penalty, which did best on average in sweeps of single settings over five small tables.
+#: Trial 0 is in the middle of each range and first of the choices. For few rows that is one hidden layer, a
+#: high rate and a large penalty, the best on average in sweeps of single settings over five small tables.
 SIZES = (
     _Size(1_000, (1, 2, 3), (16, 256), (32, 16), (3e-3, 5e-2), (1e-4, 1.0), 100, 5),
     _Size(5_000, (2, 1, 3), (32, 256), (64, 32), (1e-3, 3e-2), (1e-5, 1e-1), 80, 5),
