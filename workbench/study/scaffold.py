@@ -46,7 +46,7 @@ class _Size(NamedTuple):
     """What suits data of up to so many training rows."""
 
     rows: float
-    depth: int
+    depths: tuple[int, ...]
     widths: tuple[int, int]
     batches: tuple[int, ...]
     rates: tuple[float, float]
@@ -63,15 +63,14 @@ class Proposal(NamedTuple):
     assumptions: list[str]
 
 
-#: Trial 0 is in the middle of each range. For few rows that is a high rate and a large penalty, which did
-#: best in sweeps of single settings over five small tables, with the average of several networks; no dropout
-#: at all did worst there. `experiments.benchmarks.tables` says what comes of it.
+#: Trial 0 is in the middle of each range and first of the choices. For few rows that is one hidden layer, a
+#: high rate and a large penalty, the best on average in sweeps of single settings over five small tables.
 SIZES = (
-    _Size(1_000, 3, (16, 256), (32, 16), (3e-3, 5e-2), (1e-4, 1.0), 100, 5),
-    _Size(5_000, 3, (32, 256), (64, 32), (1e-3, 3e-2), (1e-5, 1e-1), 80, 5),
-    _Size(30_000, 3, (64, 256), (128, 256), (5e-4, 2e-2), (1e-7, 1e-2), 60, 3),
-    _Size(200_000, 3, (64, 256), (256, 512), (5e-4, 2e-2), (1e-7, 1e-2), 40, 3),
-    _Size(math.inf, 3, (64, 256), (1024, 2048), (5e-4, 2e-2), (1e-7, 1e-2), 20, 3),
+    _Size(1_000, (1, 2, 3), (16, 256), (32, 16), (3e-3, 5e-2), (1e-4, 1.0), 100, 5),
+    _Size(5_000, (2, 1, 3), (32, 256), (64, 32), (1e-3, 3e-2), (1e-5, 1e-1), 80, 5),
+    _Size(30_000, (2, 1, 3), (64, 256), (128, 256), (5e-4, 2e-2), (1e-7, 1e-2), 60, 3),
+    _Size(200_000, (2, 1, 3), (64, 256), (256, 512), (5e-4, 2e-2), (1e-7, 1e-2), 40, 3),
+    _Size(math.inf, (2, 1, 3), (64, 256), (1024, 2048), (5e-4, 2e-2), (1e-7, 1e-2), 20, 3),
 )
 #: Steps that a trial may take, and the fewest and most epochs that these may be.
 STEPS, FEWEST_EPOCHS, MOST_EPOCHS = 10_000, 10, 200
