@@ -38,7 +38,8 @@ def case(family: str, task: str | None = None, **changes: object) -> Case:
         "output": "last", "activation": "tanh", "members": 3,
     } | changes  # fmt: skip
     shaped = {name: settings[name] for name in word.shaped_by if name in settings}
-    options = {name: shaped[name] for name in shaped if name not in ("depth", "width", "activation")}
+    options = {name: shaped[name] for name in shaped if name not in ("depth", "width", "activation", "taper")}
+    options |= {"tapers": True} if "taper" in shaped else {}
     options |= {name: changes[name] for name in ("masked", "numbers") if name in changes}
     outputs, loss, metric = {
         "regression": (2, "mse", "rmse"),
@@ -65,7 +66,8 @@ def case(family: str, task: str | None = None, **changes: object) -> Case:
         y = draw.normal(size=(*shape, outputs)).astype(np.float32)
     else:
         y = draw.permuted(np.resize(np.arange(max(2, outputs)), shape)).astype(np.int32)
-    hyper = lane(depth=recipe.depth, width=recipe.width, seed=1)
+    taper = float(settings.get("taper", 1.0))  # type: ignore[arg-type]
+    hyper = lane(depth=recipe.depth, width=recipe.width, taper=taper, seed=1)
     return Case(recipe, {**shaped}, hyper, x, y)
 
 

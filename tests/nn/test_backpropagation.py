@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from tests.helpers.families import case, scattered, start
+from tests.helpers.families import case, loss_and_gradients, scattered, start
 from tests.helpers.problems import lane
 from workbench.core import vocabulary
 from workbench.core.errors import InputError
@@ -84,6 +84,22 @@ def test_every_loss(loss):
     recipe = Recipe("mlp", (4,), outputs, loss, metric, 1, 5, ("tanh",))
     hypers = [lane(depth=1, width=5, label_smoothing=smoothing) for smoothing in (0.0, 0.2, 0.0)]
     assert largest_difference(recipe, hypers, seed=1) < 1e-12
+
+
+def test_layers_that_taper_off():
+    it = case("mlp", taper=0.6, width=5, depth=3)
+    params = scattered(start(it.recipe, it.hyper))
+    x, y = jnp.asarray(it.x[:1]), jnp.asarray(it.y[:1])
+    written = backpropagation(it.recipe, it.hyper, params, x[0], y[0])
+    automatic = loss_and_gradients(it.recipe, it.hyper, params, x, y)[1]
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6), written, automatic)
+    found = blame(it.recipe, it.hyper, params, it.x[0], it.y[0])
+    assert [len(a) for a in found.activities] == [12, 5, 3, 2, 3]
+    assert [w.shape for w in found.weights] == [(5, 12), (3, 5), (2, 3), (3, 2)]
+    for layer, name in enumerate(sorted(params)):
+        out, into = found.weights[layer].shape
+        slope = automatic[name]["weight"][:out, :into]
+        np.testing.assert_allclose(found.gradient(layer), slope, rtol=1e-4, atol=1e-6)
 
 
 def test_what_is_not_written_out_is_refused(monkeypatch):

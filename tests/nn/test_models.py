@@ -9,13 +9,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.helpers.families import case, loss_and_gradients, predicted, scattered, start
+from tests.helpers.problems import lane
 from workbench.core import vocabulary
 from workbench.core.errors import InputError
 from workbench.nn import models, optimizers
 from workbench.nn.models import MODELS, convolution, n_parameters, trimmed
+from workbench.nn.models.layers import layer_widths, tapered
 from workbench.nn.models.recurrent import steps_as_rows
+from workbench.nn.recipe import Recipe
 from workbench.nn.regularizers import decay_mask
 
 FAMILIES = list(MODELS)
@@ -26,6 +31,7 @@ VARIANTS = [
     ("cnn", {"pooling": "none", "blocks": 1}),
     *((family, {"output": "each"}) for family in ("rnn", "lstm")),
     *((family, {"masked": True}) for family in ("rnn", "lstm")),
+    *((family, {"taper": 0.6, "width": 5, "depth": 3}) for family in ("mlp", "tabm")),
     *(
         (family, {"embedding": kind, "frequencies": 3, "numbers": 5})
         for family, kind in (("mlp", "periodic"), ("mlp", "pbld"), ("residual", "pbld"), ("tabm", "periodic"))
@@ -141,7 +147,40 @@ def test_the_formula_counts_the_parameters(family, changes):
     it = case(family, **changes)
     counted = n_parameters(it.recipe, it.settings)
     assert MODELS[family].n_parameters is not None
-    assert counted == sum(leaf.size for leaf in jax.tree.leaves(start(it.recipe, it.hyper)))
+    if "taper" in changes:  # what is padding has no gradient, whatever stands there
+        params = scattered(start(it.recipe, it.hyper))
+        gradients = loss_and_gradients(it.recipe, it.hyper, params, it.x, it.y)[1]
+        assert counted == sum(np.count_nonzero(leaf) for leaf in jax.tree.leaves(gradients))
+    else:
+        assert counted == sum(leaf.size for leaf in jax.tree.leaves(start(it.recipe, it.hyper)))
+
+
+def test_widths_that_taper_off():
+    """A lane of 256, 128, 64 units says what its weights say in NumPy, in a program with room for more."""
+    it = case("mlp", taper=0.5, width=256, depth=3)
+    room = replace(it.recipe, width=300, depth=5)
+    params, h = start(room, it.hyper), it.x
+    used = {name: np.asarray(layer["weight"]) for name, layer in params.items()}
+    for name, width in (("hidden_00", 256), ("hidden_01", 128), ("hidden_02", 64)):
+        assert not used[name][width:].any()
+        np.testing.assert_array_equal(np.count_nonzero(used[name][:width], axis=1), h.shape[1])
+        h = np.tanh(h @ used[name][:width, : h.shape[1]].T)
+    assert not used["hidden_03"].any()
+    np.testing.assert_allclose(
+        predicted(room, it.hyper, params, it.x), h @ used["out"][:, :64].T, rtol=1e-4, atol=1e-5
+    )
+    assert 0.5 < used["out"][:, :64].std() / np.sqrt(2 / (64 + 3)) < 2  # drawn as after 64 units
+
+
+@given(width=st.integers(1, 8192), taper=st.floats(0.01, 1.0), depth=st.integers(1, 6))
+def test_widths_are_the_same_on_both_sides(width, taper, depth):
+    recipe = Recipe("mlp", (3,), 1, "mse", "rmse", depth, width, options=(("tapers", True),))
+    traced = layer_widths(recipe, lane(width=width, taper=taper, depth=depth))
+    known = tapered(width, depth, taper)
+    assert [int(one) for one in traced] == known
+    assert known[0] == width
+    assert sorted(known, reverse=True) == known
+    assert known[-1] >= 1
 
 
 @partial(jax.jit, static_argnames=("recipe", "steps"))

@@ -30,6 +30,7 @@ target_transform = "none"
 family = "mlp"
 depth = 2
 width = 64
+taper = 1.0
 activation = "relu"
 initializer = "auto"
 init_scale = 0.05

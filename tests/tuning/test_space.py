@@ -52,6 +52,19 @@ def test_weights_are_drawn_as_the_first_activation_wants_them(activation: str, d
     assert found.recipe.initializers == (drawn,)
 
 
+def test_settings_at_their_defaults_leave_no_trace_in_a_program() -> None:
+    """Records name programs, and a model that is trained again has the fingerprint that it had."""
+    params = {"depth": 1, "width": 8, "batch_size": 32, "optimizer": "adam"}
+    later = {"embedding": "none", "frequencies": 16, "sigma": 0.1, "taper": 1.0, "members": 8}
+    plain = program(params)
+    assert program(params, **later) == plain
+    assert dict(plain.recipe.options) == {}
+    waves = program(params, **{**later, "embedding": "pbld", "sigma": Range(0.01, 1.0)})
+    assert dict(waves.recipe.options) == {"embedding": "pbld", "frequencies": 16, "numbers": 0}
+    axis = {**later, "taper": Range(0.5, 1.0)}
+    assert program({**params, "taper": 1.0}, **axis) == program({**params, "taper": 0.5}, **axis)
+
+
 @given(low=st.integers(1, 100), span=st.integers(0, 100), log=st.booleans())
 def test_the_middle_of_integers_is_one_of_them(low: int, span: int, log: bool) -> None:
     middle = space.default({"n": Range(low, low + span, log=log, integer=True)})["n"]

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 #: What of a lane's hyperparameters is not saved: read in training alone, and no single number or a late one.
 TRAINING = ("arguments", "sigma")
+#: Saved unless it is at its default: a model without it has the fingerprint that it had.
+LATE = "taper"
 #: What of a recipe is read in training alone: a model that is trained again has the fingerprint that it had.
 NOT_SAVED = "by_loss"
 #: What training rows held; models that earlier versions saved lack it, and it is no part of the fingerprint.
@@ -78,7 +80,9 @@ def save(
     folder.mkdir(parents=True, exist_ok=True)
     arrays = {f"params/{path}": np.asarray(leaf) for path, leaf in _flatten(params)}
     arrays |= {
-        f"hyper/{name}": np.asarray(value) for name, value in hyper._asdict().items() if name not in TRAINING
+        f"hyper/{name}": np.asarray(value)
+        for name, value in hyper._asdict().items()
+        if name not in TRAINING and not (name == LATE and value == Hyperparameters._field_defaults[name])
     }
     arrays["shift"] = np.zeros(recipe.outputs, np.float32) if shift is None else np.asarray(shift)
     arrays["scale"] = np.ones(recipe.outputs, np.float32) if scale is None else np.asarray(scale)

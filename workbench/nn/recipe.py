@@ -103,4 +103,5 @@ class Hyperparameters(NamedTuple):
     div_factor: Any = np.float32(25.0)  # float32, by which `one_cycle` begins below the rate
     final_div_factor: Any = np.float32(1e4)  # float32, by which it ends below its beginning
     sigma: Any = np.float32(0.1)  # float32, deviation of the frequencies that embed numbers
+    taper: Any = np.float32(1.0)  # float32, width of a hidden layer as a share of the one before
     arguments: Any = ()  # the optimizer's own, in the order of recipe.traced

@@ -93,5 +93,5 @@ class LanePlan:
         problem = self.problem(space.variant(values))
         recipe = space.program(self.settings, values, problem, self.metric, self.widths).recipe
         if recipe.width:
-            values = {**values, "width": recipe.width}  # the padding is multiplied, too
+            values = {**values, "width": recipe.width, "taper": 1.0}  # the padding is multiplied, too
         return costs.epoch(n_products(recipe, values), problem.rows, recipe.batch)

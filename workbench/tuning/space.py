@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 #: Settings of families that lanes of one program may differ in.
-TRACED = ("depth", "width", "activation", "initializer", "init_scale", "dropout", "sigma")
+TRACED = ("depth", "width", "activation", "initializer", "init_scale", "dropout", "sigma", "taper")
 #: Rectifiers lose half of the variance, which He's initialization makes up for; SELU keeps it after LeCun's.
 RECTIFIERS = ("relu", "leaky_relu", "gelu", "silu", "mish")
 
@@ -183,7 +183,7 @@ def program(
     word = FAMILIES[family]
     binary = problem.task == "classification" and problem.classes == 2 and family != "softmax"
     batch, accumulate = _batch(settings["batch_size"], int(values["batch_size"]), problem.rows)
-    shaped = {name: settings[name] for name in word.shaped_by}
+    shaped = {name: settings[name] for name in word.shaped_by if name in settings}
     names, arguments, traced, exact = _optimizer(settings, values)
     if exact:
         shaped |= {name: values[name] for name in ("depth", "width") if name in shaped}
@@ -211,7 +211,7 @@ def program(
         clip=settings["clip"] != math.inf,
         keep_best=_largest(settings["patience"]) > 0,
         by_loss=_largest(settings["patience"]) > 0,
-        options=_options(values, word, problem),
+        options=_options(values, word, problem, tapers=shaped.get("taper", 1.0) != 1.0),
     )
     return Program(recipe, variant(values, division))
 
@@ -316,13 +316,20 @@ def _batch(setting: Value | Axis, size: int, rows: int) -> tuple[int, bool]:
     return min(size or rows, rows), False
 
 
-def _options(values: Mapping[str, Value], word: Family, problem: Problem) -> tuple[tuple[str, Value], ...]:
-    """What else shapes the family: static, so every combination of values is a program of its own."""
-    own = {name: values[name] for name in word.shaped_by if name not in TRACED}
+def _options(
+    values: Mapping[str, Value], word: Family, problem: Problem, *, tapers: bool
+) -> tuple[tuple[str, Value], ...]:
+    """What else shapes the family: static, so every combination of values is a program of its own.
+
+    What an earlier version wrote lacks later settings, and has them at what they then were.
+    """
+    own = {name: values[name] for name in word.shaped_by if name not in TRACED and name in values}
     if own.get("embedding", "none") == "none":
         own = {name: value for name, value in own.items() if name not in ("embedding", "frequencies")}
     else:
         own["numbers"] = problem.numbers
+    if tapers:
+        own["tapers"] = True
     if word.input_rank == 2:
         own["masked"] = problem.masked
     if values["ensemble"] != 1:

@@ -31,6 +31,7 @@ from workbench.nn import models
 from workbench.nn.activations import LEAK, activate, at_layer
 from workbench.nn.models import MODELS, embeddings
 from workbench.nn.models.base import Params
+from workbench.nn.models.layers import layer_widths
 from workbench.nn.recipe import Hyperparameters, Recipe
 
 #: Directions of the finite-difference check that are evaluated at once.
@@ -88,9 +89,9 @@ def backpropagation(
 def blame(recipe: Recipe, hyper: Hyperparameters, params: Params, x: Any, y: Any) -> Blame:
     """Who is to blame for the error of one example. Raises InputError as `backpropagation` does."""
     layers, activities, errors = _passes(recipe, hyper, params, jnp.asarray(x), jnp.asarray(y))
-    depth, width = int(hyper.depth), int(hyper.width)
+    depth, widths = int(hyper.depth), [int(width) for width in layer_widths(recipe, hyper)]
     used = [layer for layer in range(len(layers)) if layer < depth or layer == len(layers) - 1]
-    ends = [width] * (len(used) - 1) + [recipe.outputs]
+    ends = [*widths[: len(used) - 1], recipe.outputs]
     begins = [len(activities[0]), *ends[:-1]]
     weights = [np.asarray(params[layers[layer]]["weight"]) for layer in used]
     return Blame(
@@ -157,13 +158,13 @@ def _passes(
             "use automatic differentiation"
         )
     names = sorted(params)
-    active = jnp.arange(recipe.width) < hyper.width
+    actives = [jnp.arange(recipe.width) < width for width in layer_widths(recipe, hyper)]
     in_use = [jnp.asarray(layer == 0) | (layer < jnp.asarray(hyper.depth)) for layer in range(recipe.depth)]
 
     activities, sums = [x.ravel()], []
     for layer, (name, used) in enumerate(zip(names, in_use, strict=False)):
         z = params[name]["weight"] @ activities[-1] + params[name]["bias"]
-        a = activate(recipe.activations, hyper.activation, z, layer=layer, active=active)
+        a = activate(recipe.activations, hyper.activation, z, layer=layer, active=actives[layer])
         sums.append(z)
         activities.append(a if len(sums) == 1 else jnp.where(used, a, activities[-1]))
     outputs = params[names[-1]]["weight"] @ activities[-1] + params[names[-1]]["bias"]
@@ -173,7 +174,7 @@ def _passes(
     back = params[names[-1]]["weight"].T @ errors[0]
     for layer in reversed(range(len(sums))):
         name, used = names[layer], in_use[layer]
-        error = jnp.where(used, _through(recipe, hyper, layer, sums[layer], back, active), 0.0)
+        error = jnp.where(used, _through(recipe, hyper, layer, sums[layer], back, actives[layer]), 0.0)
         back = jnp.where(used, params[name]["weight"].T @ error, back) if name != names[0] else back
         errors.insert(0, error)
     return names, [*activities, outputs], errors

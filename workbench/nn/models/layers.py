@@ -12,6 +12,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from workbench.nn.activations import activate
 from workbench.nn.initializers import weights
@@ -106,3 +107,30 @@ def layers(
 def in_use(recipe: Recipe, hyper: Hyperparameters) -> jax.Array:
     """Which of the units that there is room for the lane has: bool [H]."""
     return jnp.arange(recipe.width) < hyper.width
+
+
+def layer_widths(recipe: Recipe, hyper: Hyperparameters) -> list[Any]:
+    """Units in use in each layer that there is room for, int32 scalars, which may taper off."""
+    if not dict(recipe.options).get("tapers"):
+        return [hyper.width] * recipe.depth
+    found, wide = [], jnp.asarray(hyper.width).astype(jnp.float32)
+    for _ in range(recipe.depth):
+        found.append(jnp.maximum(jnp.round(wide), 1.0).astype(jnp.int32))
+        wide = wide * hyper.taper
+    return found
+
+
+def last_width(recipe: Recipe, hyper: Hyperparameters) -> Any:
+    """Units in use in the last of the lane's own layers."""
+    if not dict(recipe.options).get("tapers"):
+        return hyper.width
+    return jnp.stack(layer_widths(recipe, hyper))[hyper.depth - 1]
+
+
+def tapered(width: int, depth: int, taper: float) -> list[int]:
+    """What `layer_widths` gives for numbers that are known, digit by digit the same."""
+    found, wide = [], np.float32(width)
+    for _ in range(depth):
+        found.append(max(1, int(np.round(wide))))
+        wide = wide * np.float32(taper)
+    return found

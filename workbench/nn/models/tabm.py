@@ -28,7 +28,19 @@ import jax.numpy as jnp
 from workbench.nn import prng
 from workbench.nn.models import embeddings
 from workbench.nn.models.base import Model, Params
-from workbench.nn.models.layers import OUT_STREAM, Layer, affine, dense, hidden, in_use, layers, padded, used
+from workbench.nn.models.layers import (
+    OUT_STREAM,
+    Layer,
+    affine,
+    dense,
+    hidden,
+    last_width,
+    layer_widths,
+    layers,
+    padded,
+    tapered,
+    used,
+)
 from workbench.nn.recipe import Hyperparameters, Recipe
 
 #: The random stream of the signs, beyond those of the layers.
@@ -38,20 +50,21 @@ SIGN_STREAM = OUT_STREAM + 1
 def _model(*, mini: bool) -> Model:
     def init(recipe: Recipe, hyper: Hyperparameters, *, key: jax.Array) -> Params:
         """Layers hidden_00, hidden_01, …, out; what every member has of its own has a leading axis M."""
-        features, width = (embeddings.size_of(recipe),) * 2, (recipe.width, hyper.width)
+        sizes = [
+            (embeddings.size_of(recipe),) * 2,
+            *((recipe.width, width) for width in layer_widths(recipe, hyper)),
+        ]
         members = _members(recipe)
         keys = [prng.key_of(key, layer) for layer in range(recipe.depth)]
         found = {
-            _name(i): used(
-                _adapted(recipe, hyper, features if i == 0 else width, mini, key=one), i < hyper.depth
-            )
+            _name(i): used(_adapted(recipe, hyper, *sizes[i : i + 2], mini=mini, key=one), i < hyper.depth)
             for i, one in enumerate(keys)
         }
-        signs = prng.bits(prng.key_of(key, SIGN_STREAM), jnp.arange(members), features[0]) & jnp.uint32(1)
+        signs = prng.bits(prng.key_of(key, SIGN_STREAM), jnp.arange(members), sizes[0][0]) & jnp.uint32(1)
         found[_name(0)]["scale_in"] = 2.0 * signs.astype(jnp.float32) - 1.0
-        shape, in_use = (members, recipe.outputs, recipe.width), (members, recipe.outputs, hyper.width)
-        key_out = prng.key_of(key, OUT_STREAM)
-        out = padded(recipe, hyper, shape, in_use, hyper.width, recipe.outputs, key=key_out)
+        last, key_out = last_width(recipe, hyper), prng.key_of(key, OUT_STREAM)
+        shape, in_use = (members, recipe.outputs, recipe.width), (members, recipe.outputs, last)
+        out = padded(recipe, hyper, shape, in_use, last, recipe.outputs, key=key_out)
         return {
             **embeddings.init(recipe, hyper, key=key),
             **found,
@@ -65,11 +78,11 @@ def apply(
     recipe: Recipe, hyper: Hyperparameters, params: Params, x: jax.Array, *, key: jax.Array | None = None
 ) -> jax.Array:
     """X [*F] -> [M, K], what each member says. `key` draws the dropped units, the same for every lane."""
-    active, members = in_use(recipe, hyper), _members(recipe)
+    widths, members = layer_widths(recipe, hyper), _members(recipe)
     keys = None if key is None else prng.key_of(key, jnp.arange(members))
 
     def step(layer: int, h: jax.Array) -> jax.Array:
-        z = _adapted_affine(params[_name(layer)], h)
+        z, active = _adapted_affine(params[_name(layer)], h), jnp.arange(recipe.width) < widths[layer]
         if keys is None:
             return hidden(recipe, hyper, z, active, key=None, layer=layer)
         return jax.vmap(lambda z, key: hidden(recipe, hyper, z, active, key=key, layer=layer))(z, keys)
@@ -80,15 +93,21 @@ def apply(
 
 
 def _adapted(
-    recipe: Recipe, hyper: Hyperparameters, into: tuple[int, jax.Array | int], mini: bool, *, key: jax.Array
+    recipe: Recipe,
+    hyper: Hyperparameters,
+    into: tuple[int, jax.Array | int],
+    out: tuple[int, jax.Array | int],
+    *,
+    mini: bool,
+    key: jax.Array,
 ) -> Layer:
     """A hidden layer whose adapters, if it has any, are one for the units in use."""
-    layer, members = dense(recipe, hyper, (recipe.width, hyper.width), into, key=key), _members(recipe)
+    layer, members = dense(recipe, hyper, out, into, key=key), _members(recipe)
     if mini:
         return layer
     ones = {
         f"scale_{end}": jnp.broadcast_to((jnp.arange(room) < count).astype(jnp.float32), (members, room))
-        for end, (room, count) in (("in", into), ("out", (recipe.width, hyper.width)))
+        for end, (room, count) in (("in", into), ("out", out))
     }
     return {**layer, **ones, "bias": jnp.zeros((members, recipe.width), jnp.float32)}
 
@@ -100,21 +119,35 @@ def _adapted_affine(layer: Layer, h: jax.Array) -> jax.Array:
 
 
 def _parameters(
-    inputs: tuple[int, ...], outputs: int, *, depth: int, width: int, members: int, **settings: Any
+    inputs: tuple[int, ...],
+    outputs: int,
+    *,
+    depth: int,
+    width: int,
+    members: int,
+    taper: float = 1.0,
+    **settings: Any,
 ) -> int:
-    """Σ (D D' + M (D + 2 D')) + M (H + 1) K over hidden layers from D to D', and what embeds numbers."""
-    sizes = [embeddings.size(inputs, **settings), *[width] * depth]
+    """Σ (D D' + M (D + 2 D')) + M (D + 1) K over hidden layers from D to D', and what embeds numbers."""
+    sizes = [embeddings.size(inputs, **settings), *tapered(width, depth, taper)]
     shared = sum(before * after + members * (before + 2 * after) for before, after in pairwise(sizes))
-    return embeddings.n_parameters(**settings) + shared + members * (width + 1) * outputs
+    return embeddings.n_parameters(**settings) + shared + members * (sizes[-1] + 1) * outputs
 
 
 def _mini_parameters(
-    inputs: tuple[int, ...], outputs: int, *, depth: int, width: int, members: int, **settings: Any
+    inputs: tuple[int, ...],
+    outputs: int,
+    *,
+    depth: int,
+    width: int,
+    members: int,
+    taper: float = 1.0,
+    **settings: Any,
 ) -> int:
-    """Σ (D + 1) D' + M F + M (H + 1) K over hidden layers from D to D', and what embeds numbers."""
-    sizes = [embeddings.size(inputs, **settings), *[width] * depth]
+    """Σ (D + 1) D' + M F + M (D + 1) K over hidden layers from D to D', and what embeds numbers."""
+    sizes = [embeddings.size(inputs, **settings), *tapered(width, depth, taper)]
     shared = sum((before + 1) * after for before, after in pairwise(sizes))
-    return embeddings.n_parameters(**settings) + shared + members * (sizes[0] + (width + 1) * outputs)
+    return embeddings.n_parameters(**settings) + shared + members * (sizes[0] + (sizes[-1] + 1) * outputs)
 
 
 def _members(recipe: Recipe) -> int:

@@ -130,6 +130,9 @@ class ModelTable(Table):
     family: Chosen[Annotated[str, Word(vocabulary.FAMILIES)]] = key("mlp", "the kind of network")
     depth: Searched[Annotated[int, Interval(ge=1, le=64)]] = key(2, "hidden layers")
     width: Searched[Annotated[int, Interval(ge=1, le=8192)]] = key(64, "units of each hidden layer")
+    taper: Searched[Above0To1] = key(
+        1.0, "width of each further hidden layer as a share of the one before; 0.5 makes 256, 128, 64"
+    )
     activation: Chosen[Annotated[str, Word(vocabulary.ACTIVATIONS, joined=vocabulary.JOIN)]] = key(
         "relu", 'after each hidden layer; "tanh-relu": tanh after the first, ReLU after the others'
     )
