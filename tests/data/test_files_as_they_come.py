@@ -35,6 +35,7 @@ def text(separator: str = ",", names: list[str] = NAMES, rows: list[list[str]] =
         ("# created 2024-01-01\n" + text(), '"# created 2024-01-01"'),
         ("# one\n# two, three\n\n" + text(), "3 lines|2 lines"),
         ("Report\n\nof, all\n" + text(";"), "Report"),
+        ("Report;;;\n;;;\nall of it;;;\n" + text(";"), "Report"),  # as spreadsheets save it
         ("sep=;\n" + text(";"), ""),
         ('"sep=|"\n' + text("|"), ""),
         ("\n\n" + text("\t"), ""),
@@ -229,6 +230,26 @@ def test_dates_that_stand_for_none(day: str, tmp_path: Path) -> None:
     _, fitted = data.prepare(dataset, scale="none")
     rows = [pd.DataFrame({"when": [cell], "x": ["1"]}) for cell in (day, "")]
     np.testing.assert_array_equal(fitted.transform(rows[0]), fitted.transform(rows[1]))
+
+
+@pytest.mark.parametrize("word", ["unknown", "0000-00-00", "00.00.0000 00:00", "n.d."])
+def test_words_for_no_date(word: str, tmp_path: Path) -> None:
+    cells = [word if row % 10 == 3 else moment.strftime("%d.%m.%Y %H:%M") for row, moment in enumerate(DAYS)]
+    dataset = dated(tmp_path, cells)
+    assert dataset.columns[0].words == (word,)
+    blank = np.array([cell == word for cell in cells])[dataset.rows["x"].to_numpy().astype(int)]  # type: ignore[call-overload]
+    np.testing.assert_array_equal(dataset.rows["when"].isna(), blank)  # type: ignore[call-overload]
+    assert any(f'"{word}"' in note for note in dataset.notes)
+    _, fitted = data.prepare(dataset, scale="none")
+    rows = [pd.DataFrame({"when": [cell], "x": ["1"]}) for cell in (word, "")]
+    np.testing.assert_array_equal(fitted.transform(rows[0]), fitted.transform(rows[1]))
+    with pytest.raises(DataError, match="not a date"):
+        fitted.transform(pd.DataFrame({"when": ["soon"], "x": ["1"]}))
+
+
+def test_labels_beside_a_word_for_none_stay_labels(tmp_path: Path) -> None:
+    assert dated(tmp_path, ["red", "unknown", "blue"] * 20).columns[0].kind == "category"
+    assert set(dated(tmp_path, ["red", "unknown", "blue"] * 20).rows["when"]) == {"red", "unknown", "blue"}  # type: ignore[call-overload]
 
 
 def test_births_of_long_ago_are_dates(tmp_path: Path) -> None:

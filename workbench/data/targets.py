@@ -273,7 +273,10 @@ def _single(column: pa.Array, values: Array, textual: bool) -> bool:
 
 def _whole(column: pa.Array | Array, blank: Any, where: str) -> pa.Array | Array:
     if blank.any():
-        raise DataError(f"{where} is blank in {_rows(blank)} of {len(blank)}; drop those rows")
+        first = int(np.flatnonzero(blank)[0]) + 1
+        raise DataError(
+            f"{where} is blank in {_rows(blank)} of {len(blank)}, first in row {first}; drop those rows"
+        )
     return column
 
 

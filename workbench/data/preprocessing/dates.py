@@ -106,10 +106,11 @@ def sentinels(moments: Array) -> tuple[str, ...]:
 
 
 def without(moments: Array, days: Sequence[str]) -> Array:
-    """Moments [N], NaT on some days."""
-    if not days:
+    """Moments [N], NaT on those of some days that stand for none."""
+    named = [day for day in days if day in SENTINELS]
+    if not named:
         return moments
-    these = np.isin(moments.astype("datetime64[D]"), np.array(days, "datetime64[D]"))
+    these = np.isin(moments.astype("datetime64[D]"), np.array(named, "datetime64[D]"))
     return np.where(these, np.datetime64("NaT"), moments)
 
 

@@ -36,6 +36,8 @@ _DRESSED = (
     r"(?P<digits>[0-9.,][0-9., ']*(?:[eE][+-]?\d+)?) ?"
     rf"(?P<behind>{_UNIT})? ?(?P<after>-)?(?P<close>\))? ?(?P<tail>{_UNIT})?$"
 )
+#: One with a sign in front at most.
+_SIMPLE = r"^[+-]?[0-9.,][0-9., ']*([eE][+-]?\d+)?$"
 _SPACES, _APOSTROPHES, _MINUS = r"[\x{00A0}\x{2007}\x{2009}\x{202F}]", r"[\x{2018}\x{2019}\x{00B4}]", "−"
 #: Cells that are asked before all are.
 SAMPLE = 2000
@@ -264,8 +266,26 @@ class _Bare(NamedTuple):
 
 
 def _undressed(text: pa.Array) -> _Bare:
-    for pattern, plain in ((_SPACES, " "), (_APOSTROPHES, "'"), (_MINUS, "-")):
-        text = pc.replace_substring_regex(text, pattern, plain)
+    """Cells without what stands around their digits; those that have a sign at most are done at once."""
+    if not pc.all(pc.string_is_ascii(text), min_count=0).as_py():
+        for pattern, plain in ((_SPACES, " "), (_APOSTROPHES, "'"), (_MINUS, "-")):
+            text = pc.replace_substring_regex(text, pattern, plain)
+    simple = _matches(text, _SIMPLE)
+    digits = pc.utf8_trim_whitespace(pc.utf8_ltrim(pc.if_else(pa.array(simple), text, None), characters="+-"))
+    negative = pc.fill_null(pc.starts_with(text, "-"), False).to_numpy(zero_copy_only=False) & simple
+    none = np.zeros(len(text), bool)
+    bare = _Bare(digits, negative, none, np.full(len(text), "", object), none)
+    rest = ~simple & pc.is_valid(text).to_numpy(zero_copy_only=False)
+    if not rest.any():
+        return bare
+    other = _undressed_wholly(text.filter(pa.array(rest)))
+    arrays = [array.copy() for array in bare[1:]]
+    for array, found in zip(arrays, other[1:], strict=True):
+        array[rest] = found
+    return _Bare(pc.replace_with_mask(digits, pa.array(rest), other.digits), *arrays)
+
+
+def _undressed_wholly(text: pa.Array) -> _Bare:
     parts = pc.extract_regex(text, _DRESSED)
     named = {name: pc.fill_null(pc.struct_field(parts, name), "") for name in _GROUPS}
     flat = {

@@ -55,6 +55,13 @@ def oddities(text: pa.Array, values: Array, unread: Array) -> dict[str, int] | N
     return {words[int(j)].as_py(): int(counts[j]) for j in order}
 
 
+def missing(text: pa.Array) -> Array:
+    """Which cells [N] of a column of dates say that there is none."""
+    found = _mask(pc.is_in(pc.utf8_lower(text), value_set=pa.array(MISSING)))
+    found |= _mask(pc.match_substring_regex(text, r"^0+[-/.]0+[-/.]0+"))
+    return found
+
+
 def worded(text: pa.Array, words: Collection[str]) -> Array:
     """Which cells [N] say what training rows said where they had no number."""
     found = _mask(pc.is_in(text, value_set=pa.array(list(words), pa.string())))

@@ -21,7 +21,7 @@ from workbench.core.formatting import nearest, toml
 from workbench.core.types import Array
 from workbench.data.preprocessing import cells, dates, numerals
 from workbench.data.preprocessing.numerals import PLAIN, Census, Form, Written, judge
-from workbench.data.preprocessing.oddities import oddities, worded
+from workbench.data.preprocessing.oddities import missing, oddities, worded
 
 Kind = Literal["numeric", "boolean", "date", "category"]
 #: A column of text is a category up to so many different values, or so large a share of them among its cells.
@@ -296,8 +296,16 @@ def _infer(
             Column(name, "numeric", "plain"), single, large=single and pc.count_distinct(raw).as_py() > 1
         )
     form, times, _ = cells.moments(raw, day_first=day_first)
+    words, known = (), raw
+    if form is None and pa.types.is_string(raw.type):
+        text = cells.texts(raw)
+        odd = missing(text)
+        if odd.any() and 2 * odd.sum() < len(text) - text.null_count:
+            known = pc.if_else(pa.array(odd), None, text)
+            form, times, _ = cells.moments(known, day_first=day_first)
+            words = tuple(text.filter(pa.array(odd)).unique().to_pylist())
     if form is not None:
-        return _date(name, raw, form, times)
+        return _date(name, known, form, times, words)
     codes, levels = cells.labels(raw)
     single = _single(codes.astype(np.float64), codes < 0)
     if not cells.booleans(raw)[1].any():
@@ -344,19 +352,24 @@ def doubtful(name: str, text: pa.Array, form: Form, written: Written) -> tuple[s
     return (numerals.both_readings(name, text, form),)
 
 
-def _date(name: str, raw: pa.Array, form: str, times: Array) -> _Found:
+def _date(name: str, raw: pa.Array, form: str, times: Array, odd: tuple[str, ...]) -> _Found:
+    """A column of dates, and the words in it that say that there is none."""
     remarks: tuple[str, ...] = ()
     if cells.day_or_month(raw) == "either":
         first = "day/month" if form.startswith("%d") else "month/day"
         remarks = (f"the dates of {toml(name)} were read as {first}.",)
     elif form.startswith("%m") and "%d" in form:
         remarks = (f"the dates of {toml(name)} were read as month/day.",)
+    if odd:
+        remarks += (f"the column {toml(name)} holds dates; {', '.join(map(toml, odd[:5]))} count as blank.",)
     words = dates.sentinels(times)
     if words:
         remarks += (f"the dates {', '.join(words)} of {toml(name)} stand for no date and count as blank.",)
         times = dates.without(times, words)
     return _Found(
-        Column(name, "date", form, words), _single(times.astype(np.float64), np.isnat(times)), remarks
+        Column(name, "date", form, (*odd, *words)),
+        _single(times.astype(np.float64), np.isnat(times)),
+        remarks,
     )
 
 
@@ -413,6 +426,8 @@ def _read(raw: Any, column: Column) -> tuple[Any, Array | None]:
     if column.kind == "boolean":
         return cells.booleans(array)
     _, values, unread = cells.moments(array, column.form or "ISO8601")
+    if unread.any() and column.words:
+        unread &= ~worded(cells.texts(array), column.words)
     return dates.without(values, column.words), unread
 
 

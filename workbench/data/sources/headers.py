@@ -65,6 +65,9 @@ def find_header(lines: Sequence[str], name: str, *, tabs: bool, whole: bool) -> 
     parsed = {mark: _tried(lines, start, mark, whole) for mark in candidates}
     # Where several divide every line evenly, names or numbers hold commas: "Temp, C;class", 1,29;on.
     even = [mark for mark in candidates if _even(parsed[mark])]
+    title = _lower(lines, start, usual, whole) if usual in even and _title(parsed[usual][0]) else None
+    if title is not None:
+        return title
     if even:
         mark = max(even, key=lambda mark: (len(parsed[mark][0]), mark != ",", mark == usual))
         return _header(lines, start, mark, parsed[mark][0])
@@ -132,11 +135,20 @@ def _lower(lines: Sequence[str], start: int, mark: str, whole: bool) -> Header |
         if len(records) < 2 or not _even(records) or not _names(records):
             continue
         over = [text for text in lines[start:line] if text.strip()]
-        widths = [len(record) for text in over for record in _tried([text], 0, mark, True)]
+        widths = [_filled(record) for text in over for record in _tried([text], 0, mark, True)]
         if all(text.startswith("#") for text in over) or max(widths) < len(records[0]):
             above = tuple(text.strip() for text in over)
             return _header(lines, line, mark, records[0], above=above)
     return None
+
+
+def _filled(record: list[str]) -> int:
+    return sum(bool(cell.strip()) for cell in record)
+
+
+def _title(record: list[str]) -> bool:
+    """Whether the first record may be a title, filled up with empty cells as spreadsheets do."""
+    return len(record) > 2 and _filled(record) <= 1
 
 
 def _names(records: list[list[str]]) -> bool:
