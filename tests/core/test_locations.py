@@ -11,7 +11,7 @@ import pytest
 
 from tests.helpers.servers import free_port
 from workbench.core.errors import AwayError, StoreError
-from workbench.core.locations import check_reachable
+from workbench.core.locations import check_reachable, resolve
 
 
 @pytest.mark.parametrize(
@@ -82,3 +82,9 @@ def _refused(url: str, words: str) -> None:
     assert words in str(error.value)
     assert "\n" not in str(error.value)
     assert "s3cret" not in str(error.value)
+
+
+def test_locations_print_no_password() -> None:
+    held = resolve(home="runs", storage="postgresql://me:secret@host/db", environ={})
+    assert "secret" not in repr(held)
+    assert "host/db" in repr(held)

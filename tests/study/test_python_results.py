@@ -81,6 +81,13 @@ def test_the_model_predicts_for_frames_and_arrays(ran: tuple[wb.Study, wb.Result
         model.predict(array[:, :3])
 
 
+def test_what_is_no_study_is_told(tmp_path: Path) -> None:
+    with pytest.raises(StudyError, match=r"study is DataFrame; give a study \(wb.read_study"):
+        wb.run(people(3))  # type: ignore[arg-type]
+    with pytest.raises(StudyError, match="there is no such file"):
+        wb.run("nothing", tmp_path)
+
+
 def test_it_prints_well(ran: tuple[wb.Study, wb.Result]) -> None:
     study, result = ran
     assert repr(study).startswith("Study('churned', 'churned-")

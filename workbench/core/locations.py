@@ -131,13 +131,17 @@ _TRACKING = ("http", "https", *DATABASES)
 _STORAGE = ("sqlite", "postgresql")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Locations:
     """Resolved locations; nothing is created by making one."""
 
     home: Path  # absolute
     tracking_uri: str  # MLflow's, with its password if it has one: `redact` before showing
     storage: str  # SQLAlchemy URL of ledger, leases and, if it was named, Optuna's studies; the same holds
+
+    def __repr__(self) -> str:
+        where = f"tracking_uri={redact(self.tracking_uri)!r}, storage={redact(self.storage)!r}"
+        return f"Locations(home={str(self.home)!r}, {where})"
 
     def study(self, study_id: str) -> Path:
         """The folder of one study."""

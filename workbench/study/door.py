@@ -7,6 +7,7 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Unpack
 
+from workbench.core.errors import StudyError
 from workbench.core.locations import Locations, resolve
 from workbench.study import workflow
 from workbench.study.config import Study, read_study
@@ -112,6 +113,11 @@ def confirm(
 
 def _meant(study: Study | str | Path, locations: Locations | str | Path | None) -> tuple[Study, Locations]:
     """The study, and where its records are."""
+    if not isinstance(study, Study | str | Path):
+        raise StudyError(
+            f"study is {type(study).__name__}; give a study (wb.read_study, wb.create_study), the path of a "
+            "study file, or the name of a study that wb.create_study made"
+        )
     if not isinstance(study, Study):
         home = None if locations is None or isinstance(locations, Locations) else str(locations)
         named = locations if isinstance(locations, Locations) else resolve(home)
