@@ -124,7 +124,7 @@ def freeze(
         considered=sum(trial.state == "complete" for trial in search.trials.values()),
         seeds=again.seeds,
         parameters=n_parameters(recipe, again.values),
-        inputs=recipe.inputs,
+        inputs=refit.model.program.recipe.inputs,
         gain=None if chosen.gain is None else (chosen.gain.low, chosen.gain.high),
         trivial_loss=trivial_loss(recipe, here.preparations.fold(variant)),
         refit=refit.record,
