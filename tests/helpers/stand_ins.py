@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from workbench.data.preprocessing.tables import Column
 from workbench.evaluation import saved_model
 from workbench.nn.recipe import Hyperparameters, Recipe
 
@@ -28,16 +29,17 @@ class Picked:
     training = None
 
     def __init__(self, columns: list[str]) -> None:
-        self.columns = columns
+        self.names = columns
+        self.columns = [Column(name, "numeric") for name in columns]
 
     def novelties(self, rows: Any) -> dict[str, dict[str, Any]]:
         return {"unseen": {}, "blank": {}, "outside": {}}
 
     def transform(self, rows: Any) -> np.ndarray:
-        return np.asarray(rows[self.columns] if hasattr(rows, "columns") else rows, np.float32)
+        return np.asarray(rows[self.names] if hasattr(rows, "columns") else rows, np.float32)
 
     def to_json(self) -> dict[str, Any]:
-        return {"columns": self.columns}
+        return {"columns": self.names}
 
     @classmethod
     def from_json(cls, plain: dict[str, Any]) -> Picked:

@@ -148,6 +148,27 @@ def test_a_dictionary_and_a_text_say_everything_themselves(home: Path, tmp_path:
     assert made(built_in, name="other", depth=wb.axis(1, 2)).name == "other"
 
 
+def test_proposed_batches_are_no_larger_than_the_training_rows(home: Path) -> None:
+    study = made(people(40), "churned")
+    assert study.settings["batch_size"] == Choice((16,))
+    assert main(["check", "churned"]) == 0
+    assert made(people(20), "churned").settings["batch_size"] == Choice((12,))
+
+
+def test_without_test_rows_it_is_searched_and_never_run(home: Path) -> None:
+    """Of a table the file says so, of an archive its arrays do; nothing is trained before."""
+    frame = people(60)
+    pair = frame[["age", "calls"]].to_numpy(), frame["churned"].to_numpy()
+    for study in (
+        made(frame, "churned", split=(0.8, 0.2, 0.0)),
+        made(pair, name="pair", split=(0.8, 0.2, 0)),
+    ):
+        with pytest.raises(StudyError, match=r"study.toml: \[data\] split = .* leaves no test rows"):
+            wb.run(study)
+        assert not list((home / "studies").rglob("checkpoints/*"))
+    assert main(["check", "pair"]) == 0
+
+
 def test_official_test_rows_may_be_a_frame(home: Path) -> None:
     study = made(people(), "churned", test=people(80, seed=5))
     assert data.load(study.data)[1].rows == 80
