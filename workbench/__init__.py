@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from workbench.nn.models import Model
     from workbench.nn.models import register as register_model
     from workbench.nn.transformations import register as register_optimizer
+    from workbench.study.api import confirm, run, search
     from workbench.study.config import Study, read_study, vary
     from workbench.study.created import create_study
-    from workbench.study.door import confirm, run, search
     from workbench.study.estimators import Classifier, Regressor
     from workbench.study.result import Result
     from workbench.study.runs import Runs, train, tuned
@@ -76,7 +76,7 @@ _HOMES = {
     "Verdict": ("evaluation.verdict", "Verdict"),
     "axis": ("core.axes", "axis"),
     "choices": ("core.axes", "choices"),
-    "confirm": ("study.door", "confirm"),
+    "confirm": ("study.api", "confirm"),
     "create_study": ("study.created", "create_study"),
     "lines": ("evaluation.plots.lecture", "lines"),
     "load_model": ("evaluation.saved_model", "load"),
@@ -87,8 +87,8 @@ _HOMES = {
     "register_model": ("nn.models", "register"),
     "register_optimizer": ("nn.transformations", "register"),
     "resolve": ("core.locations", "resolve"),
-    "run": ("study.door", "run"),
-    "search": ("study.door", "search"),
+    "run": ("study.api", "run"),
+    "search": ("study.api", "search"),
     "strip": ("evaluation.plots.lecture", "strip"),
     "train": ("study.runs", "train"),
     "tuned": ("study.runs", "tuned"),

@@ -17,7 +17,7 @@ from workbench.cli.streams import Output
 from workbench.core.errors import DataError, InputError
 from workbench.core.locations import Locations, resolve
 from workbench.study.config import Study, read_study
-from workbench.study.places import found, home_of
+from workbench.study.locating import home_of, study_file
 from workbench.study.progress import watching
 
 
@@ -214,7 +214,7 @@ def ui(options: argparse.Namespace, out: Output) -> int:
 
 
 def _study(options: argparse.Namespace) -> Study:
-    study = read_study(found(options.study, resolve(options.home).home))
+    study = read_study(study_file(options.study, resolve(options.home).home))
     if getattr(options, "trials", None) is None:
         return study
     trials = _whole("--trials", options.trials, 1, 1_000_000, "the study's total budget")

@@ -35,7 +35,7 @@ from workbench.study.config import Study, read_study, vary
 from workbench.study.config.reading import study_of
 from workbench.study.config.schema import SETTINGS, DataTable
 from workbench.study.config.text import rendered
-from workbench.study.places import CREATED, FILE
+from workbench.study.locating import CREATED, FILE
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike

@@ -24,10 +24,10 @@ from workbench.core.records import Selection
 from workbench.core.types import Array, Task
 from workbench.evaluation.predictor import Predictor
 from workbench.evaluation.saved_model import load
+from workbench.study.api import search
 from workbench.study.choice import freeze
 from workbench.study.config import Study
 from workbench.study.created import create_study
-from workbench.study.door import search
 from workbench.study.identity import identified
 from workbench.study.workspace import enter, search_of
 from workbench.tuning import jobs

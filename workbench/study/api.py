@@ -1,4 +1,4 @@
-"""The main job from Python: places are known, progress is shown where somebody watches, a result is typed."""
+"""The main job from Python: locations are known, progress is shown to who watches, a result is typed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from workbench.core.errors import StudyError
 from workbench.core.locations import Locations, resolve
 from workbench.study import workflow
 from workbench.study.config import Study, read_study
-from workbench.study.places import found, places
+from workbench.study.locating import locations_of, study_file
 from workbench.study.progress import watched, watching
 from workbench.study.result import Result
 from workbench.study.watch import Figures, Watch, silent
@@ -121,8 +121,8 @@ def _meant(study: Study | str | Path, locations: Locations | str | Path | None) 
     if not isinstance(study, Study):
         home = None if locations is None or isinstance(locations, Locations) else str(locations)
         named = locations if isinstance(locations, Locations) else resolve(home)
-        study = read_study(found(study, named.home))
-    return study, places(study, locations)
+        study = read_study(study_file(study, named.home))
+    return study, locations_of(study, locations)
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from workbench.study.config import Study
 CREATED, FILE = "created", "study.toml"
 
 
-def found(word: str | Path, home: Path) -> Path:
+def study_file(word: str | Path, home: Path) -> Path:
     """The study file that a word means: a path, or the name of a study that was made from Python."""
     path = Path(word)
     made = home / CREATED / path / FILE
@@ -27,7 +27,7 @@ def home_of(study: Study) -> Path | None:
     return path.parents[2] if path.name == FILE and path.parents[1].name == CREATED else None
 
 
-def places(study: Study, locations: Locations | str | Path | None = None) -> Locations:
+def locations_of(study: Study, locations: Locations | str | Path | None = None) -> Locations:
     """Where records of a study are kept: as said, else in its own home, else as `resolve` has it."""
     if isinstance(locations, Locations):
         return locations
