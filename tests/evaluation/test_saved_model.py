@@ -211,7 +211,7 @@ def test_what_cannot_be_loaded_is_a_sentence(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("taper", [1.0, 0.5])
 def test_what_came_later_is_saved_where_it_counts(taper: float, tmp_path: Path) -> None:
-    """A plain model has the files that it had; one whose layers taper off, or are normalized, is read back."""
+    """A plain model has the files that it had; layers that taper off, or are normalized, are read back."""
     options = () if taper == 1.0 else (("norm", "layer"), ("tapers", True))
     made = Recipe("mlp", (3,), 3, "cross_entropy", "accuracy", 2, 8, ("sigmoid",), options=options)
     hyper = HYPER._replace(depth=np.int32(2), width=np.int32(7), taper=np.float32(taper))
