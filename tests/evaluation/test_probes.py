@@ -23,6 +23,8 @@ from workbench.nn.recipe import Hyperparameters, Recipe
 Z = np.linspace(-5.0, 5.0, 400)  # without zero, where some have a kink
 NORMAL = np.exp(-(Z**2) / 2) / np.sqrt(2 * np.pi)
 BELOW = (1 + erf(Z / np.sqrt(2))) / 2
+SOFT = np.tanh(np.logaddexp(Z, 0))
+ALPHA, SCALE = 1.6732632423543772, 1.0507009873554805
 CLOSED = {
     "relu": (np.maximum(Z, 0), Z > 0),
     "tanh": (np.tanh(Z), 1 / np.cosh(Z) ** 2),
@@ -31,6 +33,11 @@ CLOSED = {
     "leaky_relu": (np.where(Z > 0, Z, 0.01 * Z), np.where(Z > 0, 1, 0.01)),
     "gelu": (Z * BELOW, BELOW + Z * NORMAL),
     "silu": (Z * expit(Z), expit(Z) * (1 + Z * expit(-Z))),
+    "mish": (Z * SOFT, SOFT + Z * (1 - SOFT**2) * expit(Z)),
+    "selu": (
+        SCALE * np.where(Z > 0, Z, ALPHA * np.expm1(np.minimum(Z, 0))),
+        SCALE * np.where(Z > 0, 1, ALPHA * np.exp(np.minimum(Z, 0))),
+    ),
     "softmax": (expit(Z), expit(Z) * expit(-Z)),
     "step": (Z > 0, np.zeros_like(Z)),
 }

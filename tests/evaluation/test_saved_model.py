@@ -207,3 +207,22 @@ def test_what_cannot_be_loaded_is_a_sentence(tmp_path: Path) -> None:
         saved_model.load(folder)
     with pytest.raises(DataError, match="slash"):
         linear_model(tmp_path / "n", params={"a/b": np.zeros(1)})
+
+
+@pytest.mark.parametrize("taper", [1.0, 0.5])
+def test_what_came_later_is_saved_where_it_counts(taper: float, tmp_path: Path) -> None:
+    """A plain model has the files that it had; layers that taper off, or are normalized, are read back."""
+    options = () if taper == 1.0 else (("norm", "layer"), ("tapers", True))
+    made = Recipe("mlp", (3,), 3, "cross_entropy", "accuracy", 2, 8, ("sigmoid",), options=options)
+    hyper = HYPER._replace(depth=np.int32(2), width=np.int32(7), taper=np.float32(taper))
+    params = MODELS["mlp"].init(made, hyper, key=jax.random.key(0))
+    folder, table = linear_model(tmp_path / "m", recipe=made, hyper=hyper, params=params)
+    model = saved_model.load(folder)
+    assert model.recipe == made
+    assert model.hyper.taper == np.float32(taper)
+    x = table[["a", "b", "n"]].to_numpy(np.float32)
+    one_by_one = np.stack([MODELS["mlp"].apply(made, hyper, params, row) for row in x])
+    np.testing.assert_allclose(model.outputs(x), one_by_one, atol=1e-5)
+    with np.load(folder / "parameters.npz") as kept:
+        assert ("hyper/taper" in kept.files) == (taper < 1.0)
+        assert not {"hyper/sigma", "hyper/arguments"} & set(kept.files)

@@ -109,6 +109,7 @@ def test_what_is_not_written_out_is_refused(monkeypatch):
     for recipe, says in (
         (replace(it.recipe, family="highway"), "highway.*mlp alone"),
         (case("mlp", embedding="pbld", frequencies=2, numbers=3).recipe, "not written out for embedded"),
+        (case("mlp", norm="layer").recipe, "not written out for norms"),
         (replace(it.recipe, loss="own"), "derivative of 'own' is not written out"),
     ):
         with pytest.raises(InputError, match=says):

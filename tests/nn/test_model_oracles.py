@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
 import jax
@@ -125,6 +126,34 @@ def assert_equal_to_torch(it, forward):
         lambda mine, tensor: np.testing.assert_allclose(mine, tensor.grad.numpy(), rtol=1e-3, atol=1e-6),
         slopes,
         tensors,
+    )
+
+
+@pytest.mark.parametrize("width", [5, 4])
+def test_normalized_layers_are_torchs(width):
+    """In a program with room for more units than the lane has, too."""
+    it = case("mlp", norm="layer", width=width)
+    layer_norm, linear = torch.nn.functional.layer_norm, torch.nn.functional.linear
+    params = scattered(start(it.recipe, it.hyper))
+
+    def forward(p, h):
+        for name in ("hidden_00", "hidden_01"):
+            z = linear(h, p[name]["weight"], p[name]["bias"])
+            h = torch.tanh(layer_norm(z, (width,), p[name]["scale_norm"], p[name]["bias_norm"], 1e-5))
+        return linear(h, p["out"]["weight"], p["out"]["bias"])
+
+    assert_equal_to_torch(it, forward)
+    room = replace(it.recipe, width=9)
+    wide = jax.tree.map(
+        lambda leaf, shape: np.pad(leaf, [(0, r - n) for n, r in zip(leaf.shape, shape.shape, strict=True)]),
+        params,
+        jax.eval_shape(lambda: start(room, it.hyper)),
+    )
+    np.testing.assert_allclose(
+        predicted(room, it.hyper, wide, it.x),
+        predicted(it.recipe, it.hyper, params, it.x),
+        rtol=1e-4,
+        atol=1e-5,
     )
 
 

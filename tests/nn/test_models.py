@@ -32,6 +32,7 @@ VARIANTS = [
     *((family, {"output": "each"}) for family in ("rnn", "lstm")),
     *((family, {"masked": True}) for family in ("rnn", "lstm")),
     *((family, {"taper": 0.6, "width": 5, "depth": 3}) for family in ("mlp", "tabm")),
+    *((family, {"norm": "layer"}) for family in ("mlp", "residual", "highway")),
     *(
         (family, {"embedding": kind, "frequencies": 3, "numbers": 5})
         for family, kind in (("mlp", "periodic"), ("mlp", "pbld"), ("residual", "pbld"), ("tabm", "periodic"))

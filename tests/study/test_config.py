@@ -40,6 +40,7 @@ channels = 16
 pooling = "max"
 padding = "same"
 output = "last"
+norm = "none"
 embedding = "none"
 frequencies = 16
 sigma = 0.1

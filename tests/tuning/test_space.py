@@ -55,7 +55,7 @@ def test_weights_are_drawn_as_the_first_activation_wants_them(activation: str, d
 def test_settings_at_their_defaults_leave_no_trace_in_a_program() -> None:
     """Records name programs, and a model that is trained again has the fingerprint that it had."""
     params = {"depth": 1, "width": 8, "batch_size": 32, "optimizer": "adam"}
-    later = {"embedding": "none", "frequencies": 16, "sigma": 0.1, "taper": 1.0, "members": 8}
+    later = {"embedding": "none", "frequencies": 16, "sigma": 0.1, "taper": 1.0, "members": 8, "norm": "none"}
     plain = program(params)
     assert program(params, **later) == plain
     assert dict(plain.recipe.options) == {}

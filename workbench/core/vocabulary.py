@@ -39,9 +39,9 @@ FAMILIES: dict[str, Family] = {
     "logistic": Family(("binary",), 1, ()),
     "softmax": Family(("classification",), 1, ()),
     "perceptron": Family(("binary",), 1, ()),
-    "mlp": Family(_BOTH, 1, (*_ROWS, "taper"), hidden=True),
-    "residual": Family(_BOTH, 1, _ROWS, hidden=True),
-    "highway": Family(_BOTH, 1, _ROWS, hidden=True),
+    "mlp": Family(_BOTH, 1, (*_ROWS, "norm", "taper"), hidden=True),
+    "residual": Family(_BOTH, 1, (*_ROWS, "norm"), hidden=True),
+    "highway": Family(_BOTH, 1, (*_ROWS, "norm"), hidden=True),
     "tabm": Family(_BOTH, 1, (*_ROWS, "taper", "members"), hidden=True),
     "tabm_mini": Family(_BOTH, 1, (*_ROWS, "taper", "members"), hidden=True),
     "cnn": Family(_BOTH, 3, (*_UNITS, "activation", *_CONVOLUTION), hidden=True),
@@ -140,6 +140,7 @@ SCHEDULED = {
     "final_div_factor": ("one_cycle",),
 }
 EMBEDDINGS = ["none", "periodic", "pbld"]  # of numbers
+NORMS = ["none", "layer"]  # of what goes into the activations
 POOLINGS = ["max", "mean", "none"]
 PADDINGS = ["same", "valid"]
 OUTPUTS = ["last", "each"]  # of a recurrent network: after the last step, or after each
@@ -166,7 +167,7 @@ SETTINGS = frozenset(
     (
         *("scale", "degree", "numbers", "bins", "target_transform"),
         *("family", "depth", "width", "activation", "initializer", "init_scale", "blocks", "kernel"),
-        *("channels", "pooling", "padding", "output", "embedding", "frequencies", "sigma", "taper"),
+        *("channels", "pooling", "padding", "output", "embedding", "frequencies", "sigma", "norm", "taper"),
         *("members", "ensemble"),
         *("optimizer", "learning_rate", "momentum", "beta2", "schedule", "warmup", "clip"),
         *("final", "power", "boundaries", "scales", "pct_start", "div_factor", "final_div_factor"),

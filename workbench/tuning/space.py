@@ -324,6 +324,8 @@ def _options(
     What an earlier version wrote lacks later settings, and has them at what they then were.
     """
     own = {name: values[name] for name in word.shaped_by if name not in TRACED and name in values}
+    if own.get("norm") == "none":
+        del own["norm"]
     if own.get("embedding", "none") == "none":
         own = {name: value for name, value in own.items() if name not in ("embedding", "frequencies")}
     else:

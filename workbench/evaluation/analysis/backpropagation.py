@@ -31,7 +31,7 @@ from workbench.nn import models
 from workbench.nn.activations import LEAK, activate, at_layer
 from workbench.nn.models import MODELS, embeddings
 from workbench.nn.models.base import Params
-from workbench.nn.models.layers import layer_widths
+from workbench.nn.models.layers import layer_widths, normalizes
 from workbench.nn.recipe import Hyperparameters, Recipe
 
 #: Directions of the finite-difference check that are evaluated at once.
@@ -149,6 +149,8 @@ def _passes(
         raise InputError(
             "backpropagation is not written out for embedded numbers; use automatic differentiation"
         )
+    if normalizes(recipe):
+        raise InputError("backpropagation is not written out for norms; use automatic differentiation")
     unknown = [
         name for names in recipe.activations for name in vocabulary.by_layer(names) if name not in DERIVATIVES
     ]

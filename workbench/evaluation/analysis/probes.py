@@ -20,6 +20,7 @@ from workbench.evaluation.analysis.backpropagation import Blame
 from workbench.nn.activations import ACTIVATIONS
 from workbench.nn.losses import LOSSES
 from workbench.nn.models import embeddings, predict
+from workbench.nn.models.layers import normalizes
 from workbench.nn.recipe import Hyperparameters, Recipe
 from workbench.training import population
 
@@ -94,7 +95,7 @@ def two_passes(recipe: Recipe, hyper: Hyperparameters, params: Any, x: Array, y:
         return Blame((x.ravel(), np.asarray(outputs)), (weight,), (np.asarray(error),))
     named = {name for names in recipe.activations for name in vocabulary.by_layer(names)}
     written = named <= set(backpropagation.DERIVATIVES)
-    plain = recipe.family == "mlp" and not embeddings.embeds(recipe)
+    plain = recipe.family == "mlp" and not embeddings.embeds(recipe) and not normalizes(recipe)
     if not plain or not written or recipe.loss not in backpropagation.OUTPUT_ERRORS:
         return None
     return backpropagation.blame(recipe, hyper._replace(label_smoothing=np.float32(0.0)), params, x, y)

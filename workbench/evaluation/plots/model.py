@@ -28,6 +28,7 @@ from workbench.evaluation.plots.network import network_diagram
 from workbench.evaluation.plots.style import number
 from workbench.evaluation.predictor import Predictor, decisions, probabilities
 from workbench.nn.models import embeddings
+from workbench.nn.models.layers import normalizes
 from workbench.nn.recipe import Recipe
 
 #: What fits into a network diagram: features, units of a layer or outputs, hidden layers.
@@ -76,6 +77,7 @@ def is_small(predictor: Predictor) -> bool:
     hyper = predictor.hyper
     return recipe.family in probes.AFFINE or (
         not embeddings.embeds(recipe)
+        and not normalizes(recipe)
         and int(hyper.width) <= MOST_UNITS
         and int(hyper.depth) <= MOST_LAYERS
         and recipe.family == "mlp"

@@ -22,6 +22,8 @@ from workbench.nn.regularizers import drop
 Layer = dict[str, Any]
 #: The random stream of the output layer, the same however much room there is for depth.
 OUT_STREAM = 1_000_000
+#: What is added to the variance of a layer.
+EPSILON = 1e-5
 
 
 def padded(
@@ -81,6 +83,28 @@ def hidden(
     """g(z) of the lane's activation in `layer` over the units in use, some dropped if there is a key."""
     a = activate(recipe.activations, hyper.activation, z, layer=layer, active=active)
     return a if key is None or not recipe.dropout else drop(a, hyper.dropout, key=key, stream=layer)
+
+
+def norm_init(recipe: Recipe, active: jax.Array) -> Layer:
+    """Scale and bias of a layer normalization, [H] each, where a design has one."""
+    if not normalizes(recipe):
+        return {}
+    return {"scale_norm": active.astype(jnp.float32), "bias_norm": jnp.zeros(recipe.width, jnp.float32)}
+
+
+def normalized(recipe: Recipe, layer: Layer, z: jax.Array, active: jax.Array) -> jax.Array:
+    """γ ∘ (z - mean) / √(variance + ε) + β over the units in use, where a design normalizes; else z."""
+    if not normalizes(recipe):
+        return z
+    count = jnp.maximum(jnp.sum(active.astype(z.dtype)), 1.0)
+    centered = jnp.where(active, z - jnp.sum(jnp.where(active, z, 0.0)) / count, 0.0)
+    scaled = centered * jax.lax.rsqrt(jnp.sum(jnp.square(centered)) / count + EPSILON)
+    return layer["scale_norm"] * scaled + layer["bias_norm"]
+
+
+def normalizes(recipe: Recipe) -> bool:
+    """Whether hidden layers are normalized before their activation."""
+    return dict(recipe.options).get("norm", "none") == "layer"
 
 
 def layers(

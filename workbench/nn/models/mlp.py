@@ -5,7 +5,13 @@ and narrower ones than the program has room for. Units beyond the lane's width
 are held at zero, so their weights get zero gradients and stay zero; layers beyond its depth are zero and
 passed over. Initial values do not depend on the room, so padding changes nothing but rounding.
 
-Source: all four articles; equations (a^l, W^l, b^l) as in *Neural networks, really understood*.
+With `norm = "layer"` z is brought to mean 0 and variance 1 over the layer's units, and scaled and shifted by
+what is learned, before g. Batch normalization is not offered: its outputs depend on which rows share a step,
+and it keeps running averages beside the parameters. Here a model is a pure function of one example, lanes of
+one program differ in their batches, and what is judged is exactly what is delivered.
+
+Source: all four articles; equations (a^l, W^l, b^l) as in *Neural networks, really understood*; Ba, Kiros &
+Hinton, arXiv:1607.06450 (layer normalization).
 """
 
 from __future__ import annotations
@@ -27,6 +33,8 @@ from workbench.nn.models.layers import (
     last_width,
     layer_widths,
     layers,
+    norm_init,
+    normalized,
     tapered,
     used,
 )
@@ -40,9 +48,11 @@ def init(recipe: Recipe, hyper: Hyperparameters, *, key: jax.Array) -> Params:
         [(recipe.width, w) for w in layer_widths(recipe, hyper)],
     )
     keys = [prng.key_of(key, layer) for layer in (*range(recipe.depth), OUT_STREAM)]
-    first = {_name(0): dense(recipe, hyper, widths[0], features, key=keys[0])}
+    norms = [norm_init(recipe, jnp.arange(room) < width) for room, width in widths]
+    first = {_name(0): {**dense(recipe, hyper, widths[0], features, key=keys[0]), **norms[0]}}
     rest = {
-        _name(i): dense(recipe, hyper, widths[i], widths[i - 1], key=keys[i]) for i in range(1, recipe.depth)
+        _name(i): {**dense(recipe, hyper, widths[i], widths[i - 1], key=keys[i]), **norms[i]}
+        for i in range(1, recipe.depth)
     }
     rest = {name: used(layer, i < hyper.depth) for i, (name, layer) in enumerate(rest.items(), start=1)}
     last = (recipe.width, last_width(recipe, hyper))
@@ -57,8 +67,9 @@ def apply(
     widths = layer_widths(recipe, hyper)
 
     def step(layer: int, h: jax.Array) -> jax.Array:
-        z = affine(params[_name(layer)], h)
-        return hidden(recipe, hyper, z, jnp.arange(recipe.width) < widths[layer], key=key, layer=layer)
+        active = jnp.arange(recipe.width) < widths[layer]
+        z = normalized(recipe, params[_name(layer)], affine(params[_name(layer)], h), active)
+        return hidden(recipe, hyper, z, active, key=key, layer=layer)
 
     h = layers(hyper.depth, recipe.depth, step, step(0, embeddings.apply(recipe, params, x)), first=1)
     return affine(params["out"], h)
@@ -67,9 +78,13 @@ def apply(
 def n_parameters(
     inputs: tuple[int, ...], outputs: int, *, depth: int, width: int, taper: float = 1.0, **settings: Any
 ) -> int:
-    """Σ (D + 1) D' over the layers from D to D', and what embeds numbers."""
-    sizes = [embeddings.size(inputs, **settings), *tapered(width, depth, taper), outputs]
-    return embeddings.n_parameters(**settings) + sum((into + 1) * out for into, out in pairwise(sizes))
+    """Σ (D + 1) D' over the layers from D to D', 2 D' for a normalization, and what embeds numbers."""
+    wide = tapered(width, depth, taper)
+    sizes = [embeddings.size(inputs, **settings), *wide, outputs]
+    norms = 2 * sum(wide) if settings.get("norm", "none") == "layer" else 0
+    return (
+        embeddings.n_parameters(**settings) + norms + sum((into + 1) * out for into, out in pairwise(sizes))
+    )
 
 
 def _name(layer: int) -> str:

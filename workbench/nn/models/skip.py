@@ -8,7 +8,8 @@ starts close to the identity: the highway's gates start at sigmoid(-2) = 0.12, m
 drawn 1/√L times as wide as the initializer says, so that L blocks together multiply the variance by a
 constant and not by a power of L.
 
-As in the multilayer perceptron a lane may use fewer blocks and narrower ones than there is room for.
+With `norm = "layer"` what goes into g is normalized first, as in the multilayer perceptron. As there, a lane
+may use fewer blocks and narrower ones than there is room for.
 
 Source: *Regression to neural networks*; He et al., arXiv:1512.03385 (residual); Srivastava et al.,
 arXiv:1505.00387 (highway, the negative gate bias); Hayou et al., arXiv:2010.12859 (1/√L).
@@ -17,7 +18,6 @@ arXiv:1505.00387 (highway, the negative gate bias); Hayou et al., arXiv:2010.128
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -26,7 +26,18 @@ import jax.numpy as jnp
 from workbench.nn import prng
 from workbench.nn.models import embeddings
 from workbench.nn.models.base import Model, Params
-from workbench.nn.models.layers import OUT_STREAM, affine, dense, hidden, in_use, layers, padded, used
+from workbench.nn.models.layers import (
+    OUT_STREAM,
+    affine,
+    dense,
+    hidden,
+    in_use,
+    layers,
+    norm_init,
+    normalized,
+    padded,
+    used,
+)
 from workbench.nn.recipe import Hyperparameters, Recipe
 
 #: Where the gate bias d starts.
@@ -51,12 +62,15 @@ def _model(block: _Block) -> Model:
         features, width = embeddings.size_of(recipe), (recipe.width, hyper.width)
         key_embed, key_blocks, key_out = (prng.key_of(key, i) for i in (0, 1, OUT_STREAM))
         keys = prng.key_of(key_blocks, jnp.arange(recipe.depth))
+        norm = norm_init(recipe, in_use(recipe, hyper))
         blocks = jax.vmap(lambda one: block.init(recipe, hyper, one))(keys)  # drawn at once: quick to compile
         return {
             **embeddings.init(recipe, hyper, key=key),
             "embed": dense(recipe, hyper, width, (features, features), key=key_embed),
             **{
-                _name(layer): used({name: leaf[layer] for name, leaf in blocks.items()}, layer < hyper.depth)
+                _name(layer): used(
+                    {**{name: leaf[layer] for name, leaf in blocks.items()}, **norm}, layer < hyper.depth
+                )
                 for layer in range(recipe.depth)
             },
             "out": dense(recipe, hyper, (recipe.outputs, recipe.outputs), width, key=key_out),
@@ -70,17 +84,23 @@ def _model(block: _Block) -> Model:
         h = jnp.where(active, affine(params["embed"], embeddings.apply(recipe, params, x)), 0.0)
 
         def step(layer: int, h: jax.Array) -> jax.Array:
-            units = partial(hidden, recipe, hyper, active=active, key=key, layer=layer)
-            return block.apply(params[_name(layer)], h, units)
+            own = params[_name(layer)]
+
+            def units(z: jax.Array) -> jax.Array:
+                z = normalized(recipe, own, z, active)
+                return hidden(recipe, hyper, z, active, key=key, layer=layer)
+
+            return block.apply(own, h, units)
 
         return affine(params["out"], layers(hyper.depth, recipe.depth, step, h))
 
     def n_parameters(
         inputs: tuple[int, ...], outputs: int, *, depth: int, width: int, **settings: Any
     ) -> int:
-        """(F + 1) H + L block + (H + 1) K, and what embeds numbers, after which F are more."""
+        """(F + 1) H + L block + (H + 1) K; a normalization has 2 H, and embedded numbers are more than F."""
         first, embedded = embeddings.size(inputs, **settings), embeddings.n_parameters(**settings)
-        return embedded + (first + 1) * width + depth * block.n_parameters(width) + (width + 1) * outputs
+        each = block.n_parameters(width) + (2 * width if settings.get("norm", "none") == "layer" else 0)
+        return embedded + (first + 1) * width + depth * each + (width + 1) * outputs
 
     return Model(init, apply, n_parameters, layered=True)
 

@@ -153,6 +153,9 @@ class ModelTable(Table):
     output: Chosen[Annotated[str, Word(vocabulary.OUTPUTS)]] = key(
         "last", "of a recurrent network: after the last step, or after each"
     )
+    norm: Chosen[Annotated[str, Word(vocabulary.NORMS)]] = key(
+        "none", "layer: each hidden layer is normalized before its activation"
+    )
     embedding: Chosen[Annotated[str, Word(vocabulary.EMBEDDINGS)]] = key(
         "none", "of numbers in rows, before the first layer; periodic and pbld see each as waves"
     )
