@@ -247,6 +247,15 @@ def test_words_for_no_date(word: str, tmp_path: Path) -> None:
         fitted.transform(pd.DataFrame({"when": ["soon"], "x": ["1"]}))
 
 
+@pytest.mark.parametrize("day", ["%d.%m.%Y", "%m/%d/%Y", "%d-%b-%Y"])
+def test_midnights_without_a_time(day: str, tmp_path: Path) -> None:
+    moments = DAYS + pd.to_timedelta(np.arange(60) % 3 * 605, "min")
+    cells = [each.strftime(day if each == each.floor("D") else f"{day} %H:%M") for each in moments]
+    dataset = dated(tmp_path, cells)
+    place = dataset.rows["x"].to_numpy().astype(int)  # type: ignore[call-overload]
+    np.testing.assert_array_equal(dataset.rows["when"], moments.to_numpy()[place])  # type: ignore[call-overload]
+
+
 def test_labels_beside_a_word_for_none_stay_labels(tmp_path: Path) -> None:
     assert dated(tmp_path, ["red", "unknown", "blue"] * 20).columns[0].kind == "category"
     assert set(dated(tmp_path, ["red", "unknown", "blue"] * 20).rows["when"]) == {"red", "unknown", "blue"}  # type: ignore[call-overload]

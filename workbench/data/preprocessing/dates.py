@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from datetime import datetime
 from typing import Literal
 
@@ -26,6 +27,7 @@ FORMS = (
     "ISO8601",
     *(day + time for time in _TIMES for day in _DAYS),
     *("%Y/%m", "%m/%Y", "%b %Y", "%b-%Y", "%b-%y", "%Y-%b"),
+    *(f"{day}{time}|{day}" for time in _TIMES[1:] for day in _DAYS),  # midnight without a time
 )
 #: What a moment looks like, before it is tried.
 _SHAPE = (
@@ -89,8 +91,14 @@ def numbered(some: pa.Array) -> bool:
 def read(levels: Sequence[str], form: str) -> Array:
     """datetime64[us] of texts [L] in one form; NaT for what is none. Times with a zone become UTC."""
     plain = [_WORD.sub(_in_english, level) for level in levels] if "%b" in form else levels
-    found = pd.to_datetime(pd.Series(plain, dtype=object), format=form, errors="coerce", utc=True)
-    return found.dt.tz_localize(None).to_numpy().astype("datetime64[us]")
+    texts = pd.Series(plain, dtype=object)
+    found, *others = (
+        pd.to_datetime(texts, format=each, errors="coerce", utc=True).dt.tz_localize(None).to_numpy()
+        for each in form.split("|")
+    )
+    for other in others:
+        found = np.where(np.isnat(found), other, found)
+    return found.astype("datetime64[us]")
 
 
 def sentinels(moments: Array) -> tuple[str, ...]:
@@ -131,11 +139,12 @@ def _reads(level: str, form: str) -> bool:
     """Whether a form is worth trying, by one text: in Python's way, which takes no time to start."""
     if form == FORMS[0]:
         return True
-    try:
-        datetime.strptime(_WORD.sub(_in_english, level) if "%b" in form else level, form)
-    except ValueError:
-        return False
-    return True
+    plain = _WORD.sub(_in_english, level) if "%b" in form else level
+    for each in form.split("|"):
+        with suppress(ValueError):
+            datetime.strptime(plain, each)
+            return True
+    return False
 
 
 def _in_english(word: re.Match[str]) -> str:
