@@ -312,6 +312,7 @@ def nested(path: Path) -> None:
     table = table.append_column("tags", pa.array([[1, 2]] * 60)).append_column(
         "at", pa.array([{"x": 1}] * 60)
     )
+    table = table.append_column("took", pa.array(range(60), pa.duration("s")))
     pq.write_table(table.append_column("y", pa.array(["u", "v"] * 30)), path)
 
 
@@ -320,14 +321,16 @@ def test_nested_columns(tmp_path: Path) -> None:
     spec = DataSpec(source="p.parquet", folder=tmp_path, target="y")
     dataset, _ = data.load(spec)
     assert [column.name for column in dataset.columns] == ["a", "b"]
-    assert any('"tags", "at"' in note for note in dataset.notes)
-    quiet, _ = data.load(DataSpec(source="p.parquet", folder=tmp_path, target="y", drop=("tags", "at")))
+    assert any('"tags", "at", "took"' in note for note in dataset.notes)
+    quiet, _ = data.load(
+        DataSpec(source="p.parquet", folder=tmp_path, target="y", drop=("tags", "at", "took"))
+    )
     assert not quiet.notes
     assert quiet.fingerprint == dataset.fingerprint
-    with pytest.raises(DataError, match="whose cells hold lists"):
+    with pytest.raises(DataError, match="whose cells are not numbers"):
         data.load(DataSpec(source="p.parquet", folder=tmp_path, target="y", features=("tags",)))
     made = new(tmp_path / "p.parquet", "y", tmp_path / "p.toml")
-    assert read_study(tmp_path / "p.toml").data.drop == ("tags", "at")
+    assert read_study(tmp_path / "p.toml").data.drop == ("tags", "at", "took")
     assert any("tags" in said for said in made["assumptions"])
 
 
@@ -357,3 +360,16 @@ def test_a_study_says_how_its_file_is_written(tmp_path: Path) -> None:
     assert dataset.classes == ("é0", "é1")
     study.write_text(study.read_text().replace('decimal = ","', 'thousands = "."'))
     assert data.load(read_study(study).data)[0].fingerprint == dataset.fingerprint
+
+
+def test_an_archive_that_says_it_is_encrypted(tmp_path: Path) -> None:
+    np.savez_compressed(tmp_path / "a.npz", x=np.zeros((40, 2)), y=np.arange(40) % 2)
+    content = bytearray((tmp_path / "a.npz").read_bytes())
+    for mark, flags in ((b"PK\x01\x02", 8), (b"PK\x03\x04", 6)):
+        place = content.find(mark)
+        while place >= 0:
+            content[place + flags] |= 0x40
+            place = content.find(mark, place + 4)
+    (tmp_path / "a.npz").write_bytes(content)
+    with pytest.raises(DataError, match=r"a\.npz: is not a readable \.npz archive"):
+        data.load(DataSpec(source="a.npz", folder=tmp_path))

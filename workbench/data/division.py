@@ -172,8 +172,8 @@ def _check_names(source: Source, spec: DataSpec, target: str) -> None:
                 if key == "drop":
                     continue
                 raise DataError(
-                    f"{source.name}: [data] {key} names {toml(name)}, whose cells hold lists or tables; "
-                    "name another column"
+                    f"{source.name}: [data] {key} names {toml(name)}, whose cells are not numbers, text or "
+                    "dates; name another column"
                 )
             if name not in columns:
                 close = nearest(name, columns)

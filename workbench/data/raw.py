@@ -63,16 +63,31 @@ def joined(parts: Sequence[Source]) -> Source | None:
     return Source(first.name, np.concatenate(arrays), y=np.concatenate(targets))
 
 
-def without_nested(table: pa.Table) -> tuple[pa.Table, tuple[str, ...]]:
-    """The table without columns of lists, tables or bytes, and their names."""
-    nested = tuple(
-        field.name
-        for field in table.schema
-        if pa.types.is_nested(field.type)
-        or pa.types.is_binary(field.type)
-        or pa.types.is_large_binary(field.type)
-    )
-    return (table.drop_columns(list(nested)), nested) if len(nested) < table.num_columns else (table, ())
+def without_others(table: pa.Table) -> tuple[pa.Table, tuple[str, ...]]:
+    """The table without columns of lists, tables, bytes, durations and the like, and their names."""
+    others = tuple(field.name for field in table.schema if not _is_plain(field.type))
+    return (table.drop_columns(list(others)), others) if len(others) < table.num_columns else (table, ())
+
+
+def _is_plain(kind: pa.DataType) -> bool:
+    """Whether `plain_table` reads it."""
+    if pa.types.is_dictionary(kind):
+        return _is_plain(kind.value_type)
+    return any(test(kind) for test in _PLAIN)
+
+
+_PLAIN = (
+    pa.types.is_boolean,
+    pa.types.is_integer,
+    pa.types.is_floating,
+    pa.types.is_decimal,
+    pa.types.is_date,
+    pa.types.is_timestamp,
+    pa.types.is_string,
+    pa.types.is_large_string,
+    pa.types.is_string_view,
+    pa.types.is_null,
+)
 
 
 def plain_table(table: pa.Table, name: str) -> pa.Table:
@@ -98,10 +113,8 @@ def _plain_column(column: pa.ChunkedArray, where: str) -> pa.ChunkedArray:
         return column.cast(pa.timestamp("us"), safe=False)
     if pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
         return column.cast(pa.string())
-    if any(test(kind) for test in (pa.types.is_boolean, pa.types.is_integer, pa.types.is_floating)):
-        return column
-    if pa.types.is_string(kind):
-        return column
     if pa.types.is_null(kind):
         return column.cast(pa.string())
+    if _is_plain(kind):
+        return column
     raise DataError(f"{where} holds {kind}, not numbers, text or dates; take it out of the file")

@@ -163,7 +163,7 @@ def _understood(spec: DataSpec) -> tuple[Dataset, list[str]]:
         if text:
             remarks.append(f"left out, because it is free text: {', '.join(text)}")
         if found.left_out:
-            remarks.append(f"left out, because of lists in their cells: {', '.join(found.left_out)}")
+            remarks.append(f"left out, not being numbers, text or dates: {', '.join(found.left_out)}")
         odd = (name for name in (*text, *found.left_out) if name not in spec.drop)
         spec = replace(spec, drop=(*spec.drop, *odd))
     dataset, _ = data.load(spec)

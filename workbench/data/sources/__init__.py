@@ -16,7 +16,7 @@ import pyarrow as pa
 from workbench.core.errors import DataError
 from workbench.core.formatting import nearest, toml
 from workbench.core.types import Array, DataSpec
-from workbench.data.raw import Source, plain_table, without_nested
+from workbench.data.raw import Source, plain_table, without_others
 from workbench.data.sources.archives import read_archive
 from workbench.data.sources.builtin import BUILTIN, built_in, openml
 from workbench.data.sources.delimited import read_delimited
@@ -37,7 +37,7 @@ def read(spec: DataSpec) -> Source:
     silent = [column for column in source.left_out if column not in spec.drop]
     if silent:
         listed = ", ".join(map(toml, silent))
-        note = f"{source.name}: left out because their cells hold lists, tables or bytes: {listed}."
+        note = f"{source.name}: left out because their cells are not numbers, text or dates: {listed}."
         source = source._replace(notes=(*source.notes, note))
     return source if spec.test is None else source._replace(official=True)
 
@@ -110,8 +110,8 @@ def _parquet(name: str, path: Path | bytes, encoding: str | None) -> Source:
             f"{name}: is not a readable Parquet file ({_first_line(error)}); write it anew"
         ) from error
     index = [column for column in table.column_names if column.startswith("__index_level_")]
-    plain, nested = without_nested(table.drop_columns(index))
-    return Source(name, plain_table(plain, name), left_out=nested)
+    plain, others = without_others(table.drop_columns(index))
+    return Source(name, plain_table(plain, name), left_out=others)
 
 
 def _archive(name: str, path: Path | bytes, encoding: str | None, *, test: bool = False) -> Source:

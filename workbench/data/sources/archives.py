@@ -50,7 +50,12 @@ def read_archive(path: Path | bytes, name: str, *, test: bool = False) -> Read:
     try:
         with np.load(opened(), allow_pickle=False) as archive:
             return _read(archive, name, test)
-    except (zipfile.BadZipFile, EOFError, zlib.error) as error:
+    except (
+        zipfile.BadZipFile,
+        EOFError,
+        zlib.error,
+        RuntimeError,
+    ) as error:  # a password, or a method unknown
         raise DataError(
             f"{name}: is not a readable .npz archive ({error}); write it with numpy.savez"
         ) from error
