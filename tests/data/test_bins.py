@@ -276,3 +276,12 @@ print(*(float(value).hex() for value in told), "sklearn" in sys.modules)
     monkeypatch.setattr(saved_model, "FORMAT", 2)
     with pytest.raises(StoreError, match="format 3 is newer"):
         saved_model.load(folder)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_encoded_numbers_are_not_embedded_again(kind: str) -> None:
+    """An embedding takes the numbers of a row by their places, which bins have taken."""
+    rows = mixed(200)
+    target = rows[:, :1]
+    assert fit(rows).n_numbers == 4
+    assert fit(rows, encoding=Encoding(kind, 8, target)).n_numbers == 0

@@ -377,6 +377,9 @@ def test_notes_tell_what_nothing_reads(tmp_path: Path) -> None:
         "bins is read where numbers are piecewise alone" in note for note in notes(vary(plain, bins=9))
     )
     assert notes(vary(plain, bins=9, numbers=Choice(("plain", "piecewise")))) == ()
+    both = vary(plain, embedding="pbld", numbers="piecewise")
+    assert any("embedding is not read where [data] numbers are piecewise" in note for note in notes(both))
+    assert notes(vary(plain, embedding="pbld", numbers=Choice(("plain", "piecewise")))) == ()
 
 
 def test_bins_are_single_numbers(tmp_path: Path) -> None:

@@ -90,8 +90,8 @@ class Preprocessor:
 
     @property
     def n_numbers(self) -> int:
-        """How many features, the first ones, are numbers of a row, each in one place."""
-        return len(self.scaling.shift) if len(self.shape) == 1 else 0
+        """How many features, the first ones, are numbers of a row, each in one place; none where encoded."""
+        return len(self.scaling.shift) if len(self.shape) == 1 and self.bins is None else 0
 
     @property
     def feature_names(self) -> tuple[str, ...]:

@@ -109,6 +109,8 @@ def notes(study: Study) -> tuple[str, ...]:
         for key in ("frequencies", "sigma")
         if study.settings[key] != SETTINGS[key].default and not embedded
     ]
+    if embedded and "plain" not in values(study, "numbers"):
+        remarks.append("[model] embedding is not read where [data] numbers are piecewise")
     alike = [family for family in families if not vocabulary.FAMILIES[family].hidden]
     if alike and study.settings["ensemble"] != 1:
         remarks.append(
