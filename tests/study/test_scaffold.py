@@ -251,6 +251,32 @@ def test_epochs_and_metric_follow_the_rows(tmp_path: Path) -> None:
     assert metrics == ["log_loss", "log_loss", "accuracy"]
 
 
+@pytest.mark.parametrize(
+    ("rows", "task", "numbers", "norm"),
+    [
+        (400, "regression", None, None),
+        (2500, "regression", ["plain", "piecewise_tree"], None),
+        (8000, "regression", ["piecewise_tree", "plain"], ["layer", "none"]),
+        (8000, "classification", ["piecewise_tree", "plain"], ["none", "layer"]),
+    ],
+)
+def test_many_rows_have_numbers_in_bins_and_layers_normalized(
+    tmp_path: Path, rows: int, task: str, numbers: list[str] | None, norm: list[str] | None
+) -> None:
+    draw = np.random.default_rng(0)
+    frame = pd.DataFrame({"a": draw.normal(size=rows), "b": draw.lognormal(0, 2, rows)})
+    frame["y"] = frame["a"] + draw.normal(size=rows)
+    if task == "classification":
+        frame["y"] = np.where(frame["y"] > 0, "yes", "no")
+    frame.to_csv(tmp_path / "many.csv", index=False)
+    new(tmp_path / "many.csv", "y")
+    axes = read_study(tmp_path / "many.toml").axes
+    for key, expected in (("numbers", numbers), ("norm", norm)):
+        found = axes.get(key)
+        assert (None if found is None else list(found.choices)) == expected  # type: ignore[union-attr]
+    assert next(iter(axes["scale"].choices)) == "standardize"  # type: ignore[union-attr]
+
+
 def test_series_have_lengths_and_every_step_its_target(tmp_path: Path) -> None:
     draw = np.random.default_rng(0)
     x, lengths = draw.normal(size=(150, 10, 2)).astype(np.float32), draw.integers(4, 11, 150)
