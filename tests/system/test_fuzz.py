@@ -215,7 +215,7 @@ def test_any_data_file(number: int, tmp_path: Path) -> None:
 
 WRITTEN = [
     pytest.param(range(15), id="few"),
-    pytest.param(range(15, 1_015), id="many", marks=pytest.mark.slow),
+    pytest.param(range(15, 515), id="many", marks=pytest.mark.slow),
 ]
 
 
@@ -250,7 +250,7 @@ def test_what_is_read_was_written(seeds: range, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "seeds",
-    [pytest.param(range(40), id="few"), pytest.param(range(40, 1_540), id="many", marks=pytest.mark.slow)],
+    [pytest.param(range(40), id="few"), pytest.param(range(40, 740), id="many", marks=pytest.mark.slow)],
 )
 def test_arrays_and_types_are_read_as_they_are(seeds: range, tmp_path: Path) -> None:
     for seed in seeds:
