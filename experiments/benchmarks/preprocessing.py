@@ -321,7 +321,7 @@ def _our_monomials(rows: Rows) -> Contender:
     def transform(terms: list[tuple[int, ...]]) -> Array:
         out = np.empty((len(rows.filled), len(terms)), np.float32)
         unscaled = Scaling("none", np.zeros(len(terms)), np.ones(len(terms)), np.zeros((0, len(terms))))
-        features.transform_numbers(vectors, np.zeros(n), terms, n, unscaled, out)
+        features.transform_numbers(vectors, np.zeros(n), terms, n, unscaled, None, out)
         return out
 
     return Contender(lambda: features.monomials(n, 2, "rows"), transform)

@@ -46,13 +46,13 @@ def apply(recipe: Any, hyper: Any, params: Any, x: jax.Array, *, key: jax.Array 
 
 
 def test_an_activation_is_a_word_alone_and_joined() -> None:
-    wb.register_activation("mish", mish)
+    wb.register_activation("my_mish", mish)
     study = wb.create_study(
-        {"name": "own", "data": {"source": "wine"}, "model": {"activation": "mish-relu"}}, tell=None
+        {"name": "own", "data": {"source": "wine"}, "model": {"activation": "my_mish-relu"}}, tell=None
     )
-    assert study.settings["activation"] == "mish-relu"
+    assert study.settings["activation"] == "my_mish-relu"
     z = np.linspace(-5, 5, 11).astype(np.float32)
-    got = activations.activate(("mish",), jnp.int32(0), jnp.asarray(z))
+    got = activations.activate(("my_mish",), jnp.int32(0), jnp.asarray(z))
     np.testing.assert_allclose(got, z * np.tanh(np.log1p(np.exp(z.astype(np.float64)))), rtol=1e-5, atol=1e-6)
 
 

@@ -138,7 +138,7 @@ def test_a_study_may_want_one_network(ran: Callable[..., Ran]) -> None:
     """It is the first seed's, to the bit. Who says so has another study; the default says nothing."""
     together, one = ran(), ran(select="average = false")
     assert one.result["average"] is None
-    assert one.model.recipe.members == 1
+    assert one.model.recipe.ensemble == 1
     first = together.model.member(0)
     jax.tree.map(np.testing.assert_array_equal, one.model.params, first.params)
     assert one.study.id != together.study.id
@@ -161,7 +161,7 @@ def test_an_average_that_validates_worse_is_not_delivered(
 def test_affine_models_are_not_averaged(ran: Callable[..., Ran]) -> None:
     it = ran(family="softmax")
     assert it.result["average"] is None
-    assert it.model.recipe.members == 1
+    assert it.model.recipe.ensemble == 1
 
 
 def test_the_choice_that_is_opened_for_is_the_average_and_so_is_its_rival(
@@ -176,7 +176,7 @@ def test_the_choice_that_is_opened_for_is_the_average_and_so_is_its_rival(
     shares = softmax(kept["outputs"].astype(np.float64), axis=-1)
     assert it.result["test"]["value"] == pytest.approx(log_loss(kept["targets"], shares), rel=1e-5)
     if (it.folder / "baselines" / "default").exists():
-        assert saved_model.load(it.folder / "baselines" / "default").recipe.members == 3
+        assert saved_model.load(it.folder / "baselines" / "default").recipe.ensemble == 3
     else:
         assert it.result["best"]["trial"] == 0
     program = jax.export.deserialize(bytearray((it.folder / "model/program/model.stablehlo").read_bytes()))
@@ -197,12 +197,12 @@ def test_the_choice_that_is_opened_for_is_the_average_and_so_is_its_rival(
 def test_each_network_is_refitted(tmp_path: Path) -> None:
     it = searched(tmp_path, source="diabetes", select="refit = true")
     judged, model = saved_model.load(it.folder / "judged"), it.model
-    assert judged.recipe.members == 3
+    assert judged.recipe.ensemble == 3
     assert judged.preprocessor.to_json() != saved_model.load(it.folder / "model").preprocessor.to_json()
     outcome = outcomes.load(it.folder)
     assert outcome is not None
     assert outcome.selection is not None
-    assert model.recipe.members == 3
+    assert model.recipe.ensemble == 3
     for one, other in zip(
         saved_model.parameters(it.folder / "judged").values(),
         saved_model.parameters(it.folder / "model").values(),
@@ -224,7 +224,7 @@ def test_a_study_that_began_under_earlier_rules_delivers_one_network(
     monkeypatch.setattr(workspace, "_begin", as_before)
     it = searched(tmp_path)
     assert it.result["average"] is None
-    assert it.model.recipe.members == 1
+    assert it.model.recipe.ensemble == 1
 
 
 def test_networks_that_diverge_are_left_out() -> None:
@@ -242,7 +242,7 @@ def test_joined_models_are_members_of_one(members: int) -> None:
     recipe = mlp(options=(("ensemble", members),) if members > 1 else ())
     each = [start(recipe, lane(), key=jax.random.key(k)) for k in range(3)]
     whole, params = joined(recipe, each)
-    assert whole.members == 3 * members
+    assert whole.ensemble == 3 * members
     x = np.linspace(-1.0, 1.0, int(np.prod(recipe.inputs)), dtype=np.float32).reshape(recipe.inputs)
     shares = [softmax(np.asarray(predict(recipe, lane(), one, x), np.float64)) for one in each]
     together = softmax(np.asarray(predict(whole, lane(), params, x), np.float64))

@@ -150,9 +150,9 @@ def test_a_dictionary_and_a_text_say_everything_themselves(home: Path, tmp_path:
 
 def test_proposed_batches_are_no_larger_than_the_training_rows(home: Path) -> None:
     study = made(people(40), "churned")
-    assert study.settings["batch_size"] == Choice((16,))
+    assert study.settings["batch_size"] == 0  # all of them
     assert main(["check", "churned"]) == 0
-    assert made(people(20), "churned").settings["batch_size"] == Choice((12,))
+    assert made(people(60), "churned").settings["batch_size"] == 16
 
 
 def test_without_test_rows_it_is_searched_and_never_run(home: Path) -> None:

@@ -93,10 +93,10 @@ def test_it_prints_well(ran: tuple[wb.Study, wb.Result]) -> None:
     assert repr(study).startswith("Study('churned', 'churned-")
     assert len(repr(study)) < 200
     assert repr(result).splitlines()[0] == f"{study.id} · confirmed"
-    assert "sealed test rows, opened once, accuracy is" in repr(result)
+    assert "sealed test rows, opened once, log loss is" in repr(result)
     assert repr(result.model) == "Predictor(mlp, from age, plan, vip, calls to classes no, yes)"
     page = result._repr_html_()
-    assert "sealed test rows, opened once, accuracy is" in page
+    assert "sealed test rows, opened once, log loss is" in page
     assert re.findall('alt="(.*?)"', page) == ["search history", "learning curves"]
     assert set(result.figures) >= {"search_history", "learning_curves", "confusion_matrix"}
     assert len(page) < 500_000

@@ -117,7 +117,7 @@ def _check_model(name: str, model: Model, family: Family) -> None:
     metric = "rmse" if "regression" in family.tasks else "accuracy"
     shape, options = _TRIED[family.input_rank], tuple(_OPTIONS.items())
     recipe = Recipe(name, shape, _OUTPUTS, "mse", metric, depth=1, width=4, options=options)
-    blank = Hyperparameters(*(np.int32(1) for _ in Hyperparameters._fields))
+    blank = _blank()
     try:
         params = jax.eval_shape(lambda key: model.init(recipe, blank, key=key), jax.random.key(0))
         outputs = jax.eval_shape(
@@ -208,7 +208,13 @@ def _corner(params: Params, wanted: Params) -> Params:
     return np.asarray(params)[tuple(slice(size) for size in wanted.shape)]
 
 
+def _blank() -> Hyperparameters:
+    """A lane that stands for any: only types are looked at."""
+    known = Hyperparameters._field_defaults
+    return Hyperparameters(*(known.get(name, np.int32(1)) for name in Hyperparameters._fields))
+
+
 def shapes(recipe: Recipe) -> Params:
     """What the parameters of a recipe will be, padding included: names, shapes and types, no values."""
-    blank = Hyperparameters(*(np.int32(1) for _ in Hyperparameters._fields))
+    blank = _blank()
     return jax.eval_shape(lambda key: start(recipe, blank, key=key), jax.random.key(0))
