@@ -30,7 +30,7 @@ def apply(recipe, hyper, params, x, *, key=None):
 
 
 wb.register_model("sines", wb.Model(init, apply))
-wb.register_activation("mish", lambda z: z * jnp.tanh(jax.nn.softplus(z)))
+wb.register_activation("my_mish", lambda z: z * jnp.tanh(jax.nn.softplus(z)))
 wb.register_loss("absolute", lambda outputs, y, smoothing: jnp.abs(outputs - y).mean(), ("regression",))
 wb.register_metric(
     "worst", lambda outputs, y, weight: jnp.max(jnp.abs(outputs - y) * weight[:, None]),
@@ -44,7 +44,7 @@ name = "own"
 source = "diabetes"
 [model]
 family = { choices = ["sines", "mlp"] }
-activation = "mish"
+activation = "my_mish"
 width = 4
 depth = 1
 [optimizer]
@@ -92,7 +92,7 @@ def test_every_command_knows_the_words_of_a_file(folder: Path) -> None:
     assert json.loads(again.stdout)["agrees"], again.stderr
     told = {key["key"]: key["holds"] for key in json.loads(workbench(folder, "keys", *plugin).stdout)["keys"]}
     assert "sines" in told["family"]
-    assert "mish" in told["activation"]
+    assert "my_mish" in told["activation"]
     assert "worst" in told["metric"]
     without = workbench(folder, "show", "own.toml")
     assert without.returncode == 2
