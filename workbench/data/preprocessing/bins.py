@@ -4,16 +4,18 @@ With the edges b_0 < b_1 < … < b_T of a number, as `scale` has left it,
 
     e_t(x) = clip((x - b_{t-1}) / (b_t - b_{t-1}), 0, 1),    t = 1 … T,
 
-but the first is not clipped below and the last not above: what is linear in these bends at the edges.
+so what is linear in these bends at the edges. The authors leave the first bin open below and the last above;
+a bin of a tree may be narrow, and of rows of later years, which lie beyond the last, a net then says anything
+(Bundesliga goals, split by year: test RMSE 1.99 where the mean has 1.36). Here both ends are closed.
 
     piecewise        edges are quantiles of training rows; equal ones are one
     piecewise_tree   edges are where a decision tree of this number alone splits training rows to tell the
                      target
 
-The number itself stays beside them. As x = b_0 + Σ (b_t - b_{t-1}) e_t it is no news, but it is learned
-sooner: after 40 epochs the RMSE of a net on the tables pol and cpu_act is 6 % lower with it. A number with
-one bin, or with two values, has no more features than itself. The e_t are the same for every scale that is a
-shift and a rate; `quantile` and `robust` bend what lies within a bin, and bound what lies beyond the ends.
+The number itself stays beside them. Between the ends x = b_0 + Σ (b_t - b_{t-1}) e_t, so it is no news there,
+but it is learned sooner: after 40 epochs the RMSE of a net on the tables pol and cpu_act is 6 % lower with
+it. A number with one bin, or with two values, has no more features than itself. The e_t are the same for
+every scale that is a shift and a rate; `quantile` and `robust` bend what lies within a bin.
 
 A feature takes 4 bytes a row. A million rows of 8 numbers in 48 bins are 1.6 GB, for every encoding that a
 study chooses among; to make them takes 0.1 GB more, and 6 seconds of a processor, or 18 with trees.
@@ -63,7 +65,7 @@ class Bins:
         values = block[:, lines.source]
         with np.errstate(over="ignore"):
             values = (values - lines.left) * lines.rate
-        np.clip(values, lines.low, lines.high, out=values)
+        np.clip(values, 0.0, 1.0, out=values)
         return np.concatenate([block, values], axis=1)
 
     @cached_property
@@ -71,19 +73,15 @@ class Bins:
         source = np.repeat(np.arange(len(self.edges)), [max(0, len(edges) - 1) for edges in self.edges])
         left = np.concatenate([edges[:-1] for edges in self.edges])
         width = np.concatenate([np.diff(edges) for edges in self.edges])
-        changes = np.diff(source, prepend=-1, append=-1) != 0
-        low, high = np.where(changes[:-1], -np.inf, 0.0), np.where(changes[1:], np.inf, 1.0)
-        return _Lines(source, left, 1.0 / np.maximum(width, np.finfo(np.float64).tiny), low, high)
+        return _Lines(source, left, 1.0 / np.maximum(width, np.finfo(np.float64).tiny))
 
 
 class _Lines(NamedTuple):
-    """Of every bin, [bins]: its number, where it begins, its rate, and what it is clipped to."""
+    """Of every bin, [bins]: its number, where it begins, and its rate."""
 
     source: Array
     left: Array
     rate: Array
-    low: Array
-    high: Array
 
 
 def fit_bins(kind: str, most: int, rows: Array, target: Array | None) -> Bins:
