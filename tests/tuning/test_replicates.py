@@ -15,7 +15,7 @@ from tests.helpers.end_to_end import place
 from tests.helpers.tracking_cases import trial
 from workbench.cli.main import main
 from workbench.core.errors import WorkbenchError
-from workbench.core.records import Curves, TrialRecord, averaged
+from workbench.core.records import Curves, TrialRecord, configurations_of
 from workbench.evaluation.facts import tally
 from workbench.tuning.selection import choose, shortlist
 from workbench.tuning.trial import undefined
@@ -45,7 +45,7 @@ def search(scores: list[tuple[int, float | None]]) -> list[TrialRecord]:
 def test_configurations_are_compared_by_the_means_of_their_trials(
     scores: list[tuple[int, float | None]], direction: str
 ) -> None:
-    found = averaged(search(scores), direction)  # type: ignore[arg-type]
+    found = configurations_of(search(scores), direction)  # type: ignore[arg-type]
     table = pd.DataFrame(scores, columns=["depth", "score"]).astype({"score": float}).dropna()
     grouped = table.reset_index().groupby("depth").agg(first=("index", "min"), mean=("score", "mean"))
     assert {one.number: one.value for one in found} == pytest.approx(

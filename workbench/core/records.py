@@ -307,7 +307,9 @@ def ranked(trials: Iterable[TrialRecord], direction: Literal["maximize", "minimi
     )
 
 
-def averaged(trials: Iterable[TrialRecord], direction: Literal["maximize", "minimize"]) -> list[TrialRecord]:
+def configurations_of(
+    trials: Iterable[TrialRecord], direction: Literal["maximize", "minimize"]
+) -> list[TrialRecord]:
     """The configurations of the complete trials, best first: of each the first trial, with the mean score.
 
     Another trial of the same settings is another seed of one configuration, and the best of several seeds is

@@ -21,7 +21,7 @@ from workbench.core.records import (
     Finalist,
     Selection,
     TrialRecord,
-    averaged,
+    configurations_of,
     decode,
     encode,
 )
@@ -185,7 +185,7 @@ def _single(study: Study, here: Workspace, search: Search, note: Callable[[str],
     luck, gain = _worth(
         search.trials, search.blocks, best, maximize=_maximize(here), paired=paired, folds=study.data.folds
     )
-    configurations = averaged(search.trials.values(), METRICS[here.metric].direction)
+    configurations = configurations_of(search.trials.values(), METRICS[here.metric].direction)
     default = next((trial.value for trial in configurations if trial.number == 0), None)
     return _Chosen(best, again, best.value, default, luck, gain)
 

@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from workbench.core.errors import WorkbenchError
-from workbench.core.records import NO_SCORE, Curves, SeedRecord, TrialRecord, averaged, counted_loss
+from workbench.core.records import NO_SCORE, Curves, SeedRecord, TrialRecord, configurations_of, counted_loss
 from workbench.core.types import Array, DataSpec, Settings, Value
 from workbench.nn.models import ensemble, n_parameters
 from workbench.nn.recipe import Hyperparameters
@@ -69,12 +69,12 @@ class Retrained(NamedTuple):
 
 
 def choose(trials: Iterable[TrialRecord], direction: Literal["maximize", "minimize"]) -> TrialRecord:
-    """The configuration with the best validation score, by its first trial; see `averaged`.
+    """The configuration with the best validation score, by its first trial; see `configurations_of`.
 
     Raises WorkbenchError if there is none, with what to try.
     """
     trials = list(trials)
-    complete = averaged(trials, direction)
+    complete = configurations_of(trials, direction)
     if not complete:
         without = [trial for trial in trials if trial.reason in NO_SCORE]
         diverged = [trial for trial in without if not undefined(trial.curves)]
@@ -112,7 +112,7 @@ def shortlist(trials: Iterable[TrialRecord], direction: Literal["maximize", "min
     trials = list(trials)
     count = few(len(trials))
     found: list[TrialRecord] = []
-    for trial in averaged(trials, direction):
+    for trial in configurations_of(trials, direction):
         if trial.number == 0 or len(found) < count:
             found.append(trial)
     return found
