@@ -45,7 +45,10 @@ class Slice(NamedTuple):
 
 
 def errors(model: Predictor, fold: Fold, estimates: Array | None = None) -> Array:
-    """The error of each validation row, [N]: -log p(true class), or the mean |residual| over targets."""
+    """The error of each validation row, [N]: -log p(true class), or the mean |residual| over targets.
+
+    estimates  of the validation rows, here and below; None: the model is asked
+    """
     out = model.estimates(np.asarray(fold.validation.x)) if estimates is None else estimates
     y = np.asarray(fold.validation.y)
     if model.task == "regression":
@@ -56,11 +59,11 @@ def errors(model: Predictor, fold: Fold, estimates: Array | None = None) -> Arra
     return surprise
 
 
-def worst_rows(dataset: Dataset, model: Predictor, fold: Fold) -> list[Worst]:
+def worst_rows(dataset: Dataset, model: Predictor, fold: Fold, estimates: Array | None = None) -> list[Worst]:
     """The rows with the largest errors, the worst first; none for sequences with targets of steps."""
     if model.recipe.each:
         return []
-    out = model.estimates(np.asarray(fold.validation.x))
+    out = model.estimates(np.asarray(fold.validation.x)) if estimates is None else estimates
     error = errors(model, fold, out)
     found = []
     for i in np.argsort(-error, kind="stable")[:ROWS]:
@@ -76,14 +79,14 @@ def worst_rows(dataset: Dataset, model: Predictor, fold: Fold) -> list[Worst]:
     return found
 
 
-def slices(dataset: Dataset, model: Predictor, fold: Fold) -> list[Slice]:
+def slices(dataset: Dataset, model: Predictor, fold: Fold, estimates: Array | None = None) -> list[Slice]:
     """Groups by the values of one column, the worst first: categories, and quarters of numbers.
 
     With many columns some group is bad by chance: the bound rises with their number, as Bonferroni's does.
     """
     if model.recipe.each or not isinstance(dataset.rows, pd.DataFrame):
         return []
-    error, rows = errors(model, fold), dataset.rows.iloc[dataset.validation]
+    error, rows = errors(model, fold, estimates), dataset.rows.iloc[dataset.validation]
     groups = [(name, mask) for column in dataset.columns for name, mask in _groups(column.name, rows)]
     bound = STANDARD_ERRORS + math.sqrt(2 * math.log(max(1, len(groups)))) / 2
     found = []

@@ -14,6 +14,7 @@ from __future__ import annotations
 import numpy as np
 
 from workbench.core.records import Average
+from workbench.core.types import Array
 from workbench.core.vocabulary import FAMILIES, METRICS
 from workbench.evaluation.evaluate import score_of
 from workbench.study.config import Study
@@ -52,7 +53,12 @@ def averages(study: Study, here: Workspace) -> bool:
 
 def validation_score(here: Workspace, model: Delivered) -> float:
     """What a model scores on the validation rows of the split."""
+    return score_of(here.metric, *validated(here, model), float(model.hyper.threshold))
+
+
+def validated(here: Workspace, model: Delivered) -> tuple[Array, Array]:
+    """What a model gives for the validation rows of the split, and their targets."""
     recipe, variant = model.program.recipe, model.program.variant
     rows = here.preparations.fold(variant).validation
     outputs = here.engine.outputs(recipe, variant, model.hyper, model.params, np.asarray(rows.x))
-    return score_of(here.metric, outputs, np.asarray(rows.y), float(model.hyper.threshold))
+    return outputs, np.asarray(rows.y)

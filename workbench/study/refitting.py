@@ -15,7 +15,7 @@ from workbench.core.records import Average, Calibration, SeedRecord, fits
 from workbench.core.types import Array
 from workbench.evaluation.calibration import log_loss, temperature
 from workbench.evaluation.evaluate import as_rows, train_loss
-from workbench.study.averaging import averaged
+from workbench.study.averaging import averaged, validated
 from workbench.study.config import Study
 from workbench.study.workspace import Workspace
 from workbench.tuning.selection import Delivered, Retrained, joined, refit
@@ -64,10 +64,7 @@ def calibrated(here: Workspace, model: Delivered) -> Calibration | None:
     """The temperature that the validation rows ask of a model; None for regression."""
     if here.dataset.task == "regression":
         return None
-    recipe, variant = model.program.recipe, model.program.variant
-    rows = here.preparations.fold(variant).validation
-    outputs = here.engine.outputs(recipe, variant, model.hyper, model.params, np.asarray(rows.x))
-    outputs, targets = as_rows(outputs, np.asarray(rows.y))
+    outputs, targets = as_rows(*validated(here, model))
     found = temperature(outputs, targets)
     return Calibration(found, log_loss(outputs, targets), log_loss(outputs / found, targets))
 

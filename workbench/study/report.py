@@ -14,7 +14,7 @@ import numpy as np
 
 from workbench.core.locations import Locations
 from workbench.core.records import Outcome
-from workbench.core.types import Fold
+from workbench.core.types import Array
 from workbench.data import Dataset
 from workbench.evaluation import mistakes, plots, saved_model, trees
 from workbench.evaluation import report as pages
@@ -24,7 +24,6 @@ from workbench.evaluation.evaluate import as_rows, compare, score_of
 from workbench.evaluation.facts import metric_words, score_direction
 from workbench.evaluation.plots.model import pictures
 from workbench.evaluation.plots.sizes import size_curve
-from workbench.evaluation.predictor import Predictor
 from workbench.study import learning_curve
 from workbench.study.config import Study
 from workbench.study.preparations import Preparations
@@ -63,11 +62,14 @@ def report(
     if dataset is not None and preparations is not None and outcome.selection is not None:
         fold = preparations.fold(variant(outcome.selection.settings))
         model = saved_model.load(saved_model.judged(folder))
-        rivals = () if study.refit else _rivals(outcome, folder, dataset, model, fold)  # which have seen them
-        figures |= pictures(outcome, model, dataset, fold)
+        said = model.estimates(np.asarray(fold.validation.x))
+        if not study.refit:  # then the rivals have seen these rows
+            shown = as_rows(said, np.asarray(fold.validation.y))
+            rivals = _rivals(outcome, folder, dataset, *shown, model.threshold)
+        figures |= pictures(outcome, model, dataset, fold, said)
         wrong = {
-            "worst": mistakes.worst_rows(dataset, model, fold),
-            "slices": mistakes.slices(dataset, model, fold),
+            "worst": mistakes.worst_rows(dataset, model, fold, said),
+            "slices": mistakes.slices(dataset, model, fold, said),
             "columns": column_importances(dataset, model, outcome.metric),
         }
     findings = _diagnosis(outcome, rivals, sizes)
@@ -120,11 +122,10 @@ _RIVALS = {"linear": "the linear model", trees.NAME: "gradient boosting"}
 
 
 def _rivals(
-    outcome: Outcome, folder: Path, dataset: Dataset, model: Predictor, fold: Fold
+    outcome: Outcome, folder: Path, dataset: Dataset, ours: Array, targets: Array, threshold: float
 ) -> tuple[Rival, ...]:
-    """The baselines on the validation rows, as far as they were frozen."""
-    raw, y = dataset.pick(dataset.validation), np.asarray(fold.validation.y)
-    ours, targets = as_rows(model.estimates(np.asarray(fold.validation.x)), y)
+    """The baselines on the validation rows, as far as they were frozen, against outputs `ours`."""
+    raw = dataset.pick(dataset.validation)
     groups = None if dataset.group is None else dataset.group[dataset.validation]
     found = []
     for name, words in _RIVALS.items():
@@ -138,7 +139,7 @@ def _rivals(
             ours,
             theirs,
             targets,
-            thresholds=(model.threshold, 0.5),
+            thresholds=(threshold, 0.5),
             classes=dataset.classes,
             groups=groups,
         )

@@ -37,10 +37,13 @@ MOST_INPUTS, MOST_UNITS, MOST_LAYERS = 8, 12, 3
 MOST_STEPS = 200
 
 
-def pictures(outcome: Outcome, predictor: Predictor, dataset: Dataset, fold: Fold) -> dict[str, Figure]:
+def pictures(
+    outcome: Outcome, predictor: Predictor, dataset: Dataset, fold: Fold, estimates: Array | None = None
+) -> dict[str, Figure]:
     """The pictures by name, in the order in which a report shows them; none before a choice.
 
-    fold  the rows as the delivered model takes them
+    fold       the rows as the delivered model takes them
+    estimates  of the validation rows; None: the model is asked
 
     What shows weights shows those of the first member where the model is an ensemble.
 
@@ -62,7 +65,7 @@ def pictures(outcome: Outcome, predictor: Predictor, dataset: Dataset, fold: Fol
         "cost_bowl": _bowl(outcome, one, fold),
         "network": _network(one, dataset, fold),
         "filters": _filters(one, dataset, fold),
-        "mistaken_images": _mistaken(predictor, dataset, fold),
+        "mistaken_images": _mistaken(predictor, dataset, fold, estimates),
         "loss_surface": _surface(one, fold),
         "activations": _activations(outcome, predictor),
     }
@@ -178,11 +181,12 @@ def _filters(predictor: Predictor, dataset: Dataset, fold: Fold) -> Figure | Non
     return first_layer_filters(pixels, names=names, words="classes" if per_class else "units")
 
 
-def _mistaken(predictor: Predictor, dataset: Dataset, fold: Fold) -> Figure | None:
+def _mistaken(predictor: Predictor, dataset: Dataset, fold: Fold, estimates: Array | None) -> Figure | None:
     shape = image_shape(dataset, predictor.recipe)
     if shape is None or predictor.task == "regression":
         return None
-    outputs, truth = predictor.estimates(np.asarray(fold.validation.x)), np.asarray(fold.validation.y)
+    outputs = predictor.estimates(np.asarray(fold.validation.x)) if estimates is None else estimates
+    truth = np.asarray(fold.validation.y)
     said = decisions(outputs, predictor.threshold)
     wrong = np.flatnonzero(said != truth)
     if not len(wrong):
