@@ -103,7 +103,7 @@ def _points(dataset: Dataset) -> Array | None:
     chosen = columns if len(columns) >= MANY else [values for values in columns if continuous(values)]
     if len(chosen) < LEAST:
         return None
-    return projected(np.stack([_standardized(values) for values in chosen], axis=1), [])
+    return projected(np.stack([standardized(values) for values in chosen], axis=1), [])
 
 
 def projected(x: Array, more: list[Array]) -> Array:
@@ -118,14 +118,14 @@ def projected(x: Array, more: list[Array]) -> Array:
         flat = np.concatenate(
             [np.nan_to_num(x[i : i + step].astype(np.float32)) @ matrix for i in range(0, len(x), step)]
         )
-    beside = [_standardized(values).astype(np.float32)[:, np.newaxis] for values in more]
+    beside = [standardized(values).astype(np.float32)[:, np.newaxis] for values in more]
     return np.concatenate([flat, *beside], axis=1)
 
 
-def _standardized(values: Array) -> Array:
-    """Zero mean, unit deviation, within ±1000; blanks are zero."""
+def standardized(values: Array, n: int | None = None) -> Array:
+    """Zero mean and unit deviation of the first n, all unless given, within ±1000; blanks are zero."""
     inside = np.clip(values, -LARGEST, LARGEST)  # squares of what lies outside are infinite
-    known = inside[np.isfinite(values)]
+    known = inside[:n][np.isfinite(values[:n])]
     shift, scale = (known.mean(), known.std()) if len(known) else (0.0, 1.0)
     found: Array = np.clip(np.nan_to_num((inside - shift) / (scale or 1.0)), -1e3, 1e3)
     return found

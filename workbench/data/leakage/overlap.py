@@ -23,8 +23,7 @@ from scipy.special import ive
 from workbench.core.errors import DataError
 from workbench.core.types import Array
 from workbench.data import content
-from workbench.data.leakage.copies import NEIGHBORS, distances, projected
-from workbench.data.preprocessing.scaling import LARGEST
+from workbench.data.leakage.copies import NEIGHBORS, distances, projected, standardized
 from workbench.data.preprocessing.tables import conform
 
 if TYPE_CHECKING:
@@ -162,9 +161,9 @@ def _points(dataset: Dataset, test: Source, target: Array, kept: Array, rest: Ar
             if column.kind == "category":
                 parts.append(_apart(pd.factorize(values)[0]))
             elif column.kind == "date":
-                parts.append(_standardized(values.to_numpy().astype("datetime64[s]").astype(np.float64), n))
+                parts.append(_column(values.to_numpy().astype("datetime64[s]").astype(np.float64), n))
             else:
-                parts.append(_standardized(values.to_numpy(np.float64), n))
+                parts.append(_column(values.to_numpy(np.float64), n))
     else:
         assert isinstance(dataset.rows, np.ndarray)
         x = np.concatenate([dataset.rows[kept], test.rows[rest]])
@@ -174,18 +173,13 @@ def _points(dataset: Dataset, test: Source, target: Array, kept: Array, rest: Ar
     if dataset.task == "classification" and y.ndim == 1:
         parts.append(_apart(y))
     else:
-        parts += [_standardized(values, n) for values in y.reshape(len(y), -1).T.astype(np.float64)]
+        parts += [_column(values, n) for values in y.reshape(len(y), -1).T.astype(np.float64)]
     return projected(np.concatenate(parts, axis=1), [])
 
 
-def _standardized(values: Array, n: int) -> Array:
-    """[N + M, 1]: zero mean and unit deviation of the first n, blanks as zero."""
-    values, there = np.clip(values, -LARGEST, LARGEST), np.isfinite(values)
-    known = values[:n][there[:n]]
-    shift, scale = (known.mean(), known.std()) if len(known) else (0.0, 1.0)
-    inside = np.clip(np.nan_to_num((values - shift) / (scale or 1.0)), -1e3, 1e3)
-    found: Array = inside.astype(np.float32)[:, np.newaxis]
-    return found
+def _column(values: Array, n: int) -> Array:
+    """[N + M, 1]: standardized by the first n."""
+    return standardized(values, n).astype(np.float32)[:, np.newaxis]
 
 
 def _apart(codes: Array) -> Array:

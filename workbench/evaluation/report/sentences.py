@@ -112,7 +112,7 @@ def comparison(outcome: Outcome) -> list[tuple[str, str, str]]:
         rows.append((f"Validation {metric}", number(selection.validation), told))
         rows.append(("Default configuration", number(selection.default), "trial 0, over the same seeds"))
         flatters = "how much a score that was chosen so is expected to flatter itself"
-        rows.append(("Optimism", _difference(selection.optimism), flatters))
+        rows.append(("Optimism", difference(selection.optimism), flatters))
     elif selection is not None:
         rows.append(
             (
@@ -127,7 +127,7 @@ def comparison(outcome: Outcome) -> list[tuple[str, str, str]]:
         rows.append(
             (
                 "Optimism",
-                _difference(selection.optimism),
+                difference(selection.optimism),
                 "how much the best of so many validation scores is expected to flatter itself",
             )
         )
@@ -218,12 +218,12 @@ def _beside(name: str, figures: Mapping[str, float | str | None], metric: str) -
     title = f"{_BASELINES.get(name, name)}, test {metric}"
     if value is None or gained is None:
         return title, "–", str(note or "has no score on these rows")
-    said = f"the choice is {'better' if gained >= 0 else 'worse'} by {_difference(abs(gained))}"
+    said = f"the choice is {'better' if gained >= 0 else 'worse'} by {difference(abs(gained))}"
     if about := figures.get("about"):
         said = f"{about}; {said}"
     if low is None or high is None:
         return title, number(value), f"{said} (no interval: {note})" if note else said
-    ends = f"interval {_difference(low)} to {_difference(high)}"
+    ends = f"interval {difference(low)} to {difference(high)}"
     if note:
         return title, number(value), f"{said} ({ends}: {note})"
     noise = "no more than noise may do" if low <= 0 <= high else "more than noise"
@@ -246,14 +246,14 @@ def gain(outcome: Outcome, interval: tuple[float, float] | None) -> str | None:
     if better <= 0:
         return "The search found nothing better than the default configuration."
     said = (
-        f"The chosen configuration is better than the default by {_difference(better)} on the validation rows"
+        f"The chosen configuration is better than the default by {difference(better)} on the validation rows"
     )
     if interval is None:
         return f"{said}; the optimism above is part of that difference."
     low, high = interval
     verdict = "more than noise" if low > 0 else "no more than noise may do"
-    left = f"without the optimism of choosing the gain is {_difference((low + high) / 2)}"
-    return f"{said}; {left} (95 % interval {_difference(low)} to {_difference(high)}): {verdict}."
+    left = f"without the optimism of choosing the gain is {difference((low + high) / 2)}"
+    return f"{said}; {left} (95 % interval {difference(low)} to {difference(high)}): {verdict}."
 
 
 def seeds(outcome: Outcome) -> str | None:
@@ -264,7 +264,7 @@ def seeds(outcome: Outcome) -> str | None:
     if len(scores) == 1:
         return f"{number(scores[0])} (one seed)"
     return (
-        f"{number(statistics.fmean(scores))} ± {_difference(statistics.stdev(scores))} ({len(scores)} seeds)"
+        f"{number(statistics.fmean(scores))} ± {difference(statistics.stdev(scores))} ({len(scores)} seeds)"
     )
 
 
@@ -278,7 +278,7 @@ def finalists(outcome: Outcome) -> list[tuple[str, str, str]]:
             f"trial {one.trial}"
             + (", the default" if one.trial == 0 else "")
             + (", chosen" if one.trial == chosen.trial else ""),
-            number(one.mean) + ("" if math.isnan(one.spread) else f" ± {_difference(one.spread)}"),
+            number(one.mean) + ("" if math.isnan(one.spread) else f" ± {difference(one.spread)}"),
             f"{one.parameters:,}",
         )
         for one in chosen.finalists
@@ -310,9 +310,9 @@ def declared(outcome: Outcome) -> str | None:
     figures = outcome.baselines.get("default", {})
     value, low, high = gained(figures)
     note = figures.get("note", "")
-    came = "" if value is None else f" {_difference(value)}"
+    came = "" if value is None else f" {difference(value)}"
     if low is not None and high is not None:
-        ends = f"interval {_difference(low)} to {_difference(high)}"
+        ends = f"interval {difference(low)} to {difference(high)}"
         came += f" ({ends}: {note})" if note else f" (95 % {ends})"
     elif note:
         came += f" (no interval: {note})"
@@ -363,7 +363,7 @@ def percent(share: float) -> str:
     return f"{100 * share:.3g} %"
 
 
-def _difference(value: float) -> str:
+def difference(value: float) -> str:
     """Two significant digits: a difference is not known better than that."""
     return number(float(f"{value:.2g}"))
 

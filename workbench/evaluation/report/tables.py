@@ -21,7 +21,7 @@ from workbench.evaluation.columns import ColumnImportance
 from workbench.evaluation.evaluate import score_of
 from workbench.evaluation.facts import axis_words, metric_name, tally, threshold, trial_score
 from workbench.evaluation.plots.style import number
-from workbench.evaluation.report.sentences import percent, selection_rule
+from workbench.evaluation.report.sentences import difference, percent, selection_rule
 
 _NOT_RECORDED = "not recorded"
 _PARTS = ("train", "validation", "test")
@@ -87,7 +87,7 @@ def column_rows(columns: Sequence[ColumnImportance]) -> list[tuple[str, str]]:
     return [
         (
             one.name,
-            _significant(one.lost) + ("" if math.isnan(one.spread) else f" ± {_significant(one.spread)}"),
+            difference(one.lost) + ("" if math.isnan(one.spread) else f" ± {difference(one.spread)}"),
         )
         for one in columns[:_MOST_COLUMNS]
     ]
@@ -105,11 +105,6 @@ def metric_rows(outcome: Outcome) -> list[tuple[str, str]]:
             if math.isfinite(value):
                 found.append((metric_name(name), number(value)))
     return found
-
-
-def _significant(value: float) -> str:
-    """Two digits: a difference is not known better than that."""
-    return number(float(f"{value:.2g}"))
 
 
 def data_rows(outcome: Outcome) -> list[tuple[str, str]]:

@@ -19,6 +19,7 @@ Source: Gorishniy, Kotelnikov & Babenko, arXiv:2410.24210 (TabM, TabM-mini); Wen
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
@@ -71,7 +72,7 @@ def _model(*, mini: bool) -> Model:
             "out": {"weight": out, "bias": jnp.zeros(shape[:2], jnp.float32)},
         }
 
-    return Model(init, apply, _mini_parameters if mini else _parameters, layered=True, several=True)
+    return Model(init, apply, _counter(mini=mini), layered=True, several=True)
 
 
 def apply(
@@ -118,36 +119,32 @@ def _adapted_affine(layer: Layer, h: jax.Array) -> jax.Array:
     return z + jnp.broadcast_to(layer["bias"], z.shape)
 
 
-def _parameters(
-    inputs: tuple[int, ...],
-    outputs: int,
-    *,
-    depth: int,
-    width: int,
-    members: int,
-    taper: float = 1.0,
-    **settings: Any,
-) -> int:
-    """Σ (D D' + M (D + 2 D')) + M (D + 1) K over hidden layers from D to D', and what embeds numbers."""
-    sizes = [embeddings.size(inputs, **settings), *tapered(width, depth, taper)]
-    shared = sum(before * after + members * (before + 2 * after) for before, after in pairwise(sizes))
-    return embeddings.n_parameters(**settings) + shared + members * (sizes[-1] + 1) * outputs
+def _counter(*, mini: bool) -> Callable[..., int]:
+    """Σ D D' over hidden layers from D to D', M (D + 1) K, what embeds numbers, and what members have.
 
+    That is M (D + 2 D') of each layer, or M F and one bias of D' for all.
+    """
 
-def _mini_parameters(
-    inputs: tuple[int, ...],
-    outputs: int,
-    *,
-    depth: int,
-    width: int,
-    members: int,
-    taper: float = 1.0,
-    **settings: Any,
-) -> int:
-    """Σ (D + 1) D' + M F + M (D + 1) K over hidden layers from D to D', and what embeds numbers."""
-    sizes = [embeddings.size(inputs, **settings), *tapered(width, depth, taper)]
-    shared = sum((before + 1) * after for before, after in pairwise(sizes))
-    return embeddings.n_parameters(**settings) + shared + members * (sizes[0] + (sizes[-1] + 1) * outputs)
+    def n_parameters(
+        inputs: tuple[int, ...],
+        outputs: int,
+        *,
+        depth: int,
+        width: int,
+        members: int,
+        taper: float = 1.0,
+        **settings: Any,
+    ) -> int:
+        sizes = [embeddings.size(inputs, **settings), *tapered(width, depth, taper)]
+        pairs = list(pairwise(sizes))
+        shared = sum(before * after for before, after in pairs)
+        if mini:
+            own = members * sizes[0] + sum(sizes[1:])
+        else:
+            own = members * sum(before + 2 * after for before, after in pairs)
+        return embeddings.n_parameters(**settings) + shared + own + members * (sizes[-1] + 1) * outputs
+
+    return n_parameters
 
 
 def _members(recipe: Recipe) -> int:
