@@ -76,7 +76,7 @@ def test_it_is_trained_by_the_rules_of_then(begun: tuple[Study, Locations, Path]
 def test_a_lost_model_is_chosen_again_among_the_trials_of_then(begun: tuple[Study, Locations, Path]) -> None:
     study, locations, folder = begun
     shutil.rmtree(folder / "model")
-    result = workflow.search(study, locations)
+    result = workflow.run(study, locations, search_only=True)
     assert result["trials"] == {"total": 6, "complete": 2, "pruned": 4, "failed": 0}
     kinds = [event["kind"] for event in spool.read(folder / "journal")]
     assert kinds[-2:] == ["choice", "session"]
@@ -96,4 +96,4 @@ def test_an_unfinished_search_is_refused(
         with pytest.raises(
             StoreError, match=r"begun by an earlier version, .* not finished; go on with that"
         ):
-            workflow.search(study, locations)
+            workflow.run(study, locations, search_only=True)

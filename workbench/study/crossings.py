@@ -7,7 +7,6 @@ against it.
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,6 +16,7 @@ from workbench.core.files import replaced
 from workbench.core.types import Array
 from workbench.data import Dataset
 from workbench.study.config import Study
+from workbench.study.locating import others_of
 
 #: What the rows of a study held when it began.
 KEPT = "rows.npz"
@@ -56,32 +56,21 @@ def earlier(study: Study, dataset: Dataset, folder: Path) -> str:
     after = _parts(dataset)
     if after is None or not folder.parent.is_dir():
         return ""
-    kept = [path for path in folder.parent.glob(f"{study.name}-*/{KEPT}") if path.parent != folder]
-    for path in sorted(kept, key=lambda path: path.stat().st_mtime, reverse=True):
-        if _name(path.parent) != study.name:
-            continue
-        with np.load(path, allow_pickle=False) as archive:
-            before = Parts(archive["development"], archive["test"])
-        sides = crossed(before, after)
-        if not any(sides):
-            return ""
-        return (
-            f"{dataset.name}: against {path.parent.name}, {sides.to_development:,} rows that were under test "
-            f"are now trained or selected on, and {sides.to_test:,} that were trained or selected on are now "
-            "under test"
-        )
-    return ""
+    latest = next(others_of(study.name, folder, KEPT), None)
+    if latest is None:
+        return ""
+    with np.load(latest / KEPT, allow_pickle=False) as archive:
+        before = Parts(archive["development"], archive["test"])
+    sides = crossed(before, after)
+    if not any(sides):
+        return ""
+    return (
+        f"{dataset.name}: against {latest.name}, {sides.to_development:,} rows that were under test are now "
+        f"trained or selected on, and {sides.to_test:,} that were trained or selected on are now under test"
+    )
 
 
 def _parts(dataset: Dataset) -> Parts | None:
     if dataset.content is None or dataset.test_content is None:
         return None
     return Parts(dataset.content, dataset.test_content)
-
-
-def _name(folder: Path) -> str | None:
-    try:
-        with (folder / "study.toml").open("rb") as file:
-            return str(tomllib.load(file).get("name"))
-    except FileNotFoundError:
-        return None

@@ -5,6 +5,8 @@ A study that was made from Python lies in its home, HOME/created/NAME/study.toml
 
 from __future__ import annotations
 
+import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 
 from workbench.core.locations import Locations, resolve
@@ -33,3 +35,19 @@ def locations_of(study: Study, locations: Locations | str | Path | None = None) 
         return locations
     home = home_of(study) if locations is None else locations
     return resolve(None if home is None else str(home))
+
+
+def others_of(name: str, folder: Path, file: str) -> Iterator[Path]:
+    """The folders of other studies of a name, beside `folder`, that hold a file; the latest first."""
+    kept = [path for path in folder.parent.glob(f"{name}-*/{file}") if path.parent != folder]
+    for path in sorted(kept, key=lambda path: path.stat().st_mtime, reverse=True):
+        if _name(path.parent) == name:
+            yield path.parent
+
+
+def _name(folder: Path) -> str | None:
+    try:
+        with (folder / FILE).open("rb") as file:
+            return str(tomllib.load(file).get("name"))
+    except (OSError, ValueError):
+        return None

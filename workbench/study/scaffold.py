@@ -31,7 +31,8 @@ from workbench.data.preprocessing.tables import free_text
 from workbench.data.raw import Source
 from workbench.data.sources import read
 from workbench.data.targets import known
-from workbench.study.config import Study, check_fit, read_study
+from workbench.study.config import Study, check_fit
+from workbench.study.config.reading import study_of
 
 #: A class with less than this share of the rows, and less than half of an even share, is rare: accuracy says
 #: little then.
@@ -94,14 +95,13 @@ def new(source: Path, target: str | None, output: Path | None = None) -> dict[st
     if not output.absolute().parent.is_dir():
         raise StudyError(f"{output}: the folder {output.parent} does not exist; make it first")
     proposal = propose(DataSpec(source=source.name, folder=source.parent, target=target), output)
-    dataset = proposal.dataset
+    dataset, study = proposal.dataset, _sound(proposal, output)
     try:
         write_text(output, proposal.text)
     except OSError as error:
         raise InputError(
             f"{output}: cannot be written ({error.strerror or error}); name another by -o"
         ) from error
-    study = _sound(output, dataset)
     return {
         "study": str(output),
         "name": study.name,
@@ -130,18 +130,18 @@ def propose(spec: DataSpec, output: Path, name: str | None = None) -> Proposal:
     return Proposal(text, dataset, [*remarks, *_said(facts), *dataset.notes])
 
 
-def _sound(path: Path, dataset: Dataset) -> Study:
-    """The study that was written, which `check` must not refuse; its file is taken away again if it would.
+def _sound(proposal: Proposal, path: Path) -> Study:
+    """The study that is to be written, which `check` must not refuse.
 
-    Raises InputError: what `check` would say.
+    Raises DataError: what `check` would say.
     """
+    dataset = proposal.dataset
     try:
-        study = read_study(path)
+        study = study_of(proposal.text, path)
         classes, rows = len(dataset.classes), data.fewest_train_rows(dataset)
         shape, of_steps = dataset.input_shape, dataset.of_steps
         check_fit(study, dataset.task, classes, shape, train_rows=rows, of_steps=of_steps)
     except InputError as error:
-        path.unlink(missing_ok=True)
         raise DataError(
             f"{dataset.name}: no study was written, because it could not be run: {error}"
         ) from error

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from workbench.core.errors import InputError, StudyError
+from workbench.core.errors import StudyError
 from workbench.core.formatting import toml
 from workbench.core.records import decode_trial, ranked
 from workbench.core.types import Value
@@ -17,6 +17,7 @@ from workbench.core.vocabulary import METRICS
 from workbench.storage.journal import read as read_journal
 from workbench.study.config import Study
 from workbench.study.config.reading import study_of
+from workbench.study.locating import others_of
 from workbench.tuning import space
 
 #: Trials that are taken over from another study.
@@ -73,19 +74,9 @@ def _other(study: Study, folder: Path) -> Path:
     word = str(study.search.start_from)
     if folder.name != word and (folder.parent / word / "journal").exists():
         return folder.parent / word
-    kept = [path for path in folder.parent.glob(f"{word}-*/journal") if path.parent.name != folder.name]
-    for path in sorted(kept, key=lambda path: path.stat().st_mtime, reverse=True):
-        if _name(path.parent) == word:
-            return path.parent
+    if (latest := next(others_of(word, folder, "journal"), None)) is not None:
+        return latest
     raise StudyError(
         f"{study.path}: [search] start_from = {toml(word)} is no other study in {folder.parent}; name one by "
         "its name or id"
     )
-
-
-def _name(folder: Path) -> str | None:
-    try:
-        text = (folder / "study.toml").read_text(encoding="utf-8")
-        return study_of(text, folder / "study.toml").name
-    except (OSError, InputError):
-        return None

@@ -88,24 +88,6 @@ def run(
         return held.result
 
 
-def search(study: Study, locations: Locations, *, watch: Watch | None = None) -> Result:
-    """`run`, but the test set stays sealed.
-
-    Args:
-        study: What to do.
-        locations: Where records are kept, as `resolve` gives them.
-        watch: Whom to tell how far it is; None: nobody.
-
-    Returns:
-        As `run` does; `test` is None.
-
-    Raises:
-        InputError: for what the user can mend.
-        WorkbenchError: if the work fails.
-    """
-    return run(study, locations, search_only=True, watch=watch)
-
-
 def confirm(
     study: Study, locations: Locations, watch: Watch | None = None, *, verdict_only: bool = False
 ) -> Result:
