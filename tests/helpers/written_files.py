@@ -1,7 +1,8 @@
-"""Whether files whose values are known are read as they were written: `python -m tests.helpers.written_files`.
+"""Whether files whose values are known are read as they were written.
 
-Seeds 4 n and 4 n + 1 are text in some locale, 4 n + 2 Parquet, 4 n + 3 archives of arrays; see `written_tables`.
-`--seeds 0:20000` says which are tried. What fails is printed with its seed, and the exit status is 1.
+`python -m tests.helpers.written_files --seeds 0:20000` tries 20,000 of them: seeds 4 n and 4 n + 1 are text
+in some locale, 4 n + 2 Parquet, 4 n + 3 archives of arrays; see `written_tables`. What fails is printed with
+its seed, and the exit status is 1.
 """
 
 from __future__ import annotations

@@ -26,11 +26,12 @@ LOCALES = (
     *((",", ".", ";"), (",", "", ";"), (",", "\u202f", ";"), (",", "\u00a0", "\t"), (",", " ", ";")),
     *((",", ".", "|"), (".", "\u2019", ";"), (",", ".", ","), (".", "", "|")),
 )
-MONTHS = {
-    "de": "Januar Februar März April Mai Juni Juli August September Oktober November Dezember".split(),
-    "fr": "janv. févr. mars avril mai juin juil. août sept. oct. nov. déc.".split(),
-    "es": "enero febrero marzo abril mayo junio julio agosto septiembre octubre noviembre diciembre".split(),
+_NAMES = {
+    "de": "Januar Februar März April Mai Juni Juli August September Oktober November Dezember",
+    "fr": "janv. févr. mars avril mai juin juil. août sept. oct. nov. déc.",
+    "es": "enero febrero marzo abril mayo junio julio agosto septiembre octubre noviembre diciembre",
 }
+MONTHS = {language: names.split() for language, names in _NAMES.items()}
 
 
 def _formatted(form: str) -> Callable[[pd.Timestamp], str]:

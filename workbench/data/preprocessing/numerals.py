@@ -43,8 +43,7 @@ _INFINITE = re.compile(r"[+-]?(inf|infinity)", re.IGNORECASE)
 _SIMPLE = r"^[+-]?[0-9.,][0-9., ']*([eE][+-]?\d+)?$"
 #: Where no cents are: 1.234,- and 5'000.--
 _NO_CENTS = re.compile("([0-9][.,])[-–—]{1,2}")
-_APOSTROPHES, _MINUS = r"[\x{2018}\x{2019}\x{00B4}]", "[−–]"
-_OTHER_DIGITS = r"[^\P{Nd}0-9]"
+_APOSTROPHES = str.maketrans("‘’´", "'''")
 #: Cells that are asked before all are; fewer different numbers with a unit of measure are labels.
 SAMPLE, LEAST = 2000, 3
 
@@ -283,11 +282,7 @@ class _Bare(NamedTuple):
 def _undressed(text: pa.Array) -> _Bare:
     """Cells without what stands around their digits; those that have a sign at most are done at once."""
     if not pc.all(pc.string_is_ascii(text), min_count=0).as_py():
-        text = pc.replace_substring_regex(text, _APOSTROPHES, "'")
-        text = pc.utf8_normalize(text, form="NFKC")  # narrow and no-break spaces, wide digits and signs
-        text = pc.replace_substring_regex(text, _MINUS, "-")
-        if _matches(text, _OTHER_DIGITS).any():
-            text = pa.array([cell and cell.translate(_digits()) for cell in text.to_pylist()], pa.string())
+        text = pa.array([cell and _in_ascii(cell) for cell in text.to_pylist()], pa.string())
     simple = _matches(text, _SIMPLE)
     digits = pc.utf8_trim_whitespace(pc.utf8_ltrim(pc.if_else(pa.array(simple), text, None), characters="+-"))
     negative = pc.fill_null(pc.starts_with(text, "-"), False).to_numpy(zero_copy_only=False) & simple
@@ -303,11 +298,17 @@ def _undressed(text: pa.Array) -> _Bare:
     return _Bare(pc.replace_with_mask(digits, pa.array(rest), other.digits), *arrays)
 
 
+def _in_ascii(cell: str) -> str:
+    """Digits of any script, wide signs, narrow spaces, typographic apostrophes and minus, as ASCII has them."""
+    plain = unicodedata.normalize("NFKC", cell.translate(_APOSTROPHES))
+    return plain if plain.isascii() else plain.translate(_signs())
+
+
 @cache
-def _digits() -> dict[int, str]:
-    """Digits and marks of other scripts as those of ASCII."""
+def _signs() -> dict[int, str]:
     found = {code: unicodedata.decimal(chr(code), None) for code in range(0x660, 0x10000)}
-    return {code: str(digit) for code, digit in found.items() if digit is not None} | {0x66B: ".", 0x66C: ","}
+    digits = {code: str(digit) for code, digit in found.items() if digit is not None}
+    return digits | {0x66B: ".", 0x66C: ",", ord("−"): "-", ord("–"): "-"}
 
 
 def _undressed_wholly(text: pa.Array) -> _Bare:

@@ -230,7 +230,7 @@ def _not(cell: Any, column: Column) -> str:
     """What a cell is not."""
     form = Form.of(column.form) if column.kind == "numeric" else PLAIN
     if numerals.measure(form.unit) and form.unit not in str(cell):
-        return f"where numbers in training had a {form.unit}"
+        return f"where numbers in training are in {form.unit}"
     if form.thousands == numerals.UNSURE and numerals.two_readings(str(cell)):
         return "which may have decimals or thousands, and nothing in the file decides"
     return f"not {_NOUN[column.kind]}"

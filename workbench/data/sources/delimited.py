@@ -31,7 +31,7 @@ _OTHERS = {
     b"PAR1": "a Parquet file; let its name end in .parquet",
 }
 #: How lines begin that are no rows.
-_COMMENTS = ("#", "//")
+_COMMENTS = ("#", "# ", "//")
 #: More lines that are no rows are not looked at.
 _MOST_SPARE = 1_000
 
@@ -219,6 +219,12 @@ def _body(
         lines = "1 line is no row and is" if len(ragged) == 1 else f"{len(ragged)} lines are no rows and are"
         return table, (f"{name}: {lines} left out: {quoted}.",)
     where = f"row {row.number - skip}" if row.number is not None else "a row"
+    first, *more = row.text.strip().splitlines()
+    if more:
+        raise DataError(
+            f"{name}: a quotation mark in {where} below the column names ({toml(first[:60])}) is not closed "
+            "in its line; close it or take it out"
+        )
     raise DataError(
         f"{name}: {where} below the column names has {row.actual_columns} cells, but there are "
         f"{row.expected_columns} columns ({toml(row.text[:60])}); mend that row"

@@ -23,6 +23,7 @@ _SPACES = f"{string.whitespace}\u00a0\u200b\ufeff"
 #: Rows below a line of units, at least; and what may stand in it.
 FEWEST = 5
 _UNIT = re.compile(r"^[\[(]?[^\d<>=]{1,16}([23]|\^?-?\d)?[\])]?$")
+_DIGIT = re.compile("[0-9]")
 _NUMBER = re.compile(r"^\s*[-+]?[\d.,]*\d[\d.,]*([eE][-+]?\d+)?\s*%?$")
 
 
@@ -124,10 +125,8 @@ def _units(records: list[list[str]]) -> tuple[str, ...]:
     numbers = [
         cell
         for cell, column in zip(first, zip(*rest, strict=True), strict=True)
-        if sum(bool(_NUMBER.match(each)) for each in column) > 0.9 * len(column)
+        if sum(bool(_DIGIT.search(each)) for each in column) > 0.9 * len(column)
     ]
-    if not numbers or any(_NUMBER.match(cell) for cell in numbers):
-        return ()
     units = [cell for cell in first if _UNIT.match(cell) and cell.lower() not in (*BLANKS, *MISSING)]
     named = [cell for cell in numbers if cell in units]
     sure = len(named) > 1 or any(cell[0] in "[(" for cell in named)
