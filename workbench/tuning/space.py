@@ -46,6 +46,8 @@ T = TypeVar("T")
 
 #: Settings of families that lanes of one program may differ in.
 TRACED = ("depth", "width", "activation", "initializer", "init_scale", "dropout", "sigma", "taper")
+#: Options at which a design is what it was before there were such: they leave no trace in its recipe.
+PLAIN = (("norm", "none"), ("global_pooling", "none"), ("residual_blocks", 0), ("bidirectional", False))
 #: Rectifiers lose half of the variance, which He's initialization makes up for; SELU keeps it after LeCun's.
 RECTIFIERS = ("relu", "leaky_relu", "gelu", "silu", "mish")
 
@@ -324,15 +326,14 @@ def _options(
     What an earlier version wrote lacks later settings, and has them at what they then were.
     """
     own = {name: values[name] for name in word.shaped_by if name not in TRACED and name in values}
-    if own.get("norm") == "none":
-        del own["norm"]
+    own = {name: value for name, value in own.items() if (name, value) not in PLAIN}
     if own.get("embedding", "none") == "none":
         own = {name: value for name, value in own.items() if name not in ("embedding", "frequencies")}
     else:
         own["numbers"] = problem.numbers
     if tapers:
         own["tapers"] = True
-    if word.input_rank == 2:
+    if len(problem.inputs) == 2 and 2 in word.ranks:
         own["masked"] = problem.masked
     if values["ensemble"] != 1:
         own["ensemble"] = values["ensemble"]

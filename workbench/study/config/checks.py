@@ -23,6 +23,8 @@ from workbench.study.config.text import numbers, offence, shown, values
 if TYPE_CHECKING:
     from workbench.study.config.study import Study
 
+#: What families read that do not read rows of numbers, by the rank of an example.
+_EXAMPLES = {2: "sequences [T, F]", 3: "images [H, W, C]"}
 #: More polynomial features than this do not fit a program.
 MAX_FEATURES = 20_000
 
@@ -224,8 +226,8 @@ def _of_families(study: Study, kinds: set[str], has: str, input_shape: tuple[int
                 f"{offence(study, 'embedding', embedding)} is for rows of numbers, but an example of "
                 f'{study.data.source} has the shape {list(input_shape)}; write embedding = "none"'
             )
-        if family.input_rank not in (1, len(input_shape)):
-            wanted = {2: "sequences [T, F]", 3: "images [H, W, C]"}[family.input_rank]
+        if not {1, len(input_shape)} & set(family.ranks):
+            wanted = " or ".join(_EXAMPLES[rank] for rank in sorted(family.ranks))
             yield (
                 f"{offence(study, 'family', name)} reads {wanted}, but an example of "
                 f"{study.data.source} has the shape {list(input_shape)}; choose another family"

@@ -142,7 +142,9 @@ class ModelTable(Table):
     )
     init_scale: Searched[Positive] = key(0.05, "size of the weights that uniform and normal draw")
     blocks: Searched[Annotated[int, Interval(ge=1, le=16)]] = key(2, "blocks of a cnn")
-    kernel: Searched[Annotated[int, Interval(ge=1, le=31)]] = key(3, "pixels along a side of a convolution")
+    kernel: Searched[Annotated[int, Interval(ge=1, le=31)]] = key(
+        3, "pixels along a side of a convolution, or its steps"
+    )
     channels: Searched[Annotated[int, Interval(ge=1, le=1024)]] = key(
         16, "channels of the first block; each further one has twice as many"
     )
@@ -150,8 +152,17 @@ class ModelTable(Table):
     padding: Chosen[Annotated[str, Word(vocabulary.PADDINGS)]] = key(
         "same", "of a convolution: same keeps height and width, valid pads nothing"
     )
+    residual_blocks: Searched[Annotated[int, Interval(ge=0, le=8)]] = key(
+        0, "pairs of convolutions with a shortcut past them, after the pooling of each block"
+    )
+    global_pooling: Chosen[Annotated[str, Word(vocabulary.GLOBAL_POOLINGS)]] = key(
+        "none", "over all places or steps that are left, before the dense layer of a cnn"
+    )
     output: Chosen[Annotated[str, Word(vocabulary.OUTPUTS)]] = key(
         "last", "of a recurrent network: after the last step, or after each"
+    )
+    bidirectional: Chosen[bool] = key(
+        False, "of a recurrent network: a second one goes from the last step to the first"
     )
     norm: Chosen[Annotated[str, Word(vocabulary.NORMS)]] = key(
         "none", "layer: each hidden layer is normalized before its activation"
