@@ -23,7 +23,8 @@ FIXED = {"epochs"}
 #: An axis of every number, where it may lie.
 RANGES: dict[str, tuple[float, float]] = {
     "degree": (1, 2), "depth": (1, 3), "width": (2, 6), "init_scale": (0.01, 0.5), "blocks": (1, 2),
-    "kernel": (2, 3), "channels": (2, 3), "residual_blocks": (0, 2), "ensemble": (1, 2), "members": (2, 3), "frequencies": (2, 4),
+    "kernel": (2, 3), "channels": (2, 3), "residual_blocks": (0, 2), "ensemble": (1, 2), "members": (2, 3),
+    "frequencies": (2, 4), "shift": (0, 2), "flip": (0.0, 1.0),
     "sigma": (0.05, 0.5), "taper": (0.5, 1.0), "learning_rate": (1e-3, 1e-2),
     "momentum": (0.0, 0.9), "beta2": (0.9, 0.99), "warmup": (0.0, 1.0), "clip": (0.5, 5.0), "l1": (0.0, 1e-3),
     "l2": (0.0, 1e-3), "weight_decay": (0.0, 1e-2), "dropout": (0.0, 0.4), "label_smoothing": (0.0, 0.1),
@@ -140,16 +141,8 @@ def test_families_of_sequences(output: str, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_settings_of_images(tmp_path: Path) -> None:
-    keys = (
-        "blocks",
-        "kernel",
-        "channels",
-        "pooling",
-        "padding",
-        "ensemble",
-        "global_pooling",
-        "residual_blocks",
-    )
+    shape = ("blocks", "kernel", "channels", "pooling", "padding", "global_pooling", "residual_blocks")
+    keys = (*shape, "ensemble", *vocabulary.AUGMENTATIONS)
     taken = walked(
         tmp_path, archive(tmp_path, IMAGES, CODES), 8, family=Choice(("cnn",)), **{k: axis(k) for k in keys}
     )

@@ -155,6 +155,7 @@ POOLINGS = ["max", "mean", "none"]
 GLOBAL_POOLINGS = ["none", "mean", "max"]  # over all places, before the dense layer
 PADDINGS = ["same", "valid"]
 OUTPUTS = ["last", "each"]  # of a recurrent network: after the last step, or after each
+AUGMENTATIONS = ("shift", "flip")  # of training images
 SCALES = ["none", "standardize", "minmax", "quantile", "robust"]
 NUMBERS = ["plain", "piecewise", "piecewise_tree"]
 TARGET_TRANSFORMS = ["none", "log", "quantile"]
@@ -183,7 +184,7 @@ SETTINGS = frozenset(
         *("optimizer", "learning_rate", "momentum", "beta2", "schedule", "warmup", "clip"),
         *("final", "power", "boundaries", "scales", "pct_start", "div_factor", "final_div_factor"),
         *("l1", "l2", "weight_decay", "dropout", "label_smoothing", "patience", "min_delta"),
-        *("epochs", "batch_size", "loss", "class_weight", "threshold"),
+        *("epochs", "batch_size", "loss", "class_weight", "shift", "flip", "threshold"),
     )
 )
 _ARGUMENT = "optimizer_"

@@ -19,7 +19,15 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, TypeVar, cast
 import numpy as np
 
 from workbench.core.types import Axis, Choice, DataSpec, Range, Settings, Task, Value
-from workbench.core.vocabulary import FAMILIES, SETTINGS, Family, argument_of, is_common, of_layer
+from workbench.core.vocabulary import (
+    AUGMENTATIONS,
+    FAMILIES,
+    SETTINGS,
+    Family,
+    argument_of,
+    is_common,
+    of_layer,
+)
 from workbench.nn.recipe import Hyperparameters, Recipe
 
 #: Training and validation rows as the split has them; every development row for training.
@@ -213,7 +221,13 @@ def program(
         clip=settings["clip"] != math.inf,
         keep_best=_largest(settings["patience"]) > 0,
         by_loss=_largest(settings["patience"]) > 0,
-        options=_options(values, word, problem, tapers=shaped.get("taper", 1.0) != 1.0),
+        options=_options(
+            values,
+            word,
+            problem,
+            tapers=shaped.get("taper", 1.0) != 1.0,
+            augments=any(_largest(settings.get(name, 0.0)) > 0 for name in AUGMENTATIONS),
+        ),
     )
     return Program(recipe, variant(values, division))
 
@@ -319,7 +333,7 @@ def _batch(setting: Value | Axis, size: int, rows: int) -> tuple[int, bool]:
 
 
 def _options(
-    values: Mapping[str, Value], word: Family, problem: Problem, *, tapers: bool
+    values: Mapping[str, Value], word: Family, problem: Problem, *, tapers: bool, augments: bool
 ) -> tuple[tuple[str, Value], ...]:
     """What else shapes the family: static, so every combination of values is a program of its own.
 
@@ -331,8 +345,7 @@ def _options(
         own = {name: value for name, value in own.items() if name not in ("embedding", "frequencies")}
     else:
         own["numbers"] = problem.numbers
-    if tapers:
-        own["tapers"] = True
+    own |= {name: True for name, is_so in (("tapers", tapers), ("augments", augments)) if is_so}
     if len(problem.inputs) == 2 and 2 in word.ranks:
         own["masked"] = problem.masked
     if values["ensemble"] != 1:

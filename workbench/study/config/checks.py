@@ -86,7 +86,7 @@ def check_fit(
     has = f"but {study.data.source} has {what}"
     _refuse(study, _of_families(study, kinds, has, input_shape))
     _refuse(study, _of_steps(study, of_steps))
-    _refuse(study, _of_task(study, task, kinds, has))
+    _refuse(study, _of_task(study, task, kinds, has, input_shape))
     _refuse(study, _of_size(study, input_shape, train_rows))
 
 
@@ -266,7 +266,9 @@ def _of_steps(study: Study, of_steps: bool) -> Iterator[str]:
         )
 
 
-def _of_task(study: Study, task: Task, kinds: set[str], has: str) -> Iterator[str]:
+def _of_task(
+    study: Study, task: Task, kinds: set[str], has: str, input_shape: tuple[int, ...]
+) -> Iterator[str]:
     for loss in values(study, "loss"):
         tasks = () if loss == "auto" else vocabulary.LOSSES[str(loss)]
         if tasks and not kinds & set(tasks):
@@ -282,6 +284,12 @@ def _of_task(study: Study, task: Task, kinds: set[str], has: str) -> Iterator[st
         for key, off in own.items():
             if study.settings[key] != off:
                 yield f"{shown(study, key)} is for {kind}, {has}; drop the key"
+    for key in vocabulary.AUGMENTATIONS:
+        if study.settings[key] != 0 and len(input_shape) != 3:
+            yield (
+                f"{shown(study, key)} is for images [H, W, C], but an example of {study.data.source} has "
+                f"the shape {list(input_shape)}; drop the key"
+            )
     if study.calibrate and task == "regression":
         yield f"[select] calibrate = true is for classes, {has}; drop the key"
 

@@ -233,6 +233,17 @@ class RegularizationTable(Table):
     early_stopping: EarlyStopping = key(EarlyStopping(patience=0), "when a trial has enough")
 
 
+class Augmentation(Table):
+    """`augment = { shift, flip }`."""
+
+    shift: Searched[Annotated[int, Interval(ge=0, le=64)]] = key(
+        0, "pixels by which a step shifts each training image at most, up or down and left or right"
+    )
+    flip: Searched[Annotated[Real, Interval(ge=0.0, le=1.0)]] = key(
+        0.0, "probability that a step mirrors a training image, left to right"
+    )
+
+
 class TrainingTable(Table):
     """`[training]`: how long, in what portions, and towards what."""
 
@@ -244,6 +255,7 @@ class TrainingTable(Table):
     class_weight: Chosen[Annotated[str, Word(("none", "balanced"))]] = key(
         "none", "balanced: all classes count alike in training"
     )
+    augment: Augmentation = key(Augmentation(), "what a step does to training images at random")
 
 
 #: What `sampler` holds.
