@@ -76,6 +76,7 @@ loss = "auto"
 class_weight = "none"
 shift = 0
 flip = 0.0
+ema = 0.0
 threshold = 0.5
 """
 

@@ -24,7 +24,7 @@ FIXED = {"epochs"}
 RANGES: dict[str, tuple[float, float]] = {
     "degree": (1, 2), "depth": (1, 3), "width": (2, 6), "init_scale": (0.01, 0.5), "blocks": (1, 2),
     "kernel": (2, 3), "channels": (2, 3), "residual_blocks": (0, 2), "ensemble": (1, 2), "members": (2, 3),
-    "frequencies": (2, 4), "shift": (0, 2), "flip": (0.0, 1.0),
+    "frequencies": (2, 4), "shift": (0, 2), "flip": (0.0, 1.0), "ema": (0.0, 0.99),
     "sigma": (0.05, 0.5), "taper": (0.5, 1.0), "learning_rate": (1e-3, 1e-2),
     "momentum": (0.0, 0.9), "beta2": (0.9, 0.99), "warmup": (0.0, 1.0), "clip": (0.5, 5.0), "l1": (0.0, 1e-3),
     "l2": (0.0, 1e-3), "weight_decay": (0.0, 1e-2), "dropout": (0.0, 0.4), "label_smoothing": (0.0, 0.1),

@@ -184,7 +184,7 @@ SETTINGS = frozenset(
         *("optimizer", "learning_rate", "momentum", "beta2", "schedule", "warmup", "clip"),
         *("final", "power", "boundaries", "scales", "pct_start", "div_factor", "final_div_factor"),
         *("l1", "l2", "weight_decay", "dropout", "label_smoothing", "patience", "min_delta"),
-        *("epochs", "batch_size", "loss", "class_weight", "shift", "flip", "threshold"),
+        *("epochs", "batch_size", "loss", "class_weight", "shift", "flip", "ema", "threshold"),
     )
 )
 _ARGUMENT = "optimizer_"

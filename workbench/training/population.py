@@ -19,7 +19,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from workbench.core.cores import cores
 from workbench.core.types import Fold
-from workbench.nn import prng
+from workbench.nn import optimizers, prng
 from workbench.nn.recipe import Hyperparameters, Recipe
 from workbench.training import batching, devices, scoring, trainer
 from workbench.training.trainer import Epoch, Lane
@@ -230,7 +230,7 @@ def pseudo_values(
 
 def best_params(recipe: Recipe, lane: Lane) -> Any:
     """The parameters that a lane is judged by."""
-    return lane.best if recipe.keep_best else lane.params
+    return lane.best if recipe.keep_best else optimizers.judged(recipe, lane.moments, lane.params)
 
 
 def _order(recipe: Recipe, n_rows: int, key: jax.Array) -> jax.Array:

@@ -96,7 +96,8 @@ def epoch(
 ) -> tuple[Lane, Epoch]:
     """Train for one epoch, validate and conclude; the arguments are those of `train`."""
     params, moments, train_loss = train(recipe, hyper, lane, fold, order, number, keys)
-    seen = Epoch(train_loss, *scoring.validate(recipe, hyper, params, fold))
+    judged = optimizers.judged(recipe, moments, params)
+    seen = Epoch(train_loss, *scoring.validate(recipe, hyper, judged, fold))
     return conclude(recipe, hyper, lane, params, moments, seen)
 
 
@@ -211,7 +212,11 @@ def conclude(
         params=params,
         moments=moments,
         plateau=schedules.plateau_update(lane.plateau, seen.train_loss),
-        best=jax.tree.map(lambda new, old: jnp.where(better, new, old), params, lane.best)
+        best=jax.tree.map(
+            lambda new, old: jnp.where(better, new, old),
+            optimizers.judged(recipe, moments, params),
+            lane.best,
+        )
         if recipe.keep_best
         else (),
         best_score=jnp.where(better, seen.validation_score, lane.best_score),

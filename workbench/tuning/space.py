@@ -227,6 +227,7 @@ def program(
             problem,
             tapers=shaped.get("taper", 1.0) != 1.0,
             augments=any(_largest(settings.get(name, 0.0)) > 0 for name in AUGMENTATIONS),
+            averages=_largest(settings.get("ema", 0.0)) > 0,
         ),
     )
     return Program(recipe, variant(values, division))
@@ -333,11 +334,13 @@ def _batch(setting: Value | Axis, size: int, rows: int) -> tuple[int, bool]:
 
 
 def _options(
-    values: Mapping[str, Value], word: Family, problem: Problem, *, tapers: bool, augments: bool
+    values: Mapping[str, Value], word: Family, problem: Problem, **has: bool
 ) -> tuple[tuple[str, Value], ...]:
     """What else shapes the family: static, so every combination of values is a program of its own.
 
     What an earlier version wrote lacks later settings, and has them at what they then were.
+
+    has  what some lane of the program does, beside what the family is shaped by
     """
     own = {name: values[name] for name in word.shaped_by if name not in TRACED and name in values}
     own = {name: value for name, value in own.items() if (name, value) not in PLAIN}
@@ -345,7 +348,7 @@ def _options(
         own = {name: value for name, value in own.items() if name not in ("embedding", "frequencies")}
     else:
         own["numbers"] = problem.numbers
-    own |= {name: True for name, is_so in (("tapers", tapers), ("augments", augments)) if is_so}
+    own |= {name: True for name, is_so in has.items() if is_so}
     if len(problem.inputs) == 2 and 2 in word.ranks:
         own["masked"] = problem.masked
     if values["ensemble"] != 1:

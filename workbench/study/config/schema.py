@@ -255,6 +255,11 @@ class TrainingTable(Table):
     class_weight: Chosen[Annotated[str, Word(("none", "balanced"))]] = key(
         "none", "balanced: all classes count alike in training"
     )
+    ema: Searched[Share] = key(
+        0.0,
+        "share that the average of the weights keeps at each update, such as 0.99; the average is judged and "
+        "delivered; 0: the last weights are",
+    )
     augment: Augmentation = key(Augmentation(), "what a step does to training images at random")
 
 
