@@ -29,8 +29,11 @@ VARIANTS = [
     *((family, {}) for family in FAMILIES),
     ("cnn", {"pooling": "mean", "padding": "valid", "kernel": 2}),
     ("cnn", {"pooling": "none", "blocks": 1}),
+    ("cnn", {"residual_blocks": 1, "global_pooling": "mean", "blocks": 1}),
+    ("cnn", {"inputs": (7, 4), "masked": True, "residual_blocks": 1, "blocks": 1}),
     *((family, {"output": "each"}) for family in ("rnn", "lstm")),
     *((family, {"masked": True}) for family in ("rnn", "lstm")),
+    ("gru", {"bidirectional": True, "output": "each", "masked": True}),
     *((family, {"taper": 0.6, "width": 5, "depth": 3}) for family in ("mlp", "tabm")),
     *((family, {"norm": "layer"}) for family in ("mlp", "residual", "highway")),
     *(
@@ -234,6 +237,11 @@ def test_an_image_that_is_too_small_is_refused():
     assert convolution.shapes((8, 8, 1), **{**settings, "padding": "same"})[-1] == (1, 1, 8)
     with pytest.raises(InputError, match=r"blocks = 3.*8 x 8 places in block 2.*fewer blocks or padding"):
         convolution.shapes((8, 8, 1), **settings)
+    assert convolution.shapes((9, 2), **{**settings, "padding": "same"})[1:] == [(5, 2), (3, 4), (2, 8)]
+    with pytest.raises(
+        InputError, match=r"leave nothing of 4 steps in block 2; take fewer blocks or padding"
+    ):
+        convolution.shapes((4, 2), **settings)
 
 
 def test_steps_become_rows_and_those_without_a_target_count_for_nothing():

@@ -259,7 +259,7 @@ def _facts(dataset: Dataset) -> dict[str, Any]:
         "spec": dataset.spec,
         "size": size,
         "rows": rows,
-        "family": {1: "mlp", 2: "lstm", 3: "cnn"}[rank],
+        "families": _families(dataset),
         "metric": metric,
         "why": why,
         "uneven": uneven,
@@ -272,8 +272,27 @@ def _facts(dataset: Dataset) -> dict[str, Any]:
         "epochs": epochs,
         "patience": max(5, epochs // 5),
         "each": dataset.of_steps,
-        "blocks": [blocks for blocks in (1, 2) if min(dataset.input_shape[:2], default=0) >= 4**blocks],
+        "series": rank == 2,
+        "blocks": _blocks(dataset.input_shape),
     }
+
+
+def _families(dataset: Dataset) -> list[str]:
+    """What is tried on rows of this shape, the likelier first.
+
+    Of a series with one target a convolution with global pooling needs a fraction of the epochs that a
+    recurrent net does where what counts may lie anywhere, and a recurrent net can what needs an order.
+    """
+    if dataset.of_steps:
+        return ["gru", "lstm"]
+    return {1: ["mlp"], 2: ["cnn", "gru"], 3: ["cnn"]}[len(dataset.input_shape)]
+
+
+def _blocks(shape: tuple[int, ...]) -> list[int]:
+    """Blocks of a convolution that leave enough of an image, or of a series, the likelier first."""
+    if len(shape) == 2:
+        return [blocks for blocks in (3, 2, 1) if shape[0] >= 4**blocks]
+    return [blocks for blocks in (1, 2) if min(shape[:2], default=0) >= 4**blocks]
 
 
 def _metric(dataset: Dataset, *, uneven: bool) -> tuple[str, str]:
@@ -310,6 +329,11 @@ def _said(facts: Mapping[str, Any]) -> list[str]:
     if facts["straightened"]:
         tried = f"as it is and by {facts['straightened']}"
         said.append(f"{dataset.target_name} has a long tail: the search tries it {tried}")
+    if dataset.of_steps:
+        said.append(
+            "every step is predicted from the steps up to it, and from later ones as well where the search "
+            "finds that better; write bidirectional = false if later ones are not known in time"
+        )
     if spec.group:
         said.append(f"rows of the same {spec.group} stay together in the split")
     if spec.time:
