@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -28,7 +29,6 @@ import numpy as np
 
 from experiments.benchmarks.common import (
     ROOT,
-    fresh,
     home,
     machine,
     options,
@@ -105,20 +105,26 @@ def _search(study: Path, processes: int, cache: Path, trials: int) -> dict[str, 
             try:
                 pinned = ["taskset", "--cpu-list", str(_core(0))] if shutil.which("taskset") else []
                 leader = [*pinned, sys.executable, "-m", "workbench", "run", study, "--search-only", "--json"]
-                run = fresh([*leader, "--home", folder, *(["--cluster", file] if crew else [])])
-                for one in crew:
-                    one.terminate()
-                told = [json.loads(one.communicate(timeout=120)[0].splitlines()[-1]) for one in crew]
+                words = (*leader, "--home", folder, *(("--cluster", file) if crew else ()))
+                run = subprocess.run(
+                    [str(word) for word in words],
+                    cwd=ROOT,
+                    env=surroundings(),
+                    capture_output=True,
+                    text=True,
+                    check=True,
+                )
             finally:
                 for one in crew:
                     one.kill()
                     one.wait()
-    seconds = run.output["seconds"]
+    seconds = json.loads(run.stdout.splitlines()[-1])["seconds"]
+    told = re.search(r"workers have trained ([\d,]+) of", run.stderr)
     return {
         "trials_per_second": trials / seconds["total"],
         "seconds": seconds["total"],
         "sample_and_track_seconds": seconds["sample"] + seconds["track"],
-        "lanes_of_workers": float(sum(one["lanes"] for one in told)),
+        "lanes_of_workers": float(told[1].replace(",", "")) if told else 0.0,
     }
 
 
@@ -128,20 +134,20 @@ def _core(number: int) -> int:
     return allowed[number % len(allowed)]
 
 
-def _start(*words: str, core: int | None = None) -> subprocess.Popen[str]:
+def _start(*words: str, core: int | None = None, heard: int = subprocess.PIPE) -> subprocess.Popen[str]:
     pinned = (
         [] if core is None or not shutil.which("taskset") else ["taskset", "--cpu-list", str(_core(core))]
     )
     return subprocess.Popen(
         [*pinned, sys.executable, "-m", *words],
-        cwd=ROOT, env=surroundings(), text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        cwd=ROOT, env=surroundings(), text=True, stdout=heard, stderr=heard,
     )  # fmt: skip
 
 
 @contextmanager
 def _beside(*words: str) -> Iterator[subprocess.Popen[str]]:
     """A command that runs meanwhile."""
-    one = _start(*words)
+    one = _start(*words, heard=subprocess.DEVNULL)
     try:
         yield one
     finally:
@@ -166,9 +172,13 @@ def _given_away(workers: int, seconds: float) -> dict[str, float]:
     with home() as folder:
         file = folder / "scheduler.json"
         with _beside("experiments.benchmarks.workers", "--sleepers", str(file), str(workers)):
+            while not file.exists():
+                time.sleep(0.05)
             helpers = Cluster(str(file), sleep, str(seconds).encode(), lambda variant: b"", say)
             while helpers.workers < workers:
                 time.sleep(0.05)
+            for done in [helpers.send(lane, []) for _ in range(2 * workers)]:
+                done.result()  # as long as dask does not know what a part takes, it is slow
             room = threading.Semaphore(2 * workers)
             passed, over = 0, threading.Event()
 
@@ -199,12 +209,11 @@ def _given_away(workers: int, seconds: float) -> dict[str, float]:
 
 async def _sleepers(file: Path, workers: int) -> None:
     """A scheduler, and so many workers in its process."""
-    import dask
+    from workbench.tuning.distributed.cluster import configure
+
+    configure()
     from distributed import Scheduler, Worker
 
-    from workbench.tuning.distributed.cluster import SETTINGS
-
-    dask.config.update_defaults(SETTINGS)
     here: dict[str, Any] = {"dashboard": False, "dashboard_address": "127.0.0.1:0"}
     async with Scheduler(host="127.0.0.1", port=0, scheduler_file=str(file), **here) as scheduler:
         crew = [Worker(scheduler.address, nthreads=1, memory_limit=0, **here) for _ in range(workers)]

@@ -174,6 +174,23 @@ def test_a_scheduler_that_dies_is_told_once_and_found_again(address: str, tmp_pa
             assert "no scheduler answers" in notes[0]
 
 
+@pytest.mark.parametrize("said", [{}, {"DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL": "7s"}])
+def test_settings_stand_where_the_user_has_said_nothing(said: dict[str, str]) -> None:
+    program = (
+        "from workbench.tuning.distributed.cluster import configure; configure()\n"
+        "from dask.config import get\n"
+        "print(get('distributed.scheduler.worker-ttl'), get('distributed.scheduler.allowed-failures'),"
+        " get('distributed.scheduler.active-memory-manager'), get('distributed.worker.profile.enabled'))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=os.environ | {"PYTHONPATH": str(ROOT)} | said,
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    ttl, failures, *manager, profiled = done.stdout.split()
+    assert (ttl, failures, profiled) == ("7s" if said else "60s", "1000", "False")
+    assert "'start':False" in "".join(manager)
+
+
 @pytest.mark.parametrize("word", ["nonsense", "local:0", "local:", "http://host:1", "host", "file.txt", ""])
 def test_what_is_no_address_is_refused_in_a_sentence(word: str) -> None:
     with pytest.raises(InputError, match=f"--cluster = {word}: names no scheduler; give tcp://HOST:PORT"):

@@ -99,7 +99,8 @@ def test_helpers_train_and_the_search_is_the_same(workers: int, alone: Any, tmp_
     assert found == alone
     assert both.brought > 0
     assert helpers.closed
-    assert not [note for note in notes if "beside" not in note]
+    assert notes[-1] == f"workers have trained {both.brought} of {both.asked} lanes"
+    assert not [note for note in notes[:-1] if "beside" not in note]
 
 
 @pytest.mark.parametrize(

@@ -67,7 +67,8 @@ def scheduler(options: argparse.Namespace, out: Output) -> int:
     from workbench.study import cluster
 
     port = _whole("--port", options.port or "8786", 0, 65535, "0 for any that is free")
-    out.result(cluster.scheduler(options.host, port, options.interface, options.scheduler_file, _say))
+    cluster.scheduler(options.host, port, options.interface, options.scheduler_file, _say)
+    out.result({"status": "ended"})
     return 0
 
 
@@ -79,12 +80,8 @@ def worker(options: argparse.Namespace, out: Output) -> int:
     device = (
         None if options.device is None else _whole("--device", options.device, 0, 1023, "of an accelerator")
     )
-    result = cluster.worker(address, device, resolve(options.home), _say)
-    if not out.json:
-        print(
-            f"{result['lanes']:,} lanes in {result['parts']:,} parts, {result['seconds']:.1f} s of training"
-        )
-    out.result(result)
+    cluster.worker(address, device, resolve(options.home), _say)
+    out.result({"status": "ended"})
     return 0
 
 

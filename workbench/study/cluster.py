@@ -6,10 +6,13 @@ A study that is run with `--cluster ADDRESS` has its lanes trained by whoever is
 
 from __future__ import annotations
 
+import importlib
 import os
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
 
+from workbench.core import plugins
 from workbench.core.cores import cores
 from workbench.core.errors import InputError
 from workbench.core.locations import Locations
@@ -37,7 +40,7 @@ def address_of(given: str | None) -> str:
     return address
 
 
-def crew_of(study: Study, here: Workspace, address: str, note: Callable[[str], None]) -> Crew:
+def crew_of(study: Study, home: Path, here: Workspace, address: str, note: Callable[[str], None]) -> Crew:
     """Who trains what a study launches: this process, and whoever is at the address, if there is one."""
     from workbench.tuning.distributed.crew import Crew
 
@@ -50,53 +53,51 @@ def crew_of(study: Study, here: Workspace, address: str, note: Callable[[str], N
     terms = Terms(
         text=study.text,
         path=str(study.path),
-        fingerprint=study.fingerprint,
         metric=here.metric,
         rooms=here.plan.widths,
         rules=here.plan.rules,
         lanes=here.engine.lanes,
         versions=versions(),
         arithmetic=arithmetic(),
+        plugins=sorted(plugins.loaded.values()),
     )
 
     def rows(variant: Variant) -> bytes:
         return pack_rows(variant, here.preparations.compact(variant), here.preparations.problem(variant))
 
-    return Crew(here.engine, Cluster(address, trained, terms.packed(), rows, note), note)
+    own = ["--home", str(home), *(word for file in plugins.loaded for word in ("--plugin", str(file)))]
+    return Crew(here.engine, Cluster(address, trained, terms.packed(), rows, note, own), note)
 
 
 def scheduler(
     host: str, port: int, interface: str | None, file: str | None, tell: Callable[[str], None]
-) -> Mapping[str, Any]:
-    """Be the scheduler that leaders and workers meet at, until a signal; what `scheduler --json` prints."""
+) -> None:
+    """Be the scheduler that leaders and workers meet at, until a signal; see `cluster.serve_scheduler`."""
     from workbench.tuning.distributed import cluster
 
     cluster.check_installed("workbench scheduler")
     cluster.serve_scheduler(host, port, interface, file, tell)
-    return {"status": "stopped"}
 
 
-def worker(
-    address: str, device: int | None, locations: Locations, tell: Callable[[str], None]
-) -> Mapping[str, Any]:
+def worker(address: str, device: int | None, locations: Locations, tell: Callable[[str], None]) -> None:
     """Train for whoever leads a study, until the scheduler ends or a signal comes.
 
     device  the accelerator to use, by its number; None: all of them, or all cores
 
-    Returns what `worker --json` prints. Raises InputError for what is no address, or no device.
+    Raises InputError for what is no address, or no device.
     """
     from workbench.tuning.distributed import cluster
 
-    if not address:
+    if not address or address.startswith("local:"):
         raise InputError(
-            f"workbench worker: names no scheduler; give its address or --scheduler-file, or set {VARIABLE}"
+            f"workbench worker: {address or 'an empty address'} names no scheduler; give its address or "
+            f"--scheduler-file, or set {VARIABLE}"
         )
     cluster.check(address)
     if device is not None:  # before jax looks
-        os.environ |= dict.fromkeys(
-            ("CUDA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "TPU_VISIBLE_CHIPS"), str(device)
-        )
-    from workbench.study.helper import served
+        variables = ("CUDA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "TPU_VISIBLE_CHIPS")
+        os.environ |= dict.fromkeys(variables, str(device))
+    importlib.import_module("workbench.study.helper")  # it takes seconds, in which nobody waits yet
     from workbench.training.devices import configure, machine
 
     configure(locations.home / "cache" / "jax")
@@ -105,11 +106,4 @@ def worker(
         raise InputError(
             f"--device = {device}: jax finds no such accelerator here; correct the number, or leave it out"
         )
-    stopped = cluster.serve_worker(address, cores() if kind == "cpu" else SIDE_BY_SIDE, tell)
-    done = served()
-    return {
-        "status": "stopped" if stopped else "done",
-        "parts": done.parts,
-        "lanes": done.lanes,
-        "seconds": round(done.seconds, 3),
-    }
+    cluster.serve_worker(address, cores() if kind == "cpu" else SIDE_BY_SIDE, tell)

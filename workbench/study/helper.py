@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from workbench.core import plugins
 from workbench.core.errors import InputError
 from workbench.core.provenance import versions
 from workbench.core.target_transform import Transform
@@ -35,25 +36,17 @@ class Terms(NamedTuple):
 
     text: str  # of the study
     path: str  # of its file, there where it is led
-    fingerprint: str  # of the text's meaning
     metric: str
     rooms: Sequence[int]
     rules: int
     lanes: int
     versions: Mapping[str, str]
     arithmetic: str  # what computes
+    plugins: Sequence[str]  # digests of the files
 
     def packed(self) -> bytes:
         """As bytes."""
         return json.dumps(self._asdict()).encode()
-
-
-class Served(NamedTuple):
-    """What a worker has done so far."""
-
-    parts: int = 0
-    lanes: int = 0
-    seconds: float = 0.0  # of training, summed over lanes
 
 
 def pack_rows(variant: Variant, fold: Fold, problem: Problem) -> bytes:
@@ -102,12 +95,6 @@ def trained(terms: bytes, content: bytes, rows: Sequence[bytes]) -> bytes:
     return trainer.train(content)
 
 
-def served() -> Served:
-    """What this process has done so far."""
-    with _lock:
-        return _done
-
-
 class _Trainer:
     """Trains parts under a leader's terms."""
 
@@ -119,11 +106,11 @@ class _Trainer:
                     f"it has {what} {here[what]}, and the study is run with {wanted}: results could differ; "
                     "let it have the same"
                 )
-        study = study_of(terms.text, Path(terms.path))
-        if study.fingerprint != terms.fingerprint:
+        if not set(terms.plugins) <= set(plugins.loaded.values()):
             raise InputError(
-                f"{terms.path}: its words mean something else there; let it have the same plugins"
+                "it lacks a --plugin file of the study, or has another one; start it with the same"
             )
+        study = study_of(terms.text, Path(terms.path))
         self._rows: dict[Variant, tuple[Fold, Problem]] = {}
         self._lock = threading.Lock()
         self._plan = LanePlan(
@@ -147,9 +134,7 @@ class _Trainer:
         """What packed parts have brought, packed."""
         parts = jobs.unpack(content, self._setting, self._template)
         futures = [future for part in parts for future in jobs.submit(self._engine, part)]
-        brought = [future.result() for future in futures]
-        _count(len(parts), len(brought), sum(one.seconds for one in brought))
-        return jobs.pack_results(brought)
+        return jobs.pack_results([future.result() for future in futures])
 
     def _setting(
         self, number: int, params: Mapping[str, Value], division: int
@@ -162,7 +147,6 @@ class _Trainer:
 
 _lock = threading.Lock()
 _trainers: OrderedDict[bytes, _Trainer] = OrderedDict()
-_done = Served()
 
 
 def _trainer(terms: bytes) -> _Trainer:
@@ -174,9 +158,3 @@ def _trainer(terms: bytes) -> _Trainer:
                 _trainers.popitem(last=False)
         _trainers.move_to_end(terms)
         return _trainers[terms]
-
-
-def _count(parts: int, lanes: int, seconds: float) -> None:
-    global _done
-    with _lock:
-        _done = Served(_done.parts + parts, _done.lanes + lanes, _done.seconds + seconds)

@@ -81,7 +81,7 @@ class Session:
         self.folder, self.journal, self.metric = self.here.folder, self.here.journal, self.here.metric
         self.direction = vocabulary.METRICS[self.metric].direction
         self._earlier = list(self.journal.of_kind("session"))
-        self._crew = crew_of(study, self.here, self._cluster, note)
+        self._crew = crew_of(study, self.locations.home, self.here, self._cluster, note)
         self._search = search_of(study, self.here, self._crew.train, note)
         self._search.foresee()
         dataset = self.here.dataset

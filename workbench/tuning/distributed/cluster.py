@@ -18,7 +18,6 @@ import importlib.util
 import json
 import os
 import re
-import signal
 import subprocess
 import sys
 import threading
@@ -48,8 +47,9 @@ SETTINGS: Mapping[str, Any] = {
         "worker": {"profile": {"enabled": False}},
         "admin": {"large-graph-warning-threshold": "1TB"},
     },
-    "logging": {"distributed": "warning", "distributed.client": "critical"},
 }
+#: What a user need not see: how connections come and go.
+LOGGED = {"distributed": "warning", "distributed.client": "critical"}
 #: Seconds between two looks at who is there, and between two attempts to reach a scheduler.
 LOOK_SECONDS = 1.0
 #: Seconds that a scheduler has to answer.
@@ -83,6 +83,7 @@ class Cluster:
     terms    its first argument
     rows     the rows of a variant, packed; asked once
     note     hears of a scheduler that does not answer, and once of one that is gone
+    own      options of the workers of local:N
 
     A scheduler that is away, from the beginning or later, is looked for until the end.
     """
@@ -94,8 +95,10 @@ class Cluster:
         terms: bytes,
         rows: Callable[[Variant], bytes],
         note: Callable[[str], None],
+        own: Sequence[str] = (),
     ) -> None:
         check(address)
+        self._own = own
         self._address, self._work, self._terms, self._rows, self._note = address, work, terms, rows, note
         self._threads: dict[str, int] = {}  # of each worker that has not refused
         self._refused: set[str] = set()
@@ -123,7 +126,8 @@ class Cluster:
 
     def close(self) -> None:
         """Let go of the workers; those of local:N end."""
-        self._loop.call_soon_threadsafe(self._over.set)
+        with suppress(RuntimeError):  # it has ended by itself
+            self._loop.call_soon_threadsafe(self._over.set)
         self._thread.join(ANSWER_SECONDS)
 
     # ── in the thread ──
@@ -136,15 +140,15 @@ class Cluster:
                 self._gone(error)
 
     async def _serve(self) -> None:
-        _configured()
+        configure()
         async with AsyncExitStack() as stack:
             address = self._address
             if local := _LOCAL.fullmatch(address):
-                address = await stack.enter_async_context(_on_this_machine(int(local[1])))
+                address = await stack.enter_async_context(_on_this_machine(int(local[1]), self._own))
             while not self._over.is_set():
                 try:
                     await self._watch(address)
-                except (OSError, TimeoutError, ValueError) as error:
+                except (OSError, TimeoutError, ValueError, LookupError) as error:
                     self._gone(error)
                 await self._pause()
 
@@ -188,7 +192,7 @@ class Cluster:
         if isinstance(brought, bytes):
             return brought
         self._refused.add(address)
-        self._threads.pop(address, None)
+        self._threads = {name: n for name, n in self._threads.items() if name != address}
         raise WorkbenchError(f"{address}: {brought}")
 
     async def _hold(self, client: Any, variant: Variant) -> Any:
@@ -237,14 +241,17 @@ def _read(file: str) -> str:
     return str(json.loads(Path(file).read_text(encoding="utf-8"))["address"])
 
 
-def _configured() -> None:
+def configure() -> None:
+    """Make SETTINGS the defaults; what the user has said stays."""
     import dask
 
-    dask.config.update_defaults(SETTINGS)
+    dask.config.update_defaults({"logging": LOGGED})  # is read as distributed is imported, ...
+    importlib.import_module("distributed")
+    dask.config.update_defaults(SETTINGS)  # ... which brings defaults of its own
 
 
 @asynccontextmanager
-async def _on_this_machine(count: int) -> AsyncIterator[str]:
+async def _on_this_machine(count: int, words: Sequence[str]) -> AsyncIterator[str]:
     """A scheduler in this process, and workers in processes of their own, which end when it does."""
     from distributed import Scheduler
 
@@ -252,7 +259,7 @@ async def _on_this_machine(count: int) -> AsyncIterator[str]:
     async with Scheduler(
         host="127.0.0.1", port=0, dashboard=False, dashboard_address="127.0.0.1:0"
     ) as scheduler:
-        command = [sys.executable, "-m", "workbench", "worker", scheduler.address]
+        command = [sys.executable, "-m", "workbench", "worker", scheduler.address, *words]
         environ = os.environ | {VARIABLE: share}
         workers = [
             subprocess.Popen(
@@ -274,8 +281,8 @@ async def _on_this_machine(count: int) -> AsyncIterator[str]:
 
 def serve_scheduler(
     host: str, port: int, interface: str | None, file: str | None, tell: Callable[[str], None]
-) -> bool:
-    """Be a scheduler until a signal; whether one came.
+) -> None:
+    """Be a scheduler until a signal.
 
     host, interface  to listen on; an interface goes before a host
     file             to write the address to
@@ -286,16 +293,15 @@ def serve_scheduler(
     async def serve() -> None:
         from distributed import Scheduler
 
-        scheduler: Any = Scheduler(
-            host=None if interface else host, port=port, interface=interface,
-            scheduler_file=file, dashboard=None, dashboard_address="127.0.0.1:8787",
-        )  # fmt: skip
         try:
-            await scheduler
-        except (OSError, ValueError) as error:
+            scheduler: Any = await Scheduler(
+                host=None if interface else host, port=port, interface=interface,
+                scheduler_file=file, dashboard=None, dashboard_address="127.0.0.1:8787",
+            )  # fmt: skip
+        except (OSError, ValueError, RuntimeError) as error:  # dask says that it failed, its cause says why
             raise InputError(
-                f"workbench scheduler: cannot listen on {interface or host}:{port} ({error}); name another "
-                "--host or --port"
+                f"workbench scheduler: cannot listen on {interface or host}:{port} "
+                f"({error.__cause__ or error}); name another --host, --interface or --port"
             ) from error
         join = file or scheduler.address
         tell(f"scheduler at {scheduler.address}; join it with: workbench worker {join}")
@@ -308,14 +314,11 @@ def serve_scheduler(
         finally:
             await scheduler.close()
 
-    return _served(serve())
+    _until_interrupted(serve())
 
 
-def serve_worker(address: str, threads: int, tell: Callable[[str], None]) -> bool:
-    """Be a worker until its scheduler ends, or takes it for dead, or a signal; whether one came.
-
-    threads  parts that it trains at a time
-    """
+def serve_worker(address: str, threads: int, tell: Callable[[str], None]) -> None:
+    """Be a worker until its scheduler ends, or takes it for dead, or a signal; `threads` parts at a time."""
 
     async def serve() -> None:
         from distributed import Worker
@@ -332,7 +335,7 @@ def serve_worker(address: str, threads: int, tell: Callable[[str], None]) -> boo
         finally:
             await worker.close(timeout=1.0)
 
-    return _served(serve())
+    _until_interrupted(serve())
 
 
 async def _address(where: str) -> str:
@@ -342,27 +345,8 @@ async def _address(where: str) -> str:
     return _read(where) if where.endswith(".json") else where
 
 
-def _served(serve: Coroutine[Any, Any, None]) -> bool:
-    """Run it to its end, or until a signal; whether one came."""
-    _configured()
-    asked = False
-
-    async def run() -> None:
-        nonlocal asked
-        task = asyncio.ensure_future(serve)
-
-        def stop() -> None:
-            nonlocal asked
-            asked = True
-            task.cancel()
-
-        for number in (signal.SIGINT, signal.SIGTERM):
-            asyncio.get_running_loop().add_signal_handler(number, stop)
-        try:
-            await task
-        except asyncio.CancelledError:
-            if not asked:
-                raise
-
-    asyncio.run(run())
-    return asked
+def _until_interrupted(serve: Coroutine[Any, Any, None]) -> None:
+    """Run a server to its end, or until a signal, which is the way to end it."""
+    configure()
+    with suppress(KeyboardInterrupt):
+        asyncio.run(serve)

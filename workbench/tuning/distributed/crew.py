@@ -85,7 +85,7 @@ class Crew:
     """
 
     def __init__(self, engine: Engine, helpers: Helpers | None, note: Callable[[str], None]) -> None:
-        self.brought = 0  # lanes that helpers have trained
+        self.asked = self.brought = 0  # lanes; of them those that helpers have trained
         self._engine, self._helpers, self._note = engine, helpers, note
         self._lock, self._stop = threading.Lock(), threading.Event()
         self._waiting: deque[_Piece] = deque()
@@ -119,6 +119,7 @@ class Crew:
                 future.cancel()
         if self._helpers is not None:
             self._helpers.close()
+            self._note(f"workers have trained {self.brought:,} of {self.asked:,} lanes")
 
     def train(self, part: Part) -> list[Future[LaneResult]]:
         """Have a part trained; a future for each of its members."""
@@ -126,6 +127,7 @@ class Crew:
             return jobs.submit(self._engine, part)
         pieces = [_Piece(part._replace(members=(member,))) for member in part.members]
         with self._lock:
+            self.asked += len(pieces)
             self._waiting.extend(pieces)
         self.deal()
         return [piece.done for piece in pieces]
