@@ -234,6 +234,7 @@ def test_a_machine_whose_cable_is_pulled(tmp_path: Path, alone: dict[str, Any]) 
         f"link set {near} up",
         f"-n {name} addr add 10.211.7.2/30 dev {far}",
         f"-n {name} link set {far} up",
+        f"-n {name} link set lo up",
     ]
     ip = lambda words: subprocess.run(["ip", *words.split()], check=False, capture_output=True).returncode  # noqa: E731
     with ExitStack() as stack:

@@ -18,6 +18,7 @@ import importlib.util
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import threading
@@ -314,7 +315,7 @@ def serve_scheduler(
         finally:
             await scheduler.close()
 
-    _until_interrupted(serve())
+    _until_signal(serve())
 
 
 def serve_worker(address: str, threads: int, tell: Callable[[str], None]) -> None:
@@ -335,7 +336,7 @@ def serve_worker(address: str, threads: int, tell: Callable[[str], None]) -> Non
         finally:
             await worker.close(timeout=1.0)
 
-    _until_interrupted(serve())
+    _until_signal(serve())
 
 
 async def _address(where: str) -> str:
@@ -345,8 +346,16 @@ async def _address(where: str) -> str:
     return _read(where) if where.endswith(".json") else where
 
 
-def _until_interrupted(serve: Coroutine[Any, Any, None]) -> None:
+def _until_signal(serve: Coroutine[Any, Any, None]) -> None:
     """Run a server to its end, or until a signal, which is the way to end it."""
     configure()
-    with suppress(KeyboardInterrupt):
-        asyncio.run(serve)
+
+    async def run() -> None:
+        loop, task = asyncio.get_running_loop(), asyncio.ensure_future(serve)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            with suppress(NotImplementedError):  # Windows, where it ends at once
+                loop.add_signal_handler(number, task.cancel)
+        with suppress(asyncio.CancelledError):
+            await task
+
+    asyncio.run(run())
