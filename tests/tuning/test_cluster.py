@@ -114,6 +114,7 @@ def test_rows_are_packed_once_and_come_with_every_part(address: str, tmp_path: P
         futures = [helpers.send(b"%d" % n, [VARIANT]) for n in range(20)]
         assert [brought(future) for future in futures] == [b"terms|%d|rows" % n for n in range(20)]
         assert brought(helpers.send(b"none", [])) == b"terms|none"
+    assert helpers.send(b"too late", []).cancelled()
     assert packed == [VARIANT]
     assert notes == []
 

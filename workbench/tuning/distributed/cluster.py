@@ -123,7 +123,14 @@ class Cluster:
 
     def send(self, content: bytes, variants: Sequence[Variant]) -> Future[bytes]:
         """See `crew.Helpers`."""
-        return asyncio.run_coroutine_threadsafe(self._train(content, variants), self._loop)
+        work = self._train(content, variants)
+        try:
+            return asyncio.run_coroutine_threadsafe(work, self._loop)
+        except RuntimeError:  # it has ended by itself
+            work.close()
+            nobody: Future[bytes] = Future()
+            nobody.cancel()
+            return nobody
 
     def close(self) -> None:
         """Let go of the workers; those of local:N end."""
