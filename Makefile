@@ -39,7 +39,7 @@ setup: .venv/ready
 # Needs uv; one lock for every supported Python, without addresses.
 lock:
 	uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header \
-	  --extra dev --extra postgres pyproject.toml -o requirements.lock
+	  --extra dev --extra postgres --extra cluster pyproject.toml -o requirements.lock
 
 up: .env
 	$(COMPOSE) up --detach --build --wait postgres mlflow

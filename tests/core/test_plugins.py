@@ -76,7 +76,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.mark.slow  # five commands and a search
+@pytest.mark.slow  # four commands and a search
 def test_every_command_knows_the_words_of_a_file(folder: Path) -> None:
     plugin = ("--plugin", "mine.py", "--json")
     ran = workbench(folder, "run", "own.toml", *plugin)
@@ -85,7 +85,7 @@ def test_every_command_knows_the_words_of_a_file(folder: Path) -> None:
     assert result["trials"]["failed"] == 0
     assert result["test"]["metric"] == "worst"
     assert result["test"]["low"] is None  # nobody knows how it scatters
-    for command in ("check", "show", "confirm", "worker"):
+    for command in ("check", "show", "confirm"):
         again = workbench(folder, command, "own.toml", *plugin)
         assert again.returncode == 0, again.stderr
     again = workbench(folder, "reproduce", "own.toml#0", *plugin)

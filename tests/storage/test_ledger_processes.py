@@ -71,7 +71,7 @@ def _killed_between_opening_and_score(url: str) -> None:
     process.stdout.close()
     start = time.monotonic()
     recorded = confirm(Ledger(url), "s")
-    assert time.monotonic() - start < 10  # nothing waits for a lease to run out
+    assert time.monotonic() - start < 10  # nothing waits for something to expire
     assert recorded.score.look == 1
     assert [look.opening.look for look in ledger.openings(Ledger(url))] == [1]
     assert confirm(Ledger(url), "t").score.look == 2

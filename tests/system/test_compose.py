@@ -154,10 +154,10 @@ def up(checkout: Compose) -> Compose:
 @pytest.fixture(scope="module")
 def studied(up: Compose) -> dict[str, Any]:
     """The digits study, trained with three workers of which one is killed in the middle."""
-    said = up("up", "--detach", "--scale", f"worker={WORKERS}", "worker", STUDY=STUDY)
+    said = up("up", "--detach", "--scale", f"worker={WORKERS}", "worker")
     assert said.status == 0, said.err[-3000:]
     end = time.monotonic() + 300
-    while up("logs", "--no-log-prefix", "worker").out.count("waiting for workbench run") < WORKERS:
+    while up("logs", "--no-log-prefix", "worker").out.count("parts at a time") < WORKERS:
         assert time.monotonic() < end, up("logs").out[-3000:]
         time.sleep(0.5)
     words = [
@@ -176,9 +176,12 @@ def studied(up: Compose) -> dict[str, Any]:
         words, cwd=up.folder, env=up.environ, text=True,
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     ) as study:  # fmt: skip
-        while up("logs", "--no-log-prefix", "worker").out.count("at work") < WORKERS:
-            assert study.poll() is None, study.communicate()
-            time.sleep(0.5)
+        assert study.stderr is not None
+        heard = ""
+        while f"{WORKERS} workers beside this process" not in heard:
+            heard += (line := study.stderr.readline())
+            assert line, heard[-3000:]
+        time.sleep(2.0)
         killed = up("ps", "--quiet", "worker").out.split()[0]
         assert up.shell("docker", "kill", killed).status == 0
         out, err = study.communicate(timeout=1200)
@@ -235,10 +238,10 @@ def test_a_study_survives_the_death_of_a_worker(up: Compose, studied: dict[str, 
     accuracy = told.pop("accuracy")
     assert told == {"parents": 1, "children": TRIALS, "states": ["FINISHED", "KILLED"]}  # killed: pruned
     assert accuracy > 0.96
-    deadline = time.monotonic() + 60  # the two that live go home by themselves
-    while up("ps", "--quiet", "worker").out and time.monotonic() < deadline:
-        time.sleep(0.5)
-    assert up("ps", "--quiet", "worker").out == ""
+    reach = "import socket; socket.create_connection(('postgres', 5432), 3)"
+    scheduler = up.shell("docker", "compose", "exec", "-T", "scheduler", "python", "-c", reach)
+    assert scheduler.status != 0, "the scheduler sees workers and studies, and nothing else"
+    assert up("ps", "--quiet", "worker").out.count("\n") == WORKERS, "they serve the next study"
 
 
 def test_down_and_up_keep_everything(up: Compose, studied: dict[str, Any]) -> None:

@@ -121,7 +121,7 @@ def test_a_tracking_server_that_dies_and_comes_back(
 
 @pytest.mark.parametrize("seed", range(3))
 def test_a_database_that_is_restarted(seed: int, finished: tuple[Place, Ran], tmp_path: Path) -> None:
-    """PostgreSQL with searches, ledger and leases goes away: for a moment, or until after the run."""
+    """PostgreSQL with searches and ledger goes away: for a moment, or until after the run."""
     where = place(tmp_path)
     with own_postgres() as server:
         database = f"{server.url}/postgres"

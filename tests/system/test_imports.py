@@ -32,6 +32,8 @@ BELOW: dict[str, tuple[str, ...]] = {
 # Where a heavy library may be imported at all, even inside a function: folders or modules.
 HOMES = {
     "argparse": ("cli",),
+    "dask": ("tuning.distributed.cluster",),
+    "distributed": ("tuning.distributed.cluster",),
     "jax": ("nn", "training", "evaluation.analysis", "evaluation.evaluate", "evaluation.export",
             "evaluation.predictor"),
     "matplotlib": ("evaluation.plots",),
@@ -46,7 +48,7 @@ HOMES = {
     "pydantic_core": ("core.types", "study.config"),
     "rich": ("cli", "study.progress"),
     "sklearn": ("data", "evaluation.baselines", "evaluation.boosting", "study.estimators"),
-    "sqlalchemy": ("core.sql", "core.addresses", "core.locations", "storage", "tuning.distributed"),
+    "sqlalchemy": ("core.sql", "core.addresses", "core.locations", "storage"),
     "torch": (),
 }  # fmt: skip
 LONGEST_FILE = 600
@@ -139,6 +141,7 @@ def test_starting_up_loads_nothing_heavy(program: str) -> None:
         "sqlalchemy",
         "pydantic",
         "rich",
+        "distributed",
     }
     assert not loaded & heavy
     assert "workbench" in loaded

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,6 @@ import pytest
 from sklearn.datasets import load_digits
 
 from tests.helpers.end_to_end import SMALL, Place, Ran, place, process, scores
-from tests.helpers.servers import wait
 
 IMAGES = """\
 name = "images"
@@ -60,16 +58,22 @@ def test_with_a_worker_of_another_machine(tmp_path: Path, monkeypatch: pytest.Mo
     """A leader of one core: one of sixteen is never busy with so few trials, and would give nothing away."""
     on(2, monkeypatch)
     alone = searched(prepared(tmp_path / "alone", "folds"))
+    file = str(tmp_path / "scheduler.json")
     for attempt in range(6):  # on a busy machine a worker may come too late for a search of a second
         where = prepared(tmp_path / str(attempt), "folds")
         on(16, monkeypatch)
-        with process("worker", str(where.file), "--home", str(where.home), "--json") as worker:
-            wait(lambda home=where.home: (home / "workbench-work.db").exists())
+        with (
+            process("scheduler", "--port", "0", "--scheduler-file", file),
+            process("worker", file, "--home", str(tmp_path / "worker")) as worker,
+        ):
+            assert worker.stderr is not None
+            while "worker at" not in worker.stderr.readline():
+                assert worker.poll() is None
             on(1, monkeypatch)
-            assert searched(where) == alone
-            out, err = worker.communicate(timeout=120)
-        assert worker.returncode == 0, err
-        if json.loads(out.splitlines()[-1])["lanes"]:
+            ran = where.run("--search-only", "--cluster", file)
+            assert ran.status == 0, ran.err
+            assert told(where) == alone
+        if "workers have trained 0 of" not in ran.err:
             return
     pytest.fail("no worker came in time")
 
@@ -100,6 +104,11 @@ def searched(where: Place) -> tuple[Any, ...]:
     """All that a search decides, in the order in which it was decided."""
     ran = where.run("--search-only")
     assert ran.status == 0, ran.err
+    return told(where)
+
+
+def told(where: Place) -> tuple[Any, ...]:
+    """The same of a search that has ended."""
     asks = [(event["first"], event["params"]) for event in where.events("ask")]
     order = [(event["trial"], event["status"]) for event in where.events("launch")]
     return decided(where), asks, order

@@ -8,6 +8,9 @@ from typing import Any
 import jax
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as npst
 
 from tests.helpers.problems import blobs
 from tests.tuning.test_loop import EPOCHS, SETTINGS
@@ -43,7 +46,11 @@ def engine() -> Engine:
 @pytest.fixture(scope="module")
 def first(engine: Engine) -> tuple[Part, list[LaneResult]]:
     part = Part(tuple(member(number) for number in range(7)), 0, 4, final=False)
-    return part, jobs.train(engine, part)
+    return part, trained(engine, part)
+
+
+def trained(engine: Engine, part: Part) -> list[LaneResult]:
+    return [future.result() for future in jobs.submit(engine, part)]
 
 
 def same(one: list[LaneResult], other: list[LaneResult]) -> None:
@@ -64,7 +71,7 @@ def test_bytes_and_back(engine: Engine, first: tuple[Part, list[LaneResult]]) ->
     part, brought = first
     assert {one.status for one in brought} == {"running", "diverged"}
     shape = partial(template, engine)
-    same(jobs.unpack_results(jobs.pack_results(brought), part, shape), brought)
+    same(jobs.unpack_results(jobs.pack_results(brought), part.members, shape), brought)
     onward = part._replace(
         members=tuple(
             m._replace(lane=b.lane)
@@ -74,7 +81,9 @@ def test_bytes_and_back(engine: Engine, first: tuple[Part, list[LaneResult]]) ->
         first=4,
         last=8,
     )
-    again = jobs.unpack(jobs.pack(onward), setting, shape)
+    head, again = jobs.unpack(jobs.pack([part, onward]), setting, shape)
+    assert head[1:] == part[1:]
+    assert len(head.members) == len(part.members)
     assert again[1:] == onward[1:]
     for mine, theirs in zip(again.members, onward.members, strict=True):
         assert (mine.number, mine.params, mine.program) == (theirs.number, theirs.params, theirs.program)
@@ -86,6 +95,25 @@ def test_bytes_and_back(engine: Engine, first: tuple[Part, list[LaneResult]]) ->
             np.testing.assert_array_equal(a, b)
 
 
+@given(
+    arrays=st.lists(
+        npst.arrays(
+            st.sampled_from([np.float32, np.int32, np.uint8, np.bool_, np.uint32, np.float64]),
+            npst.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=4),
+        ),
+        max_size=5,
+    ),
+    head=st.recursive(st.none() | st.booleans() | st.integers() | st.text(), st.lists),
+)
+def test_any_arrays_go_to_bytes_and_back(arrays: list[np.ndarray], head: Any) -> None:
+    told, again = jobs.unpack_arrays(jobs.pack_arrays(head, [array.T for array in arrays]))
+    assert told == head
+    for mine, theirs in zip(arrays, again, strict=True):
+        assert theirs.dtype == mine.dtype
+        assert theirs.flags.writeable
+        np.testing.assert_array_equal(theirs, mine.T)
+
+
 def test_a_fold_keeps_its_division_and_its_stopped_lanes(engine: Engine) -> None:
     members = []
     for number in (0, 1):
@@ -93,15 +121,15 @@ def test_a_fold_keeps_its_division_and_its_stopped_lanes(engine: Engine) -> None
         program, hyper = setting(number, {**plain.params, "learning_rate": 1e-9}, division=2)
         members.append(plain._replace(program=program, hyper=hyper))
     part = Part(tuple(members), 0, 8, final=False, keep=True)
-    again = jobs.unpack(jobs.pack(part), setting, partial(template, engine))
+    (again,) = jobs.unpack(jobs.pack([part]), setting, partial(template, engine))
     assert again[1:] == part[1:]
     assert [one.program for one in again.members] == [one.program for one in part.members]
     assert {one.program.variant.division for one in again.members} == {2}
-    brought = jobs.train(engine, part)
+    brought = trained(engine, part)
     assert {one.status for one in brought} == {"stopped"}, "nothing is learned at such a rate"
     assert all(one.lane is not None and one.block is not None for one in brought)
-    same(jobs.unpack_results(jobs.pack_results(brought), part, partial(template, engine)), brought)
-    assert all(one.lane is None for one in jobs.train(engine, part._replace(keep=False)))
+    same(jobs.unpack_results(jobs.pack_results(brought), part.members, partial(template, engine)), brought)
+    assert all(one.lane is None for one in trained(engine, part._replace(keep=False)))
 
 
 def test_a_lost_lane_is_trained_again_and_is_the_same(
@@ -115,6 +143,6 @@ def test_a_lost_lane_is_trained_again_and_is_the_same(
     lost = kept._replace(
         members=tuple(m._replace(lane=None) if i % 2 else m for i, m in enumerate(kept.members))
     )
-    ends = jobs.train(engine, kept)
-    same(jobs.train(engine, lost), ends)
+    ends = trained(engine, kept)
+    same(trained(engine, lost), ends)
     assert all(one.lane is None and one.block is not None for one in ends)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import shlex
 import sys
@@ -28,7 +29,12 @@ def run(options: argparse.Namespace, out: Output) -> int:
 
     with _named(study), watching() as watch:
         result = workflow.run(
-            study, locations, search_only=options.search_only, watch=watch, **_verdict(options)
+            study,
+            locations,
+            search_only=options.search_only,
+            watch=watch,
+            cluster=options.cluster,
+            **_verdict(options),
         )
     return _finish(result, out, study, locations)
 
@@ -39,7 +45,7 @@ def confirm(options: argparse.Namespace, out: Output) -> int:
     from workbench.study import workflow
 
     with _named(study), watching() as watch:
-        result = workflow.confirm(study, locations, watch, **_verdict(options))
+        result = workflow.confirm(study, locations, watch, cluster=options.cluster, **_verdict(options))
     return _finish(result, out, study, locations)
 
 
@@ -56,17 +62,31 @@ def check(options: argparse.Namespace, out: Output) -> int:
     return 0
 
 
-def worker(options: argparse.Namespace, out: Output) -> int:
-    """Help with a study that another process runs, until its search has ended."""
-    study, locations = _both(options)
-    from workbench.study import worker
+def scheduler(options: argparse.Namespace, out: Output) -> int:
+    """Where leaders and workers meet, until a signal."""
+    from workbench.study import cluster
 
-    with _named(study), watching() as watch:
-        result = worker.work(study, locations, watch)
-    if not out.json:
-        print(f"{result['lanes']:,} lanes in {result['parts']:,} parts, {result['seconds']:.1f} s of work")
-    out.result(result)
-    return 130 if result["status"] == "interrupted" else 0
+    port = _whole("--port", options.port or "8786", 0, 65535, "0 for any that is free")
+    cluster.scheduler(options.host, port, options.interface, options.scheduler_file, _say)
+    out.result({"status": "ended"})
+    return 0
+
+
+def worker(options: argparse.Namespace, out: Output) -> int:
+    """Train for whoever leads a study, until the scheduler ends."""
+    from workbench.study import cluster
+
+    address = options.scheduler_file or options.address or os.environ.get(cluster.VARIABLE, "")
+    device = (
+        None if options.device is None else _whole("--device", options.device, 0, 1023, "of an accelerator")
+    )
+    cluster.worker(address, device, resolve(options.home), _say)
+    out.result({"status": "ended"})
+    return 0
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
 
 
 def keys(options: argparse.Namespace, out: Output) -> int:
@@ -208,9 +228,8 @@ def ui(options: argparse.Namespace, out: Output) -> int:
     """The MLflow UI over the same store, until Ctrl-C."""
     from workbench.cli import ui as viewer
 
-    if not options.port.isascii() or not options.port.isdigit() or not 1 <= int(options.port) <= 65535:
-        raise InputError(f"--port = {options.port}: must be a whole number from 1 to 65535")
-    return viewer.serve(_locations(options), int(options.port), out)
+    port = _whole("--port", options.port or "5000", 1, 65535, "of this machine")
+    return viewer.serve(_locations(options), port, out)
 
 
 def _study(options: argparse.Namespace) -> Study:

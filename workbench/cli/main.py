@@ -53,6 +53,23 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     "--home": {"metavar": "DIR", "help": "what holds everything embedded ($WORKBENCH_HOME, else runs/)"},
     "--tracking-uri": {"metavar": "URI", "help": "an MLflow server or database ($MLFLOW_TRACKING_URI)"},
     "--storage": {"metavar": "URL", "help": "an Optuna database URL ($WORKBENCH_STORAGE)"},
+    "--cluster": {
+        "metavar": "ADDRESS",
+        "help": "who helps to train: HOST:PORT or FILE.json of a scheduler, or local:N ($WORKBENCH_CLUSTER)",
+    },
+    "address": {
+        "metavar": "ADDRESS",
+        "nargs": "?",
+        "help": "HOST:PORT or FILE.json of a scheduler ($WORKBENCH_CLUSTER)",
+    },
+    "--scheduler-file": {"metavar": "FILE", "help": "a .json file in which the scheduler's address stands"},
+    "--host": {
+        "metavar": "HOST",
+        "default": "127.0.0.1",
+        "help": "address to listen on; 0.0.0.0 for other machines (127.0.0.1)",
+    },
+    "--interface": {"metavar": "NAME", "help": "network to listen on, such as ib0, instead of --host"},
+    "--device": {"metavar": "N", "help": "use the accelerator of this number alone"},
     "--trials": {"metavar": "N", "help": "the study's total budget of trials, instead of [search] trials"},
     "--sizes": {"metavar": "N", "help": "train the choice on N parts of the training rows: would more help?"},
     "--search-only": {"action": "store_true", "help": "stop before the test set"},
@@ -63,7 +80,7 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     "name": {"metavar": "NAME|all", "help": "an experiment, such as c08, or all"},
     "--write": {"action": "store_true", "help": "keep record and figure in experiments/"},
     "--verify": {"action": "store_true", "help": "say whether the chain of openings is whole"},
-    "--port": {"metavar": "PORT", "default": "5000", "help": "port of the UI on 127.0.0.1 (5000)"},
+    "--port": {"metavar": "PORT", "help": "port to listen on (ui: 5000, scheduler: 8786)"},
     "--plugin": {
         "metavar": "FILE",
         "action": "append",
@@ -82,14 +99,24 @@ _LONGEST = 800
 COMMANDS: dict[str, Command] = {
     "run": Command(
         "search, choose, retrain over seeds, open the test set once, report",
-        ("--trials", "--search-only", "--verdict-only", *_PLACES),
+        ("--trials", "--search-only", "--verdict-only", "--cluster", *_PLACES),
         ("study",),
     ),
     "confirm": Command(
-        "open the test set of a finished search", ("--trials", "--verdict-only", *_PLACES), ("study",)
+        "open the test set of a finished search",
+        ("--trials", "--verdict-only", "--cluster", *_PLACES),
+        ("study",),
     ),
     "check": Command("validate and plan; train nothing", ("--trials", *_PLACES), ("study",)),
-    "worker": Command("help with a study that another process runs", ("--home", "--storage"), ("study",)),
+    "scheduler": Command(
+        "where runs with --cluster and workers meet (dask's)",
+        ("--host", "--port", "--interface", "--scheduler-file"),
+    ),
+    "worker": Command(
+        "train for whoever runs a study with --cluster (dask's)",
+        ("--scheduler-file", "--device", "--home"),
+        ("address",),
+    ),
     "keys": Command("every key of a study file: what it may hold, its default, what it means", ()),
     "show": Command(
         "best trials, importances, diagnosis; write the report", ("--trials", "--sizes", *_PLACES), ("study",)

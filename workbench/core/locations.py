@@ -1,7 +1,7 @@
 """Where everything is kept: the home directory, and the databases or servers that stand in for parts of it.
 
     HOME/mlflow.db          MLflow's store, unless --tracking-uri names another
-    HOME/workbench.db       ledger and leases, unless --storage names another
+    HOME/workbench.db       ledger, unless --storage names another
     HOME/optuna.log         the studies for Optuna's readers, unless --storage names a database
     HOME/studies/ID/        the folder of one study: journal, checkpoints, report
     HOME/data/              what the files of studies hold, so that a large one need not be read to be known
@@ -137,7 +137,7 @@ class Locations:
 
     home: Path  # absolute
     tracking_uri: str  # MLflow's, with its password if it has one: `redact` before showing
-    storage: str  # SQLAlchemy URL of ledger, leases and, if it was named, Optuna's studies; the same holds
+    storage: str  # SQLAlchemy URL of the ledger and, if it was named, Optuna's studies; the same holds
 
     def __repr__(self) -> str:
         where = f"tracking_uri={redact(self.tracking_uri)!r}, storage={redact(self.storage)!r}"

@@ -7,6 +7,7 @@ as it is imported or a function that does when it is called.
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import re
 import sys
@@ -17,6 +18,8 @@ from pathlib import Path
 from workbench.core.errors import InputError
 
 GROUP = "workbench.plugins"
+#: The files that were loaded, and the SHA-256 of each.
+loaded: dict[Path, str] = {}
 
 
 def load(path: Path) -> None:
@@ -50,6 +53,7 @@ def load(path: Path) -> None:
     except Exception as error:
         del sys.modules[name]
         raise InputError(f"--plugin = {path}: {_reason(error, path)}; mend it") from error
+    loaded[path] = hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 @cache

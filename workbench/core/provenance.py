@@ -20,7 +20,7 @@ def environment(devices: str) -> dict[str, str]:
         "python": platform.python_version(),
         **{package: _version(package) for package in PACKAGES},
         "platform": platform.platform(),
-        "hardware": f"{_processor()}, {cores()} cores; trained on {devices}",
+        "hardware": f"{processor()}, {cores()} cores; trained on {devices}",
     }
 
 
@@ -44,7 +44,7 @@ def _version(package: str) -> str:
         return "not installed"
 
 
-def _processor() -> str:
+def processor() -> str:
     """What Linux says of the processor; elsewhere what Python knows."""
     try:
         told = Path("/proc/cpuinfo").read_text(encoding="utf-8")

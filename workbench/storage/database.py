@@ -1,7 +1,7 @@
 """The door to a shared database: one writer at a time, one holder of a name, errors as sentences.
 
 SQLite is the default and PostgreSQL serves several machines. Both give what the ledger and the copy for
-Optuna need without a lease that has to expire: a lock, such as a process holds while it scores a test set, is
+Optuna need, and nothing that has to expire: a lock, such as a process holds while it scores a test set, is
 released by the operating system (SQLite, a file lock) or by the server (PostgreSQL, a session lock) in the
 moment the process dies. On a network file system that does not lock files, use PostgreSQL; a connection
 pooler must be in session mode.
@@ -21,7 +21,7 @@ import sqlalchemy as sa
 
 from workbench.core import sql
 from workbench.core.addresses import kind, reason, redact
-from workbench.core.errors import StoreError
+from workbench.core.errors import BusyError, StoreError
 
 #: Seconds that a statement waits for another process's transaction.
 BUSY_SECONDS = 60
@@ -64,10 +64,13 @@ def reading(engine: sa.Engine) -> Iterator[sa.Connection | None]:
 
 
 @contextmanager
-def hold(engine: sa.Engine, name: str) -> Iterator[None]:
-    """Be the only living process that holds `name`; wait while another one does."""
+def hold(engine: sa.Engine, name: str, busy: str | None = None) -> Iterator[None]:
+    """Be the only living process that holds `name`; wait while another one does.
+
+    busy  do not wait, but raise BusyError with this sentence
+    """
     file = sqlite_file(engine)
-    with _hold_server(engine, name) if file is None else _hold_file(engine, file, name):
+    with _hold_server(engine, name, busy) if file is None else _hold_file(engine, file, name, busy):
         yield
 
 
@@ -107,7 +110,7 @@ def _remedy(text: str) -> str:
 # SQLite's own lock on an empty file of its own: exact on every system that Python runs on, and freed by the
 # operating system when the process ends in any way.
 @contextmanager
-def _hold_file(engine: sa.Engine, file: Path, name: str) -> Iterator[None]:
+def _hold_file(engine: sa.Engine, file: Path, name: str, busy: str | None) -> Iterator[None]:
     folder = file.with_name(f"{file.name}-locks")
     with _sentences(engine):
         folder.mkdir(parents=True, exist_ok=True)
@@ -122,13 +125,13 @@ def _hold_file(engine: sa.Engine, file: Path, name: str) -> Iterator[None]:
             except sqlite3.OperationalError as error:
                 if "locked" not in str(error):
                     raise StoreError(f"{folder}: {error}; check that it can be written") from error
-                time.sleep(_POLL_SECONDS)
+                _wait(busy)
         yield
 
 
 # A session lock ends with its connection. Keep-alives tell the server in a minute that a machine is gone.
 @contextmanager
-def _hold_server(engine: sa.Engine, name: str) -> Iterator[None]:
+def _hold_server(engine: sa.Engine, name: str, busy: str | None) -> Iterator[None]:
     with _sentences(engine):
         connection = engine.connect().execution_options(isolation_level="AUTOCOMMIT")
     with closing(connection):
@@ -141,5 +144,11 @@ def _hold_server(engine: sa.Engine, name: str) -> Iterator[None]:
                 connection.exec_driver_sql(f"SET {setting}")
             attempt = sa.select(sa.func.pg_try_advisory_lock(sql.lock_key(name)))
             while not connection.execute(attempt).scalar():
-                time.sleep(_POLL_SECONDS)
+                _wait(busy)
         yield
+
+
+def _wait(busy: str | None) -> None:
+    if busy is not None:
+        raise BusyError(busy)
+    time.sleep(_POLL_SECONDS)

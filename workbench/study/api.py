@@ -28,6 +28,7 @@ def run(
     verdict_only: bool = False,
     progress: bool | None = None,
     on_rung: OnRung | None = None,
+    cluster: str | None = None,
 ) -> Result:
     """Search, choose, retrain, open the test set, report. A finished study gives its recorded result at once.
 
@@ -43,6 +44,8 @@ def run(
         progress: Whether to show how far it is. None: in a notebook and on a terminal.
         on_rung: Called after each rung with the figures of the search (done, total, best_value, …); what it
             returns, if true, stops the search there.
+        cluster: Where others are who help to train: tcp://HOST:PORT or the .json file of a scheduler, or
+            local:N for N workers on this machine. None: what WORKBENCH_CLUSTER names, if it is set.
 
     Returns:
         The result, which is also the dictionary that `workbench run --json` prints: scores in the units of
@@ -54,7 +57,9 @@ def run(
     """
     study, where = _meant(study, locations)
     with _watch(progress, on_rung) as watch:
-        document = workflow.run(study, where, search_only=search_only, verdict_only=verdict_only, watch=watch)
+        document = workflow.run(
+            study, where, search_only=search_only, verdict_only=verdict_only, watch=watch, cluster=cluster
+        )
     return Result(document, where.study(document["study"]))
 
 
@@ -64,6 +69,7 @@ def search(
     *,
     progress: bool | None = None,
     on_rung: OnRung | None = None,
+    cluster: str | None = None,
 ) -> Result:
     """`run`, but the test set stays sealed.
 
@@ -72,6 +78,7 @@ def search(
         locations: As in `run`.
         progress: As in `run`.
         on_rung: As in `run`.
+        cluster: As in `run`.
 
     Returns:
         As `run` does; `test` is None.
@@ -80,7 +87,7 @@ def search(
         InputError: for what the user can mend.
         WorkbenchError: if the work fails.
     """
-    return run(study, locations, search_only=True, progress=progress, on_rung=on_rung)
+    return run(study, locations, search_only=True, progress=progress, on_rung=on_rung, cluster=cluster)
 
 
 def confirm(
@@ -89,6 +96,7 @@ def confirm(
     *,
     verdict_only: bool = False,
     progress: bool | None = None,
+    cluster: str | None = None,
 ) -> Result:
     """Open the test set of a finished search; if another process is doing so, its result is this one's.
 
@@ -97,6 +105,7 @@ def confirm(
         locations: As in `run`.
         verdict_only: As in `run`.
         progress: As in `run`.
+        cluster: As in `run`.
 
     Returns:
         As `run` does.
@@ -107,7 +116,7 @@ def confirm(
     """
     study, where = _meant(study, locations)
     with _watch(progress, None) as watch:
-        document = workflow.confirm(study, where, watch, verdict_only=verdict_only)
+        document = workflow.confirm(study, where, watch, verdict_only=verdict_only, cluster=cluster)
     return Result(document, where.study(document["study"]))
 
 

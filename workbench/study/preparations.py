@@ -91,7 +91,7 @@ class Preparations:
 def resume(study: Study, preparations: Preparations, begun: Mapping[str, Any]) -> LanePlan:
     """The plan of a study that has begun.
 
-    begun  the first record of its journal, or the terms on which workers join it
+    begun  the first record of its journal
     """
     metric, widths = metric_of(study, preparations.dataset.task), tuple(begun["rooms"])
     return LanePlan(study.settings, preparations.problem, metric, widths, rules=begun.get("rules", 1))

@@ -8,32 +8,32 @@ from __future__ import annotations
 
 import importlib
 import time
-from collections.abc import Callable
-from contextlib import closing
-from dataclasses import asdict, replace
+from contextlib import ExitStack, closing
+from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
 
 import numpy as np
 
 from workbench.core import vocabulary
-from workbench.core.locations import Locations
-from workbench.core.provenance import environment, versions
+from workbench.core.addresses import redact
+from workbench.core.errors import BusyError, StoreError
+from workbench.core.locations import Locations, local_store
+from workbench.core.provenance import environment
 from workbench.core.records import Declared, Outcome, Selection, TestScore, settings_of
 from workbench.core.types import Array
 from workbench.data import findings
 from workbench.evaluation.saved_model import fingerprint, judged, load
-from workbench.storage import ledger, outcomes
+from workbench.storage import database, ledger, outcomes
 from workbench.storage.tracking import Status
 from workbench.study import results
+from workbench.study.cluster import crew_of
 from workbench.study.config import Study, check_testable
 from workbench.study.interrupts import stop_requested
 from workbench.study.recorder import Records
 from workbench.study.watch import Watch
-from workbench.study.workspace import Workspace, enter, search_of
+from workbench.study.workspace import enter, search_of
 from workbench.tuning import space
-from workbench.tuning.distributed.coordinator import Coordinator
-from workbench.tuning.distributed.leases import Leases
 from workbench.tuning.loop import Round
 from workbench.tuning.selection import choose
 
@@ -58,10 +58,13 @@ class _Shown(NamedTuple):
 
 
 class Session:
-    """Use as a context manager: entering opens the workspace and the records, leaving closes them."""
+    """Use as a context manager: entering opens the workspace and the records, leaving closes them.
 
-    def __init__(self, study: Study, locations: Locations, watch: Watch) -> None:
-        self.study, self.locations, self.watch = study, locations, watch
+    cluster  where others are who help to train; "": nobody does
+    """
+
+    def __init__(self, study: Study, locations: Locations, watch: Watch, cluster: str = "") -> None:
+        self.study, self.locations, self.watch, self._cluster = study, locations, watch, cluster
         self._began = time.perf_counter()
         self._selection: Selection | None = None
         self._test: TestScore | None = None
@@ -78,8 +81,8 @@ class Session:
         self.folder, self.journal, self.metric = self.here.folder, self.here.journal, self.here.metric
         self.direction = vocabulary.METRICS[self.metric].direction
         self._earlier = list(self.journal.of_kind("session"))
-        self._coordinator = coordinator_of(study, self.locations, self.here, note)
-        self._search = search_of(study, self.here, self._coordinator.train, note)
+        self._crew = crew_of(study, self.locations.home, self.here, self._cluster, note)
+        self._search = search_of(study, self.here, self._crew.train, note)
         self._search.foresee()
         dataset = self.here.dataset
         self.records = Records(study, self.locations, metric=self.metric, data=dataset.fingerprint, note=note)
@@ -105,7 +108,9 @@ class Session:
         self._declare()
         watch.plan(self.study.search.trials, self.here.plan.epochs)
         watch.stage("searching")
-        with stop_requested(watch.note) as stopping, self._coordinator:
+        with stop_requested(watch.note) as stopping, ExitStack() as stack:
+            self._lead(stack)
+            stack.enter_context(self._crew)
             for name in _LATER + _CONFIRMING * confirming:  # while programs compile, and workers make ready
                 importlib.import_module(f"workbench.study.{name}")
             for step in self._search.rounds():
@@ -116,7 +121,6 @@ class Session:
                 if (stopping() or watch.stop()) and not step.replayed:
                     self._ended = "KILLED"
                     return False
-            self._coordinator.finished()
         if self._search.stopped:
             done, total = len(self._search.trials), self.study.search.trials
             watch.note(f"the search ends after {done} of {total} trials: {self._search.stopped}")
@@ -244,6 +248,25 @@ class Session:
 
     # ── what the steps stand on ──
 
+    def _lead(self, stack: ExitStack) -> None:
+        """Be the only one to search: for its own home the journal sees to it, for a database a lock there.
+
+        Raises BusyError if another process is at it in another home.
+        """
+        storage, id_ = self.locations.storage, self.study.id
+        if storage == local_store(self.locations.home, "workbench"):
+            return
+        busy = (
+            f"{redact(storage)}: study {id_} is being run by another process in another home; wait for it, "
+            "stop it, or have workbench worker help it"
+        )
+        try:
+            stack.enter_context(database.hold(database.connect(storage), f"study {id_}", busy))
+        except BusyError:
+            raise
+        except StoreError as error:
+            self.watch.note(f"{error}; whether somebody else runs this study is not known")
+
     def _declare(self) -> None:
         """Have the ledger note what the study says beforehand, if it says anything."""
         study = self.study
@@ -340,20 +363,3 @@ class Session:
             withheld=self._withheld,
             declared=self._declared,
         )
-
-
-def coordinator_of(
-    study: Study, locations: Locations, here: Workspace, note: Callable[[str], None]
-) -> Coordinator:
-    """The crew of a study, and the terms on which others may join it."""
-    terms = {
-        "study": study.fingerprint,
-        "data": here.dataset.fingerprint,
-        "seal": asdict(here.sealed),
-        "split_rule": here.dataset.spec.split_rule,
-        "rooms": list(here.plan.widths),
-        "lanes": here.engine.lanes,
-        "rules": here.plan.rules,
-        "versions": versions(),
-    }
-    return Coordinator(here.engine, Leases(locations.storage, study.id), locations.home, terms, note)

@@ -19,6 +19,7 @@ from workbench.storage import outcomes
 from workbench.storage.optuna_mirror import restore
 from workbench.storage.tracking import ahead
 from workbench.study import results
+from workbench.study.cluster import address_of
 from workbench.study.config import Study, check_testable
 from workbench.study.identity import identified
 from workbench.study.interrupts import insist
@@ -42,6 +43,7 @@ def run(
     search_only: bool = False,
     verdict_only: bool = False,
     watch: Watch | None = None,
+    cluster: str | None = None,
 ) -> Result:
     """Search, choose, retrain, open the test set, report. A finished study gives its recorded result at once.
 
@@ -52,6 +54,7 @@ def run(
         verdict_only: A further look at rows that were opened before says whether the choice beats the
             recorded one, and no score.
         watch: Whom to tell how far it is; None: nobody.
+        cluster: Where others are who help to train; None: what WORKBENCH_CLUSTER names, if it is set.
 
     Returns:
         What `workbench run --json` prints: scores in the units of the metric, times in seconds.
@@ -60,7 +63,7 @@ def run(
         InputError: for what the user can mend.
         WorkbenchError: if the work fails.
     """
-    watch = watch or silent()
+    watch, cluster = watch or silent(), address_of(cluster)
     if not search_only:
         check_testable(study)
     found = identified(study, locations)
@@ -78,7 +81,9 @@ def run(
         if held is not None:
             check_reachable(locations.tracking_uri)  # what is left to do is to tell MLflow
         with ahead():
-            return _worked(study, locations, watch, search_only=search_only, verdict_only=verdict_only)
+            return _worked(
+                study, locations, watch, cluster, search_only=search_only, verdict_only=verdict_only
+            )
     except StoreError as error:
         if held is None:
             raise
@@ -89,7 +94,12 @@ def run(
 
 
 def confirm(
-    study: Study, locations: Locations, watch: Watch | None = None, *, verdict_only: bool = False
+    study: Study,
+    locations: Locations,
+    watch: Watch | None = None,
+    *,
+    verdict_only: bool = False,
+    cluster: str | None = None,
 ) -> Result:
     """Open the test set of a finished search; if another process is doing so, its result is this one's.
 
@@ -98,6 +108,7 @@ def confirm(
         locations: Where its records are, as `resolve` gives them.
         watch: Whom to tell how far it is; None: nobody.
         verdict_only: As in `run`.
+        cluster: As in `run`.
 
     Returns:
         As `run` does.
@@ -119,7 +130,7 @@ def confirm(
     waiting = False
     while True:
         try:
-            return run(study, locations, verdict_only=verdict_only, watch=watch)
+            return run(study, locations, verdict_only=verdict_only, watch=watch, cluster=cluster)
         except BusyError:
             if not waiting:
                 watch.note("another process is at work on this study; waiting for what it finds")
@@ -199,12 +210,12 @@ def ledger(locations: Locations, verify: bool = False) -> Result:
 
 
 def _worked(
-    study: Study, locations: Locations, watch: Watch, *, search_only: bool, verdict_only: bool
+    study: Study, locations: Locations, watch: Watch, cluster: str, *, search_only: bool, verdict_only: bool
 ) -> Result:
     """The steps, in their order."""
     from workbench.study.session import Session
 
-    with Session(study, locations, watch) as session:
+    with Session(study, locations, watch, cluster) as session:
         if not session.search(confirming=not search_only):
             return session.interrupted()
         insist()

@@ -141,7 +141,7 @@ def development(study: Study, journal: Path) -> tuple[Dataset, SealedTest]:
 def as_begun(spec: DataSpec, known: Mapping[str, Any]) -> DataSpec:
     """The data as a study divides them that has begun: those of earlier versions keep to row numbers.
 
-    known  the first record of its journal, or the terms on which workers join it
+    known  the first record of its journal
     """
     return replace(spec, split_rule=known.get("split_rule", "rows"))
 

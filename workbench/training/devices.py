@@ -10,6 +10,7 @@ import jax
 
 from workbench.core.cores import FORCED, cores
 from workbench.core.errors import InputError
+from workbench.core.provenance import processor
 
 #: Programs that jax runs at a time on one device of a CPU: the cores beyond need another device.
 IN_FLIGHT = 32
@@ -19,6 +20,12 @@ def machine() -> tuple[str, int]:
     """The kind of device that trains, as jax names it, and how many of them: of a CPU, its cores."""
     kind = jax.default_backend()
     return kind, cores() if kind == "cpu" else jax.local_device_count()
+
+
+def arithmetic() -> str:
+    """What computes, in words: of two that are called the same, lanes come out the same to the bit."""
+    device = jax.devices()[0]
+    return processor() if device.platform == "cpu" else str(device.device_kind)
 
 
 def configure(cache: Path | None) -> None:
