@@ -24,7 +24,7 @@ from workbench.evaluation import saved_model
 from workbench.evaluation.report import sentences
 from workbench.storage.tracking import Tracker
 from workbench.storage.tracking import tracker as tracking
-from workbench.storage.tracking.rows import Job, final, parent_id, trials_link
+from workbench.storage.tracking.rows import Job, final, page, parent_id
 
 # MLflow 3.17 uses what SQLAlchemy 2.1 deprecates.
 pytestmark = [
@@ -413,12 +413,12 @@ def test_what_the_parent_is_told() -> None:
     assert "look number 3" in look.note
 
 
-def test_the_link_lists_trials_best_first() -> None:
-    link = trials_link("1", "abc", "rmse", "minimize")
-    assert link.startswith("#/experiments/1/runs?")
-    assert "orderByAsc=true" in link
-    assert "workflowType=machine_learning" in link
-    assert " " not in link
+def test_links_lead_to_the_view_of_a_study_in_the_mode_for_training() -> None:
+    assert page("1", "digits-0a") == (
+        "#/experiments/1/runs?viewStateShareKey=digits-0a&workflowType=machine_learning"
+    )
+    assert page("1") == "#/experiments/1/runs?workflowType=machine_learning"
+    assert page() == "#/experiments?workflowType=machine_learning"
 
 
 def test_the_trainer_imports_no_mlflow() -> None:
