@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from tests.helpers import forked
 from tests.helpers.end_to_end import Place, Ran, place
 from tests.helpers.servers import database, postgres
 
@@ -17,12 +18,18 @@ __all__ = ["data_folder", "database", "finished", "postgres"]
 
 os.environ.setdefault("JAX_NUMPY_DTYPE_PROMOTION", "strict")
 os.environ.setdefault("JAX_NUMPY_RANK_PROMOTION", "raise")
-os.environ.setdefault("XLA_FLAGS", "--xla_force_host_platform_device_count=2")
+# Two devices. What has no level of its own, as the programs that train have, is compiled fast, not well.
+os.environ.setdefault(
+    "XLA_FLAGS", "--xla_force_host_platform_device_count=2 --xla_backend_optimization_level=0"
+)
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("MPLBACKEND", "agg")
-# Compiling is most of what the tests do; a second run compiles nothing.
+# Compiling is most of what the tests do: what one test has compiled, no other test, process or run compiles
+# again. All of it is kept, as in a home, whose settings these are.
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(Path(__file__).parents[1] / ".pytest_cache" / "jax"))
-os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
+os.environ.setdefault("JAX_PERSISTENT_CACHE_ENABLE_XLA_CACHES", "none")
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
 # Cores are shared: how long an example takes says nothing of it. The examples are the same in every run, so
 # that what passed here passes there; `--hypothesis-profile explore` draws others.
 settings.register_profile("same", deadline=None, derandomize=True)
@@ -52,6 +59,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The long files first."""
     rank = {f"test_{name}.py": k for k, name in enumerate(LONG)}
     items.sort(key=lambda item: rank.get(item.path.name, len(rank)))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Slow tests, and those that say so, start the program as users do; for others it is forked."""
+    if item.get_closest_marker("slow") or item.get_closest_marker("started"):
+        forked.cease()
+    else:
+        forked.begin()
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -279,6 +279,7 @@ def test_another_study_on_the_same_rows_is_a_second_look(tmp_path: Path) -> None
     assert where.run().out == first.out  # the first study's score stays what it was
 
 
+@pytest.mark.started
 def test_a_search_in_which_everything_diverges(tmp_path: Path) -> None:
     text = SMALL.replace("low = 1e-4, high = 1e20", "low = 1e30, high = 1e34").replace(
         "trials = 24", "trials = 8"

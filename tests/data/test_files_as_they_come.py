@@ -50,6 +50,20 @@ def text(separator: str = ",", names: list[str] = NAMES, rows: list[list[str]] =
         (text(rows=[[f"r{j}", *row] for j, row in enumerate(ROWS)]), "names the rows"),
         ("\ufeff" + text(), ""),
         (text().replace("\n", "\r\n"), ""),
+        (text(rows=[*ROWS[:9], ["# half way"], ["# b, c"], *ROWS[9:]]), "2 lines are no rows"),
+        (text(";", rows=[*ROWS[:9], ["// note"], *ROWS[9:]]), '1 line is no row and is left out: "// note"'),
+        (text() + "(30 rows affected)\n", "1 line is no row"),
+        (text() + "\nSource: office\nall of it\n\n", "2 lines are no rows"),
+        (text() + "\x1a", "1 line is no row"),
+        (text() + ",,,\n,,,\n", "2 rows without a cell are left out"),
+        (text(rows=[*ROWS[:9], [" "] * 4, *ROWS[9:]]), "1 row without a cell is left out"),
+        (
+            text(";", rows=[["[s]", "[kg]", "", ""], *ROWS]),
+            'holds units and is left out: "\\[s\\]", "\\[kg\\]"',
+        ),
+        (text(rows=[["s", "m/s²", "", "°C"], *ROWS]), 'holds units and is left out: "s", "m/s²", "°C"'),
+        ("  ".join(NAMES) + "\n" + "".join("   ".join(row) + "\n" for row in ROWS), ""),
+        (text().replace("a,b", "\u200ba\ufeff,\u00a0b", 1), ""),
     ],
 )
 def test_the_table_is_found(content: str, told: str, tmp_path: Path) -> None:
@@ -69,6 +83,52 @@ def test_separators_in_quoted_names(separator: str, tmp_path: Path) -> None:
     assert found.rows.column_names == names  # type: ignore[union-attr]
     assert found.separator == separator
     assert found.rows["Temperatur, C"].to_pylist() == [f"{row},5" for row in range(20)]  # type: ignore[index]
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (text(rows=[*ROWS[:9], ["7", "u"], *ROWS[9:]]), "row 10 below the column names has 2 cells"),
+        (text(rows=[*ROWS[:9], ["what"], *ROWS[9:]]), "row 10 below the column names has 1 cells"),
+        (text() + "31\n", "row 31 below the column names has 1 cells"),  # cut off, may be
+        (text(rows=[["#7", *ROWS[7][1:]], *ROWS, ["#1", "2", "u"]]), "has 3 cells"),
+        (text(":"), 'its cells seem to be divided by ":"'),
+        (text("^"), r'divided by "\^"'),
+        (text("::"), 'divided by "::"'),
+        (
+            text().replace("9.25,u", '9.25,"u'),
+            "a quotation mark in row 10 below the column names .* is not closed",
+        ),
+        (
+            text().replace("9.25,u,2", '9.25,u,"2'),
+            'quotation mark before "2" in row 10 of the column "y" is not',
+        ),
+        (text(names=["5.1", "5.1", "x", "y"]), "put a line of names above the first row"),
+    ],
+)
+def test_what_is_no_table(content: str, told: str, tmp_path: Path) -> None:
+    (tmp_path / "d.csv").write_text(content, encoding="utf-8")
+    with pytest.raises(DataError, match=told):
+        read_file(tmp_path / "d.csv")
+
+
+@pytest.mark.parametrize(
+    ("start", "told"),
+    [(b"PK\x03\x04", "a workbook of Excel"), (b"\x1f\x8b", "packed by gzip"), (b"PAR1", "a Parquet file")],
+)
+def test_other_kinds_of_files_called_csv(start: bytes, told: str, tmp_path: Path) -> None:
+    (tmp_path / "d.csv").write_bytes(start + bytes(range(256)))
+    with pytest.raises(DataError, match=f"d.csv: is {told}"):
+        read_file(tmp_path / "d.csv")
+
+
+def test_a_first_row_of_numbers_may_be_no_names(tmp_path: Path) -> None:
+    (tmp_path / "d.csv").write_text(text(names=["5.1", "3.5", "setosa", "0"]))
+    assert any(
+        'column names are numbers, such as "5.1"' in note for note in read_file(tmp_path / "d.csv").notes
+    )
+    (tmp_path / "d.csv").write_text(text(names=["2019", "2020", "c", "y"]))
+    assert not read_file(tmp_path / "d.csv").notes
 
 
 def test_a_line_of_labels_is_no_title(tmp_path: Path) -> None:
@@ -206,6 +266,65 @@ def test_months_in_other_languages(cells: list[str], month: int, tmp_path: Path)
     found = dated(tmp_path, cells * 15).rows["when"]  # type: ignore[call-overload]
     assert found.dt.month.nunique() == 2
     assert month in set(found.dt.month)
+
+
+@pytest.mark.parametrize(
+    ("form", "precise"),
+    [
+        *(("%a, %d %b %Y", "D"), ("%A %d %B %Y", "D"), ("%a, %d %b %Y %H:%M:%S +0000", "s"), ("%Y%m%d", "D")),
+        *(("%d/%b/%Y:%H:%M:%S +0000", "s"), ("%Y-%m-%d %H:%M:%S UTC", "s"), ("%d.%m.%Y, %H:%M Uhr", "min")),
+        *(("%d %b %Y %H:%M:%S +0100", "s"), ("%b %d, %Y at %I:%M %p", "min"), ("%Y年%m月%d日", "D")),
+        *(
+            ("%d/%m/%Y %I:%M:%S\u202f%p", "s"),
+            ("%Y%m%d%H%M", "min"),
+            ("%Y%m%dT%H%M%S", "s"),
+            ("%H:%M:%S", "clock"),
+        ),
+        *(
+            ("%I:%M %p", "clock"),
+            ("%d de %B de %Y", "D"),
+            ("%dth of %B %Y", "D"),
+            ("%G-W%V", "W"),
+            ("KW%V/%G", "W"),
+        ),
+    ],
+)
+def test_moments_in_other_words(form: str, precise: str, tmp_path: Path) -> None:
+    moments = (DAYS + pd.to_timedelta(np.arange(60) * 607, "min")).floor("min")
+    kept = {
+        "W": lambda: moments.to_period("W-SUN").start_time,
+        "clock": lambda: pd.Timestamp("1900-01-01") + (moments - moments.normalize()),
+    }.get(precise, lambda: moments.floor(precise))() - pd.Timedelta(int("+0100" in form), "h")
+    dataset = dated(tmp_path, [moment.strftime(form) for moment in moments])
+    place = dataset.rows["x"].to_numpy().astype(int)  # type: ignore[call-overload]
+    np.testing.assert_array_equal(dataset.rows["when"], kept.to_numpy()[place])  # type: ignore[call-overload]
+
+
+@pytest.mark.parametrize(
+    "form", ["Q{q} {y}", "{y}-Q{q}", "{y}Q{q}", "{q}Q{y}", "{q}. Quartal {y}", "T{q}/{y}"]
+)
+def test_quarters(form: str, tmp_path: Path) -> None:
+    quarters = pd.period_range("2010Q1", periods=60, freq="Q")
+    dataset = dated(tmp_path, [form.format(q=each.quarter, y=each.year) for each in quarters])
+    place = dataset.rows["x"].to_numpy().astype(int)  # type: ignore[call-overload]
+    np.testing.assert_array_equal(dataset.rows["when"], quarters.start_time.to_numpy()[place])  # type: ignore[call-overload]
+
+
+@pytest.mark.parametrize(
+    "cells", [["16:9", "4:3", "21:9"], ["after 2024-01-01", "before 2024-01-01"], ["2024-W54"]]
+)
+def test_what_is_no_moment(cells: list[str], tmp_path: Path) -> None:
+    rows = [*cells, "x:y"] * (60 // (len(cells) + 1))
+    assert dated(tmp_path, rows).columns[0].kind == "category"
+    assert dated(tmp_path, (cells * 60)[:60]).columns[0].kind != "date"
+
+
+def test_march_is_no_tuesday(tmp_path: Path) -> None:
+    """mar. is both in French; what follows decides."""
+    found = dated(tmp_path, ["mar 5 mar 2024", "mer 6 mar 2024"] * 30).rows["when"]  # type: ignore[call-overload]
+    assert set(found) == {pd.Timestamp("2024-03-05"), pd.Timestamp("2024-03-06")}
+    found = dated(tmp_path, ["Mar 5, 2024", "Mar 6, 2024"] * 30).rows["when"]  # type: ignore[call-overload]
+    assert set(found) == {pd.Timestamp("2024-03-05"), pd.Timestamp("2024-03-06")}
 
 
 def test_days_come_first_where_the_file_says_so(tmp_path: Path) -> None:

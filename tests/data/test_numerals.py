@@ -83,7 +83,8 @@ def test_every_form_is_read(form: str, tmp_path: Path) -> None:
         ),
         *(("US$5", 5), ("5-", -5), ("1\u202f234.5", 1234.5), ("1\u00a0234", 1234), ("1’234.5", 1234.5)),
         *(("12,34,567.5", 1234567.5), ("1e3", 1000), ("+.5", 0.5), ("5.", 5), (".5", 0.5), ("", np.nan)),
-        *(("NA", np.nan), ("-Infinity", np.nan), ("$1,234", 1234)),
+        *(("NA", np.nan), ("-Infinity", np.nan), ("$1,234", 1234), ("5'000.-", 5000), ("5.--", 5)),
+        *(("–5", -5), ("１２．５", 12.5), ("٣٫٥", 3.5), ("￥1,234", 1234), ("5 円", 5), ("Fr. 5.50", 5.5)),
     ],
 )
 def test_cells(cell: str, value: float) -> None:
@@ -99,7 +100,10 @@ def test_cells(cell: str, value: float) -> None:
 
 @pytest.mark.parametrize(
     "cell",
-    ["1.2.3", "1,23", "0,123,456", "12,3456", "5%", "€5", "(5", "--5", "1 23", "1_000", "0x1F", "5 apples"],
+    [
+        *("1.2.3", "1,23", "0,123,456", "12,3456", "5%", "€5", "(5", "--5", "1 23", "1_000", "0x1F"),
+        *("5 apples", "5 % €", "(5-)", "1.5×10^3", "5±1", "1/2"),
+    ],
 )
 def test_what_is_no_number_beside_dollars(cell: str) -> None:
     _, unread = numerals.read(pa.array([cell, "$1.50"]), Form(unit="$"))
@@ -192,8 +196,61 @@ def test_thousands_of_training_are_thousands_again(tmp_path: Path) -> None:
 def test_percent_stays_percent(tmp_path: Path) -> None:
     fitted = trained(tmp_path, a=[f"{row}.5%" for row in range(ROWS)])
     assert fitted.transform(pd.DataFrame({"a": ["24.06 %"]}))[0, 0] == np.float32(24.06)
-    with pytest.raises(DataError, match=r"0\.24.* where numbers in training had a %"):
+    with pytest.raises(DataError, match=r"0\.24.* where numbers in training are in %"):
         fitted.transform(pd.DataFrame({"a": ["0.24"]}))
+
+
+@pytest.mark.parametrize("unit", ["kg", "°C", "mg/dL", "m²", "Stück", "‰", '"'])
+@pytest.mark.parametrize("gap", ["", " "])
+def test_units_of_measure(unit: str, gap: str, tmp_path: Path) -> None:
+    values = [round(row * 1.37 - 9, 1) for row in range(ROWS)]
+    cells = [f'"{value}{gap}{unit}"'.replace('""', '"""') for value in values]
+    columns = {"k": [str(row) for row in range(ROWS)], "x": cells, "y": ["u", "v"] * (ROWS // 2)}
+    dataset = loaded(tmp_path, columns)
+    place = dataset.rows["k"].to_numpy().astype(int)  # type: ignore[call-overload]
+    np.testing.assert_array_equal(dataset.rows["x"], np.array(values)[place])  # type: ignore[call-overload]
+    assert any(
+        note.endswith(f"were read as written with {dataset.columns[1].form}.") for note in dataset.notes
+    )
+    _, fitted = data.prepare(dataset, scale="none")
+    again = Preprocessor.from_json(fitted.to_json())
+    same = [again.transform(pd.DataFrame({"k": ["1"], "x": [f"2,5{space}{unit}"]})) for space in ("", " ")]
+    assert same[0][0].tolist() == same[1][0].tolist() == [1.0, 2.5]
+    for other in ("2.5", "2.5 lb"):
+        with pytest.raises(DataError, match="where numbers in training are in"):
+            again.transform(pd.DataFrame({"k": ["1"], "x": [other]}))
+
+
+def test_units_that_are_not_one(tmp_path: Path) -> None:
+    """Grams are not kilograms, dollars no euros: numbers of both are refused, or labels if they are few."""
+    y = ["u", "v"] * (ROWS // 2)
+    for units, listed in (("g kg", '"g", "kg"'), ("$ €", r'"\$", "€"'), ("k M", '"M", "k"')):
+        one, other = units.split()
+        many = [f"{row}.5 {other if row % 2 else one}" for row in range(ROWS)]
+        with pytest.raises(DataError, match=f"numbers in different units, {listed}; bring them to one"):
+            loaded(tmp_path, {"x": many, "y": y})
+        dataset = loaded(tmp_path, {"x": many[:10] * (ROWS // 10), "y": y})
+        assert dataset.columns[0].kind == "category"
+        assert any("have different units" in note for note in dataset.notes)
+
+
+def test_a_few_in_another_unit_are_blank(tmp_path: Path) -> None:
+    cells = [f"{row}.5 km/kg" if row == 3 else f"{row}.5 kmpl" for row in range(ROWS)]
+    columns = {"k": [str(row) for row in range(ROWS)], "x": cells, "y": ["u", "v"] * (ROWS // 2)}
+    dataset = loaded(tmp_path, columns)
+    blank = dataset.rows["k"].to_numpy() == 3  # type: ignore[call-overload]
+    np.testing.assert_array_equal(np.isnan(dataset.rows["x"]), blank)  # type: ignore[call-overload]
+    assert not blank.any() or any('"3.5 km/kg"' in note for note in dataset.notes)
+
+
+def test_money_has_no_thousandths(tmp_path: Path) -> None:
+    """A comma before three digits, of which some end in 0, is one of thousands where a currency stands."""
+    cells = [f"¥{1 + row},{row * 10 % 1000:03}" for row in range(ROWS)]
+    columns = {"k": [str(row) for row in range(ROWS)], "x": cells, "y": ["u", "v"] * (ROWS // 2)}
+    dataset = loaded(tmp_path, columns, ";")
+    place = dataset.rows["k"].to_numpy().astype(int)  # type: ignore[call-overload]
+    wanted = np.array([1000.0 * (1 + row) + row * 10 % 1000 for row in range(ROWS)])[place]
+    np.testing.assert_array_equal(dataset.rows["x"], wanted)  # type: ignore[call-overload]
 
 
 def test_a_column_that_was_plain_stays_plain() -> None:
@@ -206,7 +263,8 @@ def test_a_column_that_was_plain_stays_plain() -> None:
     ("odd", "count", "numbers"),
     [
         *(("Total", 1, 60), ("n.d.", 9, 60), ("unknown", 25, 60), ("<0.1", 20, 60), ("see note", 1, 60)),
-        *(("12A", 3, 60), ("unknown", 5, 8), ("Total", 1, 8), ("#DIV/0!", 4, 60)),
+        *(("12A", 3, 60), ("unknown", 5, 8), ("Total", 1, 8), ("#DIV/0!", 4, 60), ("#BEZUG!", 25, 60)),
+        *(("1.#QNAN", 20, 60), ("keine Angabe", 25, 60), ("#NV", 25, 60)),
     ],
 )
 def test_odd_cells_are_blank(odd: str, count: int, numbers: int, tmp_path: Path) -> None:
@@ -235,6 +293,10 @@ def test_odd_cells_are_blank(odd: str, count: int, numbers: int, tmp_path: Path)
         ["0", "1", "2", "3+"],
         ["1", "2", "two"],
         ["12A", "12", "13B"],
+        ["1Story", "2Story", "1.5Fin", "SLvl"],
+        ["1st", "2nd", "3rd", "4th"],
+        ["< 1 year", "1 year", "2 years", "10+ years"],
+        ["01067", "80331", "04109"],
         ["5-9", "10", "15"],
         ["(1)", "(2)", "(3)"],
     ],

@@ -43,7 +43,7 @@ def trained(folder: Path, **settings: Any) -> tuple[Predictor, data.Dataset, dic
     file = folder / "agreement.toml"
     file.write_text(STUDY.format(**settings))
     study, locations = wb.read_study(file), wb.resolve(str(folder / "home"))
-    result = wb.run(study, locations)
+    result = wb.search(study, locations)
     dataset, _ = data.load(study.data)
     return wb.load_model(locations.study(study.id) / "model"), dataset, result
 

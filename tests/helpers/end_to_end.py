@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from tests.helpers import forked
 from workbench.core.records import Outcome, encode, encode_trial
 from workbench.storage import journal, outcomes
 
@@ -140,16 +142,27 @@ def place(folder: Path, text: str = SMALL) -> Place:
 
 def workbench(*words: str, python: tuple[str, ...] = (), timeout: float = 1500.0) -> Ran:
     """The program in a process of its own."""
-    began = time.monotonic()
-    done = subprocess.run(
-        [sys.executable, *python, "-m", "workbench", *words],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=timeout,
-        env=environment(),
-    )
-    return Ran(done.returncode, done.stdout, done.stderr, time.monotonic() - began)
+    began, environ = time.monotonic(), environment()
+    with (
+        Path(os.devnull).open("rb") as nothing,
+        tempfile.TemporaryFile() as out,
+        tempfile.TemporaryFile() as err,
+    ):
+        streams = {"stdin": nothing, "stdout": out, "stderr": err}
+        if not python and forked.possible(environ):
+            started: Any = forked.Forked("workbench", words, environ, **streams)
+        else:
+            command = [sys.executable, *python, "-m", "workbench", *words]
+            started = subprocess.Popen(command, env=environ, **streams)
+        try:
+            status = started.wait(timeout)
+        finally:
+            started.kill()
+        said = []
+        for stream in (out, err):
+            stream.seek(0)
+            said.append(stream.read().decode())
+    return Ran(status, *said, time.monotonic() - began)
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from workbench.nn.losses import LOSSES
 from workbench.nn.models import MODELS
 from workbench.nn.recipe import Hyperparameters, Recipe
 from workbench.nn.regularizers import penalty
+from workbench.tuning.space import PLAIN
 
 ROWS = 8
 
@@ -35,10 +36,12 @@ def case(family: str, task: str | None = None, **changes: object) -> Case:
     task = task or word.tasks[-1]
     settings: dict[str, object] = {
         "depth": 2, "width": 5, "blocks": 2, "kernel": 3, "channels": 3, "pooling": "max", "padding": "same",
-        "output": "last", "activation": "tanh", "members": 3,
+        "output": "last", "activation": "tanh", "members": 3, "residual_blocks": 0, "global_pooling": "none",
+        "bidirectional": False,
     } | changes  # fmt: skip
     shaped = {name: settings[name] for name in word.shaped_by if name in settings}
     options = {name: shaped[name] for name in shaped if name not in ("depth", "width", "activation", "taper")}
+    options = {name: value for name, value in options.items() if (name, value) not in PLAIN}
     options |= {"tapers": True} if "taper" in shaped else {}
     options |= {name: changes[name] for name in ("masked", "numbers") if name in changes}
     outputs, loss, metric = {
@@ -48,7 +51,7 @@ def case(family: str, task: str | None = None, **changes: object) -> Case:
     }[task]
     recipe = Recipe(
         family=family,
-        inputs=tuple(changes.get("inputs", {1: (12,), 2: (6, 4), 3: (8, 7, 2)}[word.input_rank])),  # type: ignore[call-overload]
+        inputs=tuple(changes.get("inputs", {1: (12,), 2: (6, 4), 3: (8, 7, 2)}[word.ranks[0]])),  # type: ignore[call-overload]
         outputs=outputs,
         loss=loss,
         metric=metric,

@@ -65,7 +65,7 @@ def lane(**changes: float) -> Hyperparameters:
     reals = {
         "init_scale": 0.05, "learning_rate": 0.01, "momentum": 0.9, "beta2": 0.999, "warmup": 0.0, "l1": 0.0,
         "l2": 1e-4, "weight_decay": 0.0, "dropout": 0.1, "label_smoothing": 0.0, "clip": np.inf,
-        "min_delta": 0.0, "taper": 1.0,
+        "min_delta": 0.0, "taper": 1.0, "shift": 0.0, "flip": 0.0, "ema": 0.0,
     }  # fmt: skip
     unknown = set(changes) - set(Hyperparameters._fields)
     assert not unknown, unknown

@@ -1,42 +1,72 @@
-"""Tables whose values are known, written as people, programs and countries write them."""
+"""Files whose values are known, written as people, programs and countries write them.
+
+One number draws one file. What it holds is drawn first, then how it is written, so that the same table can be
+written again in another way. `written_files` reads them.
+"""
 
 from __future__ import annotations
 
 import gzip
 import io
 import zipfile
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import date
 from decimal import Decimal
-from pathlib import Path
 from random import Random
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 #: The decimal mark, the mark between thousands, what stands between cells.
 LOCALES = (
     *((".", "", ","), (".", ",", ","), (".", ",", ";"), (".", ",", "\t"), (".", "'", ";"), (".", " ", ",")),
+    *((",", ".", ";"), (",", "", ";"), (",", "\u202f", ";"), (",", "\u00a0", "\t"), (",", " ", ";")),
+    *((",", ".", "|"), (".", "\u2019", ";"), (",", ".", ","), (".", "", "|")),
+)
+_NAMES = {
+    "de": "Januar Februar März April Mai Juni Juli August September Oktober November Dezember",
+    "fr": "janv. févr. mars avril mai juin juil. août sept. oct. nov. déc.",
+    "es": "enero febrero marzo abril mayo junio julio agosto septiembre octubre noviembre diciembre",
+}
+MONTHS = {language: names.split() for language, names in _NAMES.items()}
+
+
+def _formatted(form: str) -> Callable[[pd.Timestamp], str]:
+    return lambda moment: moment.strftime(form)
+
+
+#: How moments are written, and what is left of them then.
+MOMENTS: tuple[tuple[Callable[[pd.Timestamp], str], str], ...] = (
+    *((_formatted(form), "D") for form in ("%Y-%m-%d", "%d.%m.%Y", "%d-%b-%Y", "%d %B %Y", "%b %d, %Y")),
+    *((_formatted(form), "D") for form in ("%Y%m%d", "%d.%m.%y", "%a, %d %b %Y", "%d-%m-%Y", "%d/%b/%Y")),
     *(
-        (",", ".", ";"),
-        (",", "", ";"),
-        (",", "\u202f", ";"),
-        (",", "\u00a0", "\t"),
-        (",", " ", ";"),
-        (",", ".", "|"),
+        (_formatted(form), "s")
+        for form in ("%d/%m/%Y %H:%M:%S", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S UTC")
     ),
-    *((".", "\u2019", ";"), (",", ".", ",")),
+    *((_formatted(form), "min") for form in ("%d.%m.%Y %H:%M", "%Y/%m/%d %H:%M", "%m/%d/%Y %I:%M %p")),
+    *((_formatted(form), "min") for form in ("%d.%m.%Y, %H:%M Uhr", "%Y-%m-%d %H:%M+00:00", "%Y%m%d%H%M")),
+    *((_formatted(form), "MS") for form in ("%Y-%m", "%b-%y", "%m/%Y", "%B %Y")),
+    (lambda moment: f"{moment.day}. {MONTHS['de'][moment.month - 1]} {moment.year}", "D"),
+    (lambda moment: f"{moment.day} {MONTHS['fr'][moment.month - 1]} {moment.year}", "D"),
+    (lambda moment: f"{moment.day} de {MONTHS['es'][moment.month - 1]} de {moment.year}", "D"),
+    (lambda moment: f"{moment.year}年{moment.month}月{moment.day}日", "D"),
+    (lambda moment: f"Q{moment.quarter} {moment.year}", "QS"),
+    (lambda moment: f"{moment.year}-Q{moment.quarter}", "QS"),
+    (lambda moment: "{}-W{:02}".format(*moment.isocalendar()[:2]), "W"),
+    (_formatted("%H:%M"), "clock"),
 )
-DAYS = (
-    *("%Y-%m-%d", "%d.%m.%Y", "%d.%m.%Y %H:%M", "%d/%m/%Y %H:%M:%S", "%m/%d/%Y", "%d-%b-%Y", "%d %B %Y"),
-    *("%Y/%m/%d %H:%M", "%b %d, %Y", "%Y-%m-%dT%H:%M:%S", "%m/%d/%Y %I:%M %p"),
-)
-TITLES = (
+UNITS = ("", "", "", "€", "$", "%", "kg", "°C", "mg/dL", "CHF", "m²")
+ODD = ("Total", "n.d.", "unknown", "<0.1", "-", "missing", "#DIV/0!", "#WERT!", "k.A.")
+ABOVE = (
     *("# made by hand\n", "# a\n# b, c\n\n", "Report of 2024\n", "\n\n", "Sales\n\nall, regions\n"),
     *("", "", ""),
 )
-ODD = ("Total", "n.d.", "unknown", "<0.1", "-", "missing")
-ENCODINGS = ("utf-8", "utf-8-sig", "utf-16", "utf-16-le", "cp1252")
+BELOW = ("", "", "", "(40 rows affected)\n", "\nSource: office\n", "\x1a", "\n\n")
+ENCODINGS = ("utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-32", "cp1252")
+ROWS = 40
 
 
 @dataclass
@@ -49,9 +79,22 @@ class Table:
 
     name: str
     content: bytes
-    values: dict[str, np.ndarray]
+    values: Mapping[str, np.ndarray]
     sure: bool = True
     text: str = field(default="", repr=False)
+
+
+@dataclass
+class Values:
+    """What a table holds, before it is written."""
+
+    numbers: dict[str, np.ndarray]
+    moments: np.ndarray
+    how: Callable[[pd.Timestamp], str]
+    labels: dict[str, np.ndarray]
+    odd: tuple[str, frozenset[int]]
+    unit: str
+    decisive: bool
 
 
 def number(value: float, places: int, decimal: str, thousands: str, minus: str = "-") -> str:
@@ -62,91 +105,114 @@ def number(value: float, places: int, decimal: str, thousands: str, minus: str =
     return f"({text})" if minus == "()" else f"{text}-" if minus == "after" else minus + text
 
 
-def table(seed: int, rows: int = 40) -> Table:
-    """A table of numbers, labels, dates, and a target y of numbers, in some form."""
+def drawn(seed: int) -> Values:
+    """Numbers, labels, moments, and a target y of numbers."""
     random = Random(seed)
+    decisive, rows = random.random() < 0.8, range(ROWS)
+    odd = random.choice(ODD), frozenset(random.randrange(ROWS) for _ in range(random.randint(0, 2)))
+    numbers = {
+        "k": np.arange(ROWS, dtype=float),
+        "n": np.array([float(random.randint(0, 10 ** random.randint(1, 7))) for _ in rows]),
+        "y": np.array([round(random.uniform(1, 900), 3) for _ in rows]),
+    }
+    if decisive:  # cents, money, tenths with some odd cells, powers: they show the decimal mark
+        numbers["d"] = np.array([round(random.gauss(0, 30), 2) for _ in rows])
+        numbers["m"] = np.array([round(random.uniform(-9_000, 90_000), 2) for _ in rows])
+        numbers["o"] = np.array([np.nan if row in odd[1] else round(random.gauss(50, 9), 1) for row in rows])
+        numbers["e"] = np.array(
+            [float(f"{random.gauss(0, 1) * 10 ** random.randint(-5, 9):.3e}") for _ in rows]
+        )
+    days = [f"20{random.randint(10, 30)}-{random.randint(1, 12)}-{random.choice((13, 28))}" for _ in rows]
+    minutes = [random.randint(0, 1439) for _ in rows]
+    moments = pd.to_datetime(days) + pd.to_timedelta(minutes, "min")
+    how, precise = random.choice(MOMENTS)
+    labels = {
+        "label, é": np.array([random.choice(("ä", "b", "c, d")) for _ in rows], object),
+        "zip": np.array([f"{random.choice((1067, 4109, 9111, 80331)):05}" for _ in rows], object),
+    }
+    return Values(numbers, _floor(moments, precise), how, labels, odd, random.choice(UNITS), decisive)
+
+
+def _floor(moments: pd.DatetimeIndex, precise: str) -> np.ndarray:
+    """What is left of moments that are written with days, months, quarters, weeks or hours alone."""
+    if precise == "clock":
+        return (moments - moments.normalize() + pd.Timestamp("1900-01-01")).to_numpy()
+    if precise == "W":
+        found = [pd.Timestamp(date.fromisocalendar(*moment.isocalendar()[:2], 1)) for moment in moments]
+        return pd.DatetimeIndex(found).to_numpy()
+    if precise in ("MS", "QS"):
+        return moments.to_period(precise[0]).start_time.to_numpy()
+    return moments.floor(precise).to_numpy()
+
+
+def table(seed: int, writing: int | None = None) -> Table:
+    """The table of a seed, written in the way that another number draws."""
+    values, random = drawn(seed), Random(f"{seed} {writing}")
     decimal, thousands, separator = random.choice(LOCALES)
-    minus, unit = (
-        random.choice(("-", "-", "-", "−", "()", "after")),
-        random.choice(("", "", "", "€", "$", "%")),
-    )
-    decisive = random.random() < 0.8
-    columns: dict[str, list[str]] = {"k": [str(row) for row in range(rows)]}
-    values: dict[str, np.ndarray] = {"k": np.arange(rows, dtype=float)}
-    large = np.array([float(random.randint(0, 10 ** random.randint(1, 7))) for _ in range(rows)])
-    columns["n"], values["n"] = [number(each, 0, decimal, thousands) for each in large], large
-    three = np.array([round(random.uniform(1, 900), 3) for _ in range(rows)])
-    columns["t"], values["t"] = [number(each, 3, decimal, thousands) for each in three], three
-    if decisive:
-        _decisive(columns, values, random, (decimal, thousands, minus, unit))
-    day = random.choice(DAYS)
-    precise = "min" if "%H" in day or "%I" in day else "D"
-    moments = pd.to_datetime([f"20{random.randint(10, 30)}-{random.randint(1, 12)}-13" for _ in range(rows)])
-    moments += pd.to_timedelta(
-        [random.randint(0, 17) * 1440 + random.randint(0, 1439) for _ in range(rows)], "min"
-    )
-    moments = moments.floor(precise)
-    moments = moments.where(moments != moments.min(), pd.Timestamp("2024-03-31"))
-    columns["when"], values["when"] = [each.strftime(day) for each in moments], moments.to_numpy()
-    columns["y"], values["y"] = columns.pop("t"), values.pop("t")
-    columns["label, é"] = [random.choice(("ä", "b", "c")) for _ in range(rows)]
+    minus = random.choice(("-", "-", "-", "−", "()", "after"))
+    places = {"n": 0, "y": 3, "d": 2, "o": 1}
+    columns: dict[str, list[str]] = {"k": [str(row) for row in range(ROWS)]}
+    for name, how_many in places.items():
+        sign = minus if name == "d" else "-"
+        columns |= {
+            name: [number(each, how_many, decimal, thousands, sign) for each in values.numbers[name]]
+            for name in (name,)
+            if name in values.numbers
+        }
+    if values.decisive:
+        word, few = values.odd
+        columns["o"] = [word if row in few else cell for row, cell in enumerate(columns["o"])]
+        columns["e"] = [f"{each:.3e}".replace(".", decimal) for each in values.numbers["e"]]
+        money = [number(each, 2, decimal, thousands, minus) for each in values.numbers["m"]]
+        columns["m"] = [_dressed(cell, values.unit, random) for cell in money]
+    columns["when"] = [values.how(moment) for moment in pd.DatetimeIndex(values.moments)]
+    columns |= {name: list(cells) for name, cells in values.labels.items()}
     names = list(columns)
     random.shuffle(names)
     text = _text(names, columns, separator, random)
     name, content = _packed(text, random)
-    return Table(name, content, values, sure=decisive, text=text)
-
-
-def _decisive(
-    columns: dict[str, list[str]],
-    values: dict[str, np.ndarray],
-    random: Random,
-    how: tuple[str, str, str, str],
-) -> None:
-    """Columns of cents, of money, and of tenths with some odd cells, which show the decimal mark."""
-    decimal, thousands, minus, unit = how
-    rows = len(columns["k"])
-    values["d"] = np.array([round(random.gauss(0, 30), 2) for _ in range(rows)])
-    columns["d"] = [number(each, 2, decimal, thousands, minus) for each in values["d"]]
-    values["m"] = np.array([round(random.uniform(-9_000, 90_000), 2) for _ in range(rows)])
-    columns["m"] = [
-        _dressed(number(each, 2, decimal, thousands, minus), unit, random) for each in values["m"]
-    ]
-    odd, few = random.choice(ODD), {random.randrange(rows) for _ in range(random.randint(0, 2))}
-    values["o"] = np.array([np.nan if row in few else round(random.gauss(50, 9), 1) for row in range(rows)])
-    columns["o"] = [
-        odd if row in few else number(each, 1, decimal, thousands) for row, each in enumerate(values["o"])
-    ]
+    known = {**values.numbers, **values.labels, "when": values.moments}
+    return Table(name, content, known, sure=values.decisive, text=text)
 
 
 def _dressed(text: str, unit: str, random: Random) -> str:
-    """A number with a sign of its unit, which a percent has behind."""
-    if not unit:
-        return text
-    if unit == "%" or (random.random() < 0.5 and not text.startswith("(")):
-        return f"{text} {unit}" if unit != "%" else f"{text}%"
+    """A number with its unit, which a percent and a measure have behind."""
+    if unit not in ("€", "$", "CHF"):
+        return text if not unit else f"{text}{random.choice(('', ' '))}{unit}"
+    if random.random() < 0.5 and not text.startswith("("):
+        return f"{text} {unit}"
     sign, digits = (text[0], text[1:]) if text[0] in "-−(" else ("", text)
-    return f"{sign}{unit}{digits}"
+    return f"{sign}{unit} {digits}" if unit == "CHF" else f"{sign}{unit}{digits}"
 
 
 def _text(names: list[str], columns: dict[str, list[str]], separator: str, random: Random) -> str:
+    quotes = random.random() < 0.1  # everywhere
+
     def line(cells: list[str]) -> str:
         quoted = [
-            f'"{cell}"' if separator in cell or ("," in cell and random.random() < 0.5) else cell
+            f'"{cell}"' if quotes or separator in cell or ("," in cell and random.random() < 0.5) else cell
             for cell in cells
         ]
         return separator.join(quoted) + end
 
     end = random.choice(("", "", "", separator))
     lines = [line(names)]
-    again = random.randrange(len(columns["k"])) if random.random() < 0.2 else -1
-    for row in range(len(columns["k"])):
+    odd = random.choice(("", "", "", "names", "blank", "comment"))
+    where = random.randrange(1, ROWS)
+    for row in range(ROWS):
         lines.append(line([columns[name][row] for name in names]))
-        lines += [lines[0]] if row == again else []
-    if random.random() < 0.15 and not end:
+        if row == where and odd:
+            lines.append(
+                {"names": lines[0], "blank": separator * (len(names) - 1) + end}.get(odd, "# half way")
+            )
+    below = random.choice(BELOW)
+    if random.random() < 0.15 and not end and odd in ("", "names") and not below.strip():
         lines = [f"{separator}{lines[0]}", *(f"{row}{separator}{text}" for row, text in enumerate(lines[1:]))]
-    above = f"sep={separator}\n" if random.random() < 0.15 and separator != "\t" else random.choice(TITLES)
-    return (above + "\n".join(lines) + "\n").replace("\n", random.choice(("\n", "\r\n")))
+    elif random.random() < 0.15:
+        lines.insert(1, line([random.choice(("[kg]", "[m/s]", "[°C]")) for _ in names]))
+    above = f"sep={separator}\n" if random.random() < 0.15 and separator != "\t" else random.choice(ABOVE)
+    text = above + "\n".join(lines) + "\n" + below
+    return text.replace("\n", random.choice(("\n", "\r\n")))
 
 
 def _packed(text: str, random: Random) -> tuple[str, bytes]:
@@ -155,85 +221,154 @@ def _packed(text: str, random: Random) -> tuple[str, bytes]:
         content = text.encode(encoding)
     except UnicodeEncodeError:
         content = text.encode()
-    kind = random.choice(("csv", "csv", "csv", "csv.gz", "csv.zip"))
-    if kind == "csv.gz":
+    return zipped("t.csv", content, random)
+
+
+def zipped(name: str, content: bytes, random: Random) -> tuple[str, bytes]:
+    """A file as it is, or in an archive; its name and content."""
+    kind = random.choice(("", "", "", ".gz", ".zip"))
+    if kind == ".gz":
         content = gzip.compress(content, 1)
-    elif kind == "csv.zip":
+    elif kind == ".zip":
         packed = io.BytesIO()
-        with zipfile.ZipFile(packed, "w") as archive:
-            archive.writestr("t.csv", content)
+        with zipfile.ZipFile(
+            packed, "w", random.choice((zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED))
+        ) as archive:
+            archive.writestr(random.choice((name, f"a folder/{name}")), content)
+            if random.random() < 0.3:
+                archive.writestr(f"__MACOSX/._{name}", b"\0")
         content = packed.getvalue()
-    return f"t.{kind}", content
+    return f"{name}{kind}", content
 
 
 FLOATS = ("f2", "f4", "f8", ">f4", ">f8", "g")
 WHOLE = ("i1", "i2", ">i2", "i4", ">i4", "i8", ">i8", "u1", "u2", ">u2", "u4", "u8")
 
 
-def arrays(seed: int, rows: int = 40) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]:
-    """The arrays of an archive; x [N, *F] and y [N] as they are to be read."""
+@dataclass
+class Arrays:
+    """An archive, and x [N, *F] and y [N] as they are to be read; remarks that are to be made."""
+
+    name: str
+    content: bytes
+    x: np.ndarray
+    y: np.ndarray
+    said: tuple[str, ...]
+
+
+def arrays(seed: int) -> Arrays:
+    """Arrays of any type, order of bytes and shape; targets as codes, words, truth values or one-hot."""
     random, draw = Random(seed), np.random.default_rng(seed)
     dtype = np.dtype(random.choice(FLOATS + WHOLE))
-    shape = random.choice(((3,), (12, 14, 3), (12, 14, 1), (9, 8)))
-    x = draw.integers(0, 100, (rows, *shape)).astype(np.float64)
-    x[:, 0] += np.arange(rows).reshape(-1, *([1] * (x.ndim - 2))) % 27  # no two rows alike
-    y = np.arange(rows) % 4
-    held = {"x": x.astype(dtype), "y": y.astype(random.choice(WHOLE))}
-    if x.ndim == 4 and random.random() < 0.5:
+    shape = random.choice(((3,), (12, 14, 3), (12, 14, 1), (9, 8), (7, 2)))
+    x = draw.integers(0, 100, (ROWS, *shape)).astype(np.float64)
+    x[:, 0] += np.arange(ROWS).reshape(-1, *([1] * (x.ndim - 2))) % 27  # no two rows alike
+    codes, said = np.arange(ROWS) % 4, []
+    held = {"x": np.asarray(x.astype(dtype), order=random.choice("CF"))}
+    lengths = draw.integers(1, 8, ROWS) if shape == (7, 2) else None
+    if lengths is not None:
+        held["lengths"] = lengths.astype(random.choice(WHOLE))
+        x[np.arange(7) >= lengths[:, np.newaxis]] = np.nan
+    elif x.ndim == 3:
+        x = x[..., np.newaxis]
+    if len(shape) == 3 and random.random() < 0.5:
         held["x"] = np.moveaxis(held["x"], -1, 1)
-    if random.random() < 0.4:
-        held["y"] = np.eye(4, dtype=random.choice(("u1", "f4", ">i4", "?")))[y]
-    return held, x if x.ndim != 3 else x[..., np.newaxis], y
+        said.append("channels first")
+    kind, y = random.choice(("codes", "codes", "one-hot", "words", "bytes", "column")), codes
+    if kind == "one-hot":
+        held["y"] = np.eye(4, dtype=random.choice(("u1", "f4", ">i4", "?")))[codes]
+        said.append("one-hot")
+    elif kind == "words":
+        held["y"] = y = np.array(["ä", "b", "c d", "e"])[codes]
+    elif kind == "bytes":
+        held["y"], y = np.array([b"a", b"b", b"c", b"d"])[codes], np.array(["a", "b", "c", "d"])[codes]
+    else:
+        held["y"] = codes.astype(random.choice(WHOLE + FLOATS))[
+            :, *([np.newaxis] if kind == "column" else [])
+        ]
+    packed = io.BytesIO()
+    random.choice((np.savez, np.savez_compressed))(packed, **held)
+    name, content = zipped("a.npz", packed.getvalue(), random)
+    return Arrays(name, content, x, y, tuple(said))
 
 
-def frame(seed: int, rows: int = 40) -> tuple[pa.Table, dict[str, np.ndarray]]:
-    """A table of Parquet's types, a nested column among them, and its values."""
+#: Types of numbers from 0 to 99, and of moments.
+NUMBERS = (
+    *(pa.int8(), pa.int16(), pa.int32(), pa.int64(), pa.uint8(), pa.uint16(), pa.uint32(), pa.uint64()),
+    *(pa.float16(), pa.float32(), pa.float64(), pa.decimal128(9, 2), pa.decimal256(40, 3)),
+)
+MOMENT_TYPES = (
+    *(
+        pa.timestamp("s"),
+        pa.timestamp("ms"),
+        pa.timestamp("us"),
+        pa.timestamp("ns"),
+        pa.date32(),
+        pa.date64(),
+    ),
+    *(pa.timestamp("us", "Europe/Berlin"), pa.timestamp("ns", "UTC")),
+)
+#: Columns that are left out.
+NESTED = (
+    *(pa.array([[1, 2]] * ROWS), pa.array([{"a": 1}] * ROWS), pa.array([b"\x00\xff"] * ROWS)),
+    *(
+        pa.array(range(ROWS), pa.duration("s")),
+        pa.array([[("a", 1)]] * ROWS, pa.map_(pa.string(), pa.int8())),
+    ),
+)
+
+
+def frame(seed: int) -> Table:
+    """A Parquet file of many types, in any compression, a column among them that is left out."""
     random, draw = Random(seed), np.random.default_rng(seed)
-    numbers = draw.integers(0, 100, rows).astype(np.float64)
-    blank = draw.random(rows) < random.choice((0.0, 0.1))
-    kinds = (
-        pa.int8(),
-        pa.int64(),
-        pa.uint16(),
-        pa.uint64(),
-        pa.float16(),
-        pa.float32(),
-        pa.float64(),
-        pa.decimal128(9, 2),
-    )
-    kind = random.choice(kinds)
-    cells = [
-        None if gone else Decimal(int(n)) if pa.types.is_decimal(kind) else n
-        for n, gone in zip(numbers, blank, strict=True)
-    ]
-    if pa.types.is_integer(kind):
-        cells = [None if cell is None else int(cell) for cell in cells]
-    elif pa.types.is_float16(kind):
-        cells = [None if cell is None else np.float16(cell) for cell in cells]
-    moments = pd.Timestamp("2024-01-01") + pd.to_timedelta(draw.integers(0, 10**6, rows), "s")
-    stamp = random.choice(
-        (pa.timestamp("s"), pa.timestamp("ms"), pa.timestamp("us", "Europe/Berlin"), pa.timestamp("ns"))
-    )
-    words = pa.array(draw.choice(["u", "v", "w"], rows))
+    numbers = draw.integers(0, 100, ROWS).astype(np.float64)
+    blank = draw.random(ROWS) < random.choice((0.0, 0.1))
+    moments = pd.Timestamp("2024-01-01") + pd.to_timedelta(draw.integers(0, 10**6, ROWS), "s")
+    stamp, kind = random.choice(MOMENT_TYPES), random.choice(NUMBERS)
+    if pa.types.is_date(stamp):
+        moments = moments.normalize()
+    words = draw.choice(["ü", "v", "w, x"], ROWS)
+    truth, zone = draw.random(ROWS) < 0.5, getattr(stamp, "tz", None)
+    decimal, thousands, _ = random.choice(LOCALES)
+    cents = np.array([round(random.uniform(-9_000, 90_000), 2) for _ in range(ROWS)])
+    written = pa.array([number(each, 2, decimal, thousands) for each in cents])
     columns = {
-        "k": pa.array(np.arange(rows)),
-        "n": pa.array(cells, kind),
-        "when": pa.array(moments.to_numpy().astype("datetime64[us]"), pa.timestamp("us", stamp.tz)).cast(
-            stamp
-        ),
-        "word": random.choice((words, words.dictionary_encode(), words.cast(pa.large_string()))),
-        "nested": pa.array([[1, 2]] * rows) if random.random() < 0.5 else pa.array([{"a": 1}] * rows),
-        "y": pa.array(numbers * 2 + 0.5),
+        "k": pa.array(np.arange(ROWS)),
+        "n": pa.array([None if no else Decimal(int(n)) for n, no in zip(numbers, blank, strict=True)]),
+        "when": pa.array(moments.to_numpy().astype("datetime64[us]"), pa.timestamp("us", zone)).cast(stamp),
+        "word": _encoded(pa.array(words), random),
+        "truth": pa.array([None if no else bool(yes) for yes, no in zip(truth, blank, strict=True)]),
+        "written": _encoded(written, random),
+        "nothing": pa.nulls(ROWS),
+        "nested": random.choice(NESTED),
+        "y": pa.array(numbers * 2 + 0.5).cast(random.choice((pa.float32(), pa.float64()))),
     }
-    return pa.table(columns), {
-        "k": np.arange(rows, dtype=float),
+    half = pa.types.is_float16(kind)
+    columns["n"] = columns["n"].cast(pa.decimal128(9, 2)).cast(pa.float32() if half else kind)
+    columns["n"] = columns["n"].cast(kind)
+    sink = io.BytesIO()
+    pq.write_table(
+        pa.table(columns),
+        sink,
+        compression=random.choice(("none", "snappy", "gzip", "zstd")),
+        row_group_size=random.choice((7, ROWS)),
+        data_page_version=random.choice(("1.0", "2.0")),
+        use_dictionary=random.random() < 0.5,
+    )
+    name, content = zipped("p.parquet", sink.getvalue(), random)
+    known = {
+        "k": np.arange(ROWS, dtype=float),
         "n": np.where(blank, np.nan, numbers),
         "when": moments.to_numpy(),
+        "word": words.astype(object),
+        "truth": np.where(blank, np.nan, truth),
+        "written": cents,
+        "y": numbers * 2 + 0.5,
     }
+    return Table(name, content, known)
 
 
-def write(made: Table, folder: Path) -> Path:
-    """The file in a folder."""
-    path = folder / made.name
-    path.write_bytes(made.content)
-    return path
+def _encoded(text: pa.Array, random: Random) -> pa.Array:
+    """Text of any type."""
+    kind = random.choice((pa.string(), pa.large_string(), pa.string_view(), None))
+    return text.dictionary_encode() if kind is None else text.cast(kind)

@@ -194,32 +194,115 @@ def test_convolutional_network_is_torchs(pooling, padding, kernel, blocks):
     assert_equal_to_torch(it, forward)
 
 
-@pytest.mark.parametrize(
-    ("family", "output", "masked"),
-    [(f, *rest) for f in ("rnn", "lstm") for rest in (("last", False), ("each", False), ("last", True))],
-)
-def test_recurrent_networks_are_torchs(family, output, masked):
-    it = case(family, output=output, masked=masked)
-    lengths = torch.from_numpy(it.x[..., -1].sum(axis=1)).long() if masked else torch.full((len(it.x),), 6)
-    assert not masked or len({*lengths.tolist()}) > 2
-    features = it.x.shape[-1] - masked
-    module = (torch.nn.RNN if family == "rnn" else torch.nn.LSTM)(features, it.recipe.width, batch_first=True)
+def test_residual_blocks_of_images_are_torchs():
+    functional, g = torch.nn.functional, torch.tanh
+    it = case("cnn", residual_blocks=2, global_pooling="mean")
+
+    def convolved(h, layer, ending=""):
+        return functional.conv2d(
+            h, layer[f"weight{ending}"].permute(0, 3, 1, 2), layer[f"bias{ending}"], padding="same"
+        )
 
     def forward(p, x):
-        cell, width = p["cell"], it.recipe.width
-        weights = {
-            "weight_ih_l0": cell["weight_input"].reshape(-1, features),
-            "weight_hh_l0": cell["weight_recurrent"].reshape(-1, width),
-            "bias_ih_l0": cell["bias"].reshape(-1),
-            "bias_hh_l0": torch.zeros(cell["bias"].numel()),
-        }
+        h = x.permute(0, 3, 1, 2)
+        for block in range(2):
+            h = functional.max_pool2d(g(convolved(h, p[f"conv_{block:02d}"])), 2)
+            for i in range(2):
+                layer = p[f"conv_{block:02d}_residual_{i:02d}"]
+                h = h + convolved(g(convolved(h, layer)), layer, "_back")
+        h = g(functional.linear(h.mean(dim=(2, 3)), p["dense"]["weight"], p["dense"]["bias"]))
+        return functional.linear(h, p["out"]["weight"], p["out"]["bias"])
+
+    assert_equal_to_torch(it, forward)
+
+
+@pytest.mark.parametrize(
+    ("pooling", "padding", "residual_blocks", "masked"),
+    [
+        ("max", "same", 1, True),
+        ("mean", "valid", 0, True),
+        ("max", "valid", 1, False),
+        ("none", "same", 0, True),
+    ],
+)
+def test_convolution_along_time_is_torchs(pooling, padding, residual_blocks, masked):
+    """Of each sequence without its padding, which is what one of unequal length means."""
+    functional = torch.nn.functional
+    it = case(
+        "cnn", inputs=(9, 3 + masked), pooling=pooling, padding=padding, masked=masked, blocks=2,
+        residual_blocks=residual_blocks, global_pooling="max" if pooling == "max" else "mean",
+    )  # fmt: skip
+    it.x[0, :, -1] = 1.0
+    counts = it.x[..., -1].sum(axis=1).astype(int) if masked else [9] * len(it.x)
+    it = it._replace(x=it.x[np.asarray(counts) >= 7], y=it.y[np.asarray(counts) >= 7])
+    pools = {
+        "max": lambda h: functional.max_pool1d(h, 2, ceil_mode=True),
+        "mean": lambda h: functional.avg_pool1d(h, 2, ceil_mode=True),
+        "none": lambda h: h,
+    }
+
+    def convolved(h, layer, ending="", padding="same"):
+        return functional.conv1d(
+            h, layer[f"weight{ending}"].permute(0, 2, 1), layer[f"bias{ending}"], padding=padding
+        )
+
+    def one(p, x):
+        h = x.T[None]
+        for block in range(2):
+            h = pools[pooling](torch.tanh(convolved(h, p[f"conv_{block:02d}"], padding=padding)))
+            for i in range(residual_blocks):
+                layer = p[f"conv_{block:02d}_residual_{i:02d}"]
+                h = h + convolved(torch.tanh(convolved(h, layer)), layer, "_back")
+        return h[0].amax(dim=1) if pooling == "max" else h[0].mean(dim=1)
+
+    def forward(p, x):
+        there = [int(row[:, -1].sum()) if masked else len(row) for row in x]
+        h = torch.stack([one(p, row[:n, :3]) for row, n in zip(x, there, strict=True)])
+        h = torch.tanh(functional.linear(h, p["dense"]["weight"], p["dense"]["bias"]))
+        return functional.linear(h, p["out"]["weight"], p["out"]["bias"])
+
+    assert_equal_to_torch(it, forward)
+
+
+@pytest.mark.parametrize(
+    ("family", "bidirectional", "output", "masked"),
+    [
+        *(
+            (f, False, *rest)
+            for f in ("rnn", "lstm")
+            for rest in (("last", False), ("each", False), ("last", True))
+        ),
+        *(("gru", *rest) for rest in ((False, "each", False), (False, "last", True))),
+        *((f, True, *rest) for f in ("lstm", "gru") for rest in (("each", False), ("last", True))),
+    ],
+)
+def test_recurrent_networks_are_torchs(family, bidirectional, output, masked):
+    it = case(family, output=output, masked=masked, bidirectional=bidirectional)
+    lengths = torch.from_numpy(it.x[..., -1].sum(axis=1)).long() if masked else torch.full((len(it.x),), 6)
+    assert not masked or len({*lengths.tolist()}) > 2
+    features, width = it.x.shape[-1] - masked, it.recipe.width
+    kind = {"rnn": torch.nn.RNN, "lstm": torch.nn.LSTM, "gru": torch.nn.GRU}[family]
+    module = kind(features, width, batch_first=True, bidirectional=bidirectional)
+
+    def forward(p, x):
+        weights = {}
+        for ending, name in [("", "cell"), ("_reverse", "cell_back")][: 1 + bidirectional]:
+            cell = p[name]
+            weights |= {
+                f"weight_ih_l0{ending}": cell["weight_input"].reshape(-1, features),
+                f"weight_hh_l0{ending}": cell["weight_recurrent"].reshape(-1, width),
+                f"bias_ih_l0{ending}": cell["bias"].reshape(-1),
+                f"bias_hh_l0{ending}": torch.zeros(cell["bias"].numel()),
+            }
         packed = torch.nn.utils.rnn.pack_padded_sequence(
             x[..., :features], lengths, batch_first=True, enforce_sorted=False
         )
         states, last = torch.func.functional_call(module, weights, (packed,))
-        last = (last if family == "rnn" else last[0])[0]
+        last = torch.cat(list(last[0] if family == "lstm" else last), dim=-1)
         h = torch.nn.utils.rnn.pad_packed_sequence(states, batch_first=True)[0] if output == "each" else last
-        return torch.nn.functional.linear(h, p["out"]["weight"], p["out"]["bias"])
+        out = p["out"]
+        both = torch.cat([out["weight"], out["weight_back"]], dim=1) if bidirectional else out["weight"]
+        return torch.nn.functional.linear(h, both, out["bias"])
 
     assert_equal_to_torch(it, forward)
 

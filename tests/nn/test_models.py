@@ -29,8 +29,11 @@ VARIANTS = [
     *((family, {}) for family in FAMILIES),
     ("cnn", {"pooling": "mean", "padding": "valid", "kernel": 2}),
     ("cnn", {"pooling": "none", "blocks": 1}),
+    ("cnn", {"residual_blocks": 1, "global_pooling": "mean", "blocks": 1}),
+    ("cnn", {"inputs": (7, 4), "masked": True, "residual_blocks": 1, "blocks": 1}),
     *((family, {"output": "each"}) for family in ("rnn", "lstm")),
     *((family, {"masked": True}) for family in ("rnn", "lstm")),
+    ("gru", {"bidirectional": True, "output": "each", "masked": True}),
     *((family, {"taper": 0.6, "width": 5, "depth": 3}) for family in ("mlp", "tabm")),
     *((family, {"norm": "layer"}) for family in ("mlp", "residual", "highway")),
     *(
@@ -118,21 +121,32 @@ def test_padding_changes_rounding_alone(family, changes):
     assert not any(np.any(padded_gradients[name]) for name in unused)
 
 
-@pytest.mark.parametrize("members", [1, 2])
-@pytest.mark.parametrize(("family", "changes"), VARIANTS, ids=NAMES)
+begun = jax.jit(models.start, static_argnames="recipe")
+delivered = jax.jit(models.predict, static_argnames="recipe")
+
+
+@pytest.mark.parametrize(
+    ("family", "changes", "members"),
+    [
+        *((*variant, 1) for variant in VARIANTS),
+        # What members add is the same for all ways through a family.
+        *((family, {}, 2) for family in FAMILIES),
+        ("mlp", {"taper": 0.6, "width": 5, "depth": 3}, 2),
+    ],
+)
 def test_what_is_delivered_has_no_room(family, changes, members):
     it = case(family, **changes)
     options = (("ensemble", members), *it.recipe.options) if members > 1 else it.recipe.options
     tight = replace(it.recipe, options=options)
     room = replace(tight, width=tight.width and 8, depth=tight.depth and 4)
-    params = jax.tree.map(np.asarray, models.start(room, it.hyper, key=jax.random.key(0)))
+    params = jax.tree.map(np.asarray, begun(room, it.hyper, key=jax.random.key(0)))
     recipe, kept = trimmed(room, it.hyper, params)
     assert recipe == tight
     size, needed = sum(leaf.size for leaf in jax.tree.leaves(kept)), n_parameters(tight, it.settings)
     assert size == needed or ("taper" in changes and size > needed)  # which leaves room in later layers
     for x in it.x[:2]:
-        expected = models.predict(room, it.hyper, params, x)
-        np.testing.assert_allclose(models.predict(recipe, it.hyper, kept, x), expected, rtol=1e-5, atol=1e-6)
+        expected = delivered(room, it.hyper, params, x)
+        np.testing.assert_allclose(delivered(recipe, it.hyper, kept, x), expected, rtol=1e-5, atol=1e-6)
 
 
 def test_room_that_is_laid_out_otherwise_stays():
@@ -223,6 +237,11 @@ def test_an_image_that_is_too_small_is_refused():
     assert convolution.shapes((8, 8, 1), **{**settings, "padding": "same"})[-1] == (1, 1, 8)
     with pytest.raises(InputError, match=r"blocks = 3.*8 x 8 places in block 2.*fewer blocks or padding"):
         convolution.shapes((8, 8, 1), **settings)
+    assert convolution.shapes((9, 2), **{**settings, "padding": "same"})[1:] == [(5, 2), (3, 4), (2, 8)]
+    with pytest.raises(
+        InputError, match=r"leave nothing of 4 steps in block 2; take fewer blocks or padding"
+    ):
+        convolution.shapes((4, 2), **settings)
 
 
 def test_steps_become_rows_and_those_without_a_target_count_for_nothing():

@@ -34,7 +34,8 @@ def _confirm_slowly(url: str, value: float, results: multiprocessing.Queue[tuple
 
 
 def _sixteen_at_once(url: str) -> None:
-    context = multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__])  # imported once for all of them
     results = context.Queue()
     values = [number / 16 for number in range(16)]
     processes = [context.Process(target=_confirm_slowly, args=(url, value, results)) for value in values]

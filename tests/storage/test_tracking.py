@@ -271,6 +271,7 @@ def test_an_artifact_that_is_missing_is_refused_by_name(home: Path, tmp_path: Pa
         assert "model.json" in str(again.close(patience=20).reason)
 
 
+@pytest.mark.started
 def test_a_model_that_was_logged_early_is_registered_by_the_next_process(
     home: Path, linear_files: tuple[Path, pd.DataFrame]
 ) -> None:

@@ -39,7 +39,10 @@ kernel = 3
 channels = 16
 pooling = "max"
 padding = "same"
+residual_blocks = 0
+global_pooling = "none"
 output = "last"
+bidirectional = false
 norm = "none"
 embedding = "none"
 frequencies = 16
@@ -71,6 +74,9 @@ epochs = 100
 batch_size = 32
 loss = "auto"
 class_weight = "none"
+shift = 0
+flip = 0.0
+ema = 0.0
 threshold = 0.5
 """
 
@@ -338,6 +344,8 @@ def test_the_usual_metric_belongs_to_the_task(tmp_path: Path) -> None:
         ({"batch_size": Range(8, 256, integer=True)}, "classification", 3, "reaches 256"),
         ({"class_weight": "balanced"}, "regression", 0, "is for classes"),
         ({"label_smoothing": 0.1}, "regression", 0, "is for classes"),
+        ({"shift": 2}, "classification", 3, r"augment.shift = 2 is for images .* has the shape \[13\]; drop"),
+        ({"family": "cnn"}, "classification", 3, r'"cnn" reads sequences .* or images .*the shape \[13\]'),
         ({"degree": 10}, "classification", 3, r"\[data\] degree = 10 makes 1,144,066 features of 13"),
     ],
 )

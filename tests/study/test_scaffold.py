@@ -23,7 +23,7 @@ from workbench import data
 from workbench.cli.main import main
 from workbench.core.errors import DataError, InputError
 from workbench.core.locations import resolve
-from workbench.core.types import DataSpec
+from workbench.core.types import Choice, DataSpec
 from workbench.study.config import read_study
 from workbench.study.plan import plan
 from workbench.study.scaffold import STEPS, new
@@ -283,6 +283,8 @@ def test_series_have_lengths_and_every_step_its_target(tmp_path: Path) -> None:
     steps = (x[:, :, 0] > 0).astype(int)
     document = proposed(tmp_path, {"x": x, "y": steps, "lengths": lengths})
     assert document["model"]["output"] == "each"
+    assert document["model"]["bidirectional"] == {"choices": [False, True]}
+    assert "blocks" not in document["model"]
     with pytest.raises(DataError, match=r"add lengths, such as numpy.full\(150, 10\)"):
         proposed(tmp_path, {"x": x, "y": steps})
     assert not (tmp_path / "rows.toml").exists()
@@ -293,7 +295,7 @@ def test_series_have_lengths_and_every_step_its_target(tmp_path: Path) -> None:
 
 def test_arrays_get_the_family_of_their_shape(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     draw = np.random.default_rng(0)
-    shapes = {"rows": ((6,), "mlp"), "series": ((9, 2), "lstm"), "images": ((8, 8, 1), "cnn")}
+    shapes = {"rows": ((6,), "mlp"), "series": ((9, 2), Choice(("cnn", "gru"))), "images": ((8, 8, 1), "cnn")}
     for name, (shape, family) in shapes.items():
         arrays = {"x": draw.normal(size=(120, *shape)).astype(np.float32), "y": draw.integers(0, 3, 120)}
         if name == "series":

@@ -23,7 +23,8 @@ FIXED = {"epochs"}
 #: An axis of every number, where it may lie.
 RANGES: dict[str, tuple[float, float]] = {
     "degree": (1, 2), "depth": (1, 3), "width": (2, 6), "init_scale": (0.01, 0.5), "blocks": (1, 2),
-    "kernel": (2, 3), "channels": (2, 3), "ensemble": (1, 2), "members": (2, 3), "frequencies": (2, 4),
+    "kernel": (2, 3), "channels": (2, 3), "residual_blocks": (0, 2), "ensemble": (1, 2), "members": (2, 3),
+    "frequencies": (2, 4), "shift": (0, 2), "flip": (0.0, 1.0), "ema": (0.0, 0.99),
     "sigma": (0.05, 0.5), "taper": (0.5, 1.0), "learning_rate": (1e-3, 1e-2),
     "momentum": (0.0, 0.9), "beta2": (0.9, 0.99), "warmup": (0.0, 1.0), "clip": (0.5, 5.0), "l1": (0.0, 1e-3),
     "l2": (0.0, 1e-3), "weight_decay": (0.0, 1e-2), "dropout": (0.0, 0.4), "label_smoothing": (0.0, 0.1),
@@ -32,7 +33,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "min_delta": (0.0, 1e-3), "batch_size": (8, 16), "threshold": (0.3, 0.7),
 }  # fmt: skip
 #: Lists of the schedule, and numbers without ranges: what they may be.
-LISTS: dict[str, tuple[str | int, ...]] = {
+LISTS: dict[str, tuple[str | int | bool, ...]] = {
     "boundaries": ("1", "0.5 1.5"), "scales": ("0.5", "0.1"), "bins": (3, 8),
 }  # fmt: skip
 SEARCHED = sorted(set(SETTINGS) - FIXED)
@@ -41,8 +42,8 @@ SEARCHED = sorted(set(SETTINGS) - FIXED)
 def axis(key: str) -> Choice | Range:
     """All words, or a range of numbers; of the optimizers those that share a program."""
     kind = SETTINGS[key].kind
-    if key in LISTS:
-        return Choice(LISTS[key])
+    if key in LISTS or kind.type is bool:
+        return Choice(LISTS.get(key, (False, True)))
     if key == "optimizer":
         return Choice(tuple(vocabulary.OPTIMIZERS))
     if kind.word:
@@ -113,7 +114,7 @@ LENGTHS = {"lengths": DRAW.integers(2, 6, ROWS)}
 def test_families_and_losses_of_rows(task: str, tmp_path: Path) -> None:
     source = {"classification": "wine", "binary": "breast_cancer", "regression": "diabetes"}[task]
     tasks = {task, "classification"} if task == "binary" else {task}
-    families = [n for n, f in vocabulary.FAMILIES.items() if f.input_rank == 1 and tasks & set(f.tasks)]
+    families = [n for n, f in vocabulary.FAMILIES.items() if 1 in f.ranks and tasks & set(f.tasks)]
     losses = ("auto", *(name for name, of in vocabulary.LOSSES.items() if of == (task,)))
     if task == "binary":
         families.remove("softmax")  # which has two logits, not the one that these losses take
@@ -127,13 +128,21 @@ def test_families_and_losses_of_rows(task: str, tmp_path: Path) -> None:
 def test_families_of_sequences(output: str, tmp_path: Path) -> None:
     y = CODES if output == "last" else np.repeat(CODES[:, None], 5, axis=1)
     data, axes = archive(tmp_path, SEQUENCES, y, **LENGTHS), {k: axis(k) for k in ("width", "dropout")}
-    taken = walked(tmp_path, data, 8, family=Choice(("rnn", "lstm")), output=Choice((output,)), **axes)
-    assert taken["family"] == {"rnn", "lstm"}
+    families = {
+        n for n, f in vocabulary.FAMILIES.items() if 2 in f.ranks and (output == "last" or n != "cnn")
+    }
+    taken = walked(
+        tmp_path, data, 24, family=Choice(tuple(sorted(families))), output=Choice((output,)),
+        bidirectional=axis("bidirectional"), global_pooling=axis("global_pooling"), **axes,
+    )  # fmt: skip
+    assert taken["family"] == families
+    assert taken["bidirectional"] == {False, True}
 
 
 @pytest.mark.slow
 def test_settings_of_images(tmp_path: Path) -> None:
-    keys = ("blocks", "kernel", "channels", "pooling", "padding", "ensemble")
+    shape = ("blocks", "kernel", "channels", "pooling", "padding", "global_pooling", "residual_blocks")
+    keys = (*shape, "ensemble", *vocabulary.AUGMENTATIONS)
     taken = walked(
         tmp_path, archive(tmp_path, IMAGES, CODES), 8, family=Choice(("cnn",)), **{k: axis(k) for k in keys}
     )

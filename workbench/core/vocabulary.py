@@ -14,9 +14,14 @@ class Family(NamedTuple):
     """What a model family asks of the data and which settings shape it."""
 
     tasks: tuple[str, ...]  # regression, classification; "binary" is classification with two classes
-    input_rank: int  # 1: a row of features [F]; 2: a sequence [T, F]; 3: an image [H, W, C]
+    input_rank: int | tuple[int, ...]  # 1: a row of features [F]; 2: a sequence [T, F]; 3: an image [H, W, C]
     shaped_by: tuple[str, ...]  # settings it reads beside those of every family
     hidden: bool = False  # has hidden layers, so must not start from zeros
+
+    @property
+    def ranks(self) -> tuple[int, ...]:
+        """Of what it may read."""
+        return self.input_rank if isinstance(self.input_rank, tuple) else (self.input_rank,)
 
 
 class Metric(NamedTuple):
@@ -32,7 +37,11 @@ _BOTH = ("regression", "classification")
 _UNITS = ("width", "initializer", "init_scale", "dropout")
 _HIDDEN = ("depth", "activation", *_UNITS)
 _ROWS = (*_HIDDEN, "embedding", "frequencies", "sigma")
-_CONVOLUTION = ("blocks", "kernel", "channels", "pooling", "padding")
+_CONVOLUTION = (
+    *("blocks", "kernel", "channels", "pooling", "padding"),
+    *("global_pooling", "residual_blocks"),
+)
+_RECURRENT = (*_UNITS, "output", "bidirectional")
 
 FAMILIES: dict[str, Family] = {
     "linear": Family(("regression",), 1, ()),
@@ -44,9 +53,10 @@ FAMILIES: dict[str, Family] = {
     "highway": Family(_BOTH, 1, (*_ROWS, "norm"), hidden=True),
     "tabm": Family(_BOTH, 1, (*_ROWS, "taper", "members"), hidden=True),
     "tabm_mini": Family(_BOTH, 1, (*_ROWS, "taper", "members"), hidden=True),
-    "cnn": Family(_BOTH, 3, (*_UNITS, "activation", *_CONVOLUTION), hidden=True),
-    "rnn": Family(_BOTH, 2, (*_UNITS, "output"), hidden=True),
-    "lstm": Family(_BOTH, 2, (*_UNITS, "output"), hidden=True),
+    "cnn": Family(_BOTH, (3, 2), (*_UNITS, "activation", *_CONVOLUTION), hidden=True),
+    "rnn": Family(_BOTH, 2, _RECURRENT, hidden=True),
+    "lstm": Family(_BOTH, 2, _RECURRENT, hidden=True),
+    "gru": Family(_BOTH, 2, _RECURRENT, hidden=True),
 }
 #: A model of one's own, unless it says more.
 PLAIN = Family(_BOTH, 1, _HIDDEN, hidden=True)
@@ -142,8 +152,10 @@ SCHEDULED = {
 EMBEDDINGS = ["none", "periodic", "pbld"]  # of numbers
 NORMS = ["none", "layer"]  # of what goes into the activations
 POOLINGS = ["max", "mean", "none"]
+GLOBAL_POOLINGS = ["none", "mean", "max"]  # over all places, before the dense layer
 PADDINGS = ["same", "valid"]
 OUTPUTS = ["last", "each"]  # of a recurrent network: after the last step, or after each
+AUGMENTATIONS = ("shift", "flip")  # of training images
 SCALES = ["none", "standardize", "minmax", "quantile", "robust"]
 NUMBERS = ["plain", "piecewise", "piecewise_tree"]
 TARGET_TRANSFORMS = ["none", "log", "quantile"]
@@ -168,11 +180,11 @@ SETTINGS = frozenset(
         *("scale", "degree", "numbers", "bins", "target_transform"),
         *("family", "depth", "width", "activation", "initializer", "init_scale", "blocks", "kernel"),
         *("channels", "pooling", "padding", "output", "embedding", "frequencies", "sigma", "norm", "taper"),
-        *("members", "ensemble"),
+        *("members", "ensemble", "global_pooling", "residual_blocks", "bidirectional"),
         *("optimizer", "learning_rate", "momentum", "beta2", "schedule", "warmup", "clip"),
         *("final", "power", "boundaries", "scales", "pct_start", "div_factor", "final_div_factor"),
         *("l1", "l2", "weight_decay", "dropout", "label_smoothing", "patience", "min_delta"),
-        *("epochs", "batch_size", "loss", "class_weight", "threshold"),
+        *("epochs", "batch_size", "loss", "class_weight", "shift", "flip", "ema", "threshold"),
     )
 )
 _ARGUMENT = "optimizer_"

@@ -19,7 +19,7 @@ from workbench.core.vocabulary import METRICS as WORDS
 from workbench.evaluation.intervals import Comparison, Stated, auc, means, widened, withheld
 from workbench.evaluation.intervals import classes as intervals_of_classes
 from workbench.nn.losses import LOSSES, batch_loss
-from workbench.nn.metrics import class_logits, predictions, score
+from workbench.nn.metrics import METRICS, class_logits, predictions, score
 from workbench.nn.models.recurrent import steps_as_rows
 from workbench.nn.recipe import Recipe
 from workbench.training.scoring import per_target
@@ -218,11 +218,21 @@ def score_of(metric: str, outputs: Array, targets: Array, threshold: float = 0.5
     else:
         out, y = class_logits(out), y.astype(jnp.int32)
 
-    def one(out: jax.Array, y: jax.Array, weight: jax.Array) -> jax.Array:
-        rows = steps_as_rows(out, y, weight) if out.ndim == 3 else (out, y, weight)
-        return score(metric, *rows, threshold)
+    return float(_score(metric, _same(metric), float(threshold), out, y, jnp.ones(len(out), jnp.float32)))
 
-    return float(jax.jit(one)(out, y, jnp.ones(len(out), jnp.float32)))
+
+@partial(jax.jit, static_argnums=(0, 1, 2))
+def _score(
+    metric: str, same: object, threshold: float, out: jax.Array, y: jax.Array, weight: jax.Array
+) -> jax.Array:
+    del same
+    rows = steps_as_rows(out, y, weight) if out.ndim == 3 else (out, y, weight)
+    return score(metric, *rows, threshold)
+
+
+def _same(metric: str) -> object:
+    """What tells a metric from another that took its name; its methods are hashed by whose they are."""
+    return METRICS[metric].__call__  # type: ignore[operator]
 
 
 def scores_of(metric: str, outputs: Array, targets: Array) -> Array:
@@ -233,12 +243,14 @@ def scores_of(metric: str, outputs: Array, targets: Array) -> Array:
         part = np.asarray(outputs[first : first + _AT_ONCE], np.float32)
         room = np.zeros((_AT_ONCE, *part.shape[1:]), np.float32)  # of one shape, so that one is compiled
         room[: len(part)] = part
-        parts.append(np.asarray(_scores(metric, room, y))[: len(part)])
+        parts.append(np.asarray(_scores(metric, _same(metric), room, y))[: len(part)])
     return np.concatenate(parts)
 
 
-@partial(jax.jit, static_argnames="metric")
-def _scores(metric: str, outputs: jax.Array, y: jax.Array) -> jax.Array:
+@partial(jax.jit, static_argnums=(0, 1))
+def _scores(metric: str, same: object, outputs: jax.Array, y: jax.Array) -> jax.Array:
+    del same
+
     def one(out: jax.Array) -> jax.Array:
         out = out if WORDS[metric].task == "regression" else class_logits(out)
         return score(metric, out, y, jnp.ones(len(out), jnp.float32))

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 #: What of a lane's hyperparameters is not saved: read in training alone, and no single number or a late one.
-TRAINING = ("arguments", "sigma")
+TRAINING = ("arguments", "sigma", "shift", "flip", "ema")
 #: Saved unless it is at its default: a model without it has the fingerprint that it had.
 LATE = "taper"
 #: What of a recipe is read in training alone: a model that is trained again has the fingerprint that it had.

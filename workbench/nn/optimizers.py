@@ -70,6 +70,14 @@ class Moments(NamedTuple):
     second: Params
 
 
+class Averaged(NamedTuple):
+    """The memory of a design whose weights are averaged over the updates, beside the optimizer's own."""
+
+    memory: Any
+    updates: jax.Array  # int32, how many were averaged
+    average: Params
+
+
 def transformation(recipe: Recipe, hyper: Hyperparameters, rate: jax.Array) -> optax.GradientTransformation:
     """How the lanes of a recipe step, by `rate` (float32, schedule included; may be traced)."""
     if is_fused(recipe):
@@ -92,8 +100,9 @@ def is_fused(recipe: Recipe) -> bool:
 
 
 def init(recipe: Recipe, hyper: Hyperparameters, params: Params) -> Any:
-    """The optimizer's memory before the first update."""
-    return transformation(recipe, hyper, hyper.learning_rate).init(params)
+    """The optimizer's memory before the first update, and the average of the weights if there is one."""
+    memory = transformation(recipe, hyper, hyper.learning_rate).init(params)
+    return Averaged(memory, jnp.int32(0), params) if recipe.averages else memory
 
 
 def update(
@@ -108,10 +117,43 @@ def update(
 
     A rate of zero moves nothing, whatever the transformation: so a lane that has ended stays as it is.
     """
+    if recipe.averages:
+        params, inner = _updated(recipe, hyper, gradients, memory.memory, params, rate)
+        return params, _averaged(hyper, memory, inner, params, rate)
+    return _updated(recipe, hyper, gradients, memory, params, rate)
+
+
+def judged(recipe: Recipe, memory: Any, params: Params) -> Params:
+    """The weights that validation rows judge and that are delivered: the average, if there is one."""
+    return memory.average if recipe.averages else params
+
+
+def _updated(
+    recipe: Recipe, hyper: Hyperparameters, gradients: Params, memory: Any, params: Params, rate: jax.Array
+) -> tuple[Params, Any]:
     updates, memory = transformation(recipe, hyper, rate).update(gradients, memory, params)
     if not is_fused(recipe):
         updates = jax.tree.map(lambda step: jnp.where(rate == 0.0, jnp.zeros_like(step), step), updates)
     return optax.apply_updates(params, updates), memory
+
+
+def _averaged(
+    hyper: Hyperparameters, before: Averaged, memory: Any, params: Params, rate: jax.Array
+) -> Averaged:
+    """The exponential moving average of the weights, each average the last times `ema` and so on.
+
+    Its own beginning does not count, as where optax.ema takes its bias away: weights of t updates ago weigh
+    ema^t over the sum of such. An `ema` of 0 is the weights themselves.
+    """
+    updates = before.updates + 1
+    share = (1.0 - hyper.ema) / (1.0 - hyper.ema ** updates.astype(jnp.float32))
+    moves = rate > 0.0
+
+    def mixed(average: jax.Array, weight: jax.Array) -> jax.Array:
+        return jnp.where(moves, (1.0 - share) * average + share * weight, average)
+
+    average = jax.tree.map(mixed, before.average, params)
+    return Averaged(memory, jnp.where(moves, updates, before.updates), average)
 
 
 def fused(recipe: Recipe, hyper: Hyperparameters, rate: jax.Array) -> optax.GradientTransformation:

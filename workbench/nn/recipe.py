@@ -61,6 +61,16 @@ class Recipe:
         return dict(self.options).get("output") == "each"
 
     @property
+    def augments(self) -> bool:
+        """Whether a step draws what it does to images."""
+        return bool(dict(self.options).get("augments", False))
+
+    @property
+    def averages(self) -> bool:
+        """Whether the average of the weights over the updates is judged."""
+        return bool(dict(self.options).get("averages", False))
+
+    @property
     def ensemble(self) -> int:
         """How many initializations of the design are averaged."""
         return int(dict(self.options).get("ensemble", 1))
@@ -104,4 +114,7 @@ class Hyperparameters(NamedTuple):
     final_div_factor: Any = np.float32(1e4)  # float32, by which it ends below its beginning
     sigma: Any = np.float32(0.1)  # float32, deviation of the frequencies that embed numbers
     taper: Any = np.float32(1.0)  # float32, width of a hidden layer as a share of the one before
+    shift: Any = np.float32(0.0)  # float32, pixels by which a training image is shifted at most
+    flip: Any = np.float32(0.0)  # float32, probability that left and right change places in it
+    ema: Any = np.float32(0.0)  # float32, share of the average of the weights that an update keeps; 0: none
     arguments: Any = ()  # the optimizer's own, in the order of recipe.traced

@@ -171,7 +171,7 @@ def _of_rows(
     if "test" in said and "split" not in said:
         del document["data"]["split"]
     family = settings.get("family", document["model"]["family"])
-    if family in FAMILIES:  # what it does not read is not proposed
+    if isinstance(family, str) and family in FAMILIES:  # what it does not read is not proposed
         read = FAMILIES[family].shaped_by
         shape = [key for key in document["model"] if key not in ("family", *read)]
         for key in shape:

@@ -176,10 +176,7 @@ def _understood(spec: DataSpec) -> tuple[Dataset, list[str]]:
             f"{dataset.target_name} holds grades, {dataset.classes[0]} to {dataset.classes[-1]}, and is "
             'predicted as a number; write task = "classification" if they are only names'
         )
-    dates = [column.name for column in dataset.columns if column.kind == "date"]
     for name, what in roles.identifiers(dataset) if isinstance(found.rows, pa.Table) else ():
-        if name in dates:  # no row has it twice, but its month, its weekday and its hour come again
-            continue
         remarks.append(f"left out: {name} {what}")
         spec = replace(spec, drop=(*spec.drop, name))
     remarks += [
@@ -256,13 +253,15 @@ def _facts(dataset: Dataset) -> dict[str, Any]:
     uneven = bool(least < RARE_CLASS and least < 0.5 / classes)
     batches: list[int | str] = [batch for batch in size.batches if 2 * batch <= rows] or ["all"]
     epochs = _epochs(rows, batches[0])
+    metric, why = _metric(dataset, uneven=uneven)
     return {
         "data": dataset,
         "spec": dataset.spec,
         "size": size,
         "rows": rows,
-        "family": {1: "mlp", 2: "lstm", 3: "cnn"}[rank],
-        "metric": _metric(dataset, uneven=uneven),
+        "families": _families(dataset),
+        "metric": metric,
+        "why": why,
         "uneven": uneven,
         "skewed": _skewed(dataset),
         "numbers": _numbers(dataset, rows),
@@ -273,18 +272,44 @@ def _facts(dataset: Dataset) -> dict[str, Any]:
         "epochs": epochs,
         "patience": max(5, epochs // 5),
         "each": dataset.of_steps,
-        "blocks": [blocks for blocks in (1, 2) if min(dataset.input_shape[:2], default=0) >= 4**blocks],
+        "series": rank == 2,
+        "blocks": _blocks(dataset.input_shape),
     }
 
 
-def _metric(dataset: Dataset, *, uneven: bool) -> str:
-    """What tells trials apart, and has a value on validation and test rows."""
+def _families(dataset: Dataset) -> list[str]:
+    """What is tried on rows of this shape, the likelier first.
+
+    Of a series with one target a convolution with global pooling needs a fraction of the epochs that a
+    recurrent net does where what counts may lie anywhere, and a recurrent net can what needs an order.
+    """
+    if dataset.of_steps:
+        return ["gru", "lstm"]
+    return {1: ["mlp"], 2: ["cnn", "gru"], 3: ["cnn"]}[len(dataset.input_shape)]
+
+
+def _blocks(shape: tuple[int, ...]) -> list[int]:
+    """Blocks of a convolution that leave enough of an image, or of a series, the likelier first."""
+    if len(shape) == 2:
+        return [blocks for blocks in (3, 2, 1) if shape[0] >= 4**blocks]
+    return [blocks for blocks in (1, 2) if min(shape[:2], default=0) >= 4**blocks]
+
+
+def _metric(dataset: Dataset, *, uneven: bool) -> tuple[str, str]:
+    """What tells trials apart, and has a value on validation and test rows; and why it is not the usual."""
     if not dataset.classes:
-        return "rmse"
+        return "rmse", ""
+    n = len(dataset.validation)
     balanced = "roc_auc" if len(dataset.classes) == 2 else "balanced_accuracy"
-    metric = balanced if uneven else "log_loss" if len(dataset.validation) < FINE else "accuracy"
-    without = undefined(dataset.target[dataset.validation], dataset.classes)
-    return "accuracy" if metric in without or metric in data.load(dataset.spec)[1].undefined else metric
+    metric = balanced if uneven else "log_loss" if n < FINE else "accuracy"
+    without = {
+        "validation": undefined(dataset.target[dataset.validation], dataset.classes),
+        "test": data.load(dataset.spec)[1].undefined,
+    }
+    for part, why in ((part, found[metric]) for part, found in without.items() if metric in found):
+        return "accuracy", f", since {metric} has no value on its {part} rows: {why}"
+    few = f", since {n} validation rows are few to tell trials apart by accuracy"
+    return metric, few if metric == "log_loss" else ""
 
 
 def _epochs(rows: int, batch: int | str) -> int:
@@ -297,16 +322,18 @@ def _epochs(rows: int, batch: int | str) -> int:
 def _said(facts: Mapping[str, Any]) -> list[str]:
     """The assumptions as sentences."""
     dataset, spec = facts["data"], facts["spec"]
-    said = [f"{dataset.target_name} is predicted: {dataset.task}, judged by {facts['metric']}"]
-    if facts["metric"] == "log_loss":
-        said[0] += (
-            f", since {len(dataset.validation)} validation rows are few to tell trials apart by accuracy"
-        )
+    judged = f"judged by {facts['metric']}{facts['why']}"
+    said = [f"{dataset.target_name} is predicted: {dataset.task}, {judged}"]
     if facts["kinds"]:
         said.append(f"columns: {facts['kinds']}")
     if facts["straightened"]:
         tried = f"as it is and by {facts['straightened']}"
         said.append(f"{dataset.target_name} has a long tail: the search tries it {tried}")
+    if dataset.of_steps:
+        said.append(
+            "every step is predicted from the steps up to it, and from later ones as well where the search "
+            "finds that better; write bidirectional = false if later ones are not known in time"
+        )
     if spec.group:
         said.append(f"rows of the same {spec.group} stay together in the split")
     if spec.time:

@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 
 from workbench.core.types import Fold
-from workbench.nn import models
+from workbench.nn import models, optimizers
 from workbench.nn.optimizers import Moments
 from workbench.nn.recipe import Hyperparameters, Recipe
 from workbench.nn.transformation_plans import merged, part_of
@@ -51,7 +51,8 @@ def in_turn(recipe: Recipe, hyper: Hyperparameters, lanes: Lane, shared: Shared)
 
     def trained(h: Hyperparameters, lane: Lane) -> tuple[Any, Moments, Epoch]:
         params, moments, loss = at_own_depth(one_pass, recipe, h, lane)
-        return params, moments, Epoch(loss, *scoring.validate(recipe, h, params, fold))
+        judged = optimizers.judged(recipe, moments, params)
+        return params, moments, Epoch(loss, *scoring.validate(recipe, h, judged, fold))
 
     def one(pair: tuple[Hyperparameters, Lane]) -> tuple[Any, Moments, Epoch]:
         h, lane = pair

@@ -19,7 +19,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from workbench.core.cores import cores
 from workbench.core.types import Fold
-from workbench.nn import prng
+from workbench.nn import optimizers, prng
 from workbench.nn.recipe import Hyperparameters, Recipe
 from workbench.training import batching, devices, scoring, trainer
 from workbench.training.trainer import Epoch, Lane
@@ -170,7 +170,7 @@ def advance(
                   one program
     turns         lanes of a device take turns instead of training side by side: see `batching.in_turn`
     hyper, lanes  stacked [P]
-    key           the order of the rows and the dropped units are functions of it and of the epoch alone
+    key           all that is drawn, such as the order of the rows, is a function of it and of the epoch alone
 
     Returns the lanes and the record, each field [P, capacity], NaN where nothing was trained.
     """
@@ -193,7 +193,7 @@ def advance(
             key_order, key_units = prng.key_of(key_epoch, jnp.arange(2))
             order = _order(recipe, fold.train.x.shape[0], key_order)
             examples = jnp.arange(order.size).reshape(order.shape)
-            keys = prng.key_of(key_units, examples) if recipe.dropout else None
+            keys = prng.key_of(key_units, examples) if recipe.dropout or recipe.augments else None
 
             lanes, seen = over_lanes(recipe, hyper, lanes, (fold, order, number, keys))
             record = jax.tree.map(lambda all_, new: all_.at[:, i].set(new), record, seen)
@@ -230,7 +230,7 @@ def pseudo_values(
 
 def best_params(recipe: Recipe, lane: Lane) -> Any:
     """The parameters that a lane is judged by."""
-    return lane.best if recipe.keep_best else lane.params
+    return lane.best if recipe.keep_best else optimizers.judged(recipe, lane.moments, lane.params)
 
 
 def _order(recipe: Recipe, n_rows: int, key: jax.Array) -> jax.Array:

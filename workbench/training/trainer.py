@@ -21,6 +21,7 @@ from workbench.nn.models.ensemble import each_member
 from workbench.nn.recipe import Hyperparameters, Recipe
 from workbench.nn.regularizers import clip_by_global_norm, penalty
 from workbench.training import scoring
+from workbench.training.augmentation import augmented
 
 #: What a lane is doing; kept in `Lane.status`.
 RUNNING, STOPPED, DIVERGED = 0, 1, 2
@@ -95,7 +96,8 @@ def epoch(
 ) -> tuple[Lane, Epoch]:
     """Train for one epoch, validate and conclude; the arguments are those of `train`."""
     params, moments, train_loss = train(recipe, hyper, lane, fold, order, number, keys)
-    seen = Epoch(train_loss, *scoring.validate(recipe, hyper, params, fold))
+    judged = optimizers.judged(recipe, moments, params)
+    seen = Epoch(train_loss, *scoring.validate(recipe, hyper, judged, fold))
     return conclude(recipe, hyper, lane, params, moments, seen)
 
 
@@ -112,7 +114,7 @@ def train(
 
     order   int32 [steps, B], row numbers; N and more: padding
     number  int32, how many epochs lie behind
-    keys    [steps, B], which draw the dropped units of each row; None: none are dropped
+    keys    [steps, B], which draw the dropped units of each row and shift it; None: nothing is drawn
     """
     examples, n_rows = fold.train, fold.train.x.shape[0]
     target = scoring.targets(recipe, fold, examples)
@@ -121,9 +123,12 @@ def train(
     per_update = (hyper.batch_size + recipe.batch - 1) // recipe.batch
 
     def objective(params: Params, rows: jax.Array, key: jax.Array | None) -> tuple[jax.Array, jax.Array]:
-        x, y = seen(examples.x[rows], fold.pixels, jnp), target[rows]
+        x, y = examples.x[rows], target[rows]
+        if recipe.augments and key is not None:
+            x = augmented(hyper, x, key)
+        x = seen(x, fold.pixels, jnp)
         weight = jnp.where(rows < n_rows, examples.weight[rows], 0.0)
-        out = scoring.batch_outputs(recipe, hyper, params, x, key)
+        out = scoring.batch_outputs(recipe, hyper, params, x, key if recipe.dropout else None)
         out, y, weight = scoring.per_target(recipe, out, y, weight)
         each = jax.vmap(partial(models.loss, recipe), in_axes=(0, 0, None))(out, y, hyper.label_smoothing)
         return jnp.sum(jnp.where(weight > 0.0, weight * each, 0.0)), jnp.sum(weight)
@@ -207,7 +212,11 @@ def conclude(
         params=params,
         moments=moments,
         plateau=schedules.plateau_update(lane.plateau, seen.train_loss),
-        best=jax.tree.map(lambda new, old: jnp.where(better, new, old), params, lane.best)
+        best=jax.tree.map(
+            lambda new, old: jnp.where(better, new, old),
+            optimizers.judged(recipe, moments, params),
+            lane.best,
+        )
         if recipe.keep_best
         else (),
         best_score=jnp.where(better, seen.validation_score, lane.best_score),

@@ -19,7 +19,15 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, TypeVar, cast
 import numpy as np
 
 from workbench.core.types import Axis, Choice, DataSpec, Range, Settings, Task, Value
-from workbench.core.vocabulary import FAMILIES, SETTINGS, Family, argument_of, is_common, of_layer
+from workbench.core.vocabulary import (
+    AUGMENTATIONS,
+    FAMILIES,
+    SETTINGS,
+    Family,
+    argument_of,
+    is_common,
+    of_layer,
+)
 from workbench.nn.recipe import Hyperparameters, Recipe
 
 #: Training and validation rows as the split has them; every development row for training.
@@ -46,6 +54,8 @@ T = TypeVar("T")
 
 #: Settings of families that lanes of one program may differ in.
 TRACED = ("depth", "width", "activation", "initializer", "init_scale", "dropout", "sigma", "taper")
+#: Options at which a design is what it was before there were such: they leave no trace in its recipe.
+PLAIN = (("norm", "none"), ("global_pooling", "none"), ("residual_blocks", 0), ("bidirectional", False))
 #: Rectifiers lose half of the variance, which He's initialization makes up for; SELU keeps it after LeCun's.
 RECTIFIERS = ("relu", "leaky_relu", "gelu", "silu", "mish")
 
@@ -211,7 +221,14 @@ def program(
         clip=settings["clip"] != math.inf,
         keep_best=_largest(settings["patience"]) > 0,
         by_loss=_largest(settings["patience"]) > 0,
-        options=_options(values, word, problem, tapers=shaped.get("taper", 1.0) != 1.0),
+        options=_options(
+            values,
+            word,
+            problem,
+            tapers=shaped.get("taper", 1.0) != 1.0,
+            augments=any(_largest(settings.get(name, 0.0)) > 0 for name in AUGMENTATIONS),
+            averages=_largest(settings.get("ema", 0.0)) > 0,
+        ),
     )
     return Program(recipe, variant(values, division))
 
@@ -317,22 +334,22 @@ def _batch(setting: Value | Axis, size: int, rows: int) -> tuple[int, bool]:
 
 
 def _options(
-    values: Mapping[str, Value], word: Family, problem: Problem, *, tapers: bool
+    values: Mapping[str, Value], word: Family, problem: Problem, **has: bool
 ) -> tuple[tuple[str, Value], ...]:
     """What else shapes the family: static, so every combination of values is a program of its own.
 
     What an earlier version wrote lacks later settings, and has them at what they then were.
+
+    has  what some lane of the program does, beside what the family is shaped by
     """
     own = {name: values[name] for name in word.shaped_by if name not in TRACED and name in values}
-    if own.get("norm") == "none":
-        del own["norm"]
+    own = {name: value for name, value in own.items() if (name, value) not in PLAIN}
     if own.get("embedding", "none") == "none":
         own = {name: value for name, value in own.items() if name not in ("embedding", "frequencies")}
     else:
         own["numbers"] = problem.numbers
-    if tapers:
-        own["tapers"] = True
-    if word.input_rank == 2:
+    own |= {name: True for name, is_so in has.items() if is_so}
+    if len(problem.inputs) == 2 and 2 in word.ranks:
         own["masked"] = problem.masked
     if values["ensemble"] != 1:
         own["ensemble"] = values["ensemble"]

@@ -48,10 +48,18 @@ _BEGINNINGS = {"birth", "born", "birthday", "dob", "built", "founded"}
 
 
 def identifiers(dataset: Dataset) -> list[tuple[str, str]]:
-    """Columns that number or name the rows, and how."""
+    """Columns that number or name the rows, and how.
+
+    Not dates: no row has one twice, but its month, its weekday and its hour come again.
+    """
     if len(dataset.target) < LEAST_ROWS:
         return []
-    found = [(name, _identifies(name, labels, values)) for name, labels, values in single_columns(dataset)]
+    dates = {column.name for column in dataset.columns if column.kind == "date"}
+    found = [
+        (name, _identifies(name, labels, values))
+        for name, labels, values in single_columns(dataset)
+        if name not in dates
+    ]
     return [(name, what) for name, what in found if what]
 
 

@@ -1,4 +1,4 @@
-"""How numbers are written: the decimal mark, the mark between thousands, the sign of a currency or percent.
+"""How numbers are written: the decimal mark, the mark between thousands, the unit behind them.
 
 The decimal mark is a matter of the whole file: "21.211" is one thing beside "1,85", another beside "0.678".
 So each column is asked first what it shows (`census`), then the file is judged (`judge`), and only then is a
@@ -9,8 +9,9 @@ not a number, and never a number of another size.
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Callable, Iterable
-from functools import cache
+from functools import cache, lru_cache
 from typing import NamedTuple, Self
 
 import numpy as np
@@ -25,22 +26,26 @@ DECIMALS, THOUSANDS = (".", ","), (".", ",", " ", "'")
 #: In place of a mark: any of them; none, because cells that seem to have one may have decimals.
 ANY, UNSURE = "*", "?"
 #: Signs of one currency.
-_SAME = {"USD": "$", "US$": "$", "EUR": "€", "GBP": "£", "JPY": "¥", "INR": "₹", "Rs": "₹", "Rs.": "₹"}
-_UNIT = (
-    r"%|US\$|R\$|[$€£¥₹₩₽₺₫₪฿₴₦₱]|USD|EUR|GBP|JPY|INR|CHF|CAD|AUD|NZD|SEK|NOK|DKK|PLN|CZK"
-    r"|Rs\.?|kr\.?|zł|Kč|Fr\.?"
-)
+_SAME = {"USD": "$", "US$": "$", "EUR": "€", "GBP": "£", "JPY": "¥", "円": "¥", "INR": "₹", "Rs": "₹"}
+_SIGN = r"US\$|R\$|[$€£¥円₹₩₽₺₫₪฿₴₦₱]|zł|Kč"
+_CODE = r"(?:USD|EUR|GBP|JPY|INR|CHF|CAD|AUD|NZD|SEK|NOK|DKK|PLN|CZK|Rs|kr|Fr)"
+_BEFORE, _BEHIND = rf"%|{_SIGN}|{_CODE}\.?", rf"%|{_SIGN}|{_CODE}\b\.?"
+#: A unit of measure, which stands behind its number: kg, °C, mg/dL.
+_MEASURE = r"(?:[^\W\d_]|[°‰″′\"])(?:[^\W\d_]|[°/·^. -]){0,14}[23]?"
 #: A number with everything that may stand around its digits; a minus behind it is how SAP writes.
-_DRESSED = (
-    rf"^(?P<lead>{_UNIT})? ?(?P<open>\()?(?P<before>[+-])? ?(?P<unit>{_UNIT})? ?(?P<inside>[+-])?"
-    r"(?P<digits>[0-9.,][0-9., ']*(?:[eE][+-]?\d+)?) ?"
-    rf"(?P<behind>{_UNIT})? ?(?P<after>-)?(?P<close>\))? ?(?P<tail>{_UNIT})?$"
+_DRESSED = re.compile(
+    rf"(?P<lead>{_BEFORE})? ?(?P<open>\()?(?P<before>[+-])? ?(?P<unit>{_BEFORE})? ?(?P<inside>[+-])?"
+    r"(?P<digits>[0-9.,][0-9., ']*(?:[eE][+-]?[0-9]+)?) ?"
+    rf"(?P<behind>{_BEHIND})? ?(?P<after>-)?(?P<close>\))? ?(?P<tail>{_BEHIND}|{_MEASURE})?"
 )
+_INFINITE = re.compile(r"[+-]?(inf|infinity)", re.IGNORECASE)
 #: One with a sign in front at most.
 _SIMPLE = r"^[+-]?[0-9.,][0-9., ']*([eE][+-]?\d+)?$"
-_SPACES, _APOSTROPHES, _MINUS = r"[\x{00A0}\x{2007}\x{2009}\x{202F}]", r"[\x{2018}\x{2019}\x{00B4}]", "−"
-#: Cells that are asked before all are.
-SAMPLE = 2000
+#: Where no cents are: 1.234,- and 5'000.--
+_NO_CENTS = re.compile("([0-9][.,])[-–—]{1,2}")
+_APOSTROPHES = str.maketrans("‘’´", "'''")
+#: Cells that are asked before all are; fewer different numbers with a unit of measure are labels.
+SAMPLE, LEAST = 2000, 3
 
 
 class Form(NamedTuple):
@@ -84,6 +89,7 @@ class Census(NamedTuple):
     points, commas  cells such as 1.250, or 1,250, which may be decimals or thousands
     rounded         some of these end in 0, which the shortest way to write decimals does not
     short, long     whole numbers of up to three digits without a mark, and longer ones
+    money           they have the sign of a currency
     """
 
     cells: int = 0
@@ -95,6 +101,7 @@ class Census(NamedTuple):
     rounded: bool = False
     short: int = 0
     long: int = 0
+    money: bool = False
 
     @property
     def numeric(self) -> bool:
@@ -103,8 +110,11 @@ class Census(NamedTuple):
 
     @property
     def grouped(self) -> bool:
-        """Whether its marks are hardly decimals: not all have three of them, nor are zeros left out."""
-        return bool(self.short) and not self.long and self.rounded
+        """Whether its marks are hardly decimals: zeros are not left out, and not all have three of them.
+
+        Money has two.
+        """
+        return self.rounded and (self.money or (self.short > 0 and not self.long))
 
 
 class Written(NamedTuple):
@@ -136,7 +146,8 @@ def _marked(text: pa.Array) -> bool:
 
 def _census(text: pa.Array) -> Census:
     bare = _undressed(text)
-    digits = bare.digits.drop_null()
+    digits = pc.if_else(pa.array(_measured(bare.unit) & (bare.unit != _most(bare.unit))), None, bare.digits)
+    digits = digits.drop_null()
 
     def count(pattern: str) -> int:
         return int(_matches(digits, pattern).sum())
@@ -152,6 +163,7 @@ def _census(text: pa.Array) -> Census:
         rounded=count(r"^[1-9]\d{0,2}[.,]\d\d0$") > 0,
         short=count(r"^\d{1,3}$"),
         long=count(r"^\d{4,}$"),
+        money=not measure(_most(bare.unit)) and bool((bare.unit != "").any()),
     )
 
 
@@ -214,6 +226,8 @@ def form_of(
             best = form, values, unread
     assert best is not None
     form, values, unread = best
+    if measure(form.unit) and len(np.unique(values[~np.isnan(values)])) < LEAST:
+        return None
     if form.thousands == ANY:
         form = form._replace(thousands=_mark(bare.digits, form))
     return form, np.append(values, np.nan)[codes], np.append(unread, False)[codes]
@@ -221,7 +235,7 @@ def form_of(
 
 def read(text: pa.Array, form: Form) -> tuple[Array, Array]:
     """(values [N], NaN for blanks; what is not a number in this form [N] bool). Text as in `form_of`."""
-    if form.decimal == "." and form.unit != "%":
+    if form.decimal == "." and not measure(form.unit):
         plain = _cast(text)
         if plain is not None:
             return plain, np.zeros(len(text), bool)
@@ -268,8 +282,7 @@ class _Bare(NamedTuple):
 def _undressed(text: pa.Array) -> _Bare:
     """Cells without what stands around their digits; those that have a sign at most are done at once."""
     if not pc.all(pc.string_is_ascii(text), min_count=0).as_py():
-        for pattern, plain in ((_SPACES, " "), (_APOSTROPHES, "'"), (_MINUS, "-")):
-            text = pc.replace_substring_regex(text, pattern, plain)
+        text = pa.array([cell and _in_ascii(cell) for cell in text.to_pylist()], pa.string())
     simple = _matches(text, _SIMPLE)
     digits = pc.utf8_trim_whitespace(pc.utf8_ltrim(pc.if_else(pa.array(simple), text, None), characters="+-"))
     negative = pc.fill_null(pc.starts_with(text, "-"), False).to_numpy(zero_copy_only=False) & simple
@@ -285,27 +298,40 @@ def _undressed(text: pa.Array) -> _Bare:
     return _Bare(pc.replace_with_mask(digits, pa.array(rest), other.digits), *arrays)
 
 
+def _in_ascii(cell: str) -> str:
+    """Digits of any script, wide signs, narrow spaces, apostrophes and minus, as ASCII has them."""
+    plain = unicodedata.normalize("NFKC", cell.translate(_APOSTROPHES))
+    return plain if plain.isascii() else plain.translate(_signs())
+
+
+@cache
+def _signs() -> dict[int, str]:
+    found = {code: unicodedata.decimal(chr(code), None) for code in range(0x660, 0x10000)}
+    digits = {code: str(digit) for code, digit in found.items() if digit is not None}
+    return digits | {0x66B: ".", 0x66C: ",", ord("−"): "-", ord("–"): "-"}
+
+
 def _undressed_wholly(text: pa.Array) -> _Bare:
-    parts = pc.extract_regex(text, _DRESSED)
-    named = {name: pc.fill_null(pc.struct_field(parts, name), "") for name in _GROUPS}
-    flat = {
-        name: np.asarray(part.to_pylist(), dtype=object) for name, part in named.items() if name != "digits"
-    }
-    signs = (flat["before"] != "").astype(int) + (flat["inside"] != "") + (flat["after"] != "")
-    bracketed = (flat["open"] != "") & (flat["close"] != "")
-    valid = (signs <= 1) & ((flat["open"] == "") == (flat["close"] == "")) & ~(bracketed & (signs > 0))
-    units = [flat[place] for place in ("lead", "unit", "behind", "tail")]
-    valid &= sum((each != "").astype(int) for each in units) <= 1
-    unit = np.select([each != "" for each in units], units, "")
-    unit = np.array([_SAME.get(each, each) for each in unit], dtype=object)
-    negative = (flat["before"] == "-") | (flat["inside"] == "-") | (flat["after"] == "-") | bracketed
-    trimmed = pc.utf8_trim_whitespace(named["digits"])
-    there = pa.array(valid & (np.asarray(pc.utf8_length(trimmed)) > 0))
-    infinite = _matches(text, r"^[+-]?(?i:inf|infinity)$")
-    return _Bare(pc.if_else(there, trimmed, None), negative, bracketed, unit, infinite)
+    digits, *others = zip(*map(_undressed_cell, text.to_pylist()), strict=True)
+    negative, bracketed, unit, infinite = map(np.array, others)
+    return _Bare(pa.array(digits, pa.string()), negative, bracketed, unit.astype(object), infinite)
 
 
-_GROUPS = ("lead", "open", "before", "unit", "inside", "digits", "behind", "after", "close", "tail")
+@lru_cache(maxsize=2**14)
+def _undressed_cell(cell: str) -> tuple[str | None, bool, bool, str, bool]:
+    """(digits, negative, bracketed, unit, infinite) of one cell; no digits where it is no number."""
+    found = _DRESSED.fullmatch(_NO_CENTS.sub(r"\g<1>00", cell))
+    if found is None:
+        return None, False, False, "", _INFINITE.fullmatch(cell) is not None
+    signs, units = (
+        [part for part in found.group(*places) if part]
+        for places in (("before", "inside", "after"), ("lead", "unit", "behind", "tail"))
+    )
+    bracketed, closed = (part is not None for part in found.group("open", "close"))
+    if len(signs) + bracketed > 1 or len(units) > 1 or bracketed != closed:
+        return None, False, False, "", False
+    unit = units[0].rstrip(".") if units else ""
+    return found["digits"].strip(), "-" in signs or bracketed, bracketed, _SAME.get(unit, unit), False
 
 
 def _values(bare: _Bare, form: Form) -> tuple[Array, Array]:
@@ -318,10 +344,10 @@ def _values(bare: _Bare, form: Form) -> tuple[Array, Array]:
     if bare.bracketed.any() and (bare.bracketed | np.isnan(values)).all():
         values = np.full(len(values), np.nan)  # (1), (2), … are names
     values = np.where(bare.negative, -values, values)
-    if form.unit == "%":  # 24 % is not 24
-        other = (bare.unit != "%") & (values != 0)
+    if measure(form.unit):  # 24 % is not 24
+        other = (bare.unit != form.unit) & ((bare.unit != "") | (values != 0))
     else:
-        other = (bare.unit != "") & (bare.unit != (form.unit or bare.unit)) | (bare.unit == "%")
+        other = (bare.unit != "") & (bare.unit != (form.unit or bare.unit)) | _measured(bare.unit)
     values[other] = np.nan
     unread = np.isnan(values) & ~bare.infinite
     values[~np.isfinite(values)] = np.nan
@@ -329,14 +355,38 @@ def _values(bare: _Bare, form: Form) -> tuple[Array, Array]:
 
 
 def _usual(bare: _Bare, weight: Array) -> str:
-    """The sign at most of the numbers that have one, if there is one: % only where nearly all have it."""
-    counts = {unit: int(weight[bare.unit == unit].sum()) for unit in set(bare.unit)}
-    signs = {unit: n for unit, n in counts.items() if unit}
-    if not signs:
-        return ""
-    most = max(sorted(signs), key=lambda unit: signs[unit])
+    """The unit at most of the numbers that have one, if any: one of measure only where nearly all have it."""
+    most = _most(bare.unit, weight)
     numbers = int(weight[pc.is_valid(bare.digits).to_numpy(zero_copy_only=False)].sum())
-    return "" if most == "%" and 2 * signs[most] < numbers else most
+    return "" if measure(most) and 2 * weight[bare.unit == most].sum() < numbers else most
+
+
+def _most(unit: Array, weight: Array | None = None) -> str:
+    """The unit that most cells have, "" if none has one."""
+    counts = {
+        each: int((unit == each).sum() if weight is None else weight[unit == each].sum())
+        for each in sorted({*unit} - {""})
+    }
+    return max(counts, key=lambda each: counts[each], default="")
+
+
+@cache
+def measure(unit: str) -> bool:
+    """Whether a number without this unit is another one: percent, or kg; not so with money."""
+    return unit != "" and not re.fullmatch(rf"{_SIGN}|{_CODE}\.?", unit)
+
+
+def _measured(unit: Array) -> Array:
+    """Which cells [N] have such a unit."""
+    return np.isin(unit.astype(str), [each for each in {*unit} if measure(each)])
+
+
+def mixed(text: pa.Array) -> tuple[str, ...]:
+    """The units of a column of numbers that are not of one; none of other columns."""
+    bare = _undressed(text)
+    numbers = int(pc.is_valid(bare.digits).to_numpy(zero_copy_only=False).sum())
+    often = [each for each in sorted({*bare.unit} - {""}) if (bare.unit == each).sum() >= 0.1 * numbers]
+    return tuple(often) if len(often) > 1 and 2 * numbers > len(text) else ()
 
 
 @cache

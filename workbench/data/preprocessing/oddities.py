@@ -12,21 +12,24 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from workbench.core.types import Array
+from workbench.data.preprocessing.numerals import LEAST
 
 #: Words for a value that is not there, in lower case, beside `cells.BLANKS`.
 MISSING = (
     *("-", "--", "---", "—", "–", ".", "..", "...", "*", "x", "n.d.", "n.d", "nd", "n.a.", "n.a", "k.a."),
     *("k. a.", "s/d", "s.d.", "tbd", "missing", "unknown", "unbekannt", "blank", "(blank)", "undefined"),
-    *("not available", "not known", "no data", "error", "total", "sum"),
-    *("#value!", "#div/0!", "#ref!", "#num!", "#name?"),
+    *("not available", "not known", "no data", "error", "total", "sum", "keine angabe", "nicht bekannt"),
+    *("non disponible", "inconnu", "no disponible", "desconocido", "sin datos", "#nv"),
 )
+#: What programs write where a number cannot be worked out: #DIV/0! and #WERT! of spreadsheets, 1.#IND.
+_FAILED = r"^(#[^ ]+[!?]|[+-]?1\.#(QNAN|SNAN|IND|INF))$"
 #: A number of which only a limit is known: <0.1, >= 300.
 CENSORED = r"^([<>≤≥]|<=|>=) ?[+-]?[0-9.,]"
 #: Words that are no number may fill so much of a column; strange cells so much, and in columns of few
 #: different numbers, which may be codes of classes, so much, if they hold no digit.
 MOST_MISSING, MOST_STRANGE, FEW_STRANGE = 0.5, 0.1, 0.01
-#: From so many different numbers on a column counts amounts; below so many it is never one with odd cells.
-MANY, LEAST = 20, 3
+#: From so many different numbers on a column counts amounts.
+MANY = 20
 
 
 def oddities(text: pa.Array, values: Array, unread: Array) -> dict[str, int] | None:
@@ -42,7 +45,8 @@ def oddities(text: pa.Array, values: Array, unread: Array) -> dict[str, int] | N
     counted = text.filter(pa.array(unread)).value_counts()
     words, counts = counted.field(0), counted.field(1).to_numpy(zero_copy_only=False)
     missing = _mask(pc.is_in(pc.utf8_lower(words), value_set=pa.array(MISSING)))
-    missing |= _mask(pc.match_substring_regex(words, CENSORED))
+    for pattern in (CENSORED, _FAILED):
+        missing |= _mask(pc.match_substring_regex(words, pattern))
     n, strange = len(text) - text.null_count, int(counts[~missing].sum())
     if different > MANY:
         few = strange <= MOST_STRANGE * n

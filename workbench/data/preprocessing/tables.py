@@ -7,6 +7,7 @@ categories of text.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple
@@ -21,11 +22,15 @@ from workbench.core.formatting import nearest, toml
 from workbench.core.types import Array
 from workbench.data.preprocessing import cells, dates, numerals
 from workbench.data.preprocessing.numerals import PLAIN, Census, Form, Written, judge
-from workbench.data.preprocessing.oddities import missing, oddities, worded
+from workbench.data.preprocessing.oddities import MANY, missing, oddities, worded
 
 Kind = Literal["numeric", "boolean", "date", "category"]
 #: A column of text is a category up to so many different values, or so large a share of them among its cells.
 FEW_LEVELS, LEVEL_SHARE = 20, 0.5
+#: Digits of a code whose leading zeros tell that it is none of the shorter numbers; labels that are asked.
+CODE, _SOME = 5, 200
+#: Numbers by which many programs say that there is none.
+_NINES = re.compile(r"^-?9{2,}(\.9+)?$")
 
 
 @dataclass(frozen=True)
@@ -69,6 +74,7 @@ def infer(
     remarks: list[str] = []
     constant: list[str] = []
     free: list[str] = []
+    mixed: dict[str, tuple[str, ...]] = {}
     told: dict[str, list[str]] = {}
     for name, raw in raws.items():
         found = _infer(name, raw, name in categorical, written, day_first, places)
@@ -81,6 +87,7 @@ def infer(
             )
         elif found.column is None:
             free.append(name)
+            mixed |= {name: found.units} if found.units else {}
         else:
             columns.append(found.column)
             remarks += [f"{where}: {remark}" for remark in found.remarks]
@@ -89,6 +96,13 @@ def infer(
     for form, names in told.items():
         listed = ", ".join(map(toml, names[:10])) + (", …" if len(names) > 10 else "")
         remarks.append(f"{where}: the numbers of {listed} were read as written with {form}.")
+    if mixed:
+        name, units = next(iter(mixed.items()))
+        listed = ", ".join(map(toml, units))
+        raise DataError(
+            f"{where}: the column {toml(name)} holds numbers in different units, {listed}; "
+            f"bring them to one, or write [data] drop = [{toml(name)}], or categorical for labels"
+        )
     if free:
         listed = ", ".join(toml(name) for name in free)
         raise DataError(
@@ -215,8 +229,8 @@ _NOUN = {
 def _not(cell: Any, column: Column) -> str:
     """What a cell is not."""
     form = Form.of(column.form) if column.kind == "numeric" else PLAIN
-    if form.unit == "%" and "%" not in str(cell):
-        return "where numbers in training had a %"
+    if numerals.measure(form.unit) and form.unit not in str(cell):
+        return f"where numbers in training are in {form.unit}"
     if form.thousands == numerals.UNSURE and numerals.two_readings(str(cell)):
         return "which may have decimals or thousands, and nothing in the file decides"
     return f"not {_NOUN[column.kind]}"
@@ -266,12 +280,16 @@ def _textual(raw: Any) -> bool:
 
 
 class _Found(NamedTuple):
-    """What a column is: None for free text; whether it has one value only, or only as a number."""
+    """What a column is: None for free text; whether it has one value only, or only as a number.
+
+    units  of numbers that are not of one
+    """
 
     column: Column | None
     single: bool
     remarks: tuple[str, ...] = ()
     large: bool = False
+    units: tuple[str, ...] = ()
 
 
 def _infer(
@@ -285,19 +303,20 @@ def _infer(
     if pa.types.is_boolean(raw.type):
         values, _ = cells.booleans(raw)
         return _Found(Column(name, "boolean"), _single(values, np.isnan(values)))
-    if pa.types.is_string(raw.type):
-        number = _number(name, cells.texts(raw), written, places)
-        if number is not None:
-            return number
-    elif not pa.types.is_timestamp(raw.type):
-        _, values, _ = cells.numbers(raw)
-        single = _single(values, np.isnan(values))
-        return _Found(
-            Column(name, "numeric", "plain"), single, large=single and pc.count_distinct(raw).as_py() > 1
-        )
+    textual = pa.types.is_string(raw.type)
+    if not _compact(raw) and not (textual and _coded(raw)):
+        if textual:
+            number = _number(name, cells.texts(raw), written, places)
+            if number is not None:
+                return number
+        elif not pa.types.is_timestamp(raw.type):
+            _, values, _ = cells.numbers(raw)
+            single = _single(values, np.isnan(values))
+            large = single and pc.count_distinct(raw).as_py() > 1
+            return _Found(Column(name, "numeric", "plain"), single, _nines(name, values), large)
     form, times, _ = cells.moments(raw, day_first=day_first)
     words, known = (), raw
-    if form is None and pa.types.is_string(raw.type):
+    if form is None and textual:
         text = cells.texts(raw)
         odd = missing(text)
         if odd.any() and 2 * odd.sum() < len(text) - text.null_count:
@@ -310,8 +329,44 @@ def _infer(
     single = _single(codes.astype(np.float64), codes < 0)
     if not cells.booleans(raw)[1].any():
         return _Found(Column(name, "boolean"), single)
-    few = len(levels) <= FEW_LEVELS or len(levels) <= LEVEL_SHARE * int((codes >= 0).sum())
-    return _Found(Column(name, "category") if few else None, single, _alike(name, levels))
+    remarks, units = _alike(name, levels), numerals.mixed(pa.array(levels[:_SOME], pa.string()))
+    if textual and _coded(raw):
+        remarks += (
+            f"{toml(name)} holds codes with leading zeros, such as {levels[0]}, which are taken for labels.",
+        )
+    elif units:
+        listed = ", ".join(map(toml, units))
+        remarks += (f"the numbers of {toml(name)} have different units, {listed}, and are taken for labels.",)
+    column = Column(name, "category") if _few(len(levels), int((codes >= 0).sum())) else None
+    return _Found(column, single, remarks, units=units)
+
+
+def _few(labels: int, cells: int) -> bool:
+    """Whether a column of so many different labels is a category."""
+    return labels <= max(FEW_LEVELS, LEVEL_SHARE * cells)
+
+
+def _coded(raw: pa.Array) -> bool:
+    """Whether text is codes such as 01067: digits, all of one length, some with zeros in front.
+
+    Shorter ones are hours, days or months, and more different ones may be amounts that a program padded. A
+    few cells are asked first.
+    """
+    for part in (raw[:100], raw):
+        text = cells.texts(part).drop_null()
+        length = pc.utf8_length(text)
+        if not len(text) or pc.min(length).as_py() < CODE or pc.min(length) != pc.max(length):
+            return False
+        if not pc.all(pc.utf8_is_digit(text)).as_py():
+            return False
+    return bool(pc.any(pc.starts_with(text, "0")).as_py()) and _few(len(text.unique()), len(text))
+
+
+def _compact(raw: pa.Array) -> bool:
+    """Whether whole numbers are days without marks between their parts. A few cells are asked first."""
+    if not len(raw) or not (pa.types.is_string(raw.type) or pa.types.is_integer(raw.type)):
+        return False
+    return all(dates.compact(cells.texts(part)) for part in (raw[:100], raw))
 
 
 def _number(name: str, text: pa.Array, written: Written, places: Array | None) -> _Found | None:
@@ -339,6 +394,7 @@ def _number(name: str, text: pa.Array, written: Written, places: Array | None) -
     remarks += doubtful(toml(name), text, form, written)
     single = _single(values, np.isnan(values))
     distinct = single and bool(pc.count_distinct(text).as_py() > 1) and not odd
+    remarks += _nines(name, values)
     return _Found(Column(name, "numeric", form.words, tuple(odd)), single, remarks, large=distinct)
 
 
@@ -388,6 +444,21 @@ def _padded(name: str, text: pa.Array) -> tuple[str, ...]:
         f"{toml(name)} holds numbers with leading zeros, such as {padded[0].as_py()}, and they count as "
         f"numbers; if they are codes, write [data] categorical = [{toml(name)}].",
     )
+
+
+def _nines(name: str, values: Array) -> tuple[str, ...]:
+    """A remark on -999 and the like, where it comes again and lies further off than all others apart."""
+    known, counts = np.unique(values[~np.isnan(values)], return_counts=True)
+    if len(known) < MANY:
+        return ()
+    ends = ((0, known[2:], known[1] - known[0]), (-1, known[:-2], known[-1] - known[-2]))
+    found = [
+        f"{toml(name)} holds {known[end]:.10g} in {counts[end]} rows, far from its other numbers; if it "
+        "stands for no value, leave those cells empty."
+        for end, rest, gap in ends
+        if counts[end] > 1 and _NINES.match(f"{known[end]:.10g}") and gap > np.ptp(rest)
+    ]
+    return tuple(found)
 
 
 def _single(values: Array, blank: Array) -> bool:

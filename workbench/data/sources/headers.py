@@ -4,17 +4,26 @@ from __future__ import annotations
 
 import csv
 import re
+import string
 from collections.abc import Sequence
 from typing import NamedTuple
 
 from workbench.core.errors import DataError
 from workbench.core.formatting import toml
+from workbench.data.preprocessing.cells import BLANKS
+from workbench.data.preprocessing.oddities import MISSING
 
 SEPARATORS = (",", ";", "\t", "|")
 #: Lines that are looked at; records of these that decide; lines that may stand above the names.
 LOOK, RECORDS, ABOVE = 200, 50, 30
 #: A first line by which Excel is told the separator.
 _SEP = re.compile(r'^\ufeff?"?sep=(.)"?,*\s*$', re.IGNORECASE)
+#: What counts for nothing around a name: spaces, marks of byte order, spaces without width.
+_SPACES = f"{string.whitespace}\u00a0\u200b\ufeff"
+#: Rows below a line of units, at least; and what may stand in it.
+FEWEST = 5
+_UNIT = re.compile(r"^[\[(]?[^\d<>=]{1,16}([23]|\^?-?\d)?[\])]?$")
+_DIGIT = re.compile("[0-9]")
 _NUMBER = re.compile(r"^\s*[-+]?[\d.,]*\d[\d.,]*([eE][-+]?\d+)?\s*%?$")
 
 
@@ -25,6 +34,7 @@ class Header(NamedTuple):
     skip   lines before the first row
     above  what stands in the lines over the names
     rows   the names lack that of the first column, which names the rows
+    units  what stands in a line below the names that is no row: kg, m/s
     """
 
     separator: str
@@ -32,6 +42,12 @@ class Header(NamedTuple):
     skip: int
     above: tuple[str, ...] = ()
     rows: bool = False
+    units: tuple[str, ...] = ()
+
+    @property
+    def numbered(self) -> bool:
+        """Whether names are numbers with decimals or a sign, so that they may be a row."""
+        return any(_NUMBER.match(name) and not name.isdigit() for name in self.names)
 
 
 def find_header(lines: Sequence[str], name: str, *, tabs: bool, whole: bool) -> Header:
@@ -92,7 +108,29 @@ def _header(
 ) -> Header:
     reader = csv.reader(lines[start:], delimiter=mark, skipinitialspace=True)
     next(reader)
-    return Header(mark, [cell.strip() for cell in names], start + reader.line_num, above, rows)
+    skip = start + reader.line_num
+    plain = [cell.strip(_SPACES) for cell in names]
+    records = _tried(lines, skip, mark, False)
+    units = _units(records)
+    if units:
+        skip = next(line for line in range(skip, len(lines)) if lines[line].strip()) + 1
+    return Header(mark, plain, skip, above, rows, units)
+
+
+def _units(records: list[list[str]]) -> tuple[str, ...]:
+    """The units in the first record below the names: text above columns that hold numbers otherwise."""
+    if len(records) < 1 + FEWEST or not _even(records):
+        return ()
+    first, *rest = [[cell.strip() for cell in record] for record in records]
+    numbers = [
+        cell
+        for cell, column in zip(first, zip(*rest, strict=True), strict=True)
+        if sum(bool(_DIGIT.search(each)) for each in column) > 0.9 * len(column)
+    ]
+    units = [cell for cell in first if _UNIT.match(cell) and cell.lower() not in (*BLANKS, *MISSING)]
+    named = [cell for cell in numbers if cell in units]
+    sure = len(named) > 1 or any(cell[0] in "[(" for cell in named)
+    return tuple(units) if named and sure and all(not cell or cell in units for cell in numbers) else ()
 
 
 def _next(lines: Sequence[str], start: int) -> int | None:
@@ -100,7 +138,7 @@ def _next(lines: Sequence[str], start: int) -> int | None:
 
 
 def _records(lines: Sequence[str], start: int, mark: str, whole: bool) -> list[list[str]]:
-    """Records from a line on; one that may be cut off is left out."""
+    """Records from a line on, but one that may be cut off, and a few of one cell, which are no rows."""
     reader = csv.reader(lines[start:], delimiter=mark, skipinitialspace=True)
     found: list[list[str]] = []
     for record in reader:
@@ -110,7 +148,8 @@ def _records(lines: Sequence[str], start: int, mark: str, whole: bool) -> list[l
             break
         if record:
             found.append(record)
-    return found
+    wide = [record for place, record in enumerate(found) if len(record) > 1 or not place]
+    return wide if 10 * (len(found) - len(wide)) <= len(found) else found
 
 
 def _tried(lines: Sequence[str], start: int, mark: str, whole: bool) -> list[list[str]]:
@@ -157,6 +196,7 @@ def _names(records: list[list[str]]) -> bool:
     if any(_NUMBER.match(cell) for cell in names) or len({*names}) < len(names):
         return False
     rows = [record for record in records[1:] if record != records[0]]
+    rows = rows[1:] if len(rows) > FEWEST else rows  # the first may hold units
     return any(
         all(_NUMBER.match(cell) or not cell.strip() for cell in column) for column in zip(*rows, strict=True)
     )
@@ -178,11 +218,39 @@ def _fitted(records: list[list[str]]) -> tuple[list[str], bool] | None:
     return None
 
 
+def spaced(lines: Sequence[str]) -> bool:
+    """Whether lines that no usual mark divides are cells between spaces, numbers for the most part."""
+    records = [line.split() for line in lines if line.strip()]
+    if len(records) < 1 + FEWEST or not _even(records) or any('"' in line for line in lines):
+        return False
+    columns = list(zip(*records[1:], strict=True))
+    numbers = sum(all(_NUMBER.match(cell) for cell in column) for column in columns)
+    return numbers >= min(2, len(columns) - 1) and (len(columns) > 2 or numbers == 2)
+
+
+def foreign(lines: Sequence[str]) -> str:
+    """The mark that divides every line alike, where no usual one does; "" for none."""
+    some = [line.strip() for line in lines if line.strip()]
+    marks = re.findall(r"[:^~§¦&!]+", some[0])
+    return next((m for m in marks if len(some) > FEWEST and len({line.count(m) for line in some}) == 1), "")
+
+
 def said_of(header: Header, name: str) -> tuple[str, ...]:
-    """What stood above the names."""
-    if not header.above:
-        return ()
-    n = len(header.above)
-    lines = "a line" if n == 1 else f"{n} lines"
-    quoted = toml(header.above[0][:60])
-    return (f"{name}: above the column names stood {lines} that belong to no table: {quoted}.",)
+    """What stood above the names and below them, and that they may be a row."""
+    said = []
+    if header.above:
+        n = len(header.above)
+        lines = "a line that belongs" if n == 1 else f"{n} lines that belong"
+        said.append(
+            f"{name}: above the column names stood {lines} to no table: {toml(header.above[0][:60])}."
+        )
+    if header.units:
+        units = ", ".join(map(toml, header.units[:3])) + (", …" if len(header.units) > 3 else "")
+        said.append(f"{name}: the line below the column names holds units and is left out: {units}.")
+    if header.numbered:
+        number = toml(next(filter(_NUMBER.match, header.names)))
+        said.append(
+            f"{name}: column names are numbers, such as {number}; if the first line is a row, put a line of "
+            "names above it."
+        )
+    return tuple(said)

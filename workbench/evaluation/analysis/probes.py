@@ -45,7 +45,8 @@ def first_layer(recipe: Recipe, hyper: Hyperparameters, params: Any) -> Array | 
     """The weights that see the input: [n, F] of n dense units in use, [n, k, k, C] of kernels; else None."""
     if recipe.family in AFFINE:
         return np.asarray(params["weight"])
-    if recipe.family not in _FIRST or embeddings.embeds(recipe):
+    of_steps = recipe.family == "cnn" and len(recipe.inputs) == 2
+    if recipe.family not in _FIRST or embeddings.embeds(recipe) or of_steps:
         return None
     weight = np.asarray(params[_FIRST[recipe.family]]["weight"])
     return weight if weight.ndim == 4 else weight[: int(hyper.width)]

@@ -56,6 +56,7 @@ MODELS: dict[str, Model] = {
     "cnn": convolution.MODEL,
     "rnn": recurrent.ELMAN,
     "lstm": recurrent.LSTM,
+    "gru": recurrent.GRU,
 }
 
 
@@ -115,7 +116,7 @@ def _check_model(name: str, model: Model, family: Family) -> None:
                 f"model {name!r}: its {what} takes {signature}; it must take ({shown}): {error}"
             ) from None
     metric = "rmse" if "regression" in family.tasks else "accuracy"
-    shape, options = _TRIED[family.input_rank], tuple(_OPTIONS.items())
+    shape, options = _TRIED[family.ranks[0]], tuple(_OPTIONS.items())
     recipe = Recipe(name, shape, _OUTPUTS, "mse", metric, depth=1, width=4, options=options)
     blank = _blank()
     try:

@@ -12,7 +12,6 @@ looks before it writes, so two processes that replay the same trials write each 
 from __future__ import annotations
 
 import math
-import os
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,9 +21,10 @@ from typing import Any
 import sqlalchemy as sa
 
 from workbench.core import sql
-from workbench.core.addresses import kind, sqlite
+from workbench.core.addresses import kind
 from workbench.core.records import TrialRecord
 from workbench.core.sql import lock
+from workbench.storage.tracking import tables
 from workbench.storage.tracking.rows import (
     NOTE,
     Metric,
@@ -183,58 +183,15 @@ def connect(uri: str, artifacts: str) -> Database | None:
     if engine.dialect.name == "sqlite" and engine.url.database:
         file = Path(engine.url.database)
         if not file.exists() or not file.stat().st_size:
-            _create_file(file, artifacts)
+            tables.create_file(file, artifacts)
     if not sa.inspect(engine).has_table("alembic_version"):
-        _create_tables(engine, artifacts)
+        tables.create(engine, artifacts)
     with engine.connect() as connection:
         heads = connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalars().all()
     if len(heads) == 1 and heads[0] in KNOWN_HEADS:
         return Database(engine, artifacts)
     engine.dispose()
     return None
-
-
-def _create_file(file: Path, artifacts: str) -> None:
-    """A new SQLite store, migrated beside its place and then given its name.
-
-    It appears whole or not at all: MLflow can never open a store again that was left half-migrated.
-    """
-    file.parent.mkdir(parents=True, exist_ok=True)
-    draft = file.with_name(f".{file.name}.{os.getpid()}.new")
-    draft.unlink(missing_ok=True)
-    try:
-        engine = sa.create_engine(sqlite(draft), poolclass=sa.pool.StaticPool)
-        _create_tables(engine, artifacts)
-        engine.dispose()
-        if file.exists() and not file.stat().st_size:
-            file.unlink()
-        try:
-            file.hardlink_to(draft)
-        except FileExistsError:
-            return  # another process was faster
-        except (OSError, NotImplementedError):  # a system or a file system without links
-            if not file.exists():
-                draft.replace(file)
-    finally:
-        draft.unlink(missing_ok=True)
-
-
-def _create_tables(engine: sa.Engine, artifacts: str) -> None:
-    """MLflow's own migrations, run by MLflow. They take about a second, and importing it another."""
-    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
-
-    if engine.dialect.name != "postgresql":
-        # Named with its driver: see `addresses.sqlite`.
-        uri = engine.url.set(drivername="sqlite+pysqlite").render_as_string()
-        SqlAlchemyStore(uri, artifacts)._dispose_engine()  # type: ignore[no-untyped-call]
-        return
-    uri = engine.url.render_as_string(hide_password=False)
-    with engine.connect() as connection:  # held while another process may be at the same work
-        connection.execute(sa.select(sa.func.pg_advisory_lock(sql.lock_key("create"))))
-        try:
-            SqlAlchemyStore(uri, artifacts)._dispose_engine()  # type: ignore[no-untyped-call]
-        finally:
-            connection.execute(sa.select(sa.func.pg_advisory_unlock(sql.lock_key("create"))))
 
 
 # ── what is there ───────────────────────────────────────────────────────────────────────────────

@@ -22,12 +22,12 @@ import threading
 import time
 import uuid
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 from workbench.core import addresses
 from workbench.core.records import Outcome, TrialRecord
@@ -312,18 +312,8 @@ class Process:
     """
 
     def __init__(self, *words: str) -> None:
-        package = str(Path(__file__).parents[3])
-        path = os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH")]))
         self.errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the last words
-        self.popen = subprocess.Popen(
-            [sys.executable, "-P", "-m", "workbench.storage.tracking.worker", *words],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self.errors,
-            env={**os.environ, **ENVIRONMENT, "PYTHONPATH": path},
-            process_group=0,
-            creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),  # the same on Windows
-        )
+        self.popen = _start(words, self.errors)
         assert self.popen.stdin is not None
         assert self.popen.stdout is not None
         self._jobs, self._answers = self.popen.stdin, self.popen.stdout
@@ -358,6 +348,20 @@ class Process:
             self.errors.seek(0)
             lines = self.errors.read().decode(errors="replace").strip().splitlines()
         return addresses.redact(lines[-1])[:300] if lines else "its process keeps dying"
+
+
+def _start(words: Sequence[str], errors: IO[bytes]) -> subprocess.Popen[bytes]:
+    package = str(Path(__file__).parents[3])
+    path = os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH")]))
+    return subprocess.Popen(
+        [sys.executable, "-P", "-m", "workbench.storage.tracking.worker", *words],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=errors,
+        env={**os.environ, **ENVIRONMENT, "PYTHONPATH": path},
+        process_group=0,
+        creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),  # the same on Windows
+    )
 
 
 #: Those that were started ahead and have no tracker yet.

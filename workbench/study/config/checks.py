@@ -23,6 +23,8 @@ from workbench.study.config.text import numbers, offence, shown, values
 if TYPE_CHECKING:
     from workbench.study.config.study import Study
 
+#: What families read that do not read rows of numbers, by the rank of an example.
+_EXAMPLES = {2: "sequences [T, F]", 3: "images [H, W, C]"}
 #: More polynomial features than this do not fit a program.
 MAX_FEATURES = 20_000
 
@@ -84,7 +86,7 @@ def check_fit(
     has = f"but {study.data.source} has {what}"
     _refuse(study, _of_families(study, kinds, has, input_shape))
     _refuse(study, _of_steps(study, of_steps))
-    _refuse(study, _of_task(study, task, kinds, has))
+    _refuse(study, _of_task(study, task, kinds, has, input_shape))
     _refuse(study, _of_size(study, input_shape, train_rows))
 
 
@@ -224,8 +226,8 @@ def _of_families(study: Study, kinds: set[str], has: str, input_shape: tuple[int
                 f"{offence(study, 'embedding', embedding)} is for rows of numbers, but an example of "
                 f'{study.data.source} has the shape {list(input_shape)}; write embedding = "none"'
             )
-        if family.input_rank not in (1, len(input_shape)):
-            wanted = {2: "sequences [T, F]", 3: "images [H, W, C]"}[family.input_rank]
+        if not {1, len(input_shape)} & set(family.ranks):
+            wanted = " or ".join(_EXAMPLES[rank] for rank in sorted(family.ranks))
             yield (
                 f"{offence(study, 'family', name)} reads {wanted}, but an example of "
                 f"{study.data.source} has the shape {list(input_shape)}; choose another family"
@@ -264,7 +266,9 @@ def _of_steps(study: Study, of_steps: bool) -> Iterator[str]:
         )
 
 
-def _of_task(study: Study, task: Task, kinds: set[str], has: str) -> Iterator[str]:
+def _of_task(
+    study: Study, task: Task, kinds: set[str], has: str, input_shape: tuple[int, ...]
+) -> Iterator[str]:
     for loss in values(study, "loss"):
         tasks = () if loss == "auto" else vocabulary.LOSSES[str(loss)]
         if tasks and not kinds & set(tasks):
@@ -280,6 +284,12 @@ def _of_task(study: Study, task: Task, kinds: set[str], has: str) -> Iterator[st
         for key, off in own.items():
             if study.settings[key] != off:
                 yield f"{shown(study, key)} is for {kind}, {has}; drop the key"
+    for key in vocabulary.AUGMENTATIONS:
+        if study.settings[key] != 0 and len(input_shape) != 3:
+            yield (
+                f"{shown(study, key)} is for images [H, W, C], but an example of {study.data.source} has "
+                f"the shape {list(input_shape)}; drop the key"
+            )
     if study.calibrate and task == "regression":
         yield f"[select] calibrate = true is for classes, {has}; drop the key"
 

@@ -142,7 +142,9 @@ class ModelTable(Table):
     )
     init_scale: Searched[Positive] = key(0.05, "size of the weights that uniform and normal draw")
     blocks: Searched[Annotated[int, Interval(ge=1, le=16)]] = key(2, "blocks of a cnn")
-    kernel: Searched[Annotated[int, Interval(ge=1, le=31)]] = key(3, "pixels along a side of a convolution")
+    kernel: Searched[Annotated[int, Interval(ge=1, le=31)]] = key(
+        3, "pixels along a side of a convolution, or its steps"
+    )
     channels: Searched[Annotated[int, Interval(ge=1, le=1024)]] = key(
         16, "channels of the first block; each further one has twice as many"
     )
@@ -150,8 +152,17 @@ class ModelTable(Table):
     padding: Chosen[Annotated[str, Word(vocabulary.PADDINGS)]] = key(
         "same", "of a convolution: same keeps height and width, valid pads nothing"
     )
+    residual_blocks: Searched[Annotated[int, Interval(ge=0, le=8)]] = key(
+        0, "pairs of convolutions with a shortcut past them, after the pooling of each block"
+    )
+    global_pooling: Chosen[Annotated[str, Word(vocabulary.GLOBAL_POOLINGS)]] = key(
+        "none", "over all places or steps that are left, before the dense layer of a cnn"
+    )
     output: Chosen[Annotated[str, Word(vocabulary.OUTPUTS)]] = key(
         "last", "of a recurrent network: after the last step, or after each"
+    )
+    bidirectional: Chosen[bool] = key(
+        False, "of a recurrent network: a second one goes from the last step to the first"
     )
     norm: Chosen[Annotated[str, Word(vocabulary.NORMS)]] = key(
         "none", "layer: each hidden layer is normalized before its activation"
@@ -222,6 +233,17 @@ class RegularizationTable(Table):
     early_stopping: EarlyStopping = key(EarlyStopping(patience=0), "when a trial has enough")
 
 
+class Augmentation(Table):
+    """`augment = { shift, flip }`."""
+
+    shift: Searched[Annotated[int, Interval(ge=0, le=64)]] = key(
+        0, "pixels by which a step shifts each training image at most, up or down and left or right"
+    )
+    flip: Searched[Annotated[Real, Interval(ge=0.0, le=1.0)]] = key(
+        0.0, "probability that a step mirrors a training image, left to right"
+    )
+
+
 class TrainingTable(Table):
     """`[training]`: how long, in what portions, and towards what."""
 
@@ -233,6 +255,12 @@ class TrainingTable(Table):
     class_weight: Chosen[Annotated[str, Word(("none", "balanced"))]] = key(
         "none", "balanced: all classes count alike in training"
     )
+    ema: Searched[Share] = key(
+        0.0,
+        "share that the average of the weights keeps at each update, such as 0.99; the average is judged and "
+        "delivered; 0: the last weights are",
+    )
+    augment: Augmentation = key(Augmentation(), "what a step does to training images at random")
 
 
 #: What `sampler` holds.
