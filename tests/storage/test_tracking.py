@@ -138,6 +138,26 @@ def test_a_study_from_start_to_end(
     assert not Path("mlruns").exists()
 
 
+def test_trials_in_training_are_shown_until_they_end(home: Path) -> None:
+    tracker = start(home, "under way")
+    assert tracker.where(60)["run_id"]
+    begun = [replace(trial(number), state="running", value=None) for number in range(3)]
+    tracker.running(begun[:1])
+    tracker.running(begun)  # in place of those before
+    wait(lambda: len(children(home, tracker)) == 3)
+    assert {run.info.status for run in children(home, tracker).values()} == {"RUNNING"}
+    tracker.trials([trial(1)])
+    tracker.running(begun[1:])  # known to have ended
+    wait(lambda: children(home, tracker)["trial-0001"].info.status == "FINISHED")
+    assert not tracker.close("KILLED").any
+    states = {name: run.info.status for name, run in children(home, tracker).items()}
+    assert states == {"trial-0000": "KILLED", "trial-0001": "FINISHED", "trial-0002": "KILLED"}
+    again = start(home, "under way")
+    again.trials([trial(number) for number in range(3)])
+    assert not again.close().any
+    assert {run.info.status for run in children(home, again).values()} == {"FINISHED"}
+
+
 def test_resuming_a_study_finds_its_run_again(home: Path) -> None:
     first = start(home, "resumed")
     first.trials([trial(0), trial(1)])
