@@ -24,7 +24,7 @@ from workbench.evaluation import saved_model
 from workbench.evaluation.report import sentences
 from workbench.storage.tracking import Tracker
 from workbench.storage.tracking import tracker as tracking
-from workbench.storage.tracking.rows import Job, final, parent_id, trials_link
+from workbench.storage.tracking.rows import Job, final, page, parent_id
 
 # MLflow 3.17 uses what SQLAlchemy 2.1 deprecates.
 pytestmark = [
@@ -136,6 +136,26 @@ def test_a_study_from_start_to_end(
     pd.testing.assert_frame_equal(model.predict(example), want.head(len(example)))
     assert not [p for p in (home / "artifacts").rglob("*") if p.suffix in {".pkl", ".pickle", ".joblib"}]
     assert not Path("mlruns").exists()
+
+
+def test_trials_in_training_are_shown_until_they_end(home: Path) -> None:
+    tracker = start(home, "under way")
+    assert tracker.where(60)["run_id"]
+    begun = [replace(trial(number), state="running", value=None) for number in range(3)]
+    tracker.running(begun[:1])
+    tracker.running(begun)  # in place of those before
+    wait(lambda: len(children(home, tracker)) == 3)
+    assert {run.info.status for run in children(home, tracker).values()} == {"RUNNING"}
+    tracker.trials([trial(1)])
+    tracker.running(begun[1:])  # known to have ended
+    wait(lambda: children(home, tracker)["trial-0001"].info.status == "FINISHED")
+    assert not tracker.close("KILLED").any
+    states = {name: run.info.status for name, run in children(home, tracker).items()}
+    assert states == {"trial-0000": "KILLED", "trial-0001": "FINISHED", "trial-0002": "KILLED"}
+    again = start(home, "under way")
+    again.trials([trial(number) for number in range(3)])
+    assert not again.close().any
+    assert {run.info.status for run in children(home, again).values()} == {"FINISHED"}
 
 
 def test_resuming_a_study_finds_its_run_again(home: Path) -> None:
@@ -414,12 +434,12 @@ def test_what_the_parent_is_told() -> None:
     assert "look number 3" in look.note
 
 
-def test_the_link_lists_trials_best_first() -> None:
-    link = trials_link("1", "abc", "rmse", "minimize")
-    assert link.startswith("#/experiments/1/runs?")
-    assert "orderByAsc=true" in link
-    assert "workflowType=machine_learning" in link
-    assert " " not in link
+def test_links_lead_to_the_view_of_a_study_in_the_mode_for_training() -> None:
+    assert page("1", "digits-0a") == (
+        "#/experiments/1/runs?viewStateShareKey=digits-0a&workflowType=machine_learning"
+    )
+    assert page("1") == "#/experiments/1/runs?workflowType=machine_learning"
+    assert page() == "#/experiments?workflowType=machine_learning"
 
 
 def test_the_trainer_imports_no_mlflow() -> None:

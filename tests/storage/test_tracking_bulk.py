@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import math
 import shutil
 import sqlite3
@@ -8,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -16,6 +18,7 @@ import pytest
 import sqlalchemy as sa
 
 from tests.helpers.tracking_cases import PARENT, finished, odd_trials, trial
+from workbench.core.records import Curves, TrialRecord
 from workbench.storage.tracking import bulk
 from workbench.storage.tracking import client as careful
 from workbench.storage.tracking.rows import Metric, child_row, parent_id
@@ -156,17 +159,88 @@ def test_a_study_as_mlflow_shows_it(writer: tuple[ModuleType, Any, str]) -> None
     assert diverged.metrics["train_loss"] == 0.5
     assert diverged.tags["non_finite"] == (
         '{"train_loss": {"2": "inf", "3": "nan"}, "validation_loss": {"2": "-inf", "3": "nan"}, '
-        '"validation_score": {"2": "inf", "3": "nan"}}'
+        '"validation_accuracy_by_epoch": {"2": "inf", "3": "nan"}}'
     )
     assert "validation_accuracy" not in diverged.metrics
-    # The best of the complete trials so far, at step = trial number; the pruned 0.9999 does not count.
+    # The best of the complete trials so far, at step = how many have ended; the pruned 0.9999 does not count.
     history = client(uri).get_metric_history(run, "best_validation_accuracy")
     best, expected = -math.inf, []
-    for record in trials:
+    for count, record in enumerate(trials, 1):
         if record.state == "complete" and record.value is not None and math.isfinite(record.value):
             best = max(best, record.value)
-        expected.append((record.number, best))
+        expected.append((count, best))
     assert sorted((m.step, m.value) for m in history) == expected
+
+
+def test_the_best_score_never_falls_in_whatever_order_trials_end(
+    writer: tuple[ModuleType, Any, str],
+) -> None:
+    _, store, uri = writer
+    experiment, run, _ = store.open_parent(PARENT, session="one")
+    for numbers in ((5, 9), (2,), (8, 0, 1), (7,)):
+        store.write(PARENT, experiment, run, [trial(number) for number in numbers])
+    history = client(uri).get_metric_history(run, "best_validation_accuracy")
+    scores = [m.value for m in sorted(history, key=lambda m: m.step)]
+    assert [m.step for m in sorted(history, key=lambda m: m.step)] == list(range(1, 8))
+    assert scores == sorted(scores)
+    assert scores[-1] == max(float(trial(number).value or 0) for number in (0, 1, 2, 5, 7, 8, 9))
+
+
+def test_a_trial_in_training_has_its_curves_and_is_whole_at_its_end(
+    writer: tuple[ModuleType, Any, str],
+) -> None:
+    module, store, uri = writer
+    experiment, run, _ = store.open_parent(PARENT, session="one")
+    whole = trial(3, 12)
+    for epochs in (2, 7):
+        store.write(PARENT, experiment, run, [so_far(whole, epochs)])
+        child = runs(uri)["trial-0003"]
+        assert (child.info.status, child.info.end_time) == ("RUNNING", None)
+        assert child.data.params == {key: str(value) for key, value in whole.params.items()}
+        assert "validation_accuracy" not in child.data.metrics
+        history = client(uri).get_metric_history(child.info.run_id, "validation_accuracy_by_epoch")
+        assert sorted(m.step for m in history) == list(range(1, epochs + 1))
+    store.end(run, "KILLED", session="one")  # and the search goes on another day, in another process
+    assert runs(uri)["trial-0003"].info.status == "KILLED"
+    again = module.connect(uri, "elsewhere")
+    assert again.open_parent(PARENT, session="two").known == ()
+    again.write(PARENT, experiment, run, [so_far(whole, 9)])
+    assert runs(uri)["trial-0003"].info.status == "RUNNING"
+    again.write(PARENT, experiment, run, [whole])
+    again.write(PARENT, experiment, run, [so_far(whole, 9)])  # came late
+    (child,) = (run for name, run in runs(uri).items() if name.startswith("trial"))
+    assert (child.info.status, child.data.tags["state"]) == ("FINISHED", "complete")
+    assert child.data.metrics["validation_accuracy"] == whole.value
+    for key, curve in zip(
+        ("train_loss", "validation_loss", "validation_accuracy_by_epoch"), whole.curves, strict=True
+    ):
+        history = client(uri).get_metric_history(child.info.run_id, key)
+        points = sorted((m.step, m.value) for m in history)
+        assert points == list(enumerate(map(float, curve), 1))
+
+
+def test_an_experiment_has_its_question_and_views(writer: tuple[ModuleType, Any, str]) -> None:
+    module, store, uri = writer
+    parent = replace(PARENT, axes=("learning_rate", "width"))
+    experiment, run, _ = store.open_parent(parent, session="one")
+    tags = client(uri).get_experiment(experiment).tags
+    assert tags["mlflow.note.content"] == "How well?"
+    trials = json.loads(tags["mlflow.sharedViewState.digits-mlp-0a1b2c3d"])
+    assert trials["orderByAsc"] is False
+    assert trials["searchFilter"] == f"tags.mlflow.parentRunId = '{run}'"
+    studies = json.loads(tags["mlflow.sharedViewState.workbench"])
+    for view in (trials, studies):
+        assert {"metrics.`validation_accuracy`", "params.`width`"} <= set(view["selectedColumns"])
+    client(uri).set_experiment_tag(experiment, "mlflow.note.content", "mine")
+    module.connect(uri, "elsewhere").open_parent(parent, session="two")
+    assert client(uri).get_experiment(experiment).tags == tags | {"mlflow.note.content": "mine"}
+
+
+def so_far(record: TrialRecord, epochs: int) -> TrialRecord:
+    """A trial as it was after so many epochs."""
+    curves = Curves(*(curve[:epochs] for curve in record.curves))
+    fields = {"state": "running", "reason": "in training", "value": None, "epochs": epochs, "curves": curves}
+    return replace(record, **fields)  # type: ignore[arg-type]
 
 
 def test_searches_find_and_sort_what_was_written(writer: tuple[ModuleType, Any, str]) -> None:

@@ -14,6 +14,7 @@ import pytest
 from tests.helpers.end_to_end import Place, Ran, process
 from tests.helpers.servers import free_port
 from tests.system.test_report_browser import BROWSER, QUIET
+from workbench.storage.tracking import page
 
 pytestmark = [
     pytest.mark.slow,
@@ -26,8 +27,10 @@ class Pages(NamedTuple):
     """The UI of a study, and what it says."""
 
     runs: str  # the page that `workbench ui` names
+    trials: str
     parent: str
     child: str
+    best: str  # the trial with the best score
     folder: Path
 
     def text(self, url: str) -> str:
@@ -50,20 +53,38 @@ def pages(finished: tuple[Place, Ran], tmp_path_factory: pytest.TempPathFactory)
     client = MlflowClient(uri, uri)
     (experiment,) = [one for one in client.search_experiments() if one.name == "small"]
     found = {run.info.run_name: run.info.run_id for run in client.search_runs([experiment.experiment_id])}
+    ranked = client.search_runs(
+        [experiment.experiment_id], "tags.kind = 'trial'", order_by=["metrics.validation_accuracy DESC"]
+    )
     chosen = finished[1].result["best"]["trial"]
     with process("ui", "--home", str(where.home), "--port", str(free_port()), "--json") as ui:
         assert ui.stdout is not None
         runs = json.loads(ui.stdout.readline())["url"]
         at = f"{runs.partition('?')[0]}/"
         yield Pages(
-            runs, at + found["small"], at + found[f"trial-{chosen:04d}"], tmp_path_factory.mktemp("profile")
+            runs=runs,
+            trials=at.partition("#")[0] + page(experiment.experiment_id, finished[1].result["study"]),
+            parent=at + found["small"],
+            child=at + found[f"trial-{chosen:04d}"],
+            best=ranked[0].info.run_name,
+            folder=tmp_path_factory.mktemp("profile"),
         )
 
 
-def test_the_runs_stand_in_a_table_with_the_parent_first(pages: Pages) -> None:
+def test_the_runs_stand_in_a_table_with_scores(pages: Pages) -> None:
     text = pages.text(pages.runs)
     assert "25 matching runs" in text
-    assert "small" in text
+    for column in ("small", "test_accuracy", "validation_accuracy"):
+        assert column in text
+
+
+def test_the_trials_stand_best_first(pages: Pages) -> None:
+    """As the link of the parent's description has it."""
+    text = pages.text(pages.trials)
+    assert "24 matching runs" in text
+    assert text.index(pages.best) < min(
+        text.index(name) for name in re.findall(r"trial-\d{4}", text) if name != pages.best
+    )
 
 
 def test_the_parent_tells_the_result_and_has_everything(pages: Pages) -> None:

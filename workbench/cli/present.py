@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import os
 import shlex
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -23,6 +24,7 @@ from workbench.cli.streams import until_closed
 from workbench.core.addresses import is_server, redact
 from workbench.core.formatting import attempts, beaten, duration, opened_before
 from workbench.core.locations import Locations
+from workbench.storage.tracking import page
 from workbench.study.config import Study, notes
 
 _PARTS = ("compile", "train", "sample", "track", "other")
@@ -262,11 +264,22 @@ def _summary(result: Result, study: Study, locations: Locations) -> Panel:
     grid.add_row("programs", f"{result.get('programs', 0)} compiled")
     if result.get("report"):
         grid.add_row("report", str(result["report"]))
-    server = redact(locations.tracking_uri) if is_server(locations.tracking_uri) else ""
-    grid.add_row("MLflow", server or f"workbench ui{_home(locations)}")
+    grid.add_row("MLflow", _pages(result, locations))
     if result["status"] == "interrupted":
         grid.add_row("interrupted", f"go on with: workbench run {command}")
     return framed(grid, f"{result['study']} · {result['status']}")
+
+
+def _pages(result: Mapping[str, Any], locations: Locations) -> str:
+    """Where MLflow shows the study and its trials; or the command that does."""
+    if not is_server(locations.tracking_uri):
+        return f"workbench ui{_home(locations)}"
+    server = (os.environ.get("WORKBENCH_UI") or redact(locations.tracking_uri)).rstrip("/")
+    experiment, run = (result.get("mlflow", {}).get(name) for name in ("experiment_id", "run_id"))
+    if not run:  # it has not answered yet
+        return server
+    pages = (f"#/experiments/{experiment}/runs/{run}", page(experiment, result["study"]))
+    return "\n".join(f"{server}/{each}" for each in pages)
 
 
 def _averaged(average: Mapping[str, Any]) -> str:

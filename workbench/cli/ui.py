@@ -17,6 +17,7 @@ from workbench.core.addresses import is_server, kind, redact
 from workbench.core.errors import InputError, StoreError, WorkbenchError
 from workbench.core.files import private_folder, replaced
 from workbench.core.locations import Locations
+from workbench.storage.tracking import SHARED, VIEW, page
 
 _HOST = "127.0.0.1"
 _SECONDS_TO_START = 60.0
@@ -80,7 +81,7 @@ def serve(locations: Locations, port: int, out: Output) -> int:
 
 
 def link(url: str) -> str:
-    """The page of the newest workbench experiment; MLflow would open in its mode for language models."""
+    """The page of the newest workbench experiment, with its scores as columns."""
     query = {"max_results": 1, "order_by": ["last_update_time DESC"], "filter": "name != 'Default'"}
     body = json.dumps(query)
     request = urllib.request.Request(
@@ -88,8 +89,10 @@ def link(url: str) -> str:
     )
     with urllib.request.urlopen(request, timeout=30) as answer:
         found = json.load(answer).get("experiments", [])
-    page = f"/{found[0]['experiment_id']}/runs" if found else ""
-    return f"{url}/#/experiments{page}?workflowType=machine_learning"
+    if not found:
+        return f"{url}/{page()}"
+    viewed = any(tag["key"] == f"{SHARED}{VIEW}" for tag in found[0].get("tags", ()))
+    return f"{url}/{page(found[0]['experiment_id'], VIEW if viewed else None)}"
 
 
 def _await(server: subprocess.Popen[bytes], url: str, log: Path) -> None:
@@ -104,10 +107,10 @@ def _await(server: subprocess.Popen[bytes], url: str, log: Path) -> None:
 
 
 def _tell(out: Output, url: str, tracking_uri: str) -> int:
-    page = link(url)
+    found = link(url)
     if not out.json:
-        print(f"{page}\nover {redact(tracking_uri)}", flush=True)
+        print(f"{found}\nover {redact(tracking_uri)}", flush=True)
         if url.startswith(f"http://{_HOST}:"):
             print("Ctrl-C ends it.", flush=True)
-    out.result({"url": page, "tracking_uri": redact(tracking_uri)})
+    out.result({"url": found, "tracking_uri": redact(tracking_uri)})
     return 0

@@ -20,8 +20,10 @@ from workbench.storage.optuna_mirror import Described, OptunaMirror, Running
 from workbench.storage.tracking import Parent, Status, Tracker
 from workbench.study.config import Study
 from workbench.tuning import space
-from workbench.tuning.trial import Trial
+from workbench.tuning.trial import Trial, so_far
 
+#: Seconds between two looks of MLflow at what is in training.
+SHOWN_SECONDS = 2.0
 #: Seconds that the end of a run waits for each of the two; what is left comes with the next run.
 PATIENCE = 120.0
 
@@ -30,20 +32,29 @@ class Records:
     """The two, open.
 
     data     fingerprint of the development rows, a tag of the parent run
+    began    when the study did, in seconds since 1970; None: now
     note     hears a sentence when one of them is in trouble
     seconds  that the caller was held up by them
     """
 
     def __init__(
-        self, study: Study, locations: Locations, *, metric: str, data: str, note: Callable[[str], None]
+        self,
+        study: Study,
+        locations: Locations,
+        *,
+        metric: str,
+        data: str,
+        note: Callable[[str], None],
+        began: float | None = None,
     ) -> None:
         self.seconds = 0.0
+        self._shown = time.perf_counter()
         self._note = note
         self._open = True
         artifacts = locations.home / "artifacts"
         if locations.tracking_uri == local_store(locations.home):
             private_folder(artifacts)  # rows are in it, as examples
-        parent = _parent(study, metric, data)
+        parent = _parent(study, metric, data, began)
         self._tracker = Tracker.open(locations.tracking_uri, parent, artifacts=artifacts, notify=note)
         described = Described(study.id, metric, parent.direction, space.axes(study.settings), study.question)
         self._mirror = OptunaMirror(locations.optuna, described, tell=note)
@@ -53,6 +64,9 @@ class Records:
         began = time.perf_counter()
         if finished:
             self._tracker.trials(finished)
+        if began - self._shown > SHOWN_SECONDS:
+            self._shown = began
+            self._tracker.running([so_far(trial, time.time()) for trial in alive if trial.curves])
         self._mirror.put(
             finished, {trial.number: Running(trial.params, dict(trial.rungs)) for trial in alive}
         )
@@ -88,7 +102,7 @@ class Records:
         return not left and not remainder.any
 
 
-def _parent(study: Study, metric: str, data: str) -> Parent:
+def _parent(study: Study, metric: str, data: str, began: float | None) -> Parent:
     searched = space.axes(study.settings)
     return Parent(
         study=study.id,
@@ -97,6 +111,8 @@ def _parent(study: Study, metric: str, data: str) -> Parent:
         direction=vocabulary.METRICS[metric].direction,
         question=study.question,
         seed=study.seed,
+        began=began,
+        axes=tuple(searched),
         params={key: cast("Value", value) for key, value in study.settings.items() if key not in searched},
         tags={"workbench.data": data},
     )

@@ -85,7 +85,14 @@ class Session:
         self._search = search_of(study, self.here, self._crew.train, note)
         self._search.foresee()
         dataset = self.here.dataset
-        self.records = Records(study, self.locations, metric=self.metric, data=dataset.fingerprint, note=note)
+        self.records = Records(
+            study,
+            self.locations,
+            metric=self.metric,
+            data=dataset.fingerprint,
+            note=note,
+            began=self.here.began,
+        )
         for remark in (*findings(dataset), *dataset.notes):  # beside the compiler
             note(remark)
         return self

@@ -59,6 +59,7 @@ class Workspace(NamedTuple):
     recent: int  # how many a lane is compared with, as it was when the study began
     finished: Finished | None  # what an earlier version's search has come to
     start: tuple[Mapping[str, Value], ...]  # what is tried after the default configuration
+    began: float | None  # in seconds since 1970; None for a study of an earlier version
 
     @property
     def metric(self) -> str:
@@ -68,6 +69,7 @@ class Workspace(NamedTuple):
 
 def enter(study: Study, locations: Locations, note: Callable[[str], None]) -> Workspace:
     """Open everything. Raises InputError: DataError, StudyError or StoreError."""
+    now = time.time()
     folder = locations.study(study.id)
     dataset, sealed = development(study, folder / "journal")
     configure(locations.home / "cache" / "jax")
@@ -83,7 +85,7 @@ def enter(study: Study, locations: Locations, note: Callable[[str], None]) -> Wo
             crossings.save(dataset, folder)
             if said := crossings.earlier(study, dataset, folder):
                 note(said)
-        begun = _begin(study, files, journal, preparations, sealed)
+        begun = _begin(study, files, journal, preparations, sealed, now)
         metric = metric_of(study, dataset.task)
         over = None if "parallel" in begun else _finished(study, journal, metric)
         begun = {**_of_budget(study), "recent": RECENT, **begun}
@@ -107,6 +109,7 @@ def enter(study: Study, locations: Locations, note: Callable[[str], None]) -> Wo
         recent=begun["recent"],
         finished=over,
         start=tuple(begun.get("start", ())),
+        began=begun.get("began"),
     )
 
 
@@ -235,6 +238,7 @@ def _begin(
     journal: Journal,
     preparations: Preparations,
     sealed: SealedTest,
+    now: float,
 ) -> Mapping[str, Any]:
     """What was decided when the study began, which every later session keeps to."""
     for record in journal.of_kind("study"):
@@ -254,6 +258,7 @@ def _begin(
         "rooms": list(plan.widths),
         "recent": RECENT,
         "rules": plan.rules,
+        "began": now,
     }
     if beginning := points(study, journal.path.parent, plan.metric):
         begun["start"] = beginning

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -69,15 +69,22 @@ def undefined(curves: Curves) -> bool:
 
 def finish(trial: Trial, verdict: Judged, score: float | None, at: float) -> TrialRecord:
     """The record of a trial that has ended `at` so many seconds since 1970."""
-    curves = Curves(*(np.concatenate(parts) for parts in zip(*trial.curves, strict=True)))
     assert verdict.state is not None
     assert verdict.reason is not None
+    record = so_far(trial, at)
+    value = None if verdict.reason in NO_SCORE else score
+    return replace(record, state=verdict.state, reason=verdict.reason, value=value)
+
+
+def so_far(trial: Trial, at: float) -> TrialRecord:
+    """A trial after at least one launch, as others are shown it `at` so many seconds since 1970."""
+    curves = Curves(*(np.concatenate(parts) for parts in zip(*trial.curves, strict=True)))
     return TrialRecord(
         number=trial.number,
         params=trial.params,
-        state=verdict.state,
-        reason=verdict.reason,
-        value=None if verdict.reason in NO_SCORE else score,
+        state="running",
+        reason="in training",
+        value=None,
         epochs=len(curves.train_loss),
         best_epoch=trial.best_epoch,
         curves=curves,

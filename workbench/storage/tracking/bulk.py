@@ -26,6 +26,7 @@ from workbench.core.records import TrialRecord
 from workbench.core.sql import lock
 from workbench.storage.tracking import tables
 from workbench.storage.tracking.rows import (
+    NOTE,
     Metric,
     Opened,
     Parent,
@@ -34,6 +35,7 @@ from workbench.storage.tracking.rows import (
     best_so_far,
     child_id,
     child_row,
+    experiment_tags,
     parent_row,
     score_key,
 )
@@ -62,6 +64,7 @@ RUNS = _table(
     "source_version lifecycle_stage artifact_uri experiment_id",
 )
 PARAMS, TAGS = _table("params", "key value run_uuid"), _table("tags", "key value run_uuid")
+EXPERIMENT_TAGS = _table("experiment_tags", "key value experiment_id")
 _POINT = ("key", "value", "timestamp", "step", "is_nan", "run_uuid")
 METRICS, LATEST = (_table(name, " ".join(_POINT), _TYPES) for name in ("metrics", "latest_metrics"))
 
@@ -93,25 +96,29 @@ class Database:
                 resumed |= {"end_time": None, "deleted_time": None}
                 connection.execute(RUNS.update().where(of_run).values(**resumed))
                 _put(connection, TAGS, run, {"session": session, **parent.tags})
-            known = connection.execute(
-                sa.select(TAGS.c.value).where(TAGS.c.key == "trial", TAGS.c.run_uuid.in_(_children(run)))
+            of_experiment = EXPERIMENT_TAGS.c.experiment_id == experiment
+            held = set(connection.execute(sa.select(EXPERIMENT_TAGS.c.key).where(of_experiment)).scalars())
+            tags = experiment_tags(parent, run)
+            if parent.question and NOTE not in held:  # a description is its reader's to change
+                tags[NOTE] = parent.question
+            connection.execute(
+                EXPERIMENT_TAGS.delete().where(of_experiment, EXPERIMENT_TAGS.c.key.in_(list(tags)))
             )
-            numbers = tuple(sorted(int(text) for text in known.scalars()))
+            rows = [{"key": key, "value": tags[key], "experiment_id": experiment} for key in tags]
+            connection.execute(EXPERIMENT_TAGS.insert(), rows)
+            numbers = tuple(sorted(map(int, connection.execute(_ended(run)).scalars())))
         return Opened(str(experiment), run, numbers)
 
     def write(self, parent: Parent, experiment: str, run: str, trials: Sequence[TrialRecord]) -> None:
-        """Write trials that are not there yet, and the best score so far on the parent: all or nothing."""
+        """Write trials that are not there whole, and the best score so far on the parent: all or nothing.
+
+        One that was in training when it was written is written anew.
+        """
         ids = {child_id(parent.study, t.number): t for t in sorted(trials, key=lambda trial: trial.number)}
         with self.engine.begin() as connection:
             lock(connection, parent.study)
-            numbers = [str(trial.number) for trial in ids.values()]
-            there = set(
-                connection.execute(
-                    sa.select(TAGS.c.value).where(
-                        TAGS.c.key == "trial", TAGS.c.value.in_(numbers), TAGS.c.run_uuid.in_(_children(run))
-                    )
-                ).scalars()
-            )
+            _delete(connection, _in_training(connection, list(ids)))
+            there = set(connection.execute(_ended(run)).scalars())
             # A child that was moved away from its parent by hand still holds its id.
             held = sa.select(RUNS.c.run_uuid).where(RUNS.c.run_uuid.in_(list(ids)))
             taken = set(connection.execute(held).scalars())
@@ -121,7 +128,10 @@ class Database:
             best = _best(connection, parent, run)
             rows = [child_row(parent, run, trial) for trial in fresh]
             insert_runs(connection, rows, int(experiment))
-            insert_metrics(connection, run, best_so_far(parent, best, fresh, rows))
+            ended = [(t, row) for t, row in zip(fresh, rows, strict=True) if t.state != "running"]
+            if ended:
+                points = best_so_far(parent, best, len(there), *zip(*ended, strict=True))
+                insert_metrics(connection, run, points)
 
     def end(self, run: str, status: Status, *, session: str) -> None:
         """Terminate a run and children left RUNNING, if `session` still owns it."""
@@ -189,6 +199,24 @@ def connect(uri: str, artifacts: str) -> Database | None:
 
 def _children(run: str) -> sa.Select[Any]:
     return sa.select(TAGS.c.run_uuid).where(TAGS.c.key == "mlflow.parentRunId", TAGS.c.value == run)
+
+
+def _ended(run: str) -> sa.Select[Any]:
+    """The numbers, as text, of the children that are there whole."""
+    running = sa.select(TAGS.c.run_uuid).where(TAGS.c.key == "state", TAGS.c.value == "running")
+    children = TAGS.c.run_uuid.in_(_children(run))
+    return sa.select(TAGS.c.value).where(TAGS.c.key == "trial", children, ~TAGS.c.run_uuid.in_(running))
+
+
+def _in_training(connection: sa.Connection, runs: list[str]) -> list[str]:
+    """Those among the runs that were written before their trial had ended."""
+    state = sa.select(TAGS.c.run_uuid).where(TAGS.c.key == "state", TAGS.c.value == "running")
+    return list(connection.execute(state.where(TAGS.c.run_uuid.in_(runs))).scalars())
+
+
+def _delete(connection: sa.Connection, runs: list[str]) -> None:
+    for table in (METRICS, LATEST, PARAMS, TAGS, RUNS) if runs else ():
+        connection.execute(table.delete().where(table.c.run_uuid.in_(runs)))
 
 
 def _find(connection: sa.Connection, study: str) -> str | None:

@@ -1,8 +1,9 @@
 """The careful writer: MLflow's public client, for servers and for databases that `bulk` does not know.
 
 The same methods as `bulk.Database`, at about 100 ms a trial. The server chooses the run ids here, so a trial
-is recognized by its tags; a run that was begun and not ended is written again from its own start time, which
-makes every point equal to the one that may be there already, and MLflow keeps one of two equal points.
+is recognized by its tags. A run that was cut off while its trial was written is written again from its own
+start time, which makes every point equal to the one that may be there already, and MLflow keeps one of two
+equal points; one whose trial was in training gets the epochs that it lacks.
 """
 
 from __future__ import annotations
@@ -13,19 +14,22 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from workbench.core.addresses import is_server, redact
 from workbench.core.errors import StoreError
 from workbench.core.records import TrialRecord
 from workbench.storage.tracking.rows import (
+    NOTE,
     Metric,
     Opened,
     Parent,
     RunRow,
     Status,
     best_so_far,
+    by_epoch,
     child_row,
+    experiment_tags,
     parent_row,
     score_key,
 )
@@ -54,6 +58,15 @@ THREADS = 4
 _PAGE = 1_000
 
 
+class _Child(NamedTuple):
+    """A trial's run, as far as it is there."""
+
+    run: str
+    start: int  # in milliseconds since 1970
+    whole: bool
+    epochs: int  # whose points it has, if it was written while it trained
+
+
 @dataclass(frozen=True)
 class Server:
     """A store behind MLflow's client, and the runs of this study known to be in it."""
@@ -61,7 +74,7 @@ class Server:
     client: MlflowClient
     artifacts: str | None  # where new experiments keep their artifacts; None: the server decides
     parallel: bool
-    children: dict[int, tuple[str, int, str]] = field(default_factory=dict)  # trial -> run, start, status
+    children: dict[int, _Child] = field(default_factory=dict)  # by the number of its trial
 
     def close(self) -> None:
         """Nothing is held open."""
@@ -81,34 +94,47 @@ class Server:
                 client.restore_run(run_id)
             client.update_run(run_id, status="RUNNING")
             _log(client, run_id, (), {}, {"session": session, **parent.tags})
+        self._describe(parent, experiment, run_id)
         self.children.clear()
         for child in _search(client, experiment, f"tags.`mlflow.parentRunId` = '{run_id}'"):
             number = child.data.tags.get("trial")
             if number is not None:
-                info = child.info
-                self.children[int(number)] = (info.run_id, info.start_time, info.status)
-        whole = (number for number, (_, _, status) in self.children.items() if status != "RUNNING")
-        return Opened(experiment, run_id, tuple(sorted(whole)))
+                info, epochs = child.info, 0
+                if running := child.data.tags.get("state") == "running":
+                    last = client.get_metric_history(info.run_id, by_epoch(parent.metric))
+                    epochs = max((point.step for point in last), default=0)
+                whole = info.status != "RUNNING" and not running
+                self.children[int(number)] = _Child(info.run_id, info.start_time, whole, epochs)
+        return Opened(experiment, run_id, tuple(sorted(self._whole())))
 
     def write(self, parent: Parent, experiment: str, run: str, trials: Sequence[TrialRecord]) -> None:
-        """Write finished trials that are not there whole, then the best score so far on the parent."""
-        fresh = [t for t in trials if self.children.get(t.number, ("", 0, "RUNNING"))[2] == "RUNNING"]
-        fresh.sort(key=lambda trial: trial.number)
-        best = _best(self.client, parent, experiment, run) if fresh else None
+        """Write trials that are not there whole, then the best score so far on the parent."""
+        whole = self._whole()
+        fresh = sorted((t for t in trials if t.number not in whole), key=lambda trial: trial.number)
+        ended = [trial for trial in fresh if trial.state != "running"]
+        best = _best(self.client, parent, experiment, run) if ended else None
 
         def one(trial: TrialRecord) -> RunRow:
             begun = self.children.get(trial.number)
-            row = child_row(parent, run, trial, start=begun[1] if begun else None)
-            if begun:
-                child = begun[0]
-            else:
-                child = self.client.create_run(
+            row = child_row(parent, run, trial, start=begun.start if begun else None)
+            if begun is None:
+                made = self.client.create_run(
                     experiment, start_time=row.start, tags=dict(row.tags), run_name=row.name
-                ).info.run_id
-                self.children[trial.number] = (child, row.start, "RUNNING")
-            _log(self.client, child, row.metrics, row.params, row.tags if begun else {})
-            self.client.set_terminated(child, status=row.status, end_time=row.end)
-            self.children[trial.number] = (child, row.start, row.status)
+                )
+                begun = _Child(made.info.run_id, row.start, whole=False, epochs=0)
+                self.children[trial.number] = begun
+                tags: Mapping[str, str] = {}
+            else:
+                tags = row.tags
+            new = [m for m in row.metrics if m.step == 0 or m.step > begun.epochs]
+            _log(self.client, begun.run, new, row.params, tags)
+            if row.status == "RUNNING":
+                self.client.update_run(begun.run, status="RUNNING")
+            else:
+                self.client.set_terminated(begun.run, status=row.status, end_time=row.end)
+            self.children[trial.number] = _Child(
+                begun.run, row.start, whole=row.status != "RUNNING", epochs=trial.epochs
+            )
             return row
 
         if self.parallel:
@@ -116,7 +142,8 @@ class Server:
                 rows = list(pool.map(one, fresh))
         else:
             rows = [one(trial) for trial in fresh]
-        _log(self.client, run, best_so_far(parent, best, fresh, rows), {})
+        of_ended = [row for row in rows if row.status != "RUNNING"]
+        _log(self.client, run, best_so_far(parent, best, len(whole), ended, of_ended), {})
 
     def end(self, run: str, status: Status, *, session: str) -> None:
         """Terminate a run and children left RUNNING, if `session` still owns it."""
@@ -135,6 +162,19 @@ class Server:
 
     def retract(self, run: str, keys: Sequence[str]) -> None:
         """MLflow's interface takes no metric back: the tag `tested_model` says whose they are."""
+
+    def _whole(self) -> set[int]:
+        return {number for number, child in self.children.items() if child.whole}
+
+    def _describe(self, parent: Parent, experiment: str, run: str) -> None:
+        """The experiment's description, which is its reader's to change, and its views."""
+        held = self.client.get_experiment(experiment).tags
+        tags = experiment_tags(parent, run)
+        if parent.question and NOTE not in held:
+            tags[NOTE] = parent.question
+        for key, value in tags.items():
+            if held.get(key) != value:
+                self.client.set_experiment_tag(experiment, key, value)
 
     def experiment(self, name: str) -> str:
         """The experiment of this name, brought back if it was deleted; made if there is none."""

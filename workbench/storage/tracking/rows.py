@@ -8,8 +8,10 @@ How a trial is shown
     status    as in MLflow's own Optuna storage (`mlflow.optuna.MlflowStorage`): FINISHED for complete, KILLED
               for pruned, FAILED for failed. A glance at the icons tells the three apart, and
               `attributes.status = "KILLED"` filters them; the tag `state` says the same in words.
-    curves    train_loss, validation_loss, validation_score at step = epoch, from 1
-    figures   validation_<metric> (the score the trial is chosen by), best_epoch, epochs, seconds
+              RUNNING while it trains, with its curves so far; written anew when it has ended.
+    curves    train_loss, validation_loss, validation_<metric>_by_epoch at step = epoch, from 1
+    figures   validation_<metric> (the score the trial is chosen by), best_epoch, epochs, seconds; they have
+              names of their own, since MLflow's columns show the last point of a metric, not its best
     NaN, inf  stand in the tag `non_finite` ({"train_loss": {"3": "nan"}}) and are left out of the curves: a
               server turns infinity into 1.8e308, which flattens every chart, and a NaN keeps the run page of
               some servers from opening (mlflow issue 16555).
@@ -25,7 +27,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 
 from workbench.core.provenance import user
 from workbench.core.records import Outcome, TrialRecord
@@ -34,10 +36,23 @@ from workbench.core.types import Value
 Status = Literal["RUNNING", "FINISHED", "FAILED", "KILLED"]
 #: Tags that MLflow itself reads start with this.
 PREFIX = "mlflow."
+#: The description of a run or an experiment.
+NOTE = PREFIX + "note.content"
 #: MLflow's limits in characters (mlflow.utils.validation); longer values are cut, visibly.
 MAX_PARAM, MAX_TAG, MAX_NAME, MAX_DIGEST = 6_000, 8_000, 250, 36
 _NAMESPACE = uuid.UUID("6f0c6e0e-6a0b-5f7c-9a53-0d6a1c1f7f55")
-_STATUS: dict[str, Status] = {"complete": "FINISHED", "pruned": "KILLED", "failed": "FAILED"}
+_STATUS: dict[str, Status] = {
+    "running": "RUNNING",
+    "complete": "FINISHED",
+    "pruned": "KILLED",
+    "failed": "FAILED",
+}
+#: The view of an experiment that `workbench ui` opens; that of a study's trials is named by its id.
+VIEW = "workbench"
+#: A tag of an experiment that holds a view begins so.
+SHARED = PREFIX + "sharedViewState."
+#: So many axes are columns of a view; MLflow's own picker adds others.
+MOST_COLUMNS = 8
 
 
 class Metric(NamedTuple):
@@ -74,6 +89,8 @@ class Parent:
     experiment: str = ""  # default: the study's name
     run_name: str = ""  # default: the study's name
     seed: int = 0
+    began: float | None = None  # seconds since 1970; None: now
+    axes: tuple[str, ...] = ()  # names of what is searched
     params: Mapping[str, Value] = field(default_factory=dict)  # what is fixed for the whole study
     tags: Mapping[str, str] = field(default_factory=dict)
 
@@ -87,8 +104,6 @@ class Parent:
 class Final:
     """Everything that is still to be written on the parent run when a study is over."""
 
-    metric: str
-    direction: str
     metrics: Mapping[str, float]
     params: Mapping[str, str]  # the chosen configuration's axes, under the names the children use
     tags: Mapping[str, str]
@@ -123,8 +138,8 @@ class Opened(NamedTuple):
 class Job(NamedTuple):
     """Answered by what the store will not take: {trial number, `finish` or `end`: why}, {} for nothing."""
 
-    do: Literal["trials", "model", "finish", "end"]
-    what: Any  # trials; folder of a model; Final; Status
+    do: Literal["trials", "running", "model", "finish", "end"]
+    what: Any  # trials that have ended, or have not; folder of a model; Final; Status
 
 
 class Trouble(NamedTuple):
@@ -151,17 +166,30 @@ def score_key(metric: str) -> str:
     return f"validation_{metric}"
 
 
+def by_epoch(metric: str) -> str:
+    """The name of a trial's curve of scores."""
+    return f"{score_key(metric)}_by_epoch"
+
+
 def best_so_far(
-    parent: Parent, best: float | None, trials: Sequence[TrialRecord], rows: Sequence[RunRow]
+    parent: Parent, best: float | None, before: int, trials: Sequence[TrialRecord], rows: Sequence[RunRow]
 ) -> list[Metric]:
-    """The best score of a complete trial up to each of these, at step = number. `best` was that before."""
+    """The best score of a complete trial after each of these, at step = how many have ended by then.
+
+    Args:
+        parent: the study.
+        best: that of the trials before.
+        before: how many these are.
+        trials: in the order in which they are counted.
+        rows: theirs.
+    """
     choose = max if parent.direction == "maximize" else min
     key, points = "best_" + score_key(parent.metric), []
-    for trial, row in zip(trials, rows, strict=True):
+    for count, (trial, row) in enumerate(zip(trials, rows, strict=True), before + 1):
         if trial.state == "complete" and trial.value is not None and math.isfinite(trial.value):
             best = trial.value if best is None else choose(best, trial.value)
         if best is not None:
-            points.append(Metric(key, best, row.end or row.start, trial.number))
+            points.append(Metric(key, best, row.end or row.start, count))
     return points
 
 
@@ -179,15 +207,15 @@ def parent_row(parent: Parent, *, session: str) -> RunRow:
         **_authorship(parent.run_name or parent.name),
     }
     if note:
-        tags[PREFIX + "note.content"] = note
+        tags[NOTE] = note
     name = (parent.run_name or parent.name)[:MAX_NAME]
     params = {key: _text(value, MAX_PARAM) for key, value in parent.params.items()}
-    now = int(time.time() * 1000)
-    return RunRow(parent_id(parent.study), name, "RUNNING", now, None, params, _cut(tags), ())
+    start = round((parent.began or time.time()) * 1000)
+    return RunRow(parent_id(parent.study), name, "RUNNING", start, None, params, _cut(tags), ())
 
 
 def child_row(parent: Parent, parent_run: str, record: TrialRecord, *, start: int | None = None) -> RunRow:
-    """One finished trial as a child of `parent_run`.
+    """One trial as a child of `parent_run`: finished, or so far.
 
     `start` in milliseconds fixes the time axis, which makes a second writing of the same trial equal to the
     first; by default the trial started `seconds` before it finished. One that does not say when finished now.
@@ -196,13 +224,18 @@ def child_row(parent: Parent, parent_run: str, record: TrialRecord, *, start: in
     start = round((record.finished or time.time()) * 1000) - length if start is None else start
     end = start + length
     name = f"trial-{record.number:04d}"
-    metrics, odd = _curves(record, start, end)
-    figures: dict[str, float | None] = {
-        score_key(parent.metric): record.value,
-        "best_epoch": record.best_epoch or None,
-        "epochs": record.epochs,
-        "seconds": record.seconds,
-    }
+    metrics, odd = _curves(parent, record, start, end)
+    running = record.state == "running"
+    figures: dict[str, float | None] = (
+        {}
+        if running
+        else {
+            score_key(parent.metric): record.value,
+            "best_epoch": record.best_epoch or None,
+            "epochs": record.epochs,
+            "seconds": record.seconds,
+        }
+    )
     for key, value in figures.items():
         if value is None:
             continue
@@ -225,15 +258,18 @@ def child_row(parent: Parent, parent_run: str, record: TrialRecord, *, start: in
         tags["non_finite"] = json.dumps(odd)
     params = {key: _text(value, MAX_PARAM) for key, value in record.params.items()}
     run, status = child_id(parent.study, record.number), _STATUS[record.state]
-    return RunRow(run, name, status, start, end, params, _cut(tags), metrics)
+    return RunRow(run, name, status, start, None if running else end, params, _cut(tags), metrics)
 
 
-def _curves(record: TrialRecord, start: int, end: int) -> tuple[list[Metric], dict[str, dict[str, str]]]:
+def _curves(
+    parent: Parent, record: TrialRecord, start: int, end: int
+) -> tuple[list[Metric], dict[str, dict[str, str]]]:
     """The finite points, spread evenly over the trial's time, and the others by curve and epoch."""
     metrics: list[Metric] = []
     odd: dict[str, dict[str, str]] = {}
-    for key, curve in record.curves._asdict().items():
-        n = len(curve)
+    names = {"validation_score": by_epoch(parent.metric)}
+    for name, curve in record.curves._asdict().items():
+        key, n = names.get(name, name), len(curve)
         for epoch, value in enumerate(curve.tolist(), start=1):
             if math.isfinite(value):
                 metrics.append(Metric(key, value, start + (end - start) * epoch // n, epoch))
@@ -273,8 +309,6 @@ def final(outcome: Outcome, name: str, files: Mapping[str, Path], model: Path | 
     from workbench.evaluation.report.sentences import answer
 
     return Final(
-        metric=outcome.metric,
-        direction=outcome.direction,
         metrics=_metrics(outcome),
         params={k: str(v) for k, v in outcome.selection.params.items()} if outcome.selection else {},
         tags=_tags(outcome),
@@ -300,18 +334,44 @@ def note(outcome: Outcome) -> str:
     return "\n\n".join(part for part in parts if part)
 
 
-def trials_link(experiment: str, run: str, metric: str, direction: str) -> str:
-    """The page of MLflow's UI that lists a study's trials flat and best first, below the server's address.
+def experiment_tags(parent: Parent, run: str) -> dict[str, str]:
+    """Views of MLflow's UI with columns for scores and axes: by default it shows no metric, and folds trials.
 
-    By default the UI folds children away, a hundred to a page, and opens in its mode for language models.
+    Args:
+        parent: the study.
+        run: its run.
+
+    Returns:
+        Tags of the experiment: `VIEW` has the studies, their trials folded; the study's id, its trials alone
+        and best first. MLflow reads them as it reads the views that its users share.
     """
-    query = {
-        "searchFilter": f"tags.mlflow.parentRunId = '{run}'",
-        "orderByKey": f"metrics.`{score_key(metric)}`",
-        "orderByAsc": str(direction == "minimize").lower(),
-        "workflowType": "machine_learning",
+    score = f"metrics.`{score_key(parent.metric)}`"
+    shown = [f"params.`{name}`" for name in parent.axes[:MOST_COLUMNS]]
+    ascending = parent.direction == "minimize"
+    views = {
+        VIEW: {
+            "selectedColumns": [f"metrics.`test_{parent.metric}`", score, "attributes.`Duration`", *shown],
+        },
+        parent.study: {
+            "searchFilter": f"tags.mlflow.parentRunId = '{run}'",
+            "orderByKey": score,
+            "orderByAsc": ascending,
+            "selectedColumns": [score, "tags.`state`", "attributes.`Duration`", *shown],
+        },
     }
-    return f"#/experiments/{experiment}/runs?{urlencode(query, quote_via=quote)}"
+    return {SHARED + name: json.dumps(view) for name, view in views.items()}
+
+
+def page(experiment: str = "", view: str | None = None) -> str:
+    """A page of MLflow's UI below the server's address, in its mode for training; of itself it has another.
+
+    Args:
+        experiment: its id; by default the page lists all of them.
+        view: one of `experiment_tags`; by default the runs are shown as MLflow shows them.
+    """
+    query = {"viewStateShareKey": view} if view else {}
+    path = f"/{experiment}/runs" if experiment else ""
+    return f"#/experiments{path}?{urlencode({**query, 'workflowType': 'machine_learning'})}"
 
 
 def _metrics(outcome: Outcome) -> dict[str, float]:

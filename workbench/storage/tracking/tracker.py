@@ -68,6 +68,7 @@ class Tracker:
         # What waits, in its order; what is under way stays in front until the store has it.
         self._trials: dict[int, TrialRecord] = {}
         self._others: deque[Job] = deque()
+        self._running: list[TrialRecord] = []  # in training, as they were last shown
         self._overflow: set[int] = set()
         self._written: set[int] = set()
         self._refused: dict[int | str, str] = {}
@@ -103,6 +104,12 @@ class Tracker:
                     self._trials.setdefault(record.number, record)
                 else:
                     self._overflow.add(record.number)
+            self._turn.notify_all()
+
+    def running(self, records: list[TrialRecord]) -> None:
+        """Hand over the trials that are in training, in place of those handed over before; never waits."""
+        with self._turn:
+            self._running = records
             self._turn.notify_all()
 
     def model(self, folder: Path) -> None:
@@ -239,13 +246,16 @@ class Tracker:
         return process.last_words()
 
     def _next(self) -> Job | None:
-        """The job to send now, waited for: trials first. None when no more is wanted."""
+        """The job to send now, waited for: trials first, running ones last. None when no more is wanted."""
         with self._turn:
             while not self._stopping:
                 if self._trials:
                     return Job("trials", list(islice(self._trials.values(), BATCH)))
                 if self._others:
                     return self._others[0]
+                if self._running:
+                    shown, self._running = self._running, []
+                    return Job("running", [trial for trial in shown if trial.number not in self._written])
                 self._turn.wait()
         return None
 
@@ -264,7 +274,9 @@ class Tracker:
 
     def _settle(self, job: Job, refused: Mapping[int | str, str]) -> None:
         """A job is done."""
-        if job.do == "trials":
+        if job.do == "running":  # what is refused now is told when the trial has ended
+            refused = {}
+        elif job.do == "trials":
             self._written.update(record.number for record in job.what)
         else:
             self._others.popleft()

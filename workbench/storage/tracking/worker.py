@@ -4,6 +4,9 @@
 what the fast writer cannot do, or `ahead` of its first job. A store that is down is tried again and again; a
 job that the store refuses is given back with the reason. When standard input ends without the job `end`, the
 trainer has died: what has arrived is still written, and the parent run is set KILLED.
+
+A study that lasts gets MLflow's system metrics as well: processors, memory, disks, network and GPUs of the
+machine, unless MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING is false.
 """
 
 from __future__ import annotations
@@ -27,6 +30,8 @@ from workbench.storage.tracking.rows import Final, Job, Opened, Opening, Trouble
 DELAYS = (0.2, 0.5, 1.0, 2.0, 5.0)
 #: Lower priority than training.
 NICE = 10
+#: Seconds that a study lasts before its machine is watched, for which all of MLflow is loaded.
+WATCHED_AFTER = 10.0
 #: Seconds without a job after which there is time to prepare for the end of the study.
 IDLE = 0.3
 T = TypeVar("T")
@@ -112,6 +117,9 @@ class _Desk:
         self.orphaned, self.reply = orphaned, reply
         self.store: bulk.Database | client.Server | None = None
         self.experiment = self.run = ""
+        self._monitor: Any = None  # MLflow's SystemMetricsMonitor
+        self._watch = threading.Timer(WATCHED_AFTER, self._watch_machine)
+        self._watch.daemon = True
 
     def open(self) -> Opened:
         """Open the store and the parent run, again if need be."""
@@ -120,12 +128,14 @@ class _Desk:
         self.store = bulk.connect(self.uri, self.artifacts) or client.connect(self.uri, self.artifacts)
         opened = self.store.open_parent(self.parent, session=self.session)
         self.experiment, self.run, _ = opened
+        if self._watch.ident is None and _watched():  # the first time
+            self._watch.start()
         return opened
 
     def do(self, job: Job) -> dict[int | str, str]:
         """Do one job; what the store will not take, and why."""
-        if job.do == "trials":
-            return self._write(job.what)
+        if job.do in {"trials", "running"}:
+            return self._write(job.what) if job.what else {}
         if job.do == "model":
             self._try(job.do, lambda: self._log_model(job.what))
             return {}  # a refusal is not told here: `finish` tries again and says so
@@ -167,8 +177,20 @@ class _Desk:
 
         log_model(self.uri, self.run, folder)
 
+    def _watch_machine(self) -> None:
+        from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
+
+        monitor = SystemMetricsMonitor(self.run, resume_logging=True, tracking_uri=self.uri)  # type: ignore[no-untyped-call]
+        monitor.start()  # type: ignore[no-untyped-call]
+        self._monitor = monitor
+
     def _end(self, status: Any) -> None:
         assert self.store is not None
+        self._watch.cancel()
+        if self._watch.ident is not None:
+            self._watch.join()
+        if self._monitor is not None:
+            self._monitor.finish()
         self.store.end(self.run, status, session=self.session)
 
     def _try(self, name: int | str, act: Callable[[], None]) -> dict[int | str, str]:
@@ -197,6 +219,11 @@ class _Desk:
                 self.reply(Trouble(reason(error, self.uri)))
             self.orphaned.wait(DELAYS[min(attempt, len(DELAYS) - 1)])
             attempt += 1
+
+
+def _watched() -> bool:
+    """As MLflow reads its own variable, but that here the default is yes."""
+    return os.environ.get("MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING", "true").lower() not in {"false", "0"}
 
 
 def _passing(error: Exception) -> bool:
