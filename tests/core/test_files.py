@@ -1,7 +1,8 @@
 """Files: replaced in one step, for their owner alone where that is asked, noticed where they are damaged."""
 
-from __future__ import errno
+from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 import numpy as np
