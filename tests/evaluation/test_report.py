@@ -328,13 +328,10 @@ def test_people_see_a_better_rival_below_the_score(capsys: pytest.CaptureFixture
 def test_trials_that_diverged_are_told_from_those_without_a_value() -> None:
     outcome = outcomes.classification(20)
     ends = ["diverged", "undefined", "diverged"]
-    odd = [
-        replace(trial, state="pruned", reason=why)
-        for trial, why in zip(outcome.trials[1:], ends, strict=False)
-    ]
-    trials = (outcome.trials[0], *odd, *outcome.trials[4:])
+    scored = [replace(trial, reason="") for trial in outcome.trials]
+    odd = [replace(trial, state="pruned", reason=why) for trial, why in zip(scored[1:4], ends, strict=True)]
+    trials = (scored[0], *odd, *scored[4:])
     said = results.result(replace(outcome, trials=trials), None)["trials"]
     assert said["without_score"] == {"diverged": 2, "without a value of the metric": 1}
     assert sum(said[state] for state in ("complete", "pruned", "failed")) == said["total"] == 20
-    quiet = [replace(trial, reason="") for trial in outcome.trials]
-    assert "without_score" not in results.result(replace(outcome, trials=tuple(quiet)), None)["trials"]
+    assert "without_score" not in results.result(replace(outcome, trials=tuple(scored)), None)["trials"]
