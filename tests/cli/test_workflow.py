@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import sqlite3
@@ -14,6 +15,7 @@ import pytest
 from scipy.stats import binomtest
 
 from tests.helpers.end_to_end import SMALL, TINY, Place, Ran, place, workbench
+from workbench.cli.main import main
 from workbench.core.records import encode_trial, ranked
 
 NUMBER = (int, float)
@@ -195,6 +197,24 @@ def test_show_and_check(finished: tuple[Place, Ran]) -> None:
     assert [axis["name"] for axis in plan["axes"]] == list(ran.result["best"]["params"])
     assert plan["cost"]["seconds"] > 0
     assert snapshot(where.home) == before
+
+
+def test_a_home_that_may_only_be_read_is_shown(
+    finished: tuple[Place, Ran], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    where, ran = finished
+
+    def refused(*_: object, **__: object) -> None:
+        raise OSError(errno.EROFS, "Read-only file system", "figures/x.png")
+
+    monkeypatch.setattr("workbench.evaluation.report.write", refused)
+    assert main(["show", str(where.file), "--home", str(where.home), "--json"]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert (shown["best"], shown["test"], shown["report"]) == (ran.result["best"], ran.result["test"], None)
+    assert shown["top"]
+    assert any(
+        "not written again: figures/x.png: cannot be used (Read-only" in note for note in shown["notes"]
+    )
 
 
 def test_what_people_are_shown_at_the_end(finished: tuple[Place, Ran]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 import numpy as np
@@ -65,3 +66,17 @@ def test_an_archive_of_which_any_byte_was_altered(tmp_path: Path) -> None:
     path.unlink()
     with pytest.raises(FileNotFoundError):
         read_arrays(path)
+
+
+def test_what_a_full_disk_breaks_off_is_not_left(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    write_text(path, "old")
+
+    def full() -> None:
+        with replaced(path) as file:
+            file.write(b"new")
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(OSError, match="No space"):
+        full()
+    assert {file.name: file.read_text() for file in tmp_path.iterdir()} == {"a.txt": "old"}

@@ -323,3 +323,15 @@ def test_people_see_a_better_rival_below_the_score(capsys: pytest.CaptureFixture
     shown = capsys.readouterr().out
     assert "gain over boosted    –; left out: too wide" in shown
     assert "is better on these rows" not in shown
+
+
+def test_trials_that_diverged_are_told_from_those_without_a_value() -> None:
+    outcome = outcomes.classification(20)
+    ends = ["diverged", "undefined", "diverged"]
+    scored = [replace(trial, reason="") for trial in outcome.trials]
+    odd = [replace(trial, state="pruned", reason=why) for trial, why in zip(scored[1:4], ends, strict=True)]
+    trials = (scored[0], *odd, *scored[4:])
+    said = results.result(replace(outcome, trials=trials), None)["trials"]
+    assert said["without_score"] == {"diverged": 2, "without a value of the metric": 1}
+    assert sum(said[state] for state in ("complete", "pruned", "failed")) == said["total"] == 20
+    assert "without_score" not in results.result(replace(outcome, trials=tuple(scored)), None)["trials"]

@@ -256,6 +256,8 @@ def _summary(result: Result, study: Study, locations: Locations) -> Panel:
         grid.add_row("refitted", _refitted(result["refit"]))
     ended = (f"{trials.get(state, 0)} {state}" for state in ("complete", "pruned", "failed"))
     grid.add_row("trials", f"{trials.get('total', 0)}: {', '.join(ended)}")
+    if without := trials.get("without_score"):
+        grid.add_row("", f"no score: {', '.join(f'{n} {why}' for why, n in without.items())}")
     if result.get("stopped"):
         grid.add_row("", f"ended before the budget: {result['stopped']}")
     seconds = result.get("seconds", {})

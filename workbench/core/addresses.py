@@ -30,7 +30,7 @@ _SECRETS = (
     "password", "passwd", "passphrase", "pwd", "token", "secret", "apikey", "accesskey", "privatekey",
     "authkey", "signature", "credential", "authorization", "sharedkey", "accountkey", "passcode",
     "passwort", "kennwort", "contrase", "senha", "motdepasse", "sessionid", "sessid", "cookie", "assertion",
-    "samlre", "csrf", "xsrf", "codeverifier", "appkey", "webhook",
+    "samlre", "csrf", "xsrf", "verifier", "appkey", "webhook",
 )  # fmt: skip
 #: … and these as a whole name, in the query or fragment of an address.
 _IN_QUERIES = frozenset(

@@ -9,7 +9,7 @@ import os
 import struct
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 from zipfile import BadZipFile, ZipFile
@@ -46,11 +46,16 @@ def replaced(path: Path, *, durable: bool = True, private: bool = False) -> Iter
     if private:
         draft.unlink(missing_ok=True)  # one that was left over may be open to others
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_BINARY", 0)
-    with os.fdopen(os.open(draft, flags, 0o600 if private else 0o666), "wb") as file:
-        yield file
-        if durable:
-            file.flush()
-            os.fsync(file.fileno())
+    try:
+        with os.fdopen(os.open(draft, flags, 0o600 if private else 0o666), "wb") as file:
+            yield file
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
+    except OSError:  # a full disk: what was begun takes room and is of no use
+        with suppress(OSError):
+            draft.unlink(missing_ok=True)
+        raise
     _put(draft, path)
 
 

@@ -31,24 +31,31 @@ from workbench.tuning.importances import importances
 from workbench.tuning.space import variant
 
 
+class Content(NamedTuple):
+    """What stands in the report of a study."""
+
+    figures: Mapping[str, plots.Figure]
+    importances: Mapping[str, float]
+    diagnosis: tuple[tuple[str, str], ...]  # finding, advice
+    mistakes: Mapping[str, Any]
+
+
 class Written(NamedTuple):
-    """The report of a study and what stands in it."""
+    """The files of a report."""
 
     html: Path
     markdown: Path
     figures: Mapping[str, Path]
-    importances: Mapping[str, float]
-    diagnosis: tuple[tuple[str, str], ...]  # finding, advice
 
 
-def report(
+def content(
     outcome: Outcome,
     study: Study,
     locations: Locations,
     dataset: Dataset | None,
     preparations: Preparations | None,
-) -> Written:
-    """Write the report into the folder of the study.
+) -> Content:
+    """What is to be reported; nothing is written.
 
     dataset, preparations  what the delivered model was trained on, for pictures of the model; None: without
     """
@@ -72,14 +79,26 @@ def report(
             "slices": mistakes.slices(dataset, model, fold, said),
             "columns": column_importances(dataset, model, outcome.metric),
         }
-    findings = _diagnosis(outcome, rivals, sizes)
+    return Content(figures, mattered, _diagnosis(outcome, rivals, sizes), wrong)
+
+
+def report(found: Content, outcome: Outcome, study: Study, locations: Locations) -> Written:
+    """Write the report into the folder of the study."""
+    folder = locations.study(study.id)
     command = f"workbench run {shlex.quote(str(study.path))}"
     gain = None if outcome.selection is None else outcome.selection.gain
     written = pages.write(
-        outcome, figures, mattered, findings, folder, command=command, gain_interval=gain, **wrong
+        outcome,
+        found.figures,
+        found.importances,
+        found.diagnosis,
+        folder,
+        command=command,
+        gain_interval=gain,
+        **found.mistakes,
     )
-    paths = {name: folder / "figures" / f"{name}.png" for name in figures}
-    return Written(written.html, written.markdown, paths, mattered, findings)
+    paths = {name: folder / "figures" / f"{name}.png" for name in found.figures}
+    return Written(written.html, written.markdown, paths)
 
 
 def artifacts(written: Written, study: Study) -> dict[str, Path]:

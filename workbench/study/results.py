@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from workbench.core.addresses import redact
 from workbench.core.files import read_record, write_record
 from workbench.core.locations import Locations, local_store
-from workbench.core.records import Outcome, TestScore, ranked
+from workbench.core.records import NO_SCORE, Outcome, TestScore, ranked
 from workbench.core.types import Value
 from workbench.evaluation.declarations import in_order, reached
 
@@ -36,6 +37,7 @@ def result(outcome: Outcome, report: Path | None, status: str | None = None) -> 
     test = outcome.test
     states = [trial.state for trial in outcome.trials]
     best, default = _best(outcome)
+    without = Counter(NO_SCORE[trial.reason] for trial in outcome.trials if trial.reason in NO_SCORE)
     return {
         "study": outcome.study,
         "status": status or ("searched" if test is None else "confirmed"),
@@ -45,6 +47,7 @@ def result(outcome: Outcome, report: Path | None, status: str | None = None) -> 
             "complete": states.count("complete"),
             "pruned": states.count("pruned"),
             "failed": states.count("failed"),
+            **({"without_score": dict(without)} if without else {}),
         },
         "stopped": outcome.stopped or None,
         "best": best,

@@ -231,11 +231,12 @@ class Session:
 
     def finish(self) -> dict[str, Any]:
         """Write the outcome, the report and the end of the MLflow run."""
-        from workbench.study.report import artifacts, report
+        from workbench.study.report import artifacts, content, report
 
         self.watch.stage("writing the report")
         outcome = self._outcome()
-        written = report(outcome, self.study, self.locations, self.here.dataset, self.here.preparations)
+        found = content(outcome, self.study, self.locations, self.here.dataset, self.here.preparations)
+        written = report(found, outcome, self.study, self.locations)
         self.records.finish(outcome, artifacts(written, self.study), self.folder / "model")
         self.watch.stage("waiting for MLflow")
         self._ended = "FINISHED"

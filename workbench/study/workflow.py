@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from workbench.core.errors import BusyError, DataError, StoreError, StudyError
+from workbench.core.errors import BusyError, DataError, StoreError, StudyError, of_system
 from workbench.core.locations import Locations, check_reachable
 from workbench.evaluation.saved_model import holds
 from workbench.storage import outcomes
@@ -152,19 +152,20 @@ def show(study: Study, locations: Locations, sizes: int = 0) -> Result:
 
     sizes  the choice is trained on so many parts of the training rows, for the report's learning curve
 
-    Raises StudyError if nothing was recorded, or nothing was chosen that could be trained.
+    Where the report cannot be written, the notes say so. Raises StudyError if nothing was recorded, or
+    nothing was chosen that could be trained.
     """
     found = identified(study, locations)
     study, folder = found.study, locations.study(found.study.id)
     outcome = outcomes.recorded(folder, study.id)
     if outcome is None:
         raise found.lacks(
-            f"nothing is recorded of this study under {locations.home}; run workbench run "
-            "{study.path} first, or name its --home"
+            f"nothing is recorded of this study under {locations.home}; run workbench run {study.path} "
+            "first, or name its --home"
         )
     from workbench.study import learning_curve
     from workbench.study.preparations import Preparations
-    from workbench.study.report import report
+    from workbench.study.report import content, report
     from workbench.study.workspace import development
 
     outcome, strange = _of_its_model(outcome, study, locations)
@@ -181,16 +182,24 @@ def show(study: Study, locations: Locations, sizes: int = 0) -> Result:
         preparations = Preparations(dataset)
         if sizes:
             learning_curve.save(_grown(outcome, study, locations, preparations, sizes), folder)
-        written = report(outcome, study, locations, dataset, preparations)
+        shown = content(outcome, study, locations, dataset, preparations)
     except DataError as error:  # what was recorded can be shown without its data
         if sizes:
             raise
         remarks.append(f"the report is without pictures of the model: {error}")
-        written = report(outcome, study, locations, None, None)
-    return results.result(outcome, written.html) | {
+        shown = content(outcome, study, locations, None, None)
+    html = None
+    try:
+        html = report(shown, outcome, study, locations).html
+    except OSError as error:  # a home that may only be read, or a full disk
+        told = of_system(error)
+        if told is None:
+            raise
+        remarks.append(f"the report is not written again: {told}")
+    return results.result(outcome, html) | {
         "top": results.best_trials(outcome),
-        "importances": dict(written.importances),
-        "diagnosis": [f"{finding} {advice}" for finding, advice in written.diagnosis],
+        "importances": dict(shown.importances),
+        "diagnosis": [f"{finding} {advice}" for finding, advice in shown.diagnosis],
         "sizes": [size._asdict() for size in learning_curve.load(folder)],
         "notes": remarks,
     }

@@ -299,7 +299,7 @@ def _undressed(text: pa.Array) -> _Bare:
 
 
 def _in_ascii(cell: str) -> str:
-    """Digits of any script, wide signs, narrow spaces, apostrophes and minus, as ASCII has them."""
+    """Digits of any script, wide signs, narrow spaces, apostrophes and minus as ASCII has them."""
     plain = unicodedata.normalize("NFKC", cell.translate(_APOSTROPHES))
     return plain if plain.isascii() else plain.translate(_signs())
 
