@@ -85,8 +85,9 @@ def test_values_with_and_without_weights(name):
 def test_integer_weights_are_copies(name):
     z, y, w = rows(name)
     copies = np.repeat(np.arange(len(w)), w.astype(int))
-    expected = METRICS[name](jnp.asarray(z[copies]), jnp.asarray(y[copies]), jnp.ones(len(copies)))
-    actual = METRICS[name](jnp.asarray(z), jnp.asarray(y), jnp.asarray(w.astype(np.int32)))
+    metric = jax.jit(METRICS[name])
+    expected = metric(z[copies], y[copies], np.ones(len(copies), np.float32))
+    actual = metric(z, y, w.astype(np.int32))
     np.testing.assert_allclose(actual, expected, rtol=1e-5, atol=1e-6)
 
 

@@ -126,7 +126,7 @@ def test_members_losses_are_trained_and_their_average_is_judged(task):
     outputs, loss, metric = (3, "cross_entropy", "log_loss") if classes else (1, "mse", "rmse")
     recipe = Recipe("tabm", (5,), outputs, loss, metric, 2, 8, ("relu",), batch=20, options=(("members", 4),))
     hyper = lane(learning_rate=0.0, dropout=0.0, batch_size=20)
-    begun = trainer.start(recipe, hyper, jax.random.key(0))
+    begun = jax.jit(trainer.start, static_argnums=0)(recipe, hyper, jax.random.key(0))
     begun = begun._replace(params=scattered(begun.params))
     order = jnp.arange(len(data.train.y)).reshape(-1, 20)
     fold = jax.tree.map(jnp.asarray, data)
@@ -148,7 +148,8 @@ def test_members_losses_are_trained_and_their_average_is_judged(task):
     score = judged if classes else np.sqrt(judged) * data.scale[0]
     np.testing.assert_allclose(seen.validation_score, score, rtol=1e-4)
     assert errors(each, data.validation).mean() > 1.01 * judged
-    delivered = scoring.outputs(recipe, hyper, begun.params, fold.validation.x)
+    asked = jax.jit(scoring.outputs, static_argnums=0)
+    delivered = asked(recipe, hyper, begun.params, fold.validation.x)
     shown = log_softmax(delivered, axis=-1) if classes else delivered
     np.testing.assert_allclose(shown, mean, rtol=1e-3, atol=1e-4)
 
@@ -163,7 +164,7 @@ def test_members_drop_units_of_their_own():
     )
     first = jax.tree.map(lambda leaf: leaf[:2] if leaf.shape[0] == 3 else leaf, alike)
     three, two = (
-        scoring.batch_outputs(
+        jax.jit(scoring.batch_outputs, static_argnums=0)(
             of_members(recipe, n), hyper, p, it.x[:1], jax.random.split(jax.random.key(0), 1)
         )
         for n, p in ((3, alike), (2, first))

@@ -2,126 +2,32 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import sqlite3
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import optuna
 import pytest
 import sqlalchemy as sa
-from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.storages.journal import JournalFileBackend, JournalStorage
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import TrialState
 
-from tests.helpers.servers import LEFT_OPEN, wait
-from workbench.core.records import Curves, Selection, TrialRecord
-from workbench.core.types import Choice, Range
-from workbench.storage import optuna_mirror
-from workbench.storage.optuna_mirror import Described, OptunaMirror, Running
-
-AXES = {
-    "depth": Range(1, 3, integer=True),
-    "width": Range(16, 256, log=True, integer=True),
-    "activation": Choice(("relu", "tanh")),
-    "batch_size": Choice((32, 64, 128)),
-    "bias": Choice((True, False)),
-    "learning_rate": Range(1e-4, 1e-1, log=True),
-    "dropout": Range(0.0, 0.5, step=0.1),
-}
-DISTRIBUTIONS = {
-    "depth": IntDistribution(1, 3),
-    "width": IntDistribution(16, 256, log=True),
-    "activation": CategoricalDistribution(("relu", "tanh")),
-    "batch_size": CategoricalDistribution((32, 64, 128)),
-    "bias": CategoricalDistribution((True, False)),
-    "learning_rate": FloatDistribution(1e-4, 1e-1, log=True),
-    "dropout": FloatDistribution(0.0, 0.5, step=0.1),
-}
-NOTHING = Curves(*(np.zeros(0, np.float32),) * 3)
-
-
-def record(number: int, **changes: Any) -> TrialRecord:
-    rng = np.random.default_rng(number)
-    fields: dict[str, Any] = {
-        "number": number,
-        "params": {
-            "depth": int(rng.integers(1, 4)),
-            "width": int(rng.integers(16, 257)),
-            "activation": str(rng.choice(["relu", "tanh"])),
-            "batch_size": int(rng.choice([32, 64, 128])),
-            "bias": bool(rng.integers(2)),
-            "learning_rate": float(np.exp(rng.uniform(np.log(1e-4), np.log(1e-1)))),
-            "dropout": round(0.1 * int(rng.integers(6)), 1),
-        },
-        "state": "complete",
-        "reason": "finished",
-        "value": float(rng.uniform()),
-        "epochs": 50,
-        "best_epoch": 31,
-        "curves": NOTHING,
-        "seed": number,
-        "recipe": "a1b2",
-        "seconds": 1.5,
-        "rungs": {6: float(rng.uniform()), 17: float(rng.uniform()), 50: float(rng.uniform())},
-        "finished": 1_700_000_000.0 + number,
-    }
-    return TrialRecord(**(fields | changes))
-
-
-#: Every way in which a trial can end, with the values that databases and Optuna find hard.
-ENDINGS = [
-    record(0),
-    record(1, state="pruned", reason="pruned", epochs=6, rungs={6: 0.1}),
-    record(2, state="pruned", reason="diverged", value=None, rungs={6: float("nan")}),
-    record(3, state="failed", reason="error", value=None, rungs={}),
-    record(4, value=float("inf"), rungs={1: float("inf"), 2: float("-inf")}),
-    record(5, value=float("nan")),
-    record(6, value=None, best_epoch=0),
-    record(7, state="complete", reason="early stopped", value=float(np.float32(0.1))),
-]
-STATES = [
-    TrialState.COMPLETE,
-    TrialState.PRUNED,
-    TrialState.PRUNED,
-    TrialState.FAIL,
-    TrialState.COMPLETE,
-    TrialState.PRUNED,
-    TrialState.PRUNED,
-    TrialState.COMPLETE,
-]
-
-
-STUDY = Described("s", "accuracy", "maximize", AXES, "why?")
-Where = Path | str
-BEST = Selection(
-    trial=4,
-    params={},
-    settings={},
-    validation=1.0,
-    default=0.5,
-    optimism=0.0,
-    considered=8,
-    seeds=(),
-    parameters=1,
+from tests.helpers.mirror_cases import (
+    BEST,
+    DISTRIBUTIONS,
+    ENDINGS,
+    STUDY,
+    Where,
+    check_everything,
+    in_training,
+    load,
+    open_study,
+    record,
+    store,
 )
-
-
-def store(where: Where, study: Described = STUDY, heard: list[str] | None = None) -> OptunaMirror:
-    return OptunaMirror(where, study, tell=print if heard is None else heard.append)
-
-
-def open_study(where: Where, name: str = "s") -> optuna.Study:
-    """As a user opens it."""
-    storage = JournalStorage(JournalFileBackend(str(where))) if isinstance(where, Path) else where
-    return optuna.load_study(study_name=name, storage=storage)
-
-
-def load(where: Where, name: str = "s") -> list[FrozenTrial]:
-    return open_study(where, name).get_trials(deepcopy=False)
+from tests.helpers.servers import wait
+from workbench.storage import optuna_mirror
 
 
 @pytest.fixture(autouse=True)
@@ -142,40 +48,6 @@ def url(tmp_path: Path) -> str:
 @pytest.fixture(params=["journal", "sqlite"])
 def where(request: pytest.FixtureRequest, file: Path, url: str) -> Where:
     return file if request.param == "journal" else url
-
-
-def check_everything(where: Where) -> None:
-    study = open_study(where)
-    assert study.direction.name == "MAXIMIZE"
-    assert study.metric_names == ["accuracy"]
-    assert study.user_attrs == {"question": "why?"}
-    trials = study.get_trials(deepcopy=False)
-    assert [trial.number for trial in trials] == list(range(len(ENDINGS)))
-    assert [trial.state for trial in trials] == STATES
-    for trial, source in zip(trials, ENDINGS, strict=True):
-        assert trial.params == dict(source.params)
-        assert list(trial.params) == list(source.params)
-        assert {name: type(value) for name, value in trial.params.items()} == {
-            name: type(value) for name, value in source.params.items()
-        }
-        assert trial.distributions == DISTRIBUTIONS
-        assert trial.user_attrs["reason"] == source.reason
-        assert (trial.user_attrs["recipe"], trial.user_attrs["seed"]) == ("a1b2", source.number)
-        assert trial.user_attrs["best_epoch"] == source.best_epoch
-        np.testing.assert_array_equal(
-            list(trial.intermediate_values.items()), [*source.rungs.items()] or np.zeros(0)
-        )
-        trial._validate()
-    assert [trial.value for trial in trials] == [
-        ENDINGS[0].value,
-        ENDINGS[1].value,
-        None,
-        None,
-        float("inf"),
-        None,
-        None,
-        ENDINGS[7].value,
-    ]
 
 
 def test_optuna_reads_back_everything(where: Where) -> None:
@@ -255,11 +127,6 @@ def test_more_than_a_batch(where: Where) -> None:
 
 
 # ── trials in training ──
-
-
-def in_training(*numbers: int, rungs: int = 1) -> dict[int, Running]:
-    found = {number: record(number) for number in numbers}
-    return {n: Running(one.params, dict([*one.rungs.items()][:rungs])) for n, one in found.items()}
 
 
 def test_trials_in_training_are_seen_with_their_rungs_and_end_as_the_others_do(where: Where) -> None:
@@ -424,40 +291,6 @@ def test_a_lock_that_the_dead_left_is_broken(file: Path, caplog: pytest.LogCaptu
     assert len(load(file)) == 13
 
 
-def _write_until_killed(file: Path) -> None:
-    mirror = store(file)
-    for number in range(100_000):
-        mirror.put([record(number)], in_training(number + 1, number + 2))
-        mirror.flush(60)
-
-
-def test_a_process_that_is_killed_while_it_writes(where: Where) -> None:
-    context = multiprocessing.get_context("spawn")
-    for least in (3, 12, 25):
-        writer = context.Process(target=_write_until_killed, args=(where,))
-        writer.start()
-        wait(lambda least=least: _count(where) >= least, 60)  # type: ignore[misc]
-        writer.kill()
-        writer.join()
-    mirror = store(where)
-    there = _count(where)
-    mirror.put((record(number) for number in range(there + 5)), {})
-    assert mirror.close(60) == 0
-    trials = load(where)
-    assert [trial.state for trial in trials] == [TrialState.COMPLETE] * (there + 5)
-    for trial in trials:
-        source = record(trial.number)
-        assert trial.params == dict(source.params)
-        assert (trial.value, trial.intermediate_values) == (source.value, source.rungs)
-
-
-def _count(where: Where) -> int:
-    try:
-        return len(load(where))
-    except (KeyError, optuna.exceptions.StorageInternalError):  # not made yet
-        return 0
-
-
 # ── databases that are locked or away ──
 
 
@@ -558,67 +391,6 @@ def test_attributes_of_the_study_are_brought_up_to_date(where: Where) -> None:
     assert open_study(where).user_attrs == {"question": "what?", "mine": 1}
 
 
-# ── several processes ──
-
-
-def _work(where: Where, first: int, step: int, count: int, barrier: Any) -> None:
-    barrier.wait()
-    mirror = store(where)
-    for number in range(first, count, step):
-        mirror.put([record(number)])
-    assert mirror.close(60) == 0
-
-
-def race(where: Where, processes: int = 3, count: int = 60) -> None:
-    context = multiprocessing.get_context("spawn")
-    barrier = context.Barrier(processes)
-    workers = [
-        context.Process(target=_work, args=(where, i, processes - 1, count, barrier))
-        for i in range(processes)
-    ]
-    for worker in workers:  # the last one repeats trials of the first
-        worker.start()
-    for worker in workers:
-        worker.join(120)
-    assert [worker.exitcode for worker in workers] == [0] * processes
-    trials = load(where)
-    assert [trial.number for trial in trials] == list(range(count))
-    assert all(trial.params == dict(record(trial.number).params) for trial in trials)
-
-
-def test_processes_that_make_and_write_the_same_study(where: Where) -> None:
-    race(where)
-
-
 def test_frozen_trials_are_valid() -> None:
     for ending in ENDINGS:
         optuna_mirror.frozen(ending, DISTRIBUTIONS)._validate()
-
-
-# ── PostgreSQL ──
-
-
-@pytest.mark.slow
-@LEFT_OPEN
-def test_postgres(database: str) -> None:
-    heard: list[str] = []
-    mirror = store(database, heard=heard)
-    mirror.put((), in_training(*range(len(ENDINGS)), rungs=0))
-    assert mirror.flush(20) == 0
-    assert {trial.state for trial in load(database)} == {TrialState.RUNNING}
-    for ending in reversed(ENDINGS):
-        mirror.put([ending])
-        mirror.flush(20)
-    mirror.put(ENDINGS)
-    unwritten = mirror.close(20)
-    assert heard == []
-    assert unwritten == 0
-    check_everything(database)
-    optuna.delete_study(study_name="s", storage=database)
-    race(database)
-
-
-@pytest.mark.slow
-@LEFT_OPEN
-def test_postgres_and_a_process_that_is_killed(database: str) -> None:
-    test_a_process_that_is_killed_while_it_writes(database)

@@ -240,12 +240,13 @@ def test_networks_that_diverge_are_left_out() -> None:
 @pytest.mark.parametrize("members", [1, 2])
 def test_joined_models_are_members_of_one(members: int) -> None:
     recipe = mlp(options=(("ensemble", members),) if members > 1 else ())
-    each = [start(recipe, lane(), key=jax.random.key(k)) for k in range(3)]
+    begin, asked = (jax.jit(function, static_argnums=0) for function in (start, predict))
+    each = [begin(recipe, lane(), key=jax.random.key(k)) for k in range(3)]
     whole, params = joined(recipe, each)
     assert whole.ensemble == 3 * members
     x = np.linspace(-1.0, 1.0, int(np.prod(recipe.inputs)), dtype=np.float32).reshape(recipe.inputs)
-    shares = [softmax(np.asarray(predict(recipe, lane(), one, x), np.float64)) for one in each]
-    together = softmax(np.asarray(predict(whole, lane(), params, x), np.float64))
+    shares = [softmax(np.asarray(asked(recipe, lane(), one, x), np.float64)) for one in each]
+    together = softmax(np.asarray(asked(whole, lane(), params, x), np.float64))
     np.testing.assert_allclose(together, np.mean(shares, axis=0), rtol=1e-4)
     jax.tree.map(
         np.testing.assert_array_equal,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -232,7 +232,8 @@ def _score(
 
 def _same(metric: str) -> object:
     """What tells a metric from another that took its name; its methods are hashed by whose they are."""
-    return METRICS[metric].__call__  # type: ignore[operator]
+    function: Any = METRICS[metric]
+    return function.__call__
 
 
 def scores_of(metric: str, outputs: Array, targets: Array) -> Array:
