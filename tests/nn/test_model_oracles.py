@@ -157,8 +157,10 @@ def test_normalized_layers_are_torchs(width):
     )
 
 
-@pytest.mark.parametrize("activation", ["tanh", "tanh-gelu-sigmoid"])
-def test_multilayer_perceptron_is_torchs(activation):
+@pytest.mark.parametrize(
+    ("activation", "changes"), [("tanh", {"widths": "3 5 4"}), ("tanh-gelu-sigmoid", {})]
+)
+def test_multilayer_perceptron_is_torchs(activation, changes):
     linear, names = torch.nn.functional.linear, ["hidden_00", "hidden_01", "hidden_02"]
     each = [torch.tanh, torch.nn.functional.gelu, torch.sigmoid] if "-" in activation else [torch.tanh] * 3
     g = dict(zip(names, each, strict=True))
@@ -168,7 +170,7 @@ def test_multilayer_perceptron_is_torchs(activation):
             h = g[name](linear(h, p[name]["weight"], p[name]["bias"]))
         return linear(h, p["out"]["weight"], p["out"]["bias"])
 
-    assert_equal_to_torch(case("mlp", depth=3, activation=activation), forward)
+    assert_equal_to_torch(case("mlp", depth=3, activation=activation, **changes), forward)
 
 
 @pytest.mark.parametrize(

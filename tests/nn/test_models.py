@@ -188,6 +188,25 @@ def test_widths_that_taper_off():
     assert 0.5 < used["out"][:, :64].std() / np.sqrt(2 / (64 + 3)) < 2  # drawn as after 64 units
 
 
+@pytest.mark.parametrize(("family", "changes"), [("mlp", {"norm": "layer"}), ("tabm", {})])
+def test_widths_that_are_given_are_those_that_taper_off_without_the_room(family, changes):
+    tapers = case(family, taper=0.5, width=8, depth=2, **changes)
+    given = case(family, widths="8 4", width=8, depth=2, **changes)
+    assert given.recipe.widths == (8, 4)
+    assert n_parameters(given.recipe, given.settings) == n_parameters(tapers.recipe, tapers.settings)
+    params, room = (start(it.recipe, it.hyper) for it in (given, tapers))
+    found = loss_and_gradients(given.recipe, given.hyper, params, given.x, given.y)
+    wide = loss_and_gradients(tapers.recipe, tapers.hyper, room, given.x, given.y)
+    assert sum(leaf.size for leaf in jax.tree.leaves(params)) == n_parameters(given.recipe, given.settings)
+
+    def corner(leaf, small):
+        return np.asarray(leaf)[tuple(slice(size) for size in small.shape)]
+
+    jax.tree.map(lambda small, leaf: np.testing.assert_array_equal(small, corner(leaf, small)), params, room)
+    close = partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-6)
+    jax.tree.map(lambda small, leaf: close(small, corner(leaf, small)), found, wide)
+
+
 @given(width=st.integers(1, 8192), taper=st.floats(0.01, 1.0), depth=st.integers(1, 6))
 def test_widths_are_the_same_on_both_sides(width, taper, depth):
     recipe = Recipe("mlp", (3,), 1, "mse", "rmse", depth, width, options=(("tapers", True),))

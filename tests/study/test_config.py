@@ -31,6 +31,7 @@ family = "mlp"
 depth = 2
 width = 64
 taper = 1.0
+widths = ""
 activation = "relu"
 initializer = "auto"
 init_scale = 0.05
@@ -397,6 +398,20 @@ def test_bins_are_single_numbers(tmp_path: Path) -> None:
         study(tmp_path, text)
     with pytest.raises(StudyError, match=r"bins = 1 must be a whole number from 2 to 256"):
         study(tmp_path, SMALL + "bins = 1\n")
+
+
+def test_widths_of_layers_stand_alone(tmp_path: Path) -> None:
+    text = SMALL + "[model]\nwidths = [64, 32]\n"
+    read = study(tmp_path, text)
+    assert read.settings["widths"] == "64 32"
+    searched = vary(read, widths=Choice(("64 32", "128 64 32")))
+    assert "widths = { choices = [[64, 32], [128, 64, 32]] }" in searched.text
+    with pytest.raises(StudyError, match=r"depth = 3 stands beside widths, .* drop one of the two"):
+        study(tmp_path, text + "depth = 3\n")
+    with pytest.raises(StudyError, match=r"did you mean widths"):
+        study(tmp_path, SMALL + "[model]\nhidden_layer_sizes = [64, 32]\n")
+    with pytest.raises(StudyError, match=r"widths"):
+        study(tmp_path, SMALL + "[model]\nwidths = [64, 0]\n")
 
 
 def test_images_have_no_columns_to_encode(tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ RANGES: dict[str, tuple[float, float]] = {
 }  # fmt: skip
 #: Lists of the schedule, and numbers without ranges: what they may be.
 LISTS: dict[str, tuple[str | int | bool, ...]] = {
-    "boundaries": ("1", "0.5 1.5"), "scales": ("0.5", "0.1"), "bins": (3, 8),
+    "boundaries": ("1", "0.5 1.5"), "widths": ("6 4", "3 5 2"), "scales": ("0.5", "0.1"), "bins": (3, 8),
 }  # fmt: skip
 SEARCHED = sorted(set(SETTINGS) - FIXED)
 

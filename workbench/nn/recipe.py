@@ -56,6 +56,11 @@ class Recipe:
         return dict(self.options)[name]
 
     @property
+    def widths(self) -> tuple[int, ...]:
+        """Units of each hidden layer where each has a number of its own; else nothing."""
+        return tuple(int(width) for width in str(dict(self.options).get("widths", "")).split())
+
+    @property
     def each(self) -> bool:
         """Whether every step of a sequence has outputs of its own."""
         return dict(self.options).get("output") == "each"

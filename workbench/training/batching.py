@@ -93,7 +93,7 @@ def at_own_depth(train: Pass, recipe: Recipe, hyper: Hyperparameters, lane: Lane
     """One lane's pass at the least of the `compiled` depths that holds it; layers beyond stay as they are."""
     if not models.MODELS[recipe.family].layered or recipe.depth < 2:
         return train(recipe, hyper, lane)
-    if recipe.exact:
+    if recipe.exact or recipe.widths:
         return train(recipe, hyper._replace(depth=recipe.depth), lane)
     depths = compiled(recipe.depth)
     branches = [

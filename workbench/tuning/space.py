@@ -55,7 +55,13 @@ T = TypeVar("T")
 #: Settings of families that lanes of one program may differ in.
 TRACED = ("depth", "width", "activation", "initializer", "init_scale", "dropout", "sigma", "taper")
 #: Options at which a design is what it was before there were such: they leave no trace in its recipe.
-PLAIN = (("norm", "none"), ("global_pooling", "none"), ("residual_blocks", 0), ("bidirectional", False))
+PLAIN = (
+    ("norm", "none"),
+    ("global_pooling", "none"),
+    ("residual_blocks", 0),
+    ("bidirectional", False),
+    ("widths", ""),
+)
 #: Rectifiers lose half of the variance, which He's initialization makes up for; SELU keeps it after LeCun's.
 RECTIFIERS = ("relu", "leaky_relu", "gelu", "silu", "mish")
 
@@ -198,14 +204,18 @@ def program(
     if exact:
         shaped |= {name: values[name] for name in ("depth", "width") if name in shaped}
         widths = [int(values["width"])]
+    depth = int(_largest(shaped["depth"])) if "depth" in shaped else 0
+    width = min(room for room in widths if room >= int(values["width"])) if "width" in shaped else 0
+    if given := [int(each) for each in _numbers(values, "widths")] if "widths" in word.shaped_by else []:
+        depth, width = len(given), max(given)
     recipe = Recipe(
         family=family,
         inputs=problem.inputs,
         outputs=problem.targets if problem.task == "regression" else 1 if binary else problem.classes,
         loss=_loss(str(values["loss"]), family, problem.task, binary=binary),
         metric=metric,
-        depth=int(_largest(shaped["depth"])) if "depth" in shaped else 0,
-        width=min(room for room in widths if room >= int(values["width"])) if "width" in shaped else 0,
+        depth=depth,
+        width=width,
         activations=_names(shaped["activation"]) if "activation" in shaped else ("linear",),
         initializers=_initializers(shaped) if "initializer" in shaped else ("zeros",),
         optimizers=names,
@@ -239,8 +249,8 @@ def hyperparameters(
     """The traced half of a trial, NumPy scalars of the stated types."""
     activation = str(values["activation"]) if len(recipe.activations) > 1 else recipe.activations[0]
     integers = {
-        "depth": int(values["depth"]) if recipe.depth else 0,
-        "width": int(values["width"]) if recipe.width else 0,
+        "depth": len(recipe.widths) or (int(values["depth"]) if recipe.depth else 0),
+        "width": max(recipe.widths, default=int(values["width"]) if recipe.width else 0),
         "activation": recipe.activations.index(activation),
         "initializer": recipe.initializers.index(_initializer(str(values["initializer"]), activation))
         if recipe.width

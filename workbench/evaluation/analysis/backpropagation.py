@@ -31,7 +31,7 @@ from workbench.nn import models
 from workbench.nn.activations import LEAK, activate, at_layer
 from workbench.nn.models import MODELS, embeddings
 from workbench.nn.models.base import Params
-from workbench.nn.models.layers import layer_widths, normalizes
+from workbench.nn.models.layers import layer_rooms, layer_widths, normalizes
 from workbench.nn.recipe import Hyperparameters, Recipe
 
 #: Directions of the finite-difference check that are evaluated at once.
@@ -160,7 +160,8 @@ def _passes(
             "use automatic differentiation"
         )
     names = sorted(params)
-    actives = [jnp.arange(recipe.width) < width for width in layer_widths(recipe, hyper)]
+    sizes = zip(layer_rooms(recipe), layer_widths(recipe, hyper), strict=True)
+    actives = [jnp.arange(room) < width for room, width in sizes]
     in_use = [jnp.asarray(layer == 0) | (layer < jnp.asarray(hyper.depth)) for layer in range(recipe.depth)]
 
     activities, sums = [x.ravel()], []

@@ -89,7 +89,7 @@ def norm_init(recipe: Recipe, active: jax.Array) -> Layer:
     """Scale and bias of a layer normalization, [H] each, where a design has one."""
     if not normalizes(recipe):
         return {}
-    return {"scale_norm": active.astype(jnp.float32), "bias_norm": jnp.zeros(recipe.width, jnp.float32)}
+    return {"scale_norm": active.astype(jnp.float32), "bias_norm": jnp.zeros(len(active), jnp.float32)}
 
 
 def normalized(recipe: Recipe, layer: Layer, z: jax.Array, active: jax.Array) -> jax.Array:
@@ -134,7 +134,9 @@ def in_use(recipe: Recipe, hyper: Hyperparameters) -> jax.Array:
 
 
 def layer_widths(recipe: Recipe, hyper: Hyperparameters) -> list[Any]:
-    """Units in use in each layer that there is room for, int32 scalars, which may taper off."""
+    """Units in use in each layer that there is room for, int32 scalars, which may taper off or be given."""
+    if recipe.widths:
+        return list(recipe.widths)
     if not dict(recipe.options).get("tapers"):
         return [hyper.width] * recipe.depth
     found, wide = [], jnp.asarray(hyper.width).astype(jnp.float32)
@@ -144,11 +146,28 @@ def layer_widths(recipe: Recipe, hyper: Hyperparameters) -> list[Any]:
     return found
 
 
+def layer_rooms(recipe: Recipe) -> list[int]:
+    """The units that there is room for in each layer: where each has its own number, no more than these."""
+    return list(recipe.widths) or [recipe.width] * recipe.depth
+
+
+def own_depth(recipe: Recipe, hyper: Hyperparameters) -> Any:
+    """The layers of a lane: those whose widths are given are known to the compiler, and the same for all."""
+    return recipe.depth if recipe.widths else hyper.depth
+
+
 def last_width(recipe: Recipe, hyper: Hyperparameters) -> Any:
     """Units in use in the last of the lane's own layers."""
+    if recipe.widths:
+        return recipe.widths[-1]
     if not dict(recipe.options).get("tapers"):
         return hyper.width
     return jnp.stack(layer_widths(recipe, hyper))[hyper.depth - 1]
+
+
+def given(widths: str) -> list[int]:
+    """Of a setting `widths`, the units of each layer."""
+    return [int(width) for width in widths.split()]
 
 
 def tapered(width: int, depth: int, taper: float) -> list[int]:

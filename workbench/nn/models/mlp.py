@@ -1,6 +1,7 @@
 """Multilayer perceptron: a^l = g(W^l a^{l-1} + b^l), any depth and width.
 
-Layers are of one width, or each a share `taper` of the one before: 256, 128, 64. A lane may use fewer layers
+Layers are of one width, or each a share `taper` of the one before: 256, 128, 64; or each has its own, which
+all lanes of the program then have. Else a lane may use fewer layers
 and narrower ones than the program has room for. Units beyond the lane's width
 are held at zero, so their weights get zero gradients and stay zero; layers beyond its depth are zero and
 passed over. Initial values do not depend on the room, so padding changes nothing but rounding.
@@ -29,12 +30,15 @@ from workbench.nn.models.layers import (
     OUT_STREAM,
     affine,
     dense,
+    given,
     hidden,
     last_width,
+    layer_rooms,
     layer_widths,
     layers,
     norm_init,
     normalized,
+    own_depth,
     tapered,
     used,
 )
@@ -43,10 +47,8 @@ from workbench.nn.recipe import Hyperparameters, Recipe
 
 def init(recipe: Recipe, hyper: Hyperparameters, *, key: jax.Array) -> Params:
     """One dict for each layer: weight [out, in], bias [out]; zero beyond the lane's width and depth."""
-    features, widths = (
-        (embeddings.size_of(recipe),) * 2,
-        [(recipe.width, w) for w in layer_widths(recipe, hyper)],
-    )
+    features = (embeddings.size_of(recipe),) * 2
+    widths = list(zip(layer_rooms(recipe), layer_widths(recipe, hyper), strict=True))
     keys = [prng.key_of(key, layer) for layer in (*range(recipe.depth), OUT_STREAM)]
     norms = [norm_init(recipe, jnp.arange(room) < width) for room, width in widths]
     first = {_name(0): {**dense(recipe, hyper, widths[0], features, key=keys[0]), **norms[0]}}
@@ -55,7 +57,7 @@ def init(recipe: Recipe, hyper: Hyperparameters, *, key: jax.Array) -> Params:
         for i in range(1, recipe.depth)
     }
     rest = {name: used(layer, i < hyper.depth) for i, (name, layer) in enumerate(rest.items(), start=1)}
-    last = (recipe.width, last_width(recipe, hyper))
+    last = (widths[-1][0], last_width(recipe, hyper))
     out = dense(recipe, hyper, (recipe.outputs,) * 2, last, key=keys[-1])
     return {**embeddings.init(recipe, hyper, key=key), **first, **rest, "out": out}
 
@@ -64,22 +66,30 @@ def apply(
     recipe: Recipe, hyper: Hyperparameters, params: Params, x: jax.Array, *, key: jax.Array | None = None
 ) -> jax.Array:
     """X [*F] -> [K]. `key` draws the dropped units, the same for every lane."""
-    widths = layer_widths(recipe, hyper)
+    widths, rooms = layer_widths(recipe, hyper), layer_rooms(recipe)
 
     def step(layer: int, h: jax.Array) -> jax.Array:
-        active = jnp.arange(recipe.width) < widths[layer]
+        active = jnp.arange(rooms[layer]) < widths[layer]
         z = normalized(recipe, params[_name(layer)], affine(params[_name(layer)], h), active)
         return hidden(recipe, hyper, z, active, key=key, layer=layer)
 
-    h = layers(hyper.depth, recipe.depth, step, step(0, embeddings.apply(recipe, params, x)), first=1)
+    first = step(0, embeddings.apply(recipe, params, x))
+    h = layers(own_depth(recipe, hyper), recipe.depth, step, first, first=1)
     return affine(params["out"], h)
 
 
 def n_parameters(
-    inputs: tuple[int, ...], outputs: int, *, depth: int, width: int, taper: float = 1.0, **settings: Any
+    inputs: tuple[int, ...],
+    outputs: int,
+    *,
+    depth: int,
+    width: int,
+    taper: float = 1.0,
+    widths: str = "",
+    **settings: Any,
 ) -> int:
     """Σ (D + 1) D' over the layers from D to D', 2 D' for a normalization, and what embeds numbers."""
-    wide = tapered(width, depth, taper)
+    wide = given(widths) or tapered(width, depth, taper)
     sizes = [embeddings.size(inputs, **settings), *wide, outputs]
     norms = 2 * sum(wide) if settings.get("norm", "none") == "layer" else 0
     return (

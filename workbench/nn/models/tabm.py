@@ -34,10 +34,13 @@ from workbench.nn.models.layers import (
     Layer,
     affine,
     dense,
+    given,
     hidden,
     last_width,
+    layer_rooms,
     layer_widths,
     layers,
+    own_depth,
     padded,
     tapered,
     used,
@@ -53,7 +56,7 @@ def _model(*, mini: bool) -> Model:
         """Layers hidden_00, hidden_01, …, out; what every member has of its own has a leading axis M."""
         sizes = [
             (embeddings.size_of(recipe),) * 2,
-            *((recipe.width, width) for width in layer_widths(recipe, hyper)),
+            *zip(layer_rooms(recipe), layer_widths(recipe, hyper), strict=True),
         ]
         members = _members(recipe)
         keys = [prng.key_of(key, layer) for layer in range(recipe.depth)]
@@ -64,7 +67,7 @@ def _model(*, mini: bool) -> Model:
         signs = prng.bits(prng.key_of(key, SIGN_STREAM), jnp.arange(members), sizes[0][0]) & jnp.uint32(1)
         found[_name(0)]["scale_in"] = 2.0 * signs.astype(jnp.float32) - 1.0
         last, key_out = last_width(recipe, hyper), prng.key_of(key, OUT_STREAM)
-        shape, in_use = (members, recipe.outputs, recipe.width), (members, recipe.outputs, last)
+        shape, in_use = (members, recipe.outputs, sizes[-1][0]), (members, recipe.outputs, last)
         out = padded(recipe, hyper, shape, in_use, last, recipe.outputs, key=key_out)
         return {
             **embeddings.init(recipe, hyper, key=key),
@@ -79,18 +82,20 @@ def apply(
     recipe: Recipe, hyper: Hyperparameters, params: Params, x: jax.Array, *, key: jax.Array | None = None
 ) -> jax.Array:
     """X [*F] -> [M, K], what each member says. `key` draws the dropped units, the same for every lane."""
-    widths, members = layer_widths(recipe, hyper), _members(recipe)
+    widths, rooms, members = layer_widths(recipe, hyper), layer_rooms(recipe), _members(recipe)
     keys = None if key is None else prng.key_of(key, jnp.arange(members))
 
     def step(layer: int, h: jax.Array) -> jax.Array:
-        z, active = _adapted_affine(params[_name(layer)], h), jnp.arange(recipe.width) < widths[layer]
+        z, active = _adapted_affine(params[_name(layer)], h), jnp.arange(rooms[layer]) < widths[layer]
         if keys is None:
             return hidden(recipe, hyper, z, active, key=None, layer=layer)
         return jax.vmap(lambda z, key: hidden(recipe, hyper, z, active, key=key, layer=layer))(z, keys)
 
     x = embeddings.apply(recipe, params, x)
     h = jnp.broadcast_to(x, (members, x.size))
-    return jax.vmap(affine)(params["out"], layers(hyper.depth, recipe.depth, step, step(0, h), first=1))
+    return jax.vmap(affine)(
+        params["out"], layers(own_depth(recipe, hyper), recipe.depth, step, step(0, h), first=1)
+    )
 
 
 def _adapted(
@@ -110,7 +115,7 @@ def _adapted(
         f"scale_{end}": jnp.broadcast_to((jnp.arange(room) < count).astype(jnp.float32), (members, room))
         for end, (room, count) in (("in", into), ("out", out))
     }
-    return {**layer, **ones, "bias": jnp.zeros((members, recipe.width), jnp.float32)}
+    return {**layer, **ones, "bias": jnp.zeros((members, out[0]), jnp.float32)}
 
 
 def _adapted_affine(layer: Layer, h: jax.Array) -> jax.Array:
@@ -133,9 +138,10 @@ def _counter(*, mini: bool) -> Callable[..., int]:
         width: int,
         members: int,
         taper: float = 1.0,
+        widths: str = "",
         **settings: Any,
     ) -> int:
-        sizes = [embeddings.size(inputs, **settings), *tapered(width, depth, taper)]
+        sizes = [embeddings.size(inputs, **settings), *(given(widths) or tapered(width, depth, taper))]
         pairs = list(pairwise(sizes))
         shared = sum(before * after for before, after in pairs)
         if mini:

@@ -192,6 +192,12 @@ def _of_settings(study: Study) -> Iterator[str]:
                 f"[select] metric = {toml(metric)} is for {_task(vocabulary.METRICS[metric].task)}, but "
                 f"[data] task = {toml(task)}; choose {listed(fitting)}"
             )
+    for key in ("depth", "width", "taper") if study.settings["widths"] != "" else ():
+        if study.settings[key] != SETTINGS[key].default:
+            yield (
+                f"{shown(study, key)} stands beside widths, which say how many layers there are and how wide "
+                "each is; drop one of the two"
+            )
     hidden = [family for family in values(study, "family") if vocabulary.FAMILIES[str(family)].hidden]
     if hidden and "zeros" in values(study, "initializer"):
         yield (

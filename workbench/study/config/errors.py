@@ -26,6 +26,7 @@ _ALIASES = {
     "batch": "batch_size",
     "beta1": "momentum",
     "hidden": "width",
+    "hidden_layer_sizes": "widths",
     "hidden_layers": "depth",
     "layers": "depth",
     "lr": "learning_rate",

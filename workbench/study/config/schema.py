@@ -133,6 +133,9 @@ class ModelTable(Table):
     taper: Searched[Above0To1] = key(
         1.0, "width of each further hidden layer as a share of the one before; 0.5 makes 256, 128, 64"
     )
+    widths: Chosen[Numbers[Annotated[int, Interval(ge=1, le=8192)]]] = key(
+        "", "units of each hidden layer, such as [256, 128, 64], in place of depth, width and taper"
+    )
     activation: Chosen[Annotated[str, Word(vocabulary.ACTIVATIONS, joined=vocabulary.JOIN)]] = key(
         "relu", 'after each hidden layer; "tanh-relu": tanh after the first, ReLU after the others'
     )

@@ -67,7 +67,7 @@ def written(key: str, value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [written(key, item) for item in value]
     if kind.type is list and isinstance(value, str):
-        return [float(number) for number in value.split()]
+        return [kind.item.type(number) for number in value.split()]
     names = {number: word for word, number in kind.words.items()}
     return names[value] if type(value) is int and value in names else value
 
