@@ -126,7 +126,9 @@ def freeze(
         parameters=n_parameters(recipe, again.values),
         inputs=refit.model.program.recipe.inputs,
         gain=None if chosen.gain is None else (chosen.gain.low, chosen.gain.high),
-        trivial_loss=trivial_loss(recipe, here.preparations.fold(variant)),
+        trivial_loss=trivial_loss(
+            recipe, here.preparations.fold(variant), here.dataset.weights(here.dataset.train)
+        ),
         refit=refit.record,
         refit_losses=refit.losses,
         rule=study.rule,

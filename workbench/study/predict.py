@@ -141,7 +141,8 @@ def _notes(data: Path, new: dict[str, Any], unused: Sequence[str]) -> list[str]:
 
 def _named(study: Study) -> set[str]:
     """Columns that the study names and the model does not look at."""
-    return {*study.data.drop, *filter(None, (study.data.target, study.data.group, study.data.time))}
+    data = study.data
+    return {*data.drop, *filter(None, (data.target, data.group, data.time, data.weight))}
 
 
 def _unused(rows: Any, model: Predictor, known: set[str]) -> list[str]:
