@@ -29,8 +29,11 @@ SMALL: dict[str, Any] = {
     "trials": 2, "epochs": 60, "seeds": 1, "depth": 1, "width": 16, "activation": "relu", "dropout": 0.0,
     "learning_rate": 0.02, "l2": 0.0,
 }  # fmt: skip
-#: Checks of scikit-learn that need not pass, with the reason. There are none.
-EXCEPTIONS: dict[str, str] = {}
+_COPIES = "a row of weight 2 is divided and put into minibatches as one row, and two copies of it as two"
+#: Checks of scikit-learn that need not pass, with the reason.
+EXCEPTIONS: dict[str, str] = {
+    "check_sample_weight_equivalence_on_dense_data": _COPIES,
+}
 
 
 @pytest.fixture(autouse=True)

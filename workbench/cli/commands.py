@@ -139,7 +139,7 @@ def predict(options: argparse.Namespace, out: Output) -> int:
     data, output = Path(options.data), Path(options.output)
     result = predictions.predict(
         study, locations, data, output, lambda said: print(said, file=sys.stderr),
-        keep=options.keep, escape=options.escape,
+        keep=options.keep, interval=_share(options.interval), escape=options.escape,
     )  # fmt: skip
     for remark in result["notes"]:
         print(remark, file=sys.stderr)
@@ -249,6 +249,19 @@ def _whole(option: str, text: str, low: int, high: int, meaning: str) -> int:
     if not text.isascii() or not text.isdigit() or not low <= int(text) <= high:
         raise InputError(f"{option} = {text}: must be a whole number from {low} to {high}, {meaning}")
     return int(text)
+
+
+def _share(text: str | None) -> float | None:
+    """A share between 0 and 1. Raises InputError."""
+    if text is None:
+        return None
+    try:
+        share = float(text)
+    except ValueError:
+        share = -1.0
+    if not 0.0 < share < 1.0:
+        raise InputError(f"--interval = {text}: must be a share above 0 and below 1, such as 0.9")
+    return share
 
 
 def _locations(options: argparse.Namespace, study: Study | None = None) -> Locations:

@@ -46,6 +46,10 @@ _OPTIONS: dict[str, dict[str, Any]] = {
         "default": [],
         "help": "a column of DATA, such as an id, to be written beside the predictions; may be repeated",
     },
+    "--interval": {
+        "metavar": "SHARE",
+        "help": "add lower and upper ends between which this share of new rows shall lie, such as 0.9",
+    },
     "--escape": {
         "action": "store_true",
         "help": "put a ' before text that a spreadsheet takes for a formula",
@@ -124,7 +128,7 @@ COMMANDS: dict[str, Command] = {
     "new": Command("write a starter study for a data file of your own", ("--target", "--output"), ("data",)),
     "predict": Command(
         "predictions of the chosen model for new rows",
-        ("--output", "--keep", "--escape", "--home", "--storage"),
+        ("--output", "--keep", "--interval", "--escape", "--home", "--storage"),
         ("study", "data"),
     ),
     "experiment": Command(

@@ -209,6 +209,8 @@ def _summary(result: Result, study: Study, locations: Locations) -> Panel:
             grid.add_row("", Text(told, style="bold yellow"))
         look = "first look" if test["look"] == 1 else f"look {test['look']}, so a wider interval"
         grid.add_row("", f"{test['rows']:,} rows, {look}")
+        if result.get("weighted"):
+            grid.add_row("weighted by", str(result["weighted"]))
         for name, figures in result.get("baselines", {}).items():
             gain = f"{figure(figures['gain'])}   {stated(figures)}"
             of_it = f"{name} has {figure(figures['value'])}"

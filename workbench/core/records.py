@@ -204,6 +204,7 @@ class Outcome:
     #: choice is
     baselines: Mapping[str, Mapping[str, float | str | None]] = field(default_factory=dict)
     declared: tuple[Declared, ...] = ()  # oldest first; more than one if it was changed
+    weights: Array | None = None  # [N] how much the rows of `outputs` count; None: all alike
 
 
 if TYPE_CHECKING:

@@ -93,6 +93,7 @@ class DataSpec:
     categorical: tuple[str, ...] = ()
     group: str | None = None
     time: str | None = None
+    weight: str | None = None  # how much each row counts
     test: str | None = None  # official test file
     decimal: str | None = None  # the mark before decimals in text files; None: what the file shows
     thousands: str | None = None  # the mark between thousands

@@ -13,6 +13,7 @@ from workbench.core.types import Array, DataSpec, Task
 from workbench.data import preprocessing
 from workbench.data.preprocessing.tables import Column
 from workbench.data.targets import known
+from workbench.data.weights import effective, relative, uneven
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,6 +27,7 @@ class Dataset:
     fingerprint         SHA-256 of rows, targets and split
     group, time         what the rows were divided by, [N] integers and [N] numbers, if they were
     overlap             what must be said of official test rows that are not new, see `overlap`
+    weight              [N] float64, how much each row counts: see `weights`; None: all alike
     content             [N] uint64, a hash of what each row holds, if rows are divided by it; see `content`
     test_content        [M] uint64, the same of the test rows, if they were divided off
     """
@@ -49,6 +51,7 @@ class Dataset:
     test_content: Array | None = None
     overlap: str = ""
     form: str = ""  # how a target of numbers is written, see `numerals`
+    weight: Array | None = None
 
     @cached_property
     def input_shape(self) -> tuple[int, ...]:
@@ -69,6 +72,10 @@ class Dataset:
     def examples(self, n: int) -> pd.DataFrame | Array:
         """The first n raw training rows."""
         return self.pick(self.train[:n])
+
+    def weights(self, index: Array) -> Array | None:
+        """How much the rows at these positions count, about a mean of one; None where all count alike."""
+        return None if self.weight is None or uneven(self.weight) is None else relative(self.weight[index])
 
     def _divided(self) -> str:
         """By what rule the split was made."""
@@ -120,6 +127,13 @@ class Dataset:
             found |= {"blank columns": some} if some else {}
         else:
             found["shape"] = " x ".join(map(str, self.rows.shape[1:]))
+        if self.weight is not None:
+            low, high = self.weight.min(), self.weight.max()
+            worth = effective(self.weight[self.train])
+            found["weighted by"] = (
+                f"{self.spec.weight}, {low:.4g} to {high:.4g}; training rows tell as much as {worth:,.0f} "
+                "that count alike"
+            )
         targets = known(self.target)
         if self.of_steps:
             found["steps with a target"] = len(targets)

@@ -30,6 +30,7 @@ from workbench.data.targets import (
     target_column,
     target_name,
 )
+from workbench.data.weights import ARRAY, check_parts, row_weights
 
 
 class Division(NamedTuple):
@@ -37,6 +38,7 @@ class Division(NamedTuple):
 
     group, time    [N] codes, and numbers or moments as numbers, of every row; None where the study names none
     content        [N] uint64, see `content`; None where rows are divided by their numbers
+    weight         [N] float64, see `weights`; None where the study names none
     written        how the file writes numbers, by what development rows show
     """
 
@@ -51,6 +53,7 @@ class Division(NamedTuple):
     content: Array | None = None
     written: Written = Written()
     form: str = ""  # of a target of numbers
+    weight: Array | None = None
 
 
 def divide(source: Source, spec: DataSpec) -> Division:
@@ -98,11 +101,13 @@ def divide(source: Source, spec: DataSpec) -> Division:
             task, remark = infer_task(column, declared, f"{where}: target {toml(target)}", written)
         if task == "regression":
             form = form_of(column, written) or ""
+    weight = row_weights(source, spec, written)
+    check_parts(weight, {"training": train, "validation": validation, "test": test}, where)
     remarks: tuple[str, ...] = _said_of_target(source, target, task, form, column, classes, written)
     remarks += (remark,) if remark else ()
     if known is not None:
         remarks += _divided_copies(known, train, validation, test, where)
-    return Division(train, validation, test, target, task, remarks, group, time, known, written, form)
+    return Division(train, validation, test, target, task, remarks, group, time, known, written, form, weight)
 
 
 def _said_of_target(
@@ -153,10 +158,11 @@ def _check_names(source: Source, spec: DataSpec, target: str) -> None:
         "categorical": spec.categorical,
         "group": (spec.group,) if spec.group else (),
         "time": (spec.time,) if spec.time else (),
+        "weight": (spec.weight,) if spec.weight else (),
     }
     if not isinstance(source.rows, pa.Table):
         for key, names in asked.items():
-            if names:
+            if names and (key, names) != ("weight", (ARRAY,)):
                 raise DataError(
                     f"{source.name}: [data] {key} names {toml(names[0])}, but an archive has none"
                 )

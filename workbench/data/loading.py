@@ -65,30 +65,38 @@ def prepare(
     """Arrays for training, and the preprocessor they went through, fitted on training rows.
 
     class_weight   "balanced" weighs a training row by N / (classes * rows of its class), so that weights sum
-                   to N and all classes count alike; validation rows weigh one. Not for targets of steps
+                   to N and all classes count alike; validation rows do not heed it. Not for targets of steps.
+                   Beside weights of rows it is a factor, and rows of a class are counted by them
     rare, degree   see `preprocessing.fit`
     numbers, bins  plain, or how numbers are encoded and in how many bins at most: see `preprocessing.bins`;
                    its trees see targets as a model is trained on them
     room           training and validation rows to fill up to, by rows of weight zero
     compact        images that are bytes stay bytes: see `types.Pixels`
 
-    Regression is transformed, then shifted and scaled by mean and standard deviation of training targets: see
-    `target_transform`. Raises DataError, also if the logarithm of a negative target is asked for.
+    Regression is transformed, then shifted and scaled by mean and standard deviation of training targets, as
+    they are weighed: see `target_transform`. Of features, neither scales nor bins look at weights.
+    Raises DataError, also if the logarithm of a negative target is asked for.
     """
     train, validation = dataset.pick(dataset.train), dataset.pick(dataset.validation)
     y = dataset.target[dataset.train]
-    seen, weight = y, np.ones(len(y), np.float32)
+    own = dataset.weights(dataset.train)
+    seen, weight = y, np.ones(len(y), np.float32) if own is None else own
     shift, factor, transform = np.zeros(1, np.float32), np.ones(1, np.float32), AS_IT_IS
     if dataset.task == "classification":
         shift, factor = np.zeros(len(dataset.classes), np.float32), np.ones(len(dataset.classes), np.float32)
         if class_weight == "balanced":
-            counts = np.bincount(y, minlength=len(dataset.classes))
-            weight = (len(y) / (np.count_nonzero(counts) * counts[y])).astype(np.float32)
+            counts = np.bincount(y, weights=own, minlength=len(dataset.classes))
+            balance = counts.sum() / (np.count_nonzero(counts) * np.where(counts > 0, counts, 1)[y])
+            weight = weight * balance.astype(np.float32)
     else:
         transform = _transform(dataset, target_transform)
         wide = transformed(known(y).astype(np.float64), transform)
-        shift = wide.mean(axis=0).astype(np.float32)
-        deviation = wide.std(axis=0).astype(np.float32)
+        if own is None:
+            shift, deviation = wide.mean(axis=0), wide.std(axis=0)
+        else:
+            shift = np.average(wide, axis=0, weights=own)
+            deviation = np.sqrt(np.average((wide - shift) ** 2, axis=0, weights=own))
+        shift, deviation = shift.astype(np.float32), deviation.astype(np.float32)
         factor = np.where(deviation > 0, deviation, np.float32(1))
         seen = (wide - shift) / factor
     fitted = preprocessing.fit(
@@ -100,12 +108,13 @@ def prepare(
         rare=rare,
         where=dataset.name,
     )
-    ones = np.ones(len(dataset.validation), np.float32)
+    judging = dataset.weights(dataset.validation)
+    judging = np.ones(len(dataset.validation), np.float32) if judging is None else judging
     pixels = pixels_of(train, fitted.scaling) if compact and isinstance(train, np.ndarray) else None
     inputs = [rows if pixels else fitted.transform(rows) for rows in (train, validation)]
     fold = Fold(
         train=_filled(Examples(inputs[0], y, weight), room[0]),
-        validation=_filled(Examples(inputs[1], dataset.target[dataset.validation], ones), room[1]),
+        validation=_filled(Examples(inputs[1], dataset.target[dataset.validation], judging), room[1]),
         shift=shift,
         scale=factor,
         transform=transform,
@@ -158,6 +167,7 @@ def _development(source: Source, division: Division, spec: DataSpec) -> Dataset:
     column = f"{where}: target {toml(division.target)}"
     target = encode_rows(found, division.target, division.task, classes, column, division.form, index)
     train, validation = np.searchsorted(index, division.train), np.searchsorted(index, division.validation)
+    weights = () if division.weight is None else (division.weight[index],)
     return Dataset(
         name=where,
         spec=spec,
@@ -170,12 +180,13 @@ def _development(source: Source, division: Division, spec: DataSpec) -> Dataset:
         form=division.form,
         train=train,
         validation=validation,
-        fingerprint=fingerprints.of_rows(rows, target, train, validation, classes),
+        fingerprint=fingerprints.of_rows(rows, target, train, validation, classes, *weights),
         notes=(*source.notes, *division.remarks, *remarks),
         group=None if division.group is None else division.group[index],
         time=None if division.time is None else division.time[index],
         content=None if division.content is None else division.content[index],
         test_content=None if division.content is None else division.content[division.test],
+        weight=weights[0] if weights else None,
     )
 
 
@@ -183,7 +194,7 @@ def _features(columns: list[str], spec: DataSpec, target: str) -> list[str]:
     """The columns to learn from; those that divide the rows only if they are named as features."""
     if spec.features is not None:
         return list(spec.features)
-    left_out = {target, spec.group, spec.time, *spec.drop}
+    left_out = {target, spec.group, spec.time, spec.weight, *spec.drop}
     names = [name for name in columns if name not in left_out]
     if not names:
         raise DataError(f"{spec.source}: [data] drop leaves no column to predict from; drop fewer")

@@ -18,6 +18,7 @@ class Source(NamedTuple):
 
     rows      a table with every column, the target among them; or inputs [N, *F] of an archive
     y         archives only: targets [N] or [N, K]; of the steps of sequences [N, T] or [N, T, K]: `targets`
+    weight    archives only: [N], see `weights`
     """
 
     name: str
@@ -30,12 +31,14 @@ class Source(NamedTuple):
     notes: tuple[str, ...] = ()
     separator: str = ","  # of the cells of a text file
     left_out: tuple[str, ...] = ()  # columns of the file that cannot be used, and are not among the rows
+    weight: Array | None = None
 
 
 def take(source: Source, index: Array) -> Source:
     """The rows at these positions, index [M]."""
     rows = source.rows.take(pa.array(index)) if isinstance(source.rows, pa.Table) else source.rows[index]
-    return source._replace(rows=rows, y=None if source.y is None else source.y[index])
+    y, weight = (None if each is None else each[index] for each in (source.y, source.weight))
+    return source._replace(rows=rows, y=y, weight=weight)
 
 
 def holds_target(source: Source, target: str) -> bool:

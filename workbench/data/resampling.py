@@ -22,6 +22,7 @@ from workbench.core.types import Array, Split
 from workbench.data import fingerprints
 from workbench.data.splits import folds, mixed, split_rows
 from workbench.data.targets import known
+from workbench.data.weights import check_parts
 
 if TYPE_CHECKING:
     from workbench.data.dataset import Dataset
@@ -115,5 +116,7 @@ def _divided(dataset: Dataset, train: Array, validation: Array) -> Dataset:
             raise DataError(
                 f"{dataset.name}: all training rows of a fold are of class {name}; take fewer folds"
             )
-    rows = dataset.rows, dataset.target, train, validation, dataset.classes
+    check_parts(dataset.weight, {"training": train, "validation": validation}, f"{dataset.name}: in a fold,")
+    weights = () if dataset.weight is None else (dataset.weight,)
+    rows = dataset.rows, dataset.target, train, validation, dataset.classes, *weights
     return replace(dataset, train=train, validation=validation, fingerprint=fingerprints.of_rows(*rows))

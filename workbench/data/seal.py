@@ -25,12 +25,13 @@ from workbench.data.division import Division, divide
 from workbench.data.leakage.overlap import overlap
 from workbench.data.met import Table, met
 from workbench.data.preprocessing import cells
-from workbench.data.preprocessing.numerals import judge
+from workbench.data.preprocessing.numerals import Written, judge
 from workbench.data.preprocessing.tables import censuses, conform
 from workbench.data.raw import Source, holds_target, joined, take
 from workbench.data.sketches import Sketch, sketch
 from workbench.data.sources import read, read_official
 from workbench.data.targets import encode_rows, form_of
+from workbench.data.weights import check_parts, row_weights
 
 if TYPE_CHECKING:
     from workbench.data.dataset import Dataset
@@ -62,6 +63,7 @@ class Rows(NamedTuple):
     target   int32 codes [N], or float32 [N, K]; of steps as in Dataset
     known    what they and the development rows are recognized by
     group    [N] integers: rows that belong together by [data] group; None: all stand alone
+    weight   [N] float64, how much each counts; None: all alike
     """
 
     x: pd.DataFrame | Array
@@ -69,6 +71,7 @@ class Rows(NamedTuple):
     known: Known
     notes: tuple[str, ...] = ()
     group: Array | None = None
+    weight: Array | None = None
 
     @property
     def marks(self) -> Array:
@@ -105,7 +108,8 @@ def promise(source: Source, division: Division, dataset: Dataset) -> tuple[Seale
         else:
             _check_shape(test, dataset)
         _check_targets(target, test, dataset)
-        without = dict(undefined(target, dataset.classes))
+        weight = _weight(test, division, dataset)
+        without = dict(undefined(target if weight is None else target[weight > 0], dataset.classes))
         if source.official:
             said = overlap(source, dataset, test, target)
     return SealedTest(test.name, n, _fingerprint(test), without), said
@@ -137,7 +141,8 @@ def unseal(sealed: SealedTest, dataset: Dataset, opening: Opening) -> Rows:
         )
     known = _known(source, division, test, dataset.target_name)
     target = _target(test, dataset, None if source.official else division.test)
-    return Rows(x, target, known, notes, _group(test, division, dataset))
+    group, weight = _group(test, division, dataset), _weight(test, division, dataset)
+    return Rows(x, target, known, notes, group, weight)
 
 
 def changed(name: str, sealed: SealedTest) -> DataError:
@@ -234,7 +239,7 @@ def _group(test: Source, division: Division, dataset: Dataset) -> Array | None:
     name = dataset.spec.group
     if name is None or not isinstance(test.rows, pa.Table) or name not in test.rows.column_names:
         return None
-    if not test.official and division.group is not None:
+    if len(division.test) and division.group is not None:
         mine: Array = division.group[division.test]
         return mine
     codes, _ = cells.labels(cells.as_arrow(test.rows[name]))
@@ -242,12 +247,31 @@ def _group(test: Source, division: Division, dataset: Dataset) -> Array | None:
     return np.where(blank, codes.max(initial=0) + 1 + np.arange(len(codes)), codes)  # a blank stands alone
 
 
+def _weight(test: Source, division: Division, dataset: Dataset) -> Array | None:
+    """How much test rows count. Raises DataError where an official file does not say so, or all weigh 0."""
+    if division.weight is None:
+        return None
+    if len(division.test):
+        mine: Array = division.weight[division.test]
+        return mine
+    weight = row_weights(test, dataset.spec, _written(test, dataset))
+    check_parts(weight, {"test": np.arange(len(test.rows))}, test.name)
+    return weight
+
+
+def _written(test: Source, dataset: Dataset) -> Written | None:
+    """How an official file writes its numbers."""
+    if not isinstance(test.rows, pa.Table):
+        return None
+    return judge(censuses(test.rows).values(), decimal=dataset.spec.decimal, lists=test.separator)
+
+
 def _target(test: Source, dataset: Dataset, places: Array | None) -> Array:
     """The target of test rows, which stand at these places in the file; None: in an official file."""
     where = f"{test.name}: target {toml(dataset.target_name)} (test rows)"
     form = dataset.form
     if form and places is None and isinstance(test.rows, pa.Table):  # another file, written in its own way
-        written = judge(censuses(test.rows).values(), decimal=dataset.spec.decimal, lists=test.separator)
+        written = _written(test, dataset) or Written()
         form = (
             form
             if not written.sure

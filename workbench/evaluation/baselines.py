@@ -15,7 +15,8 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression, Ridge
 
 from workbench.core.target_transform import to_training
-from workbench.core.types import Fold
+from workbench.core.types import Array, Fold
+from workbench.data.weights import uneven
 
 #: More training rows than this are thinned out evenly before the linear model is fitted.
 MOST_ROWS = 50_000
@@ -24,12 +25,16 @@ Params = dict[str, Any]
 
 
 def trivial(fold: Fold, outputs: int, classes: int) -> Params:
-    """Zero weights; the bias is the log-frequencies of the training rows, or their mean, standardized."""
+    """Zero weights; the bias is the log-frequencies of the training rows, or their mean, standardized.
+
+    Rows count here and below as the weights of the fold say.
+    """
+    mass = _uneven(fold)
     weight = np.zeros((outputs, int(np.prod(fold.train.x.shape[1:]))), np.float32)
     if not classes:
-        mean = np.asarray(fold.train.y, np.float64).mean(axis=0)
+        mean = np.average(np.asarray(fold.train.y, np.float64), axis=0, weights=mass)
         return {"weight": weight, "bias": to_training(mean, fold).astype(np.float32)}
-    counts = np.maximum(np.bincount(np.asarray(fold.train.y), minlength=classes), 0.5)
+    counts = np.maximum(np.bincount(np.asarray(fold.train.y), weights=mass, minlength=classes), 0.5)
     logs = np.log(counts / counts.sum()).astype(np.float32)
     return {"weight": weight, "bias": logs if outputs > 1 else logs[1:] - logs[:1]}
 
@@ -38,12 +43,15 @@ def linear(fold: Fold, outputs: int, classes: int) -> Params:
     """Weight [K, F], bias [K] of scikit-learn's linear model; targets of a regression are standardized."""
     step = -(-len(fold.train.y) // MOST_ROWS)
     x, y = np.asarray(fold.train.x[::step], np.float64), np.asarray(fold.train.y[::step])
+    mass = _uneven(fold, step)
+    if mass is not None and classes:  # a class that weighs nothing is not there
+        x, y, mass = x[mass > 0], y[mass > 0], mass[mass > 0]
     if not classes:
-        ridge = Ridge().fit(x, to_training(y.astype(np.float64), fold))
+        ridge = Ridge().fit(x, to_training(y.astype(np.float64), fold), sample_weight=mass)
         return _affine(ridge.coef_, ridge.intercept_, outputs)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # as good as 200 iterations make it
-        found = LogisticRegression(max_iter=200).fit(x, y)
+        found = LogisticRegression(max_iter=200).fit(x, y, sample_weight=mass)
     if outputs == 1 or len(found.classes_) == classes > 2:
         return _affine(found.coef_, found.intercept_, outputs)
     # Some class has no training row, or two classes have two logits: one row for each class that is there.
@@ -53,6 +61,12 @@ def linear(fold: Fold, outputs: int, classes: int) -> Params:
     all_weights, all_biases = np.zeros((outputs, x.shape[1])), np.full(outputs, bias.min() - 20.0)
     all_weights[found.classes_], all_biases[found.classes_] = weight, bias
     return _affine(all_weights, all_biases, outputs)
+
+
+def _uneven(fold: Fold, step: int = 1) -> Array | None:
+    """Weights of every so many training rows, [N] float64; None where all count alike."""
+    found = uneven(np.asarray(fold.train.weight[::step]))
+    return None if found is None else found.astype(np.float64)
 
 
 def _affine(weight: Any, bias: Any, outputs: int) -> Params:

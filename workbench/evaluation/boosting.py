@@ -62,6 +62,10 @@ MOST_COLUMNS = 4096
 _NEVER = 20.0
 
 
+#: Cells [N, C], targets [N], and how much each row counts, [N]; None: all alike.
+Weighed = tuple[Array, Array, Array | None]
+
+
 class _Tuned(NamedTuple):
     fit: Any
     columns: tuple[int, ...]  # the outputs that it gives
@@ -102,22 +106,27 @@ def fit(dataset: Dataset, metric: str, *, balanced: bool, seed: int, refit: bool
         fitted, x = _raw(dataset, train)
     x_validation = fitted.raw(dataset.pick(dataset.validation))
     more = {"random_state": seed, **_columns(fitted, x)}
+    mass, judging = (dataset.weights(rows) for rows in (train, dataset.validation))
     parts = range(n_targets)
     with threadpool_limits(limits=_THREADS, user_api="openmp"):
         tuned = []
         for part in parts:
             y, y_validation = (_target(dataset, rows, part) for rows in (train, dataset.validation))
             found = [
-                _tune(config, (x, y), (x_validation, y_validation), metric, n_classes, balanced, more)
+                _tune(
+                    config, (x, y, mass), (x_validation, y_validation, judging), metric, n_classes, balanced,
+                    more,
+                )
                 for config in tried
-            ]
+            ]  # fmt: skip
             tuned.append(max(found, key=lambda one: one[0])[1])
         if refit:
             both = np.sort(np.concatenate([dataset.train, dataset.validation]))[::step]
             fitted, x = _raw(dataset, both)
             more |= _columns(fitted, x)
+            mass = dataset.weights(both)
             tuned = [
-                _grown(one, x, _target(dataset, both, part), metric, n_classes, balanced, more)
+                _grown(one, (x, _target(dataset, both, part), mass), metric, n_classes, balanced, more)
                 for part, one in zip(parts, tuned, strict=True)
             ]
     fits = [(one.fit, tuple(part + k for k in one.columns)) for part, one in zip(parts, tuned, strict=True)]
@@ -156,26 +165,33 @@ def plan(rows: int, columns: int, trees: int, bins: int) -> tuple[tuple[Configur
 
 def _tune(
     config: Configuration,
-    train: tuple[Array, Array],
-    validation: tuple[Array, Array],
+    train: Weighed,
+    validation: Weighed,
     metric: str,
     n_classes: int,
     balanced: bool,
     more: dict[str, Any],
 ) -> tuple[tuple[float, float, int], _Tuned]:
     """The estimator with the number of trees that scores best, and what is better in it: larger is."""
-    (x, y), (x_validation, y_validation) = train, validation
+    (x, y, mass), (x_validation, y_validation, judging) = train, validation
     known = np.isin(y_validation, y) if n_classes else slice(None)
     fit = _estimator(
-        config, metric, n_classes, balanced,
+        config, metric, n_classes, balanced and mass is None,
         more | {"early_stopping": True, "n_iter_no_change": PATIENCE, "max_iter": config.trees},
     )  # fmt: skip
-    fit.fit(x, y, X_val=x_validation[known], y_val=y_validation[known])
+    fit.fit(
+        x, y, sample_weight=_balanced(y, mass, balanced),
+        X_val=x_validation[known], y_val=y_validation[known],
+        sample_weight_val=None if judging is None else judging[known],
+    )  # fmt: skip
     columns, base = _places(fit, n_classes)
     sign = 1.0 if METRICS[metric].direction == "maximize" else -1.0
     targets = y_validation if n_classes else y_validation[:, np.newaxis]
     scores = np.concatenate(
-        [sign * scores_of(metric, part, targets) for part in _staged(fit, x_validation, columns, base)]
+        [
+            sign * scores_of(metric, part, targets, judging)
+            for part in _staged(fit, x_validation, columns, base)
+        ]
     )
     keys = [
         (float(score) if np.isfinite(score) else -math.inf, float(minus_loss), -trees)
@@ -186,13 +202,24 @@ def _tune(
 
 
 def _grown(
-    one: _Tuned, x: Array, y: Array, metric: str, n_classes: int, balanced: bool, more: dict[str, Any]
+    one: _Tuned, rows: Weighed, metric: str, n_classes: int, balanced: bool, more: dict[str, Any]
 ) -> _Tuned:
     """The same again on other rows."""
+    x, y, mass = rows
     settings = more | {"early_stopping": False, "max_iter": one.trees}
-    fit = _estimator(one.config, metric, n_classes, balanced, settings).fit(x, y)
+    fit = _estimator(one.config, metric, n_classes, balanced and mass is None, settings)
+    fit.fit(x, y, sample_weight=_balanced(y, mass, balanced))
     columns, base = _places(fit, n_classes)
     return one._replace(fit=fit, columns=columns, base=base)
+
+
+def _balanced(y: Array, mass: Array | None, balanced: bool) -> Array | None:
+    """Weights of rows, and of their classes: scikit-learn would count rows that do not count alike."""
+    if mass is None or not balanced:
+        return mass
+    counts = np.bincount(y, weights=mass)
+    factors: Array = counts.sum() / (np.count_nonzero(counts) * np.where(counts > 0, counts, 1.0))
+    return np.asarray(mass * factors[y])
 
 
 def _estimator(

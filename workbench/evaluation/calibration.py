@@ -22,29 +22,30 @@ COLDEST, HOTTEST = 0.2, 10.0
 _NEAREST = 1e-15
 
 
-def temperature(outputs: Array, targets: Array) -> float:
+def temperature(outputs: Array, targets: Array, weight: Array | None = None) -> float:
     """The temperature that these rows ask for.
 
     Args:
         outputs: [N, K] logits; a single one speaks for the second class.
         targets: [N] codes.
+        weight: [N] how much each row counts; None: all alike.
 
     Returns:
         Between COLDEST and HOTTEST; 1.0 where no other is better.
     """
 
     def loss(log_temperature: float) -> float:
-        return log_loss(outputs / np.exp(log_temperature), targets)
+        return log_loss(outputs / np.exp(log_temperature), targets, weight)
 
     bounds = (math.log(COLDEST), math.log(HOTTEST))
     found = float(minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": 1e-6}).x)
     return math.exp(found) if loss(found) < loss(0.0) else 1.0
 
 
-def log_loss(outputs: Array, targets: Array) -> float:
-    """Mean of -log of the probability of the true class, in float64."""
+def log_loss(outputs: Array, targets: Array, weight: Array | None = None) -> float:
+    """Mean of -log of the probability of the true class, in float64, by the weights of the rows."""
     given = probabilities(outputs.astype(np.float64))[np.arange(len(targets)), targets]
-    return float(-np.log(np.maximum(given, 1e-300)).mean())
+    return float(np.average(-np.log(np.maximum(given, 1e-300)), weights=weight))
 
 
 def moved(threshold: float, temperature: float) -> float:

@@ -49,11 +49,11 @@ def column_importances(
         return []
     n = len(dataset.validation)
     index = dataset.validation[np.linspace(0, n - 1, min(n, ROWS)).astype(int)]
-    rows, y = dataset.pick(index), dataset.target[index]
+    rows, y, weight = dataset.pick(index), dataset.target[index], dataset.weights(index)
     sign = 1.0 if METRICS[metric].direction == "maximize" else -1.0
 
     def score(asked: pd.DataFrame | Array) -> float:
-        return sign * score_of(metric, model.raw_estimates(asked), y, model.threshold)
+        return sign * score_of(metric, model.raw_estimates(asked), y, model.threshold, weight)
 
     draw = np.random.default_rng(seed)
     orders = [draw.permutation(len(index)) for _ in range(min(REPEATS, max(1, CALLS // len(names))))]

@@ -16,6 +16,7 @@ import numpy as np
 from workbench.core.target_transform import to_training
 from workbench.core.types import Array, Fold
 from workbench.core.vocabulary import METRICS as WORDS
+from workbench.data.weights import uneven
 from workbench.evaluation.intervals import Comparison, Stated, auc, means, widened, withheld
 from workbench.evaluation.intervals import classes as intervals_of_classes
 from workbench.nn.losses import LOSSES, batch_loss
@@ -56,6 +57,7 @@ def evaluate(
     confidence: float = 0.95,
     classes: Sequence[str] = (),
     groups: Array | None = None,
+    weight: Array | None = None,
 ) -> Evaluation:
     """Score outputs [N, K] against targets, [N] class codes or [N, K] numbers in the units of the data.
 
@@ -63,9 +65,11 @@ def evaluate(
     steps of one sequence are taken together, since they are not independent.
 
     The interval is widened for a further look at the same rows by the rule of `intervals.widened`. `classes`
-    are names for its remarks; `groups` [N] says which rows belong together and so are not independent either.
+    are names for its remarks; `groups` [N] says which rows belong together and so are not independent either;
+    `weight` [N] how much each counts, where they do not count alike: not for targets of steps.
     """
-    value = score_of(metric, outputs, targets, threshold)
+    weight = uneven(weight)
+    value = score_of(metric, outputs, targets, threshold, weight)
     found = interval(
         metric,
         outputs,
@@ -74,8 +78,9 @@ def evaluate(
         confidence=widened(confidence, look),
         classes=classes,
         groups=groups,
+        weight=weight,
     )
-    if WORDS[metric].proportion and outputs.ndim == 2:
+    if WORDS[metric].proportion and outputs.ndim == 2 and weight is None:
         value = round(value * len(outputs)) / len(outputs)  # a share, not what float32 makes of it
     low, high = _around(value, found)
     return Evaluation(value, low, high, len(outputs), found.note)
@@ -90,10 +95,12 @@ def interval(
     confidence: float = 0.95,
     classes: Sequence[str] = (),
     groups: Array | None = None,
+    weight: Array | None = None,
 ) -> Stated:
     """The interval of a score, as `evaluate` gives it."""
-    out, y, clusters = _flat(outputs, targets, groups)
-    return _of_groups(_interval(metric, out, y, clusters, threshold, confidence, classes), clusters)
+    out, y, clusters, mass = _flat(outputs, targets, groups, weight)
+    found = _interval(metric, out, y, clusters, mass, threshold, confidence, classes)
+    return _of_groups(found, clusters)
 
 
 def _interval(
@@ -101,6 +108,7 @@ def _interval(
     out: Array,
     y: Array,
     clusters: Array | None,
+    weight: Array | None,
     threshold: float,
     confidence: float,
     classes: Sequence[str],
@@ -112,11 +120,11 @@ def _interval(
     word = WORDS[metric]
     if word.decides:
         return intervals_of_classes.interval(
-            metric, _decided(out, y, threshold, clusters, classes), confidence
+            metric, _decided(out, y, threshold, clusters, classes, weight), confidence
         )
     if metric == "roc_auc":
-        return auc.interval(_ranked(out, y, clusters, classes), confidence)
-    return means.loss_interval(metric, _logits(out, metric), y, clusters, confidence)
+        return auc.interval(_ranked(out, y, clusters, classes, weight), confidence)
+    return means.loss_interval(metric, _logits(out, metric), y, clusters, confidence, weight)
 
 
 def compare(
@@ -130,14 +138,16 @@ def compare(
     confidence: float = 0.95,
     classes: Sequence[str] = (),
     groups: Array | None = None,
+    weight: Array | None = None,
 ) -> Comparison:
     """How much better the outputs `one` score than the outputs `other` for the same rows, with its interval.
 
     Rows that are hard for both cancel out, so this sees smaller differences than two intervals side by side.
     """
-    pair, word = (one, other), WORDS[metric]
+    pair, word, weight = (one, other), WORDS[metric], uneven(weight)
     scores = [
-        score_of(metric, each, targets, threshold) for each, threshold in zip(pair, thresholds, strict=True)
+        score_of(metric, each, targets, threshold, weight)
+        for each, threshold in zip(pair, thresholds, strict=True)
     ]
     gain = (scores[0] - scores[1]) * (1 if word.direction == "maximize" else -1)
     found = gain_interval(
@@ -149,6 +159,7 @@ def compare(
         confidence=widened(confidence, look),
         classes=classes,
         groups=groups,
+        weight=weight,
     )
     return Comparison(gain, *_around(gain, found), found.note)
 
@@ -163,40 +174,41 @@ def gain_interval(
     confidence: float = 0.95,
     classes: Sequence[str] = (),
     groups: Array | None = None,
+    weight: Array | None = None,
 ) -> Stated:
     """The interval of a gain, as `compare` gives it."""
-    _, _, clusters = _flat(one, targets, groups)
-    found = _gain_interval(metric, one, other, targets, thresholds, confidence, classes, groups)
+    mine, y, clusters, mass = _flat(one, targets, groups, weight)
+    theirs, *_ = _flat(other, targets, groups, weight)
+    found = _gain_interval(metric, mine, theirs, y, clusters, mass, thresholds, confidence, classes)
     return _of_groups(found, clusters)
 
 
 def _gain_interval(
     metric: str,
-    one: Array,
-    other: Array,
-    targets: Array,
+    mine: Array,
+    theirs: Array,
+    y: Array,
+    clusters: Array | None,
+    weight: Array | None,
     thresholds: tuple[float, float],
     confidence: float,
     classes: Sequence[str],
-    groups: Array | None,
 ) -> Stated:
-    mine, y, clusters = _flat(one, targets, groups)
-    theirs, _, _ = _flat(other, targets, groups)
     if not (np.isfinite(mine).all() and np.isfinite(theirs).all()):
         return withheld("a model gives no finite number on some row, so there is no interval")
     if metric not in KNOWN:
         return _unknown(metric)
     if WORDS[metric].decides:
         first, second = (
-            _decided(out, y, threshold, clusters, classes)
+            _decided(out, y, threshold, clusters, classes, weight)
             for out, threshold in zip((mine, theirs), thresholds, strict=True)
         )
         return intervals_of_classes.paired_interval(metric, first, second, confidence)
     if metric == "roc_auc":
-        a, b = (_ranked(out, y, clusters, classes) for out in (mine, theirs))
+        a, b = (_ranked(out, y, clusters, classes, weight) for out in (mine, theirs))
         return auc.paired_interval(a, b, confidence)
     mine, theirs = _logits(mine, metric), _logits(theirs, metric)
-    return means.gain_interval(metric, mine, theirs, y, clusters, confidence)
+    return means.gain_interval(metric, mine, theirs, y, clusters, confidence, weight)
 
 
 def _unknown(metric: str) -> Stated:
@@ -210,15 +222,17 @@ def _of_groups(found: Stated, clusters: Array | None) -> Stated:
     return found._replace(note=f"too few groups of rows that belong together ({n}) to rely on an interval")
 
 
-def score_of(metric: str, outputs: Array, targets: Array, threshold: float = 0.5) -> float:
-    """The score alone, in single precision as that of the trained lanes."""
+def score_of(
+    metric: str, outputs: Array, targets: Array, threshold: float = 0.5, weight: Array | None = None
+) -> float:
+    """The score alone, in single precision as that of the trained lanes; weight [N], None: all rows alike."""
     out, y = jnp.asarray(outputs, jnp.float32), jnp.asarray(targets)
     if WORDS[metric].task == "regression":
         y = y.astype(jnp.float32).reshape(out.shape)
     else:
         out, y = class_logits(out), y.astype(jnp.int32)
 
-    return float(_score(metric, _same(metric), float(threshold), out, y, jnp.ones(len(out), jnp.float32)))
+    return float(_score(metric, _same(metric), float(threshold), out, y, _mass(weight, len(out))))
 
 
 @partial(jax.jit, static_argnums=(0, 1, 2))
@@ -236,7 +250,7 @@ def _same(metric: str) -> object:
     return function.__call__
 
 
-def scores_of(metric: str, outputs: Array, targets: Array) -> Array:
+def scores_of(metric: str, outputs: Array, targets: Array, weight: Array | None = None) -> Array:
     """The scores of many models on the same rows, outputs [S, N, K] -> [S]; each as `score_of` has it."""
     parts, y = [], jnp.asarray(targets)
     y = y.astype(jnp.float32) if WORDS[metric].task == "regression" else y.astype(jnp.int32)
@@ -244,25 +258,31 @@ def scores_of(metric: str, outputs: Array, targets: Array) -> Array:
         part = np.asarray(outputs[first : first + _AT_ONCE], np.float32)
         room = np.zeros((_AT_ONCE, *part.shape[1:]), np.float32)  # of one shape, so that one is compiled
         room[: len(part)] = part
-        parts.append(np.asarray(_scores(metric, _same(metric), room, y))[: len(part)])
+        parts.append(np.asarray(_scores(metric, _same(metric), room, y, _mass(weight, len(y))))[: len(part)])
     return np.concatenate(parts)
 
 
 @partial(jax.jit, static_argnums=(0, 1))
-def _scores(metric: str, same: object, outputs: jax.Array, y: jax.Array) -> jax.Array:
+def _scores(metric: str, same: object, outputs: jax.Array, y: jax.Array, weight: jax.Array) -> jax.Array:
     del same
 
     def one(out: jax.Array) -> jax.Array:
         out = out if WORDS[metric].task == "regression" else class_logits(out)
-        return score(metric, out, y, jnp.ones(len(out), jnp.float32))
+        return score(metric, out, y, weight)
 
     return jax.vmap(one)(outputs)
 
 
-def trivial_loss(recipe: Recipe, fold: Fold) -> float:
+def _mass(weight: Array | None, rows: int) -> jax.Array:
+    return jnp.ones(rows, jnp.float32) if weight is None else jnp.asarray(weight, jnp.float32)
+
+
+def trivial_loss(recipe: Recipe, fold: Fold, own: Array | None = None) -> float:
     """The validation loss of who knows only the class frequencies, or the mean, of the training rows.
 
     Where training weighs classes, so do the frequencies and the loss, which is held against training losses.
+
+    own  weights of the training rows without those of their classes, [N]; None: all alike
     """
     rows = fold.validation
     weight = np.asarray(rows.weight)
@@ -272,12 +292,14 @@ def trivial_loss(recipe: Recipe, fold: Fold) -> float:
     else:
         codes, classes, y = np.asarray(fold.train.y), max(2, recipe.outputs), np.asarray(rows.y)
         each = np.broadcast_to(np.asarray(fold.train.weight)[(..., *[None] * (codes.ndim - 1))], codes.shape)
-        counts = np.bincount(codes[codes >= 0], minlength=classes)
+        counts = np.bincount(
+            codes[codes >= 0], weights=None if own is None else own[codes >= 0], minlength=classes
+        )
         weighed = np.bincount(codes[codes >= 0], weights=each[codes >= 0], minlength=classes)
         logs = np.log(np.maximum(weighed, 0.5) / weighed.sum())
         out = logs if recipe.outputs > 1 else logs[1:] - logs[:1]
         if codes.ndim == 1:
-            weight = weight * (weighed / np.maximum(counts, 1))[y].astype(np.float32)
+            weight = weight * (weighed / np.where(counts > 0, counts, 1))[y].astype(np.float32)
     shape = (*y.shape[: 2 if recipe.each else 1], recipe.outputs)
     outputs = np.broadcast_to(out.astype(np.float32), shape)
 
@@ -316,16 +338,24 @@ def _there(targets: Array) -> Array:
     return targets >= 0 if targets.ndim == 2 else ~np.isnan(targets).any(axis=2)
 
 
-def _flat(outputs: Array, targets: Array, groups: Array | None) -> tuple[Array, Array, Array | None]:
-    """Outputs and targets with a row for each target, and what each belongs to: a group, or its sequence."""
+def _flat(
+    outputs: Array, targets: Array, groups: Array | None, weight: Array | None
+) -> tuple[Array, Array, Array | None, Array | None]:
+    """Outputs and targets with a row for each target, the group or sequence of each, and its weight.
+
+    Rows that weigh nothing are left out.
+    """
     outputs, targets = np.asarray(outputs), np.asarray(targets)
     if outputs.ndim == 2:
-        regression = targets.dtype.kind == "f"
-        return outputs, targets.reshape(outputs.shape) if regression else targets, groups
+        targets = targets.reshape(outputs.shape) if targets.dtype.kind == "f" else targets
+        if weight is None or (weight > 0).all():
+            return outputs, targets, groups, weight
+        there = weight > 0
+        return outputs[there], targets[there], None if groups is None else groups[there], weight[there]
     there = _there(targets)
     out, y = as_rows(outputs, targets)
     sequence = np.nonzero(there)[0]
-    return out, y, sequence if groups is None else groups[sequence]
+    return out, y, sequence if groups is None else groups[sequence], None
 
 
 def _logits(outputs: Array, metric: str) -> Array:
@@ -333,16 +363,27 @@ def _logits(outputs: Array, metric: str) -> Array:
 
 
 def _decided(
-    outputs: Array, codes: Array, threshold: float, clusters: Array | None, classes: Sequence[str]
+    outputs: Array,
+    codes: Array,
+    threshold: float,
+    clusters: Array | None,
+    classes: Sequence[str],
+    weight: Array | None,
 ) -> intervals_of_classes.Decided:
     said = np.asarray(predictions(jnp.asarray(outputs, jnp.float32), threshold))
     number = max(2, outputs.shape[1])
-    return intervals_of_classes.Decided(codes, said, number, clusters, tuple(classes))
+    return intervals_of_classes.Decided(codes, said, number, clusters, tuple(classes), _mean_one(weight))
 
 
-def _ranked(outputs: Array, codes: Array, clusters: Array | None, classes: Sequence[str]) -> auc.Ranked:
+def _ranked(
+    outputs: Array, codes: Array, clusters: Array | None, classes: Sequence[str], weight: Array | None
+) -> auc.Ranked:
     logits = np.asarray(class_logits(jnp.asarray(outputs, jnp.float32)))
-    return auc.Ranked(logits[:, 1] - logits[:, 0], codes, clusters, tuple(classes))
+    return auc.Ranked(logits[:, 1] - logits[:, 0], codes, clusters, tuple(classes), _mean_one(weight))
+
+
+def _mean_one(weight: Array | None) -> Array | None:
+    return None if weight is None else weight / weight.mean()
 
 
 def _around(value: float, found: Stated) -> tuple[float, float]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from workbench.core.errors import DataError
+from workbench.core.errors import DataError, InputError
 from workbench.core.target_transform import AS_IT_IS, Transform, to_data
 from workbench.core.types import Array, Task
 from workbench.nn.recipe import Hyperparameters, Recipe
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from workbench.data.preprocessing import Preprocessor
+    from workbench.evaluation.conformal import Residuals
 
 
 #: Rows in one call of the compiled program; the last call is padded, so nothing compiles twice.
@@ -42,8 +43,11 @@ class Predictor:
     columns: tuple[str, ...]  # of the table that `predict` gives
     transform: Transform = AS_IT_IS  # of the targets of a regression
     temperature: float = 1.0  # by which logits are divided: see `calibration`
+    residuals: Residuals | None = None  # of the validation rows of a regression: see `conformal`
 
-    def predict(self, rows: pd.DataFrame | Array | Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    def predict(
+        self, rows: pd.DataFrame | Array | Sequence[Mapping[str, Any]], *, interval: float | None = None
+    ) -> pd.DataFrame:
         """Predictions for raw rows, one row each, under the index of `rows` if it is a table.
 
         Regression gives `prediction` in the units of the data. Classification gives `prediction`, the label,
@@ -52,24 +56,56 @@ class Predictor:
 
         An array stands for a table whose columns are those of the training rows, in their order.
 
-        Raises DataError if the rows lack a column or hold what the model cannot read.
+        interval  a share, such as 0.9: adds `lower` and `upper` (of several targets, `lower_<target>` …),
+                  between which that share of new rows like the validation rows shall lie: see `conformal`
+
+        Raises InputError for an interval that cannot be given, DataError if the rows lack a column or hold
+        what the model cannot read.
         """
         import pandas as pd
 
+        half = None if interval is None else self.half_width(interval)
         table = self._frame(rows)
         index = table.index if isinstance(table, pd.DataFrame) else None
         if not len(table):
             first = STEP_COLUMNS if self.recipe.each else ()
-            return pd.DataFrame({column: [] for column in (*first, *self.columns)})
+            empty = pd.DataFrame({column: [] for column in (*first, *self.columns)})
+            return empty if half is None else self._bounded(empty, half)
         x = np.asarray(self.preprocessor.transform(table), dtype=np.float32)
         outputs = self.estimates(x)
         if not self.recipe.each:
-            return self._table(outputs, index)
+            found = self._table(outputs, index)
+            return found if half is None else self._bounded(found, half)
         there = x[..., -1] > 0 if self.preprocessor.padded else np.ones(x.shape[:2], bool)
         frame = self._table(outputs[there], None)
         for place, (name, number) in enumerate(zip(STEP_COLUMNS, np.nonzero(there), strict=True)):
             frame.insert(place, name, number)
         return frame
+
+    def half_width(self, interval: float) -> Array:
+        """How far the ends of an interval lie from a prediction, [K]. Raises InputError, see `conformal`."""
+        from workbench.evaluation import conformal
+
+        if self.task != "regression":
+            raise InputError(
+                f"interval = {interval:g}: is for numbers, but the model predicts classes; their "
+                "probabilities say how sure it is"
+            )
+        if self.residuals is None:
+            raise InputError(
+                f"interval = {interval:g}: by how much validation rows were missed was not kept with the "
+                "model, which is of steps of sequences or of an earlier version; run a new study for it"
+            )
+        return conformal.half_width(self.residuals, interval)
+
+    def _bounded(self, table: pd.DataFrame, half: Array) -> pd.DataFrame:
+        """Predictions with the ends of their intervals behind them."""
+        values, plain = table.to_numpy(dtype=np.float64), len(self.columns) == 1
+        names = [name.removeprefix("prediction_") for name in self.columns]
+        for which, ends in (("lower", values - half), ("upper", values + half)):
+            for place, name in enumerate(names):
+                table[which if plain else f"{which}_{name}"] = ends[:, place]
+        return table
 
     def predict_proba(self, rows: pd.DataFrame | Array | Sequence[Mapping[str, Any]]) -> Array:
         """Probabilities [N, C] of the classes, in the order of `classes`; for rows as in `predict`.

@@ -21,6 +21,7 @@ from workbench.core.errors import DataError, StoreError
 from workbench.core.files import read_arrays, write_text
 from workbench.core.target_transform import AS_IT_IS, Transform
 from workbench.core.types import Array, Task
+from workbench.evaluation.conformal import Residuals
 from workbench.evaluation.predictor import Predictor
 from workbench.nn.recipe import Hyperparameters, Recipe
 
@@ -38,6 +39,8 @@ LATE = "taper"
 NOT_SAVED = "by_loss"
 #: What training rows held; models that earlier versions saved lack it, and it is no part of the fingerprint.
 HELD = "training.npz"
+#: What validation rows were missed by, of a regression; likewise.
+MISSED = "residuals.npz"
 #: The layout of model.json; a reader refuses a newer one. It is as old as what the model needs: 2 for a
 #: transform of the target, 3 for numbers that are encoded or scaled in a way that earlier versions lack, and
 #: for a temperature.
@@ -63,6 +66,7 @@ def save(
     transform: Transform = AS_IT_IS,
     temperature: float = 1.0,
     targets: Sequence[str] = (),
+    residuals: Residuals | None = None,
     example: pd.DataFrame | Array | None = None,
     about: Mapping[str, Any] | None = None,
 ) -> Path:
@@ -73,6 +77,7 @@ def save(
     transform  of the targets is undone
     temperature  classification only: by which logits are divided
     targets    names of the K columns a regression predicts, when there are several
+    residuals  what validation rows were missed by, from which `predict` takes intervals
     example    raw rows; the first few are kept as MLflow's input example and decide its signature
     about      anything worth keeping with the model (study, trial, score); plain data
     """
@@ -106,6 +111,9 @@ def save(
     if preprocessor.training is not None:
         with (folder / HELD).open("wb") as file:
             np.savez(file, allow_pickle=False, **preprocessor.training.arrays())
+    if residuals is not None:
+        with (folder / MISSED).open("wb") as file:
+            np.savez(file, allow_pickle=False, **residuals._asdict())
     with (folder / "parameters.npz").open("wb") as file:
         np.savez(file, allow_pickle=False, **arrays)
     write_text(folder / "model.json", json.dumps(description, indent=1))
@@ -143,12 +151,13 @@ def _load(folder: Path) -> Predictor:
         description = json.loads((folder / "model.json").read_text(encoding="utf-8"))
         arrays = read_arrays(folder / "parameters.npz", "shift", "scale")
         held = read_arrays(folder / HELD, "blank", "low", "high") if (folder / HELD).exists() else {}
+        missed = read_arrays(folder / MISSED, "size", "weight") if (folder / MISSED).exists() else {}
     except FileNotFoundError as error:
         raise _missing(folder, Path(error.filename).name) from error
     except (ValueError, OSError) as error:
         raise StoreError(f"{folder}: the model cannot be read ({error}); run the study again") from error
-    if arrays is None or held is None:
-        damaged = "parameters.npz" if arrays is None else HELD
+    if arrays is None or held is None or missed is None:
+        damaged = "parameters.npz" if arrays is None else HELD if held is None else MISSED
         raise StoreError(f"{folder}: the model cannot be read ({damaged} is damaged); run the study again")
     if description["format"] > FORMAT:
         raise StoreError(
@@ -183,6 +192,7 @@ def _load(folder: Path) -> Predictor:
         columns=tuple(description["columns"]),
         transform=Transform(description.get("target_transform", "none"), arrays.get("knots", AS_IT_IS.knots)),
         temperature=description.get("temperature", 1.0),
+        residuals=Residuals(missed["size"], missed["weight"]) if missed else None,
     )
 
 

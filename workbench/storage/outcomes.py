@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -47,15 +47,18 @@ def save(outcome: Outcome, folder: Path) -> None:
     document["trials"] = [encode_trial(trial) for trial in outcome.trials]
     document["selection"] = encode(outcome.selection)
     document["test"] = None if outcome.test is None else asdict(outcome.test)
-    document["shown"] = _shown(outcome.outputs, outcome.targets)
+    document["shown"] = _shown(outcome.outputs, outcome.targets, outcome.weights)
+    arrays = {"outputs": outcome.outputs, "targets": outcome.targets, "model": np.array(outcome.model)}
+    arrays |= {} if outcome.weights is None else {"weights": outcome.weights}
     with replaced(folder / "outputs.npz", private=True) as file:
-        np.savez(file, outputs=outcome.outputs, targets=outcome.targets, model=np.array(outcome.model))
+        np.savez(file, allow_pickle=False, **arrays)
     write_record(folder / "outcome.json", document)
 
 
-def _shown(outputs: Array, targets: Array) -> str:
-    """The digest of what the model said of some rows, and of what they are."""
-    return hashlib.sha256(outputs.tobytes() + targets.tobytes()).hexdigest()
+def _shown(outputs: Array, targets: Array, weights: Array | None) -> str:
+    """The digest of what the model said of some rows, of what they are, and of how much they count."""
+    beside = b"" if weights is None else weights.tobytes()
+    return hashlib.sha256(outputs.tobytes() + targets.tobytes() + beside).hexdigest()
 
 
 def load(folder: Path) -> Outcome | None:
@@ -66,12 +69,12 @@ def load(folder: Path) -> Outcome | None:
     try:
         document, _ = read_record(path)
         arrays = read_arrays(folder / "outputs.npz", "outputs", "targets") or {}
-        outputs, targets = arrays["outputs"], arrays["targets"]
-        said = document.get("shown", _shown(outputs, targets))
-        if str(arrays.get("model", "")) != document.get("model", "") or _shown(outputs, targets) != said:
+        outputs, targets, weights = arrays["outputs"], arrays["targets"], arrays.get("weights")
+        shown = _shown(outputs, targets, weights)
+        if (str(arrays.get("model", "")), shown) != (document.get("model", ""), document.get("shown", shown)):
             # another model said so, or somebody
-            outputs, targets = outputs[:0], targets[:0]
-        return _decoded(document, outputs, targets)
+            outputs, targets, weights = outputs[:0], targets[:0], None
+        return replace(_decoded(document, outputs, targets), weights=weights)
     except (AttributeError, KeyError, OSError, TypeError, ValueError) as error:
         raise StoreError(
             f"{folder}: outcome.json or outputs.npz is damaged; remove result.json there and run the study "

@@ -53,12 +53,13 @@ def averages(study: Study, here: Workspace) -> bool:
 
 def validation_score(here: Workspace, model: Delivered) -> float:
     """What a model scores on the validation rows of the split."""
-    return score_of(here.metric, *validated(here, model), float(model.hyper.threshold))
+    outputs, targets, weight = validated(here, model)
+    return score_of(here.metric, outputs, targets, float(model.hyper.threshold), weight)
 
 
-def validated(here: Workspace, model: Delivered) -> tuple[Array, Array]:
-    """What a model gives for the validation rows of the split, and their targets."""
+def validated(here: Workspace, model: Delivered) -> tuple[Array, Array, Array | None]:
+    """What a model gives for the validation rows of the split, their targets, and how much they count."""
     recipe, variant = model.program.recipe, model.program.variant
     rows = here.preparations.fold(variant).validation
     outputs = here.engine.outputs(recipe, variant, model.hyper, model.params, np.asarray(rows.x))
-    return outputs, np.asarray(rows.y)
+    return outputs, np.asarray(rows.y), here.dataset.weights(here.dataset.validation)

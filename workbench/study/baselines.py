@@ -86,7 +86,7 @@ def _freeze(
     if again is not None:
         made["default"] = keep(folder / "default", here, again.model, calibration=again.calibration)
     of_choice = variant(selection.settings, ALL_ROWS if study.refit else OWN)
-    plain = of_choice._replace(numbers="plain", bins=0)
+    plain = of_choice._replace(numbers="plain", bins=0, class_weight="none")
     fold, classes = here.preparations.fold(plain), len(here.dataset.classes)
     affine = _affine(chosen.recipe, fold.train.x.shape[1:], here.dataset.task, classes)
     fits = {"linear": baselines.linear, "trivial": baselines.trivial}

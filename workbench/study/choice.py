@@ -28,6 +28,7 @@ from workbench.core.records import (
 from workbench.core.types import Array
 from workbench.core.vocabulary import METRICS
 from workbench.evaluation.calibration import moved
+from workbench.evaluation.conformal import Residuals, residuals
 from workbench.evaluation.evaluate import trivial_loss
 from workbench.evaluation.export import export
 from workbench.evaluation.optimism import (
@@ -41,6 +42,7 @@ from workbench.evaluation.optimism import (
 )
 from workbench.evaluation.saved_model import JUDGED, fingerprint, load, parameters, save
 from workbench.nn.models import n_parameters, trimmed
+from workbench.study.averaging import validated
 from workbench.study.config import Study
 from workbench.study.refitting import refitted
 from workbench.study.workspace import Workspace
@@ -102,7 +104,11 @@ def freeze(
         keep(folder.parent / JUDGED, here, refit.judged, calibration=refit.calibration)
     about = {"study": study.id, "trial": best.number, "metric": here.metric, "validation": chosen.validation}
     example = here.dataset.examples(5)
-    keep(folder, here, refit.model, calibration=refit.calibration, example=example, about=about)
+    missed = _missed(here, refit.judged)
+    keep(
+        folder, here, refit.model, calibration=refit.calibration, residuals=missed, example=example,
+        about=about,
+    )  # fmt: skip
     export(load(folder), parameters(folder), folder / "program")
     if stays is not None:
         return replace(
@@ -126,7 +132,9 @@ def freeze(
         parameters=n_parameters(recipe, again.values),
         inputs=refit.model.program.recipe.inputs,
         gain=None if chosen.gain is None else (chosen.gain.low, chosen.gain.high),
-        trivial_loss=trivial_loss(recipe, here.preparations.fold(variant)),
+        trivial_loss=trivial_loss(
+            recipe, here.preparations.fold(variant), here.dataset.weights(here.dataset.train)
+        ),
         refit=refit.record,
         refit_losses=refit.losses,
         rule=study.rule,
@@ -310,6 +318,13 @@ def compared(study: Study, here: Workspace, trials: Sequence[TrialRecord]) -> li
         trainings=trainings(study.data, study.search.seeds),
         blocks=True,
     )
+
+
+def _missed(here: Workspace, judged: Delivered) -> Residuals | None:
+    """By how much the model that validation rows judged misses them; None for classes and for steps."""
+    if here.dataset.task != "regression" or here.dataset.of_steps:
+        return None
+    return residuals(*validated(here, judged))
 
 
 def keep(

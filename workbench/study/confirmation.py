@@ -22,6 +22,7 @@ from workbench.core.records import Opening, TestScore
 from workbench.core.types import Array
 from workbench.data import Dataset
 from workbench.data.seal import Rows, SealedTest, unseal
+from workbench.data.weights import uneven
 from workbench.evaluation import saved_model, trees
 from workbench.evaluation.evaluate import Evaluation, compare, evaluate, score_of
 from workbench.storage import ledger
@@ -54,6 +55,7 @@ class Confirmed(NamedTuple):
     withheld: str = (
         ""  # why the record is not the given model's; the record then stays that of its own choice
     )
+    weight: Array | None = None  # [N] how much the test rows count; None: all alike
 
 
 def confirm(
@@ -107,6 +109,7 @@ def confirm(
             return Confirmed(
                 ledger.record(book, opening, _score(metric, unsaid, opening, verdict)), None, None
             )
+        weight = uneven(rows.weight)
         scored = evaluate(
             metric,
             outputs,
@@ -115,9 +118,12 @@ def confirm(
             look=opening.look,
             classes=dataset.classes,
             groups=rows.group,
+            weight=weight,
         )
         with replaced(folder / KEPT, private=True) as file:
-            np.savez(file, outputs=outputs, targets=rows.target, choice=np.array(choice))
+            arrays = {"outputs": outputs, "targets": rows.target, "choice": np.array(choice)}
+            arrays |= {} if weight is None else {"weight": weight}
+            np.savez(file, allow_pickle=False, **arrays)
         compared = {
             name: _compare(
                 metric,
@@ -132,7 +138,7 @@ def confirm(
         compared |= {name: {**_NOTHING, "note": why} for name, why in (left_out or {}).items()}
         score = _score(metric, scored, opening)
         recorded = ledger.record(book, opening, score, {"baselines": compared})
-        return Confirmed(recorded, outputs, rows.target)
+        return Confirmed(recorded, outputs, rows.target, weight=weight)
 
 
 def _asked(place: Path, rows: Rows) -> _Said:
@@ -162,8 +168,9 @@ def _compare(
         look=look,
         classes=classes,
         groups=rows.group,
+        weight=rows.weight,
     )
-    value = score_of(metric, other.outputs, rows.target, other.threshold)
+    value = score_of(metric, other.outputs, rows.target, other.threshold, uneven(rows.weight))
     figures = {"value": value, "gain": gain.difference, "low": gain.low, "high": gain.high}
     found: dict[str, float | str | None] = {
         name: figure if math.isfinite(figure) else None for name, figure in figures.items()
@@ -182,7 +189,8 @@ def _told(entry: Recorded, choice: str, folder: Path) -> Confirmed:
     """The record, with what the model said if it was kept; for the very choice that it was made with."""
     if entry.opening.choice != choice:
         return Confirmed(entry, None, None, _withheld(entry, choice, folder))
-    return Confirmed(entry, *_kept(folder / KEPT, choice))
+    outputs, targets, weight = _kept(folder / KEPT, choice)
+    return Confirmed(entry, outputs, targets, weight=weight)
 
 
 def _withheld(entry: Recorded, choice: str, folder: Path) -> str:
@@ -207,11 +215,11 @@ def _aside(folder: Path, choice: str) -> Path:
     return folder / f"tested-{choice[:12]}"
 
 
-def _kept(path: Path, choice: str) -> tuple[Array | None, Array | None]:
+def _kept(path: Path, choice: str) -> tuple[Array | None, Array | None, Array | None]:
     arrays = read_arrays(path, "outputs", "targets") if path.exists() else None
     if arrays is None or str(arrays.get("choice", choice)) != choice:
-        return None, None
-    return arrays["outputs"], arrays["targets"]
+        return None, None, None
+    return arrays["outputs"], arrays["targets"], arrays.get("weight")
 
 
 def _score(metric: str, scored: Evaluation, opening: Opening, verdict: str = "") -> TestScore:

@@ -30,6 +30,7 @@ from workbench.core.locations import resolve
 from workbench.core.types import DataSpec, Split
 from workbench.core.vocabulary import FAMILIES
 from workbench.data.raw import plain_table
+from workbench.data.weights import ARRAY
 from workbench.study import scaffold
 from workbench.study.config import Study, read_study, vary
 from workbench.study.config.reading import study_of
@@ -47,7 +48,7 @@ _DATA_KEYS = tuple(
     if key not in SETTINGS and key not in ("source", "target", "split_seed")
 )
 #: Those of them that decide what is proposed.
-_PROPOSED_BY = ("features", "drop", "task", "categorical", "group", "time", "split")
+_PROPOSED_BY = ("features", "drop", "task", "categorical", "group", "time", "weight", "split")
 
 
 def create_study(
@@ -76,7 +77,8 @@ def create_study(
         home: Folder of everything that is kept; None: as `resolve` has it.
         tell: Called with each assumption and with the words that name the study in a shell; None: nobody.
         **settings: As `vary` takes them, and the keys of [data]: features, drop, task, categorical, group,
-            time, split, folds, holdouts, and test, a frame or a file of official test rows.
+            time, split, folds, holdouts, test, a frame or a file of official test rows, and weight, a column
+            or an array [N] of how much each row counts.
 
     Returns:
         The study, as `run` and `search` take it.
@@ -151,6 +153,8 @@ def _of_rows(
     path = root / CREATED / name / FILE
     study_of(rendered({"name": name, "data": {"source": "digits"}}), path)  # a name that can be a folder's
     said = {key: settings.pop(key) for key in _DATA_KEYS if key in settings}
+    if said.get("weight") is not None and not isinstance(said["weight"], str):
+        rows, said["weight"] = _weighed(rows, said["weight"])
     source = rows if isinstance(rows, Path) else _kept(rows, path.parent, name)
     if numbered := [one for one in _numbered(data) if one != target]:
         said["categorical"] = list(dict.fromkeys((*said.get("categorical", ()), *numbered)))
@@ -181,6 +185,27 @@ def _of_rows(
     plain = not said and document == tomllib.loads(proposal.text)
     document["data"] |= {key: _listed(value) for key, value in said.items()}
     return _varied(study_of(proposal.text if plain else rendered(document), path), settings)
+
+
+def _weighed(
+    rows: pa.Table | dict[str, np.ndarray] | Path, weight: Any
+) -> tuple[pa.Table | dict[str, np.ndarray], str]:
+    """The rows with an array of weights beside them, and what that is called there."""
+    if isinstance(rows, Path):
+        raise DataError("create_study: weight is an array, but the rows are in a file; name its column")
+    n = rows.num_rows if isinstance(rows, pa.Table) else len(rows["x"])
+    values, name = np.asarray(weight), ARRAY
+    if values.shape != (n,) or values.dtype.kind not in "biuf":
+        raise DataError(
+            f"create_study: weight is {values.dtype} of the shape {values.shape}; give one number "
+            f"for each of the {n} rows"
+        )
+    values = values.astype(np.float64)
+    if not isinstance(rows, pa.Table):
+        return rows | {name: values}, name
+    while name in rows.column_names:
+        name += "_"
+    return rows.append_column(name, pa.array(values)), name
 
 
 def _varied(study: Study, settings: Mapping[str, Any]) -> Study:

@@ -22,6 +22,7 @@ from workbench.core.errors import InputError
 from workbench.core.locations import resolve
 from workbench.core.records import Selection
 from workbench.core.types import Array, Task
+from workbench.data.weights import uneven
 from workbench.evaluation.predictor import Predictor
 from workbench.evaluation.saved_model import load
 from workbench.study.api import search
@@ -92,7 +93,7 @@ class _Searched(BaseEstimator):  # type: ignore[misc]
         tags.input_tags.string = True
         return tags
 
-    def _search(self, x: Any, y: Array) -> None:
+    def _search(self, x: Any, y: Array, weight: Array | None) -> None:
         """Search on all rows and keep the choice."""
         data: Any = (x, y)
         if isinstance(x, pd.DataFrame):
@@ -113,6 +114,8 @@ class _Searched(BaseEstimator):  # type: ignore[misc]
             "name": type(self).__name__.lower(),
             **(self.settings or {}),
         }
+        if weight is not None:
+            said["weight"] = weight
         if self.home is None:
             said["name"] = f"fit-{uuid.uuid4().hex}"
         try:
@@ -158,12 +161,13 @@ class Classifier(ClassifierMixin, _Searched):  # type: ignore[misc]
 
     _task: Task = "classification"
 
-    def fit(self, X: Any, y: Any) -> Self:
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Search, and keep the chosen model.
 
         Args:
             X: Rows: a data frame, or numbers [N, F], [N, T, F], [N, H, W] or [N, H, W, C].
             y: Their classes, [N], of any kind.
+            sample_weight: How much each row counts, in training and in validation scores, [N].
 
         Returns:
             The estimator.
@@ -172,6 +176,7 @@ class Classifier(ClassifierMixin, _Searched):  # type: ignore[misc]
             ValueError: for rows that cannot be trained on and settings that cannot be.
         """
         x, y = self._checked(X, _given(y))
+        weight = _weights(sample_weight, len(x))
         y = column_or_1d(y, warn=True)
         check_classification_targets(y)
         self.classes_, codes = np.unique(y, return_inverse=True)
@@ -182,7 +187,8 @@ class Classifier(ClassifierMixin, _Searched):  # type: ignore[misc]
         )  # a class of one row is trained and judged by it
         if len(once):
             x = pd.concat([x, x.iloc[once]]) if isinstance(x, pd.DataFrame) else np.concatenate([x, x[once]])
-        self._search(x, np.concatenate([codes, codes[once]]))
+            weight = None if weight is None else np.concatenate([weight, weight[once]])
+        self._search(x, np.concatenate([codes, codes[once]]), weight)
         return self
 
     def predict(self, X: Any) -> Array:
@@ -221,12 +227,13 @@ class Regressor(RegressorMixin, _Searched):  # type: ignore[misc]
 
     _task: Task = "regression"
 
-    def fit(self, X: Any, y: Any) -> Self:
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Search, and keep the chosen model.
 
         Args:
             X: Rows: a data frame, or numbers [N, F], [N, T, F], [N, H, W] or [N, H, W, C].
             y: Their targets, numbers [N].
+            sample_weight: How much each row counts, in training and in validation scores, [N].
 
         Returns:
             The estimator.
@@ -238,7 +245,7 @@ class Regressor(RegressorMixin, _Searched):  # type: ignore[misc]
         y = np.asarray(column_or_1d(y, warn=True), np.float64)
         if not np.isfinite(y).all():
             raise ValueError("Input y contains NaN or infinity; every row needs its target")
-        self._search(x, y)
+        self._search(x, y, _weights(sample_weight, len(x)))
         return self
 
     def predict(self, X: Any) -> Array:
@@ -320,6 +327,18 @@ def _is_mixed(x: Any) -> bool:
     """Whether a data frame holds more than numbers."""
     numbers = pd.api.types.is_numeric_dtype
     return isinstance(x, pd.DataFrame) and not all(numbers(kind) for kind in x.dtypes)
+
+
+def _weights(given: Any, rows: int) -> Array | None:
+    """Weights that tell rows apart, [N]. Raises ValueError."""
+    if given is None:
+        return None
+    weight = np.asarray(given, np.float64)
+    if weight.shape != (rows,):
+        raise ValueError(f"sample_weight.shape == {weight.shape}, expected ({rows},): a number for each row")
+    if not np.isfinite(weight).all() or (weight < 0).any() or not weight.any():
+        raise ValueError("sample_weight holds NaN, infinity or negative numbers, or nothing above zero")
+    return uneven(weight)
 
 
 def _given(y: Any) -> Any:

@@ -46,19 +46,28 @@ def parts(rows: int, count: int) -> list[int]:
 
 
 def grow(
-    values: Mapping[str, Value], fold: Fold, problem: Problem, metric: str, *, count: int, seed: int
+    values: Mapping[str, Value],
+    fold: Fold,
+    problem: Problem,
+    metric: str,
+    *,
+    count: int,
+    seed: int,
+    own: Array | None = None,
 ) -> tuple[Size, ...]:
     """Train a configuration on `count` parts of the training rows of `fold`, each twice the one before.
 
-    values  every setting, resolved; seed  of the study, which draws the parts. The rows stay as they were
-    prepared, so that validation scores can be compared.
+    values  every setting, resolved; seed  of the study, which draws the parts; own  how much training rows
+    count, [N], without what their classes add; None: all alike. The rows stay as they were prepared, so that
+    validation scores can be compared.
     """
     order = np.random.default_rng(seed).permutation(len(fold.train.x))
     found = []
     for rows in parts(len(order), count):
         chosen = np.sort(order[:rows])
         part = fold._replace(train=Examples(*(np.asarray(leaf)[chosen] for leaf in fold.train)))
-        found.append(_size(values, part, problem._replace(rows=rows), metric))
+        mass = None if own is None else own[chosen]
+        found.append(_size(values, part, problem._replace(rows=rows), metric, mass))
     return tuple(found)
 
 
@@ -82,23 +91,25 @@ def load(folder: Path) -> tuple[Size, ...]:
     )
 
 
-def _size(values: Mapping[str, Value], part: Fold, problem: Problem, metric: str) -> Size:
+def _size(values: Mapping[str, Value], part: Fold, problem: Problem, metric: str, own: Array | None) -> Size:
     plan = LanePlan(values, lambda _: problem, metric, (int(values["width"]),))
     lanes, epochs = [plan.lane({}, FIRST_SEED + i) for i in range(SEEDS)], plan.epochs
     program, hypers = lanes[0][0], [hyper for _, hyper in lanes]
     engine = Engine(lambda _: part, capacity=epochs, seed=FIRST_SEED)
     trained = engine.run_many([Job(program.recipe, program.variant, hyper, 0, epochs) for hyper in hypers])
-    train = [_train_score(engine, program, h, lane, part) for h, lane in zip(hypers, trained, strict=True)]
+    train = [
+        _train_score(engine, program, h, lane, part, own) for h, lane in zip(hypers, trained, strict=True)
+    ]
     validation = [math.nan if lane.score is None else lane.score for lane in trained]
     return Size(problem.rows, _interval(np.array(train)), _interval(np.array(validation)))
 
 
 def _train_score(
-    engine: Engine, program: Program, hyper: Hyperparameters, lane: Trained, part: Fold
+    engine: Engine, program: Program, hyper: Hyperparameters, lane: Trained, part: Fold, own: Array | None
 ) -> float:
     rows, recipe = part.train, program.recipe
     outputs = engine.outputs(recipe, program.variant, hyper, best_params(recipe, lane.lane), rows.x)
-    return score_of(recipe.metric, outputs, rows.y, float(hyper.threshold))
+    return score_of(recipe.metric, outputs, rows.y, float(hyper.threshold), own)
 
 
 def _interval(scores: Array) -> Interval:

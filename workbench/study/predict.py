@@ -13,6 +13,7 @@ from workbench.core.errors import DataError, InputError, StoreError
 from workbench.core.files import replaced
 from workbench.core.formatting import nearest, toml
 from workbench.core.locations import Locations
+from workbench.core.records import Selection
 from workbench.data.preprocessing.novelty import told
 from workbench.data.seal import sealed_among
 from workbench.data.sources import read_file, read_rows
@@ -62,6 +63,7 @@ def predict(
     tell: Callable[[str], None] = lambda _: None,
     *,
     keep: Sequence[str] = (),
+    interval: float | None = None,
     escape: bool = False,
 ) -> dict[str, Any]:
     """Write the predictions for the rows of `data` into `output`, one row each, in the same order.
@@ -72,10 +74,11 @@ def predict(
     reads both has looked: that is noted in the ledger as a look by hand, and `tell` hears of it.
 
     keep    columns of `data`, such as ids, that come first in the output, as they stand in the file
+    interval  a share, such as 0.9, of new rows that shall lie between the columns `lower` and `upper`
     escape  put a ' before labels and names of columns that a spreadsheet would take for a formula
 
     Raises StudyError if the study has not chosen a model, DataError if the rows cannot be read by it,
-    StoreError or InputError if the output cannot be written.
+    StoreError or InputError if the output cannot be written, InputError for an interval that cannot be given.
     """
     check_output(output, data)
     found = identified(study, locations)
@@ -96,7 +99,7 @@ def predict(
         )
     rows = read_rows(data, study.data.encoding)
     try:
-        table, new = model.predict(rows), model.novelties(rows)
+        table, new = model.predict(rows, interval=interval), model.novelties(rows)
     except DataError as error:
         raise DataError(f"{data.name}: {str(error).removeprefix('rows: ')}") from error
     unused = _unused(rows, model, {str(outcome.data.get("target")), *_named(study), *keep})
@@ -122,7 +125,12 @@ def predict(
         "output": str(output),
         "new": new,
         "unused": unused,
-        "notes": _notes(data, new, unused) + ([str(found.missing)] if found.missing else []),
+        "interval": interval,
+        "notes": [
+            *_notes(data, new, unused),
+            *([str(found.missing)] if found.missing else []),
+            *([] if interval is None else [_promised(interval, model, study, outcome.selection)]),
+        ],
         "formulas": formulas,
     }
 
@@ -139,9 +147,25 @@ def _notes(data: Path, new: dict[str, Any], unused: Sequence[str]) -> list[str]:
     return notes
 
 
+def _promised(interval: float, model: Predictor, study: Study, chosen: Selection) -> str:
+    """What an interval is worth."""
+    assert model.residuals is not None
+    half = ", ".join(f"{each:.4g}" for each in model.half_width(interval))
+    said = (
+        f"interval {interval:g}: ± {half}, from {len(model.residuals.size):,} validation rows, for new rows "
+        "like these; the choice was made on them, so it may cover slightly less"
+    )
+    if chosen.delivers_refit:
+        said += "; they judged the model before it was trained on them as well"
+    if study.data.time:
+        said += f"; rows later in {study.data.time} may have drifted, which it does not cover"
+    return said
+
+
 def _named(study: Study) -> set[str]:
     """Columns that the study names and the model does not look at."""
-    return {*study.data.drop, *filter(None, (study.data.target, study.data.group, study.data.time))}
+    data = study.data
+    return {*data.drop, *filter(None, (data.target, data.group, data.time, data.weight))}
 
 
 def _unused(rows: Any, model: Predictor, known: set[str]) -> list[str]:

@@ -64,9 +64,10 @@ def calibrated(here: Workspace, model: Delivered) -> Calibration | None:
     """The temperature that the validation rows ask of a model; None for regression."""
     if here.dataset.task == "regression":
         return None
-    outputs, targets = as_rows(*validated(here, model))
-    found = temperature(outputs, targets)
-    return Calibration(found, log_loss(outputs, targets), log_loss(outputs / found, targets))
+    *said, weight = validated(here, model)
+    outputs, targets = as_rows(*said)
+    found = temperature(outputs, targets, weight)
+    return Calibration(found, log_loss(outputs, targets, weight), log_loss(outputs / found, targets, weight))
 
 
 def development_losses(here: Workspace, again: Delivered, judged: Delivered) -> tuple[float, float]:

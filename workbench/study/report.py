@@ -146,6 +146,7 @@ def _rivals(
     """The baselines on the validation rows, as far as they were frozen, against outputs `ours`."""
     raw = dataset.pick(dataset.validation)
     groups = None if dataset.group is None else dataset.group[dataset.validation]
+    weight = dataset.weights(dataset.validation)
     found = []
     for name, words in _RIVALS.items():
         place = folder / "baselines" / name
@@ -161,7 +162,8 @@ def _rivals(
             thresholds=(threshold, 0.5),
             classes=dataset.classes,
             groups=groups,
+            weight=weight,
         )
-        value = score_of(outcome.metric, theirs, targets)
+        value = score_of(outcome.metric, theirs, targets, weight=weight)
         found.append(Rival(words, value, against.difference, against.low, against.high))
     return tuple(found)

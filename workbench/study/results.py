@@ -61,6 +61,7 @@ def result(outcome: Outcome, report: Path | None, status: str | None = None) -> 
         "optimism": None if outcome.selection is None else _finite(outcome.selection.optimism),
         "test": None if test is None else _test(test),
         "note": outcome.withheld or None,
+        "weighted": outcome.data.get("weighted by"),
         "baselines": {name: dict(figures) for name, figures in in_order(outcome.baselines).items()},
         "programs": outcome.programs,
         "seconds": {name: round(value, 3) for name, value in outcome.seconds.items()},

@@ -55,6 +55,7 @@ class _Shown(NamedTuple):
     outputs: Array  # [N, K]
     targets: Array
     on: Literal["validation", "test"]
+    weights: Array | None = None  # how much the rows count; None: all alike
 
 
 class Session:
@@ -184,7 +185,9 @@ class Session:
         rows = self.here.preparations.fold(space.variant(kept.settings)).validation
         self._selection = kept
         self._shown = _Shown(
-            *as_rows(load(judged(self.folder)).estimates(rows.x), np.asarray(rows.y)), "validation"
+            *as_rows(load(judged(self.folder)).estimates(rows.x), np.asarray(rows.y)),
+            "validation",
+            self.here.dataset.weights(self.here.dataset.validation),
         )
 
     def confirm(self, *, verdict_only: bool = False) -> None:
@@ -306,7 +309,8 @@ class Session:
         self._test = confirmed.recorded.score
         self._baselines = confirmed.recorded.extra.get("baselines", {})
         if confirmed.outputs is not None and confirmed.targets is not None:
-            self._shown = _Shown(*as_rows(confirmed.outputs, confirmed.targets), "test")
+            shown = as_rows(confirmed.outputs, confirmed.targets)
+            self._shown = _Shown(*shown, "test", confirmed.weight)
 
     def _close(self, status: Status) -> bool:
         """Bring the records up to date and close them; whether nothing is left to be written."""
@@ -360,6 +364,7 @@ class Session:
             outputs=self._shown.outputs,
             targets=self._shown.targets,
             outputs_on=self._shown.on,
+            weights=self._shown.weights,
             seconds=self._clock(),
             programs=max(engine.programs, *(session["programs"] for session in self._earlier), 0),
             mlflow=self.records.where(timeout=5.0),

@@ -271,6 +271,7 @@ def _of_its_model(outcome: Outcome, study: Study, locations: Locations) -> tuple
         withheld=outcome.withheld or strange,
         outputs=outcome.outputs[:0],
         targets=outcome.targets[:0],
+        weights=None,
         outputs_on="validation",
     )
     return bare, strange
@@ -298,7 +299,8 @@ def _grown(
     values = space.resolve(study.settings, outcome.selection.settings)
     variant = space.variant(values)
     fold, problem = preparations.fold(variant), preparations.problem(variant)
-    return learning_curve.grow(values, fold, problem, outcome.metric, count=count, seed=study.seed)
+    own = preparations.dataset.weights(preparations.dataset.train)
+    return learning_curve.grow(values, fold, problem, outcome.metric, count=count, seed=study.seed, own=own)
 
 
 def _held(study: Study, locations: Locations, *, search_only: bool) -> results.Held | None:

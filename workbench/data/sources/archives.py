@@ -1,4 +1,4 @@
-"""NumPy archives: `x` and `y`, or `x_train`, `y_train`, `x_test`, `y_test`.
+"""NumPy archives: `x` and `y`, or `x_train`, `y_train`, `x_test`, `y_test`, and perhaps `weight` beside each.
 
 Inputs are rows of numbers [N, F], sequences [N, T, F] or images [N, H, W, C]. Three axes mean a sequence
 where the archive says how long each is (`lengths`, or `lengths_train` and `lengths_test`), and gray images
@@ -27,12 +27,13 @@ _CHANNELS = (1, 2, 3, 4)
 
 
 class Read(NamedTuple):
-    """x [N, *F]; y [N], [N, K], [N, T, K] or None; whether official test arrays are there; remarks."""
+    """x [N, *F]; y [N], [N, K], [N, T, K] or None; whether test arrays are there; remarks; weights."""
 
     x: Array
     y: Array | None
     official: bool
     notes: tuple[str, ...] = ()
+    weight: Array | None = None  # [N]
 
 
 def read_archive(path: Path | bytes, name: str, *, test: bool = False) -> Read:
@@ -98,7 +99,17 @@ def _read(archive: Any, name: str, test: bool) -> Read:
     if not of_steps(x, y) and one_hot(_native(archive["y_train"]) if official and test else y):
         y = y.argmax(axis=1)
         notes += (f"{name}: y{part} is one-hot and was read as the numbers of its classes, 0 to {y.max()}.",)
-    return Read(x, y, official, notes)
+    return Read(x, y, official, notes, _weights(archive, f"weight{part}", len(x), name))
+
+
+def _weights(archive: Any, key: str, rows: int, name: str) -> Array | None:
+    """How much rows count, if the archive says so and in a form that can be read."""
+    if key not in archive.files:
+        return None
+    weight = _native(archive[key])
+    if weight.shape != (rows,) or weight.dtype.kind not in "biuf":
+        return None  # some other array of this name; who asks for weights is told
+    return weight
 
 
 def _native(array: Array) -> Array:

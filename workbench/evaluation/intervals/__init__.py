@@ -2,7 +2,9 @@
 
 A metric that is a function of counts has the score intervals of its shares, put together by MOVER; see
 `classes`, `auc` and `means` for the metrics. Rows of one cluster (the
-steps of a sequence) are not independent: shares of them count as fewer rows, by their design effect.
+steps of a sequence) are not independent, and rows of unequal weight tell less than as many that count alike:
+shares of them count as fewer rows, by their design effect. What a weighted row does to a score is its weight
+times what it would do without (linearization), and scores scatter by the sum of the squares of that.
 
 Sources: Wilson 1927, "Probable inference"; Tango 1998, "Equivalence test and confidence interval for the
 difference in proportions for the paired-sample design"; Zou and Donner 2008, "Construction of confidence
@@ -21,6 +23,7 @@ import numpy as np
 from scipy import special
 
 from workbench.core.types import Array
+from workbench.data.weights import effective
 
 #: Halvings of a range that is at most 2 wide: to the last digits of a float64.
 _HALVINGS = 60
@@ -117,33 +120,55 @@ def paired_proportions(first: float, second: float, n: float, confidence: float 
     return Interval(end(-1.0, found, z), end(found, 1.0, -z))
 
 
-def effective_counts(hits: Array, clusters: Array | None, confidence: float = 0.95) -> tuple[float, float]:
-    """Successes and rows, as if rows were independent, of a share of rows [M] of 0 and 1.
+def effective_counts(
+    hits: Array, clusters: Array | None, confidence: float = 0.95, weight: Array | None = None
+) -> tuple[float, float]:
+    """Successes and rows, as if rows were independent and counted alike, of a share of rows [M] of 0 and 1.
 
     clusters  [M] integers: rows of one cluster stand or fall together. See `effective_rows`
     """
-    n, share = effective_rows(hits, clusters, confidence), float(np.mean(hits))
+    n, share = effective_rows(hits, clusters, confidence, weight), float(np.average(hits, weights=weight))
     return min(share * n, n), n
 
 
-def effective_rows(values: Array, clusters: Array | None, confidence: float = 0.95) -> float:
-    """How many independent rows would know the mean of these values [M] as well.
+def effective_rows(
+    values: Array, clusters: Array | None, confidence: float = 0.95, weight: Array | None = None
+) -> float:
+    """How many independent rows that count alike would know the mean of these values [M] as well.
 
     As many as would give the mean the variance that it has between clusters, and fewer where few clusters
-    know that variance badly. Values that are all alike show none, and then only clusters count.
+    know that variance badly. Values that are all alike show none, and then only clusters count. Rows with
+    weights are clusters of their own, and never count as more than Kish's (Σ w)² / Σ w².
     """
     n = float(len(values))
-    if clusters is None:
+    if clusters is None and weight is None:
         return n
-    _, cluster = np.unique(clusters, return_inverse=True)
-    groups = float(cluster.max() + 1)
-    apart = np.asarray(values, float) - np.mean(values)
-    alone = float(np.sum(apart**2))
+    cluster = np.arange(len(values)) if clusters is None else np.unique(clusters, return_inverse=True)[1]
+    mass = np.ones(len(values)) if weight is None else np.asarray(weight, float) / np.mean(weight)
+    totals = np.bincount(cluster, mass)
+    groups, most = float(len(totals)), n
+    if weight is not None:
+        groups, most = effective(totals), effective(mass)
+    apart = np.asarray(values, float) - np.average(values, weights=mass)
+    alone = float(np.sum(mass * apart**2))
     if alone == 0 or groups < 2:
-        return groups
-    together = groups / (groups - 1) * float(np.sum(np.bincount(cluster, apart) ** 2))
+        return min(groups, most)
+    together = groups / (groups - 1) * float(np.sum(np.bincount(cluster, mass * apart) ** 2))
     wide = (student(groups - 1, confidence) / float(special.ndtri(0.5 + confidence / 2))) ** 2
-    return min(n, n * alone / (together * wide)) if together > 0 else n
+    return min(most, n * alone / (together * wide)) if together > 0 else most
+
+
+def counted(codes: Array, classes: int, weight: Array | None = None) -> Array:
+    """Rows of each class [C]; with weights as many as would tell as much if they counted alike."""
+    if weight is None:
+        return np.bincount(codes, minlength=classes)
+    sums, squares = (np.bincount(codes, each, classes) for each in (weight, np.square(weight, dtype=float)))
+    return np.asarray(np.divide(sums**2, squares, out=np.zeros(classes), where=squares > 0))
+
+
+def told(count: float) -> str:
+    """A number of rows in a sentence."""
+    return f"{count:.0f}" if count == int(count) else f"{count:.1f}, as they are weighed"
 
 
 def mover(

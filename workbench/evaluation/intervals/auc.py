@@ -17,7 +17,7 @@ import numpy as np
 from scipy import special
 
 from workbench.core.types import Array
-from workbench.evaluation.intervals import Stated, mover, student, withheld
+from workbench.evaluation.intervals import Stated, counted, mover, student, told, withheld
 
 #: Neither class may have fewer rows, and rows that belong together no fewer groups.
 FEWEST = 5
@@ -27,12 +27,18 @@ _PSEUDO = 2.0
 
 
 class Ranked(NamedTuple):
-    """Scores [N] of rows, higher for what looks positive; truth [N] of 0 and 1; clusters as elsewhere."""
+    """Scores [N] of rows, higher for what looks positive; truth [N] of 0 and 1; the rest as elsewhere."""
 
     scores: Array
     truth: Array
     clusters: Array | None = None
     names: tuple[str, ...] = ()
+    weight: Array | None = None
+
+    @property
+    def counted(self) -> Array:
+        """Rows of either class, [2]: as many as would tell as much if they counted alike."""
+        return counted(self.truth, 2, self.weight)
 
 
 def interval(rows: Ranked, confidence: float) -> Stated:
@@ -62,7 +68,7 @@ def paired_interval(one: Ranked, other: Ranked, confidence: float) -> Stated:
     areas, influences = zip(*(_area(rows) for rows in (one, other)), strict=True)
     variance, freedom = _delong(influences[0] - influences[1], one)
     below = 1 - sum(areas) / 2
-    more = sum(_PSEUDO * (below**2 + 1 / n**2) / n**2 for n in np.bincount(one.truth, minlength=2))
+    more = sum(_PSEUDO * (below**2 + 1 / n**2) / n**2 for n in one.counted)
     half = student(freedom, confidence) * math.sqrt(variance + float(more))
     gain = areas[0] - areas[1]
     ends = np.array([interval(rows, confidence)[:2] for rows in (one, other)])
@@ -83,29 +89,32 @@ def too_few(rows: Ranked) -> str:
     """Why these rows do not suffice for an interval; empty if they do."""
     if rows.clusters is not None and (n := len(np.unique(rows.clusters))) < FEWEST:
         return f"too few groups of rows that belong together ({n}) for an interval; {FEWEST} are needed"
-    counted = np.bincount(rows.truth, minlength=2)
-    code = int(counted.argmin())
-    if counted[code] >= FEWEST:
+    counts = rows.counted
+    code = int(counts.argmin())
+    if counts[code] >= FEWEST:
         return ""
     name = f'"{rows.names[code]}"' if rows.names else str(code)
-    return f"too few rows of class {name} ({counted[code]}) for an interval; {FEWEST} are needed"
+    return f"too few rows of class {name} ({told(counts[code])}) for an interval; {FEWEST} are needed"
 
 
 def _area(rows: Ranked) -> tuple[float, Array]:
     """The area, and what each row does to it, [N]: its place less the area, over the rows of its class."""
     positive = rows.truth == 1
-    ones, zeros = np.sort(rows.scores[positive]), np.sort(rows.scores[~positive])
+    weight = np.ones(len(rows.scores)) if rows.weight is None else rows.weight.astype(float)
 
     def place(scores: Array, others: Array) -> Array:
-        lower, upper = (np.searchsorted(others, scores, side) for side in ("left", "right"))
-        return np.asarray((lower + upper) / (2 * len(others)))
+        order = np.argsort(rows.scores[others], kind="stable")
+        sums = np.concatenate([[0.0], np.cumsum(weight[others][order])])
+        at = (np.searchsorted(rows.scores[others][order], scores, side) for side in ("left", "right"))
+        lower, upper = (sums[each] for each in at)
+        return np.asarray((lower + upper) / (2 * sums[-1]))
 
-    above = place(rows.scores[positive], zeros)
-    area = float(above.mean())
+    above = place(rows.scores[positive], ~positive)
+    area = float(np.average(above, weights=weight[positive]))
     influence = np.empty(len(rows.scores))
-    influence[positive] = (above - area) / len(ones)
-    influence[~positive] = (1 - place(rows.scores[~positive], ones) - area) / len(zeros)
-    return area, influence
+    influence[positive] = (above - area) / weight[positive].sum()
+    influence[~positive] = (1 - place(rows.scores[~positive], positive) - area) / weight[~positive].sum()
+    return area, influence * weight
 
 
 def _delong(influence: Array, rows: Ranked) -> tuple[float, float]:
@@ -114,8 +123,8 @@ def _delong(influence: Array, rows: Ranked) -> tuple[float, float]:
         each = _together(influence, rows.clusters)
         return float(np.sum(each**2)) * len(each) / (len(each) - 1), len(each) - 1.0
     parts, freedoms = [], []
-    for mask in (rows.truth == 1, rows.truth != 1):
-        n = int(mask.sum())
+    for code in (1, 0):
+        mask, n = rows.truth == code, float(rows.counted[code])
         parts.append(float(np.sum(influence[mask] ** 2)) * n / (n - 1))
         freedoms.append(n - 1.0)
     total = sum(parts)
@@ -125,7 +134,7 @@ def _delong(influence: Array, rows: Ranked) -> tuple[float, float]:
 
 def _effective(influence: Array, rows: Ranked, area: float) -> tuple[float, float]:
     """Positives and negatives, fewer where rows of one cluster are alike."""
-    counts = np.bincount(rows.truth, minlength=2)[::-1].astype(float)
+    counts = rows.counted[::-1].astype(float)
     if rows.clusters is None:
         return float(counts[0]), float(counts[1])
     alone, together = float(np.sum(influence**2)), float(np.sum(_together(influence, rows.clusters) ** 2))

@@ -25,14 +25,17 @@ from scipy import special
 
 from workbench.core.formatting import toml
 from workbench.core.types import Array
+from workbench.data.weights import effective
 from workbench.evaluation.intervals import (
     Stated,
+    counted,
     effective_counts,
     effective_rows,
     mover,
     paired_proportions,
     proportion_interval,
     student,
+    told,
     withheld,
 )
 
@@ -48,6 +51,7 @@ class Decided(NamedTuple):
     truth, said   [N] integers below `classes`
     clusters      [N] integers, rows that belong together; None: all are independent
     names         of the classes, for sentences; empty: their codes
+    weight        [N] about a mean of one, how much each row counts, above zero; None: all alike
     """
 
     truth: Array
@@ -55,6 +59,17 @@ class Decided(NamedTuple):
     classes: int
     clusters: Array | None = None
     names: tuple[str, ...] = ()
+    weight: Array | None = None
+
+    def part(self, mask: Array) -> tuple[Array | None, Array | None]:
+        """Clusters and weights of some rows."""
+        clusters, weight = (None if each is None else each[mask] for each in (self.clusters, self.weight))
+        return clusters, weight
+
+    @property
+    def mass(self) -> Array:
+        """The weights, [N] float64."""
+        return np.ones(len(self.truth)) if self.weight is None else self.weight.astype(float)
 
 
 def interval(metric: str, rows: Decided, confidence: float) -> Stated:
@@ -63,15 +78,15 @@ def interval(metric: str, rows: Decided, confidence: float) -> Stated:
         return withheld(note)
     hit = rows.truth == rows.said
     if metric == "accuracy":
-        right, n = effective_counts(hit, rows.clusters, confidence)
+        right, n = effective_counts(hit, rows.clusters, confidence, rows.weight)
         return Stated(*proportion_interval(right, n, confidence))
     if metric == "balanced_accuracy":
         masks = [rows.truth == code for code in np.unique(rows.truth)]
-        counts = _counts(hit, masks, rows.clusters, confidence)
+        counts = _counts(hit, masks, rows, confidence)
         shares, sizes = counts[:, 0] / counts[:, 1], counts[:, 1]
         alike = None
         if rows.clusters is not None:
-            alike = _by_clusters(_recall_changes(hit * 1.0, rows.truth), rows.clusters)
+            alike = _by_clusters(_recall_changes(hit * 1.0, rows), rows.clusters)
         found = mover(shares, _ends(counts, confidence), np.full(len(masks), 1 / len(masks)), alike)
         if len(masks) > 2:
             smooth = (counts[:, 0] + 0.5) / (sizes + 1)
@@ -79,7 +94,7 @@ def interval(metric: str, rows: Decided, confidence: float) -> Stated:
         return _within(found)
     codes = _judged(metric, rows)
     masks = [(rows.truth == code) | (rows.said == code) for code in codes]
-    counts = _counts(hit, masks, rows.clusters, confidence)
+    counts = _counts(hit, masks, rows, confidence)
     shares, ends = counts[:, 0] / counts[:, 1], _ends(counts, confidence)
     f1 = 2 * shares / (1 + shares)
     weights = np.full(len(codes), 1 / len(codes))
@@ -102,21 +117,21 @@ def paired_interval(metric: str, one: Decided, other: Decided, confidence: float
             return withheld(note)
     first, second = one.truth == one.said, other.truth == other.said
     if metric == "accuracy":
-        rows_alone = _alone(first, second, one.clusters, confidence)
+        rows_alone = _alone(first, second, one.clusters, confidence, one.weight)
         return Stated(*paired_proportions(*rows_alone, confidence))
     if metric == "balanced_accuracy":
         gain, variance, codes = 0.0, 0.0, np.unique(one.truth)
         for code in codes:
             mask = one.truth == code
-            clusters = None if one.clusters is None else one.clusters[mask]
-            mine, theirs, n = _alone(first[mask], second[mask], clusters, confidence)
+            clusters, weight = one.part(mask)
+            mine, theirs, n = _alone(first[mask], second[mask], clusters, confidence, weight)
             gain += (mine - theirs) / n / len(codes)
             more = _PSEUDO / len(codes)
             differing, apart = (mine + theirs + 2 * more) / (n + 2 * more), (mine - theirs) / (n + 2 * more)
             variance += (differing - apart**2) / n / len(codes) ** 2
         if one.clusters is not None:  # which the classes share
             gains = np.subtract(first, second, dtype=float)
-            change = _together(_recall_changes(gains, one.truth).mean(axis=1), one.clusters)
+            change = _together(_recall_changes(gains, one).mean(axis=1), one.clusters)
             variance = max(variance, float(np.sum(change**2)) * len(change) / (len(change) - 1))
         half = float(special.ndtri(0.5 + confidence / 2)) * math.sqrt(variance)
         return _within((gain - half, gain + half), -1.0)
@@ -127,7 +142,8 @@ def paired_interval(metric: str, one: Decided, other: Decided, confidence: float
         changes.append(_influence(rows, codes).mean(axis=1))
         more += float(np.sum(_one_row(rows, codes))) / 2
     change = _together(changes[0] - changes[1], one.clusters)
-    quantile = student(len(change) - 1.0, confidence)
+    groups = len(change) if one.weight is None else effective(_together(one.mass, one.clusters))
+    quantile = student(groups - 1.0, confidence)
     half = quantile * math.sqrt(float(np.sum(change**2)) * len(change) / (len(change) - 1) + more)
     gain = scores[0] - scores[1]
     return _within((gain - half, gain + half), -1.0)
@@ -139,13 +155,13 @@ def too_few(metric: str, rows: Decided) -> str:
         return f"too few groups of rows that belong together ({n}) for an interval; {FEWEST} are needed"
     if metric == "accuracy":
         return ""
-    counted = np.bincount(rows.truth, minlength=rows.classes)
+    counts = counted(rows.truth, rows.classes, rows.weight)
     codes = (1,) if metric == "f1" else range(rows.classes)
-    code = min(codes, key=lambda code: counted[code])
-    if counted[code] >= FEWEST:
+    code = min(codes, key=lambda code: counts[code])
+    if counts[code] >= FEWEST:
         return ""
     name = toml(rows.names[code]) if rows.names else str(code)
-    return f"too few rows of class {name} ({counted[code]}) for an interval; {FEWEST} are needed"
+    return f"too few rows of class {name} ({told(counts[code])}) for an interval; {FEWEST} are needed"
 
 
 def _judged(metric: str, rows: Decided) -> Array:
@@ -155,10 +171,13 @@ def _judged(metric: str, rows: Decided) -> Array:
 
 def _totals(rows: Decided, codes: Array) -> tuple[Array, Array]:
     """Of each class: rows that are of it and predicted as it; both kinds together, at least one. [K] each."""
+    hit = rows.truth == rows.said
     true, said, hits = (
-        np.bincount(each, minlength=rows.classes)[codes]
-        for each in (rows.truth, rows.said, rows.truth[rows.truth == rows.said])
-    )
+        np.bincount(each, mass, rows.classes)[codes]
+        for each, mass in (
+            (rows.truth, rows.mass), (rows.said, rows.mass), (rows.truth[hit], rows.mass[hit])
+        )
+    )  # fmt: skip
     return hits, np.maximum(true + said, 1)
 
 
@@ -167,22 +186,25 @@ def _score(metric: str, rows: Decided) -> float:
     return float(np.mean(2 * hits / total))
 
 
-def _counts(hit: Array, masks: list[Array], clusters: Array | None, confidence: float) -> Array:
-    """Hits and rows of each mask, [K, 2], as if rows were independent."""
-    return np.array([
-        effective_counts(hit[mask], None if clusters is None else clusters[mask], confidence)
-        for mask in masks
-    ])  # fmt: skip
+def _counts(hit: Array, masks: list[Array], rows: Decided, confidence: float) -> Array:
+    """Hits and rows of each mask, [K, 2], as if rows were independent and counted alike."""
+    found = []
+    for mask in masks:
+        clusters, weight = rows.part(mask)
+        found.append(effective_counts(hit[mask], clusters, confidence, weight))
+    return np.array(found)
 
 
 def _ends(counts: Array, confidence: float) -> Array:
     return np.array([proportion_interval(hits, rows, confidence) for hits, rows in counts])
 
 
-def _recall_changes(gains: Array, truth: Array) -> Array:
+def _recall_changes(gains: Array, rows: Decided) -> Array:
     """What each row [N] does to the recall of its class, or to the gain in it: [N, K]."""
-    masks = [truth == code for code in np.unique(truth)]
-    return np.stack([np.where(mask, gains - gains[mask].mean(), 0.0) / mask.sum() for mask in masks], axis=1)
+    shares = [np.where(rows.truth == code, rows.mass, 0.0) for code in np.unique(rows.truth)]
+    return np.stack(
+        [share * (gains - np.average(gains, weights=share)) / share.sum() for share in shares], axis=1
+    )
 
 
 def _by_clusters(changes: Array, clusters: Array) -> Array:
@@ -219,21 +241,21 @@ def _together(change: Array, clusters: Array | None) -> Array:
 
 
 def _alone(
-    first: Array, second: Array, clusters: Array | None, confidence: float
+    first: Array, second: Array, clusters: Array | None, confidence: float, weight: Array | None
 ) -> tuple[float, float, float]:
     """Rows that are right for the one model alone, for the other alone, and all, as if independent."""
     gain = np.subtract(first, second, dtype=float)
-    n = effective_rows(gain, clusters, confidence)
-    mine, theirs = (float(np.mean(each)) * n for each in (gain > 0, gain < 0))
+    n = effective_rows(gain, clusters, confidence, weight)
+    mine, theirs = (float(np.average(each, weights=weight)) * n for each in (gain > 0, gain < 0))
     return mine, theirs, n
 
 
 def _influence(rows: Decided, codes: Array) -> Array:
-    """What each row does to the F1 of each class, [N, K]: (2 TP - F1 (true + predicted)) / total."""
+    """What each row does to the F1 of each class, [N, K]: w (2 TP - F1 (true + predicted)) / total."""
     true, said = (each[:, None] == codes[None, :] for each in (rows.truth, rows.said))
     either = true.astype(float) + said
     hits, total = _totals(rows, codes)
-    return np.asarray((2.0 * (true & said) - 2 * hits / total * either) / total)
+    return np.asarray(rows.mass[:, None] * (2.0 * (true & said) - 2 * hits / total * either) / total)
 
 
 def _correlation(rows: Decided, codes: Array) -> Array:
@@ -242,7 +264,7 @@ def _correlation(rows: Decided, codes: Array) -> Array:
     if k == 1:
         return np.eye(1)
     place = np.searchsorted(codes, np.stack([rows.truth, rows.said]))
-    confused = np.bincount(place[0] * k + place[1], minlength=k * k).reshape(k, k).astype(float)
+    confused: Array = np.bincount(place[0] * k + place[1], rows.mass, k * k).reshape(k, k)
     confused += (1 - np.eye(k)) / (k * (k - 1))
     hits, total = np.diag(confused), confused.sum(axis=0) + confused.sum(axis=1)
     f1 = 2 * hits / total

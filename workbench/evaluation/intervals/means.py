@@ -31,22 +31,28 @@ _KURTOSIS, _GROWTH = 32.0, 1.6
 
 
 def loss_interval(
-    metric: str, outputs: Array, targets: Array, clusters: Array | None, confidence: float
+    metric: str,
+    outputs: Array,
+    targets: Array,
+    clusters: Array | None,
+    confidence: float,
+    weight: Array | None = None,
 ) -> Stated:
     """The interval of log_loss, mse, mae, rmse or r2.
 
     outputs, targets  [N, K] numbers, or [N, K] logits and [N] codes
     clusters          [N] integers, rows that belong together; None: all are independent
+    weight            [N] how much each row counts, above zero; None: all alike
     """
     if metric == "r2":
-        ratio, change = _unexplained(outputs, targets)
-        values = _by_cluster(change, clusters, 0.0)
+        ratio, change = _unexplained(outputs, targets, weight)
+        values = _by_cluster(change, clusters, 0.0, weight)
         if (found := _refused(values)) is not None:
             return found
         half = _student(values, confidence) * _error(values)
         low, high = 1 - ratio * math.exp(half), 1 - ratio * math.exp(-half)
         return Stated(low, high, _remark(values))
-    losses = _by_cluster(row_losses(metric, outputs, targets), clusters)
+    losses = _by_cluster(row_losses(metric, outputs, targets, weight), clusters, weight=weight)
     if (found := _refused(losses)) is not None:
         return found
     mean, n = float(losses.mean()), len(losses)
@@ -60,30 +66,36 @@ def loss_interval(
 
 
 def gain_interval(
-    metric: str, one: Array, other: Array, targets: Array, clusters: Array | None, confidence: float
+    metric: str,
+    one: Array,
+    other: Array,
+    targets: Array,
+    clusters: Array | None,
+    confidence: float,
+    weight: Array | None = None,
 ) -> Stated:
     """The interval of how much better `one` scores than `other`, both [N, K] outputs for the same rows."""
     if metric == "r2":
-        parts = [_unexplained(each, targets) for each in (other, one)]
+        parts = [_unexplained(each, targets, weight) for each in (other, one)]
         change = parts[0][0] * parts[0][1] - parts[1][0] * parts[1][1]
         gain = parts[0][0] - parts[1][0]
     else:
-        theirs, mine = (row_losses(metric, each, targets) for each in (other, one))
-        gain = float(theirs.mean() - mine.mean())
+        theirs, mine = (row_losses(metric, each, targets, weight) for each in (other, one))
+        gain = float(np.average(theirs, weights=weight) - np.average(mine, weights=weight))
         # Of roots the losses are those of the squares over the root, of which half a change is felt.
         change = (theirs - mine) / (2 if metric == "rmse" else 1)
-        change = change - change.mean()
+        change = change - np.average(change, weights=weight)
     if np.ptp(change) == 0 and gain == 0:
         return withheld("no row tells the two models apart, so there is nothing to take an interval from")
-    values = _by_cluster(change, clusters, 0.0)
+    values = _by_cluster(change, clusters, 0.0, weight)
     if (found := _refused(values)) is not None:
         return found
     half = _student(values, confidence) * _error(values)
     return Stated(gain - half, gain + half, _remark(values))
 
 
-def row_losses(metric: str, outputs: Array, targets: Array) -> Array:
-    """Losses [N] whose mean is the metric."""
+def row_losses(metric: str, outputs: Array, targets: Array, weight: Array | None = None) -> Array:
+    """Losses [N] whose mean, by these weights, is the metric."""
     if metric == "log_loss":
         return log_loss_rows(outputs, targets)
     apart = np.subtract(outputs, targets, dtype=float)
@@ -91,7 +103,7 @@ def row_losses(metric: str, outputs: Array, targets: Array) -> Array:
         return np.asarray(np.abs(apart).mean(axis=1))
     square = apart**2
     if metric == "rmse":
-        roots = np.sqrt(square.mean(axis=0))
+        roots = np.sqrt(np.average(square, axis=0, weights=weight))
         square = square / np.where(roots > 0, roots, 1.0)
     return np.asarray(square.mean(axis=1))
 
@@ -102,22 +114,32 @@ def log_loss_rows(logits: Array, codes: Array) -> Array:
     return np.asarray(special.logsumexp(z, axis=1) - z[np.arange(len(z)), codes])
 
 
-def _unexplained(outputs: Array, targets: Array) -> tuple[float, Array]:
-    """1 - R², and by what share of it each row [N] moves it."""
+def _unexplained(outputs: Array, targets: Array, weight: Array | None = None) -> tuple[float, Array]:
+    """1 - R², and by what share of it each row [N] moves it, before its weight."""
     square = np.subtract(outputs, targets, dtype=float) ** 2
-    around = (targets - targets.mean(axis=0, dtype=float)) ** 2
-    residual, total = square.mean(axis=0), around.mean(axis=0)
+    around = (targets - np.average(targets.astype(float), axis=0, weights=weight)) ** 2
+    residual, total = (np.average(each, axis=0, weights=weight) for each in (square, around))
     ratios = residual / total
     change = (square - ratios * around) / total
     mean = float(ratios.mean())
     return mean, np.asarray(change.mean(axis=1)) / (mean or 1.0)
 
 
-def _by_cluster(values: Array, clusters: Array | None, mean: float | None = None) -> Array:
-    """The values, or for each cluster [G] what its rows say together, about the same mean over all."""
-    if clusters is None:
+def _by_cluster(
+    values: Array, clusters: Array | None, mean: float | None = None, weight: Array | None = None
+) -> Array:
+    """The values, or for each cluster [G] what its rows say together, about the same mean over all.
+
+    A row of weight w says its distance from the weighted mean w times: what is said has that mean, and its
+    error (linearization of a ratio).
+    """
+    if clusters is None and weight is None:
         return values
-    centre = float(values.mean()) if mean is None else mean
+    centre = float(np.average(values, weights=weight)) if mean is None else mean
+    if weight is not None:
+        values = centre + weight / weight.mean() * (values - centre)
+    if clusters is None:
+        return np.asarray(values)
     _, cluster = np.unique(clusters, return_inverse=True)
     groups = int(cluster.max()) + 1
     return np.asarray(centre + np.bincount(cluster, values - centre) * groups / len(values))

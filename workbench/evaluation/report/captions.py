@@ -95,7 +95,8 @@ def _confusion_matrix(outcome: Outcome) -> Caption:
     said = decisions(outcome.outputs, threshold(outcome))
     right = int((said == np.asarray(outcome.targets).reshape(-1)).sum())
     return Caption(
-        f"Rows are true classes, columns what the delivered model says; {outcome.outputs_on} rows.",
+        f"Rows are true classes, columns what the delivered model says; {outcome.outputs_on} rows."
+        + _unweighed(outcome),
         f"Confusion matrix of {len(outcome.classes)} classes: {right:,} of {len(outcome.outputs):,} right.",
     )
 
@@ -111,7 +112,8 @@ def _ranking(outcome: Outcome) -> Caption:
     name = outcome.classes[1]
     return Caption(
         "Left the ROC curve: up is good, and the area below it is the ROC AUC. Right precision against "
-        f"recall, which tells more where {name} is rare. {outcome.outputs_on.capitalize()} rows.",
+        f"recall, which tells more where {name} is rare. {outcome.outputs_on.capitalize()} rows."
+        + _unweighed(outcome),
         f"ROC curve and precision-recall curve of {name}, {len(outcome.outputs):,} rows.",
     )
 
@@ -119,17 +121,23 @@ def _ranking(outcome: Outcome) -> Caption:
 def _calibration(outcome: Outcome) -> Caption:
     return Caption(
         "On the grey line the model is as often right as it claims; above it, it is too modest, below, too "
-        f"sure. {outcome.outputs_on.capitalize()} rows.",
+        f"sure. {outcome.outputs_on.capitalize()} rows." + _unweighed(outcome),
         f"Reliability diagram of {len(outcome.outputs):,} rows with the number of rows in each bin.",
     )
 
 
 def _residuals(outcome: Outcome) -> Caption:
     return Caption(
-        f"Left, predictions against the truth; right, their errors. {outcome.outputs_on.capitalize()} rows.",
+        f"Left, predictions against the truth; right, their errors. {outcome.outputs_on.capitalize()} rows."
+        + _unweighed(outcome),
         "Scatter plot of predicted against actual values and a histogram of errors, "
         f"{len(outcome.outputs):,} rows.",
     )
+
+
+def _unweighed(outcome: Outcome) -> str:
+    """That a picture counts rows, where scores weigh them."""
+    return "" if outcome.weights is None else " Every row counts once here; scores weigh them."
 
 
 def _decision_boundary(outcome: Outcome) -> Caption:

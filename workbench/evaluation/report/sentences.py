@@ -47,6 +47,7 @@ def answer(outcome: Outcome) -> str:
         )
     value = _rounded(test)[0]
     opened = "opened once" if test.look == 1 else f"looked at for time number {test.look}"
+    metric = f"weighted {metric}" if "weighted by" in outcome.data else metric
     return f"On {test.rows:,} sealed test rows, {opened}, {metric} is {value} ({_stated(test)})."
 
 

@@ -101,7 +101,7 @@ def metric_rows(outcome: Outcome) -> list[tuple[str, str]]:
     found = []
     for name, word in METRICS.items():
         if name != outcome.metric and word.task in kinds:
-            value = score_of(name, outcome.outputs, outcome.targets, threshold(outcome))
+            value = score_of(name, outcome.outputs, outcome.targets, threshold(outcome), outcome.weights)
             if math.isfinite(value):
                 found.append((metric_name(name), number(value)))
     return found

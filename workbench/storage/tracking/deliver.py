@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from workbench.core import addresses
 from workbench.core.errors import StoreError
 from workbench.evaluation.predictor import STEP_COLUMNS
-from workbench.evaluation.saved_model import fingerprint
+from workbench.evaluation.saved_model import MISSED, fingerprint
 from workbench.storage.tracking.rows import MAX_TAG, NOTE, Final, page
 
 if TYPE_CHECKING:
@@ -190,7 +190,7 @@ def _signature(folder: Path) -> dict[str, Any]:
     import numpy as np
     import pandas as pd
     from mlflow.models import ModelSignature
-    from mlflow.types import ColSpec, DataType, Schema
+    from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
     from mlflow.types.schema import AnyType
 
     described = json.loads((folder / "model.json").read_text(encoding="utf-8"))
@@ -216,7 +216,11 @@ def _signature(folder: Path) -> dict[str, Any]:
         # them all, and refuses with a reason; so columns have names alone, and arrays nothing.
         anything = AnyType()  # type: ignore[no-untyped-call]
         inputs = Schema([ColSpec(anything, str(name)) for name in rows.columns])
-    return {"signature": ModelSignature(inputs=inputs, outputs=outputs), "input_example": rows}
+    more: dict[str, Any] = {}
+    if (folder / MISSED).exists():  # of a regression: an interval may be asked for
+        more["params"] = ParamSchema([ParamSpec("interval", DataType.double, None)])
+    signature = ModelSignature(inputs=inputs, outputs=outputs, **more)
+    return {"signature": signature, "input_example": rows}
 
 
 def _requirements() -> list[str]:

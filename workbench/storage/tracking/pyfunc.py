@@ -26,11 +26,14 @@ class Delivered(mlflow.pyfunc.PythonModel):  # type: ignore[misc,name-defined]
     def predict(
         self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None
     ) -> pd.DataFrame:
-        """Predictions for raw rows, one row each; the log is told what no training row held."""
-        del context, params
+        """Predictions for raw rows, one row each; the log is told what no training row held.
+
+        params  of a regression, interval = 0.9 adds the ends of intervals
+        """
+        del context
         from workbench.data.preprocessing.novelty import told
 
-        predictions = self.predictor.predict(model_input)
+        predictions = self.predictor.predict(model_input, interval=(params or {}).get("interval"))
         if said := told(self.predictor.novelties(model_input)):
             logging.getLogger("workbench").warning("%s", said)
         return predictions

@@ -169,10 +169,13 @@ def _of_columns(study: Study) -> Iterator[str]:
     for column in data.features or ():
         if column in data.drop:
             yield f"[data] features and drop both name {toml(column)}; drop it from one"
-    for key in ("group", "time"):
+    for key in ("group", "time", "weight"):
         column = getattr(data, key)
         if column is not None and column == data.target:
             yield f"[data] {key} = {toml(column)} is the target; name another column"
+    for key in ("features", "categorical"):
+        if data.weight is not None and data.weight in (getattr(data, key) or ()):
+            yield f"[data] {key} names the weight {toml(data.weight)}, no feature; drop it from {key}"
     if data.folds and data.holdouts:
         yield "[data] folds and holdouts exclude each other; drop one"
     if data.time and data.holdouts:

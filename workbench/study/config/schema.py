@@ -87,6 +87,9 @@ class DataTable(Table):
         DataSpec.group, "rows with one value of this column stay on one side of every split"
     )
     time: Column | None = key(DataSpec.time, "the split follows this column: the latest rows are the test's")
+    weight: Column | None = key(
+        DataSpec.weight, "how much each row counts, in training and in every score; it is no feature"
+    )
     test: Annotated[FileName, Says("the path of the official test file, in quotes")] | None = key(
         DataSpec.test, "an official test file, in place of a share of the rows"
     )
