@@ -19,9 +19,11 @@ from typing import Any
 
 import pytest
 
+import workbench as wb
 from tests.helpers.end_to_end import Place, Ran, environment, place, process, scores, workbench
 from tests.helpers.servers import free_port, wait
 from workbench.cli.main import main
+from workbench.core.errors import InputError
 from workbench.storage import database
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of the libraries that read
@@ -320,6 +322,7 @@ def test_a_worker_that_waits_can_be_interrupted(tmp_path: Path) -> None:
         (["worker", "host:1", "--device", "0"], "--device = 0: jax finds no such accelerator here"),
         (["worker", "host:1", "--device", "x"], "--device = x: must be a whole number"),
         (["scheduler", "--port", "x"], "--port = x: must be a whole number"),
+        (["scheduler", "--scheduler-file", "s"], "--scheduler-file = s: the name must end in .json"),
         (["scheduler", "--host", "192.0.2.1"], "workbench scheduler: cannot listen on 192.0.2.1:8786"),
         (["scheduler", "--interface", "nowhere0"], "workbench scheduler: cannot listen on nowhere0:8786"),
         (["run", "STUDY", "--cluster", "nonsense"], "--cluster = nonsense: names no scheduler"),
@@ -331,6 +334,13 @@ def test_mistakes_are_told_in_a_sentence(words: list[str], sentence: str, tmp_pa
     assert ran.status == 2
     assert sentence in ran.err
     assert len(ran.err.splitlines()) == 1
+
+
+def test_from_python_the_address_is_checked_as_well(tmp_path: Path) -> None:
+    for call in (wb.run, wb.search, wb.confirm):
+        with pytest.raises(InputError, match="--cluster = nonsense: names no scheduler"):
+            call(place(tmp_path).file, tmp_path / "home", cluster="nonsense")
+    assert not (tmp_path / "home" / "studies").exists()
 
 
 def test_a_second_leader_in_another_home_is_refused(

@@ -87,6 +87,7 @@ def meeting(
     """A leader's view of so many workers."""
     notes: list[str] = []
     helpers = Cluster(address, work, b"terms", rows, notes.append)
+    helpers.open()
     try:
         wait(lambda: helpers.workers == workers, 60)
         yield helpers, notes
