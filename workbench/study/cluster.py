@@ -52,7 +52,7 @@ def crew_of(study: Study, home: Path, here: Workspace, address: str, note: Calla
 
     terms = Terms(
         text=study.text,
-        path=str(study.path),
+        path=study.path.name,
         metric=here.metric,
         rooms=here.plan.widths,
         rules=here.plan.rules,
