@@ -175,6 +175,7 @@ def _given_away(workers: int, seconds: float) -> dict[str, float]:
             while not file.exists():
                 time.sleep(0.05)
             helpers = Cluster(str(file), sleep, str(seconds).encode(), lambda variant: b"", say)
+            helpers.open()
             while helpers.workers < workers:
                 time.sleep(0.05)
             for done in [helpers.send(lane, []) for _ in range(2 * workers)]:

@@ -64,8 +64,10 @@ def workflow(monkeypatch: pytest.MonkeyPatch) -> types.ModuleType:
     """A workflow that does nothing: the command line alone is on trial here."""
     module = types.ModuleType("workbench.study.workflow")
 
-    def run(study: Study, locations: Locations, *, search_only: bool = False, watch: Watch) -> dict[str, Any]:
-        module.called = (study, locations, search_only)  # type: ignore[attr-defined]
+    def run(
+        study: Study, locations: Locations, *, search_only: bool = False, watch: Watch, cluster: str | None
+    ) -> dict[str, Any]:
+        module.called = (study, locations, search_only, cluster)  # type: ignore[attr-defined]
         watch.stage("searching")
         watch.plan(20, 100)
         watch.progress(
@@ -97,7 +99,7 @@ import os, sys, types
 import workbench.study
 from workbench.cli.main import main
 
-def run(study, places, *, search_only, watch):
+def run(study, places, *, search_only, watch, cluster):
     print("chatter")
     os.write(1, b"chatter of C code\\n")
     os.system("echo chatter of a child")
@@ -181,16 +183,18 @@ def test_options_reach_the_workflow(
 ) -> None:
     uri = "http://127.0.0.1:5000"
     argv = ["run", study, "--trials", "7", "--search-only", "--home", "h", "--tracking-uri", uri]
-    assert main(argv) == 0
-    read, locations, search_only = workflow.called
+    assert main([*argv, "--cluster", "local:2"]) == 0
+    read, locations, search_only, cluster = workflow.called
     assert read.search.trials == 7
     assert search_only
+    assert cluster == "local:2"
     assert locations == Locations(tmp_path / "h", uri, f"sqlite:///{tmp_path}/h/workbench.db")
     plain = main(["run", study])
     assert plain == 0
-    again, default, search_only = workflow.called
+    again, default, search_only, cluster = workflow.called
     assert again.id == read.id, "the budget is no part of a study's identity"
     assert not search_only
+    assert cluster is None, "the environment says"
     assert default == Locations(
         tmp_path / "runs", *(f"sqlite:///{tmp_path}/runs/{db}.db" for db in ("mlflow", "workbench"))
     )

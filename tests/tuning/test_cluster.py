@@ -87,6 +87,7 @@ def meeting(
     """A leader's view of so many workers."""
     notes: list[str] = []
     helpers = Cluster(address, work, b"terms", rows, notes.append)
+    helpers.open()
     try:
         wait(lambda: helpers.workers == workers, 60)
         yield helpers, notes
@@ -150,29 +151,29 @@ def test_one_that_refuses_is_asked_no_more(address: str, tmp_path: Path) -> None
 
 def test_a_scheduler_that_dies_is_told_once_and_found_again(address: str, tmp_path: Path) -> None:
     other = tmp_path / "other.json"
-    with running("worker", str(other), "--home", str(tmp_path)) as worker:
+    with (
+        running("worker", str(other), "--home", str(tmp_path)) as worker,
+        running("scheduler", "--port", "0", "--scheduler-file", str(other)) as scheduler,
+        meeting(str(other), 1) as (helpers, notes),
+    ):
+        notes.clear()  # that there was no file yet
+        future = helpers.send(b"sleep 30", [VARIANT])
+        time.sleep(0.5)
+        scheduler.kill()
+        wait(future.done)
+        assert future.cancelled()
+        wait(lambda: helpers.room == 0)
+        assert worker.wait(30) == 0, "it can be started again"
+        other.unlink(missing_ok=True)
+        wait(lambda: bool(notes))
         with (
-            running("scheduler", "--port", "0", "--scheduler-file", str(other)) as scheduler,
-            meeting(str(other), 1) as (helpers, notes),
+            running("scheduler", "--port", "0", "--scheduler-file", str(other)),
+            running("worker", str(other), "--home", str(tmp_path)),
         ):
-            notes.clear()  # that there was no file yet
-            future = helpers.send(b"sleep 30", [VARIANT])
-            time.sleep(0.5)
-            scheduler.kill()
-            wait(future.done)
-            assert future.cancelled()
-            wait(lambda: helpers.room == 0)
-            assert worker.wait(30) == 0, "it can be started again"
-            other.unlink(missing_ok=True)
-            wait(lambda: bool(notes))
-            with (
-                running("scheduler", "--port", "0", "--scheduler-file", str(other)),
-                running("worker", str(other), "--home", str(tmp_path)),
-            ):
-                wait(lambda: helpers.workers == 1, 60)
-                assert brought(helpers.send(b"again", [VARIANT])) == b"terms|again|rows"
-            assert len(notes) == 1
-            assert "no scheduler answers" in notes[0]
+            wait(lambda: helpers.workers == 1, 60)
+            assert brought(helpers.send(b"again", [VARIANT])) == b"terms|again|rows"
+        assert len(notes) == 1
+        assert "no scheduler answers" in notes[0]
 
 
 @pytest.mark.parametrize("said", [{}, {"DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL": "7s"}])

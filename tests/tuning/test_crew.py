@@ -36,10 +36,13 @@ class Threads:
         self.workers, self.room = workers, workers
         self.sizes: list[int] = []
         self.hanging: list[Future[bytes]] = []
-        self.closed = False
+        self.opened = self.closed = False
         self._fault = fault
         self._engine = Engine(lambda variant: blobs(seed=variant.division), capacity=EPOCHS, seed=3)
         self._pool = ThreadPoolExecutor(max(1, workers))
+
+    def open(self) -> None:
+        self.opened = True
 
     def send(self, content: bytes, variants: Sequence[Variant]) -> Future[bytes]:
         plan = LanePlan(SETTINGS, lambda variant: PROBLEM, "accuracy", (2, 8))
@@ -98,6 +101,7 @@ def test_helpers_train_and_the_search_is_the_same(workers: int, alone: Any, tmp_
     found, notes, both = together(tmp_path, helpers, slow=0.02)
     assert found == alone
     assert both.brought > 0
+    assert helpers.opened
     assert helpers.closed
     assert notes[-1] == f"workers have trained {both.brought} of {both.asked} lanes"
     assert not [note for note in notes[:-1] if "beside" not in note]

@@ -52,7 +52,7 @@ def crew_of(study: Study, home: Path, here: Workspace, address: str, note: Calla
 
     terms = Terms(
         text=study.text,
-        path=str(study.path),
+        path=study.path.name,
         metric=here.metric,
         rooms=here.plan.widths,
         rules=here.plan.rules,
@@ -72,10 +72,15 @@ def crew_of(study: Study, home: Path, here: Workspace, address: str, note: Calla
 def scheduler(
     host: str, port: int, interface: str | None, file: str | None, tell: Callable[[str], None]
 ) -> None:
-    """Be the scheduler that leaders and workers meet at, until a signal; see `cluster.serve_scheduler`."""
+    """Be the scheduler that leaders and workers meet at, until a signal; see `cluster.serve_scheduler`.
+
+    Raises InputError where it cannot.
+    """
     from workbench.tuning.distributed import cluster
 
     cluster.check_installed("workbench scheduler")
+    if file is not None and not file.endswith(".json"):
+        raise InputError(f"--scheduler-file = {file}: the name must end in .json")
     cluster.serve_scheduler(host, port, interface, file, tell)
 
 

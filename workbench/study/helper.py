@@ -35,7 +35,7 @@ class Terms(NamedTuple):
     """What decides how the lanes of a study come out, beside their parameters and the rows."""
 
     text: str  # of the study
-    path: str  # of its file, there where it is led
+    path: str  # the name of its file
     metric: str
     rooms: Sequence[int]
     rules: int

@@ -117,7 +117,7 @@ def confirm(
         StudyError: if the search is not finished.
         WorkbenchError: if the work fails.
     """
-    watch = watch or silent()
+    watch, cluster = watch or silent(), address_of(cluster)
     found = identified(study, locations)
     if found.missing is not None:
         raise found.missing

@@ -109,7 +109,6 @@ class Cluster:
         self._loop = asyncio.new_event_loop()
         self._over = asyncio.Event()
         self._thread = threading.Thread(target=self._run, name="cluster", daemon=True)
-        self._thread.start()
 
     @property
     def workers(self) -> int:
@@ -120,6 +119,10 @@ class Cluster:
     def room(self) -> int:
         """Lanes that they train at a time."""
         return sum(self._threads.values())
+
+    def open(self) -> None:
+        """See `crew.Helpers`."""
+        self._thread.start()
 
     def send(self, content: bytes, variants: Sequence[Variant]) -> Future[bytes]:
         """See `crew.Helpers`."""

@@ -47,6 +47,9 @@ class Helpers(Protocol):
     def room(self) -> int:
         """Lanes that they train at a time; 0 while nobody is there."""
 
+    def open(self) -> None:
+        """Look for them from now on."""
+
     def send(self, content: bytes, variants: Sequence[Variant]) -> Future[bytes]:
         """Have packed parts trained on these variants of the data; what they bring, packed.
 
@@ -100,6 +103,7 @@ class Crew:
 
     def __enter__(self) -> Self:
         if self._helpers is not None:
+            self._helpers.open()
             self._looking = threading.Thread(target=self._look, name="crew", daemon=True)
             self._looking.start()
         return self
