@@ -58,9 +58,8 @@ def test_with_a_worker_of_another_machine(tmp_path: Path, monkeypatch: pytest.Mo
     """A leader of one core: one of sixteen is never busy with so few trials, and would give nothing away."""
     on(2, monkeypatch)
     alone = searched(prepared(tmp_path / "alone", "folds"))
-    file = str(tmp_path / "scheduler.json")
     for attempt in range(6):  # on a busy machine a worker may come too late for a search of a second
-        where = prepared(tmp_path / str(attempt), "folds")
+        where, file = prepared(tmp_path / str(attempt), "folds"), str(tmp_path / f"{attempt}.json")
         on(16, monkeypatch)
         with (
             process("scheduler", "--port", "0", "--scheduler-file", file),
