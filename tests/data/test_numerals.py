@@ -102,7 +102,7 @@ def test_cells(cell: str, value: float) -> None:
     "cell",
     [
         *("1.2.3", "1,23", "0,123,456", "12,3456", "5%", "€5", "(5", "--5", "1 23", "1_000", "0x1F"),
-        *("5 apples", "5 % €", "(5-)", "1.5×10^3", "5±1", "1/2"),
+        *("5 apples", "5 % €", "(5-)", "1.5×10^3", "5±1", "1/2", "5 plain", "5 thousands"),
     ],
 )
 def test_what_is_no_number_beside_dollars(cell: str) -> None:

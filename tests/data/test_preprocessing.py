@@ -34,7 +34,8 @@ from workbench.core.errors import DataError
 from workbench.core.types import DataSpec
 from workbench.data import Preprocessor, load, prepare
 from workbench.data.preprocessing import fit
-from workbench.data.preprocessing.tables import Column, infer
+from workbench.data.preprocessing.kinds import infer
+from workbench.data.preprocessing.tables import Column
 
 SCALERS: dict[str, Any] = {
     "none": lambda: "passthrough",

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from workbench.core.errors import DataError
 from workbench.data.preprocessing import cells
-from workbench.data.preprocessing.tables import Column, conform, infer
+from workbench.data.preprocessing.kinds import infer
+from workbench.data.preprocessing.tables import Column, conform
 
 
 def kind_of(values: list[object], **keys: bool) -> Column:

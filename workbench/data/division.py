@@ -17,8 +17,8 @@ from workbench.core.formatting import nearest, toml
 from workbench.core.types import Array, DataSpec, Split, Task
 from workbench.data import content
 from workbench.data.preprocessing import cells
+from workbench.data.preprocessing.kinds import censuses, days_first, doubtful
 from workbench.data.preprocessing.numerals import Form, Written, judge
-from workbench.data.preprocessing.tables import censuses, days_first, doubtful
 from workbench.data.raw import Source
 from workbench.data.splits import split_rows
 from workbench.data.targets import (

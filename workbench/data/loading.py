@@ -23,7 +23,8 @@ from workbench.data.division import Division, divide
 from workbench.data.preprocessing import Preprocessor
 from workbench.data.preprocessing.channels import pixels_of
 from workbench.data.preprocessing.features import Encoding
-from workbench.data.preprocessing.tables import Column, conform, infer
+from workbench.data.preprocessing.kinds import infer
+from workbench.data.preprocessing.tables import Column, conform
 from workbench.data.raw import Source, take
 from workbench.data.seal import SealedTest
 from workbench.data.sources import read

@@ -25,8 +25,9 @@ from workbench.data.division import Division, divide
 from workbench.data.leakage.overlap import overlap
 from workbench.data.met import Table, met
 from workbench.data.preprocessing import cells
+from workbench.data.preprocessing.kinds import censuses
 from workbench.data.preprocessing.numerals import Written, judge
-from workbench.data.preprocessing.tables import censuses, conform
+from workbench.data.preprocessing.tables import conform
 from workbench.data.raw import Source, holds_target, joined, take
 from workbench.data.sketches import Sketch, sketch
 from workbench.data.sources import read, read_official

@@ -27,7 +27,7 @@ from workbench.data import Dataset
 from workbench.data.defined import undefined
 from workbench.data.leakage import roles
 from workbench.data.leakage.giveaways import giveaways
-from workbench.data.preprocessing.tables import free_text
+from workbench.data.preprocessing.kinds import free_text
 from workbench.data.raw import Source
 from workbench.data.sources import read
 from workbench.data.targets import known

@@ -174,7 +174,7 @@ def fit(
 ) -> Preprocessor:
     """The preprocessor of these training rows.
 
-    rows      a table with `columns` (see `tables.infer`), or an array [N, *F]
+    rows      a table with `columns` (see `kinds.infer`), or an array [N, *F]
     scale     none | standardize | minmax | quantile | robust
     degree    monomials of numeric features up to this degree; 1: none. Only for tables and [N, F]
     encoding  of numbers, see `bins`. Only for tables and [N, F]

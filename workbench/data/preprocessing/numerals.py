@@ -30,8 +30,8 @@ _SAME = {"USD": "$", "US$": "$", "EUR": "€", "GBP": "£", "JPY": "¥", "円": 
 _SIGN = r"US\$|R\$|[$€£¥円₹₩₽₺₫₪฿₴₦₱]|zł|Kč"
 _CODE = r"(?:USD|EUR|GBP|JPY|INR|CHF|CAD|AUD|NZD|SEK|NOK|DKK|PLN|CZK|Rs|kr|Fr)"
 _BEFORE, _BEHIND = rf"%|{_SIGN}|{_CODE}\.?", rf"%|{_SIGN}|{_CODE}\b\.?"
-#: A unit of measure, which stands behind its number: kg, °C, mg/dL.
-_MEASURE = r"(?:[^\W\d_]|[°‰″′\"])(?:[^\W\d_]|[°/·^. -]){0,14}[23]?"
+#: A unit of measure, which stands behind its number: kg, °C, mg/dL; none of the words of a form.
+_MEASURE = r"(?!plain$|thousands|decimal comma)(?:[^\W\d_]|[°‰″′\"])(?:[^\W\d_]|[°/·^. -]){0,14}[23]?"
 #: A number with everything that may stand around its digits; a minus behind it is how SAP writes.
 _DRESSED = re.compile(
     rf"(?P<lead>{_BEFORE})? ?(?P<open>\()?(?P<before>[+-])? ?(?P<unit>{_BEFORE})? ?(?P<inside>[+-])?"
