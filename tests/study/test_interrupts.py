@@ -43,12 +43,12 @@ def test_one_that_falls_into_the_garbage_collector_is_not_lost() -> None:
             signal.raise_signal(signal.SIGINT)
             gc.callbacks.append(strike)
             gc.collect()
-            time.sleep(10)
+            time.sleep(60)
 
     began = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
         work()
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 30  # collecting takes seconds where others are at work
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -238,6 +238,7 @@ def found_on_all_devices(region: int | None) -> dict[str, Any]:
     return {"explored": explored, "then": machine.sizes, "first": first, "second": second}
 
 
+@pytest.mark.slow  # two sets of programs for eight devices; what two do is tested below
 def test_eight_devices_whose_time_is_flat_up_to_sixteen_lanes(tmp_path: Path) -> None:
     """Never more of them in a population, once that is known; and lanes as with any other region."""
     code = (
