@@ -19,7 +19,16 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, TypeVar, cast
 import numpy as np
 
 from workbench.core.types import Axis, Choice, DataSpec, Range, Settings, Task, Value
-from workbench.core.vocabulary import FAMILIES, SETTINGS, Family, argument_of, is_common, of_layer
+from workbench.core.vocabulary import (
+    FAMILIES,
+    PINBALL,
+    SETTINGS,
+    Family,
+    argument_of,
+    is_common,
+    of_layer,
+    pinball,
+)
 from workbench.nn.recipe import Hyperparameters, Recipe
 
 #: Training and validation rows as the split has them; every development row for training.
@@ -192,7 +201,7 @@ def program(
         family=family,
         inputs=problem.inputs,
         outputs=problem.targets if problem.task == "regression" else 1 if binary else problem.classes,
-        loss=_loss(str(values["loss"]), family, problem.task, binary=binary),
+        loss=_loss(values, family, problem.task, binary=binary),
         metric=metric,
         depth=int(_largest(shaped["depth"])) if "depth" in shaped else 0,
         width=min(room for room in widths if room >= int(values["width"])) if "width" in shaped else 0,
@@ -339,7 +348,10 @@ def _options(
     return tuple(sorted(own.items()))
 
 
-def _loss(name: str, family: str, task: Task, *, binary: bool) -> str:
+def _loss(values: Mapping[str, Value], family: str, task: Task, *, binary: bool) -> str:
+    name = str(values["loss"])
+    if name == PINBALL:
+        return pinball(float(values.get("quantile", 0.5)))
     if name != "auto":
         return name
     if family == "perceptron":
