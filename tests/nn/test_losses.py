@@ -35,6 +35,7 @@ ORACLES = {
     "mse": lambda z, y, s: np.mean((z - y) ** 2),
     "half_mse": lambda z, y, s: np.mean((z - y) ** 2) / 2,
     "huber": lambda z, y, s: scipy.special.huber(1.0, z - y).mean(),
+    "pinball": lambda z, y, s: np.mean(np.abs(y - z)) / 2,
     "binary_cross_entropy": lambda z, y, s: cross_entropy(np.array([0.0, z[0]]), y, s),
     "cross_entropy": cross_entropy,
     "perceptron": lambda z, y, s: max(0.0, -(1 if y == 1 else -1) * z[0]),

@@ -42,6 +42,7 @@ ORACLES = {
     "mse": lambda z, y, w: sk.mean_squared_error(y, z, sample_weight=w),
     "mae": lambda z, y, w: sk.mean_absolute_error(y, z, sample_weight=w),
     "r2": lambda z, y, w: sk.r2_score(y, z, sample_weight=w),
+    "pinball": lambda z, y, w: sk.mean_pinball_loss(y, z, sample_weight=w, alpha=0.5),
 }
 
 

@@ -74,6 +74,7 @@ min_delta = 0.0
 epochs = 100
 batch_size = 32
 loss = "auto"
+quantile = 0.5
 class_weight = "none"
 shift = 0
 flip = 0.0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import math
 import os
 import pty
@@ -15,7 +16,9 @@ import pytest
 from workbench.core.formatting import duration
 from workbench.study import progress
 from workbench.study.progress import watching
+from workbench.study.session import ahead
 from workbench.study.watch import silent
+from workbench.tuning.trial import Trial
 
 
 def test_plain_lines_are_throttled(
@@ -120,3 +123,24 @@ def test_a_silent_watch_takes_everything(capfd: pytest.CaptureFixture[str]) -> N
     )
     watch.note("b")
     assert capfd.readouterr() == ("", "")
+
+
+def test_the_best_is_told_from_the_first_rung_and_no_estimate_is_made_up() -> None:
+    running = [
+        Trial(0, {}, (), ()),
+        Trial(3, {}, (), (), rungs={1: 0.9, 2: 0.5}),
+        Trial(4, {}, (), (), rungs={1: 0.7}),
+        Trial(5, {}, (), (), rungs={1: float("nan")}),
+    ]
+    assert ahead(running, "maximize") == (4, 0.7)
+    assert ahead(running, "minimize") == (3, 0.5)
+    assert ahead(running[:1], "maximize") == (None, None)
+    stream = io.StringIO()
+    with progress._plain(stream) as watch:
+        watch.plan(10, 50)
+        watch.progress(
+            done=0, pruned=0, failed=0, total=10, best_value=0.7, best_trial=4, rung=1, epochs_done=10,
+            eta_seconds=None,
+        )  # fmt: skip
+    last = stream.getvalue().splitlines()[-1]
+    assert last == "  0/10 trials, 0 pruned, 0 failed, best 0.7 (trial 4), rung 1, epoch 10/50"

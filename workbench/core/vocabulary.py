@@ -7,7 +7,7 @@ A user's own model or loss adds its word here through its `register` function.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeVar
 
 
 class Family(NamedTuple):
@@ -93,6 +93,7 @@ LOSSES: dict[str, tuple[str, ...]] = {  # name -> tasks
     "mse": ("regression",),
     "half_mse": ("regression",),
     "huber": ("regression",),
+    "pinball": ("regression",),
     "binary_cross_entropy": ("binary",),
     "cross_entropy": ("classification",),
     "perceptron": ("binary",),
@@ -108,7 +109,43 @@ METRICS: dict[str, Metric] = {
     "mse": Metric("minimize", "regression"),
     "mae": Metric("minimize", "regression"),
     "r2": Metric("maximize", "regression"),
+    "pinball": Metric("minimize", "regression"),
 }
+#: The loss and the metric of a quantile, which recipes and records call `pinball_0.9`.
+PINBALL = "pinball"
+Registered = TypeVar("Registered")
+
+
+def pinball(quantile: float) -> str:
+    """The name of loss and metric at a quantile."""
+    return f"{PINBALL}_{float(quantile)!r}"
+
+
+def quantile_of(name: str) -> float | None:
+    """The quantile that the name of a loss or metric says; None for any other."""
+    word, _, quantile = name.partition("_")
+    return float(quantile) if word == PINBALL and quantile else None
+
+
+class AtQuantiles(dict[str, Registered]):
+    """A registry that has its `pinball` at every quantile.
+
+    at  makes that of a quantile
+    """
+
+    def __init__(self, known: Mapping[str, Registered], at: Callable[[float], Registered]) -> None:
+        super().__init__(known)
+        self._at = at
+
+    def __missing__(self, name: str) -> Registered:
+        quantile = quantile_of(name)
+        if quantile is None:
+            raise KeyError(name)
+        return self._at(quantile)
+
+
+LOSSES = AtQuantiles(LOSSES, lambda _: ("regression",))
+METRICS = AtQuantiles(METRICS, lambda _: Metric("minimize", "regression"))
 #: The optimizers whose lanes share a program; for every other one see `transformations`.
 OPTIMIZERS = [
     "sgd",
@@ -184,7 +221,7 @@ SETTINGS = frozenset(
         *("optimizer", "learning_rate", "momentum", "beta2", "schedule", "warmup", "clip"),
         *("final", "power", "boundaries", "scales", "pct_start", "div_factor", "final_div_factor"),
         *("l1", "l2", "weight_decay", "dropout", "label_smoothing", "patience", "min_delta"),
-        *("epochs", "batch_size", "loss", "class_weight", "shift", "flip", "ema", "threshold"),
+        *("epochs", "batch_size", "loss", "quantile", "class_weight", "shift", "flip", "ema", "threshold"),
     )
 )
 _ARGUMENT = "optimizer_"
@@ -226,6 +263,8 @@ def reads(settings: Mapping[str, Any], key: str) -> bool:
         return len(schedules) > 1 or "piecewise" in schedules
     if key == "init_scale":
         return settings["initializer"] in ("uniform", "normal")
+    if key == "quantile":
+        return bool(settings["loss"] == PINBALL)
     if key in ("frequencies", "sigma"):
         return bool(settings.get("embedding", "none") != "none")
     if key == "bins":

@@ -24,31 +24,39 @@ MOST_ROWS = 50_000
 Params = dict[str, Any]
 
 
-def trivial(fold: Fold, outputs: int, classes: int) -> Params:
+def trivial(fold: Fold, outputs: int, classes: int, quantile: float | None = None) -> Params:
     """Zero weights; the bias is the log-frequencies of the training rows, or their mean, standardized.
 
-    Rows count here and below as the weights of the fold say.
+    Rows count here and below as the weights of the fold say. A quantile takes the place of the mean.
     """
     mass = _uneven(fold)
     weight = np.zeros((outputs, int(np.prod(fold.train.x.shape[1:]))), np.float32)
     if not classes:
-        mean = np.average(np.asarray(fold.train.y, np.float64), axis=0, weights=mass)
+        y = np.asarray(fold.train.y, np.float64)
+        mean = np.average(y, axis=0, weights=mass) if quantile is None else constant(y, quantile, mass)
         return {"weight": weight, "bias": to_training(mean, fold).astype(np.float32)}
     counts = np.maximum(np.bincount(np.asarray(fold.train.y), weights=mass, minlength=classes), 0.5)
     logs = np.log(counts / counts.sum()).astype(np.float32)
     return {"weight": weight, "bias": logs if outputs > 1 else logs[1:] - logs[:1]}
 
 
-def linear(fold: Fold, outputs: int, classes: int) -> Params:
-    """Weight [K, F], bias [K] of scikit-learn's linear model; targets of a regression are standardized."""
+def linear(fold: Fold, outputs: int, classes: int, quantile: float | None = None) -> Params:
+    """Weight [K, F], bias [K] of scikit-learn's linear model; targets of a regression are standardized.
+
+    For a quantile the plane is moved until as many training rows lie below it.
+    """
     step = -(-len(fold.train.y) // MOST_ROWS)
     x, y = np.asarray(fold.train.x[::step], np.float64), np.asarray(fold.train.y[::step])
     mass = _uneven(fold, step)
     if mass is not None and classes:  # a class that weighs nothing is not there
         x, y, mass = x[mass > 0], y[mass > 0], mass[mass > 0]
     if not classes:
-        ridge = Ridge().fit(x, to_training(y.astype(np.float64), fold), sample_weight=mass)
-        return _affine(ridge.coef_, ridge.intercept_, outputs)
+        target = to_training(y.astype(np.float64), fold)
+        ridge = Ridge().fit(x, target, sample_weight=mass)
+        if quantile is None:
+            return _affine(ridge.coef_, ridge.intercept_, outputs)
+        missed = target - ridge.predict(x).reshape(target.shape)
+        return _affine(ridge.coef_, ridge.intercept_ + constant(missed, quantile, mass), outputs)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # as good as 200 iterations make it
         found = LogisticRegression(max_iter=200).fit(x, y, sample_weight=mass)
@@ -61,6 +69,12 @@ def linear(fold: Fold, outputs: int, classes: int) -> Params:
     all_weights, all_biases = np.zeros((outputs, x.shape[1])), np.full(outputs, bias.min() - 20.0)
     all_weights[found.classes_], all_biases[found.classes_] = weight, bias
     return _affine(all_weights, all_biases, outputs)
+
+
+def constant(targets: Array, quantile: float, weight: Array | None) -> Array:
+    """The quantile of targets [N, K] by their weights, [K]: what lowers the pinball loss most."""
+    found: Array = np.quantile(targets, quantile, axis=0, method="inverted_cdf", weights=weight)
+    return found
 
 
 def _uneven(fold: Fold, step: int = 1) -> Array | None:

@@ -17,7 +17,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostin
 from threadpoolctl import threadpool_limits
 
 from workbench.core.types import Array
-from workbench.core.vocabulary import METRICS
+from workbench.core.vocabulary import METRICS, quantile_of
 from workbench.data import Dataset, preprocessing
 from workbench.data.preprocessing import Preprocessor
 from workbench.evaluation.evaluate import scores_of
@@ -228,6 +228,8 @@ def _estimator(
     if n_classes:
         weight = "balanced" if balanced else None
         return HistGradientBoostingClassifier(**config._asdict(), class_weight=weight, **more)
+    if (quantile := quantile_of(metric)) is not None:
+        return HistGradientBoostingRegressor(loss="quantile", quantile=quantile, **config._asdict(), **more)
     loss = "absolute_error" if metric == "mae" else "squared_error"
     return HistGradientBoostingRegressor(loss=loss, **config._asdict(), **more)
 

@@ -16,7 +16,10 @@ import numpy as np
 from workbench.core.target_transform import to_training
 from workbench.core.types import Array, Fold
 from workbench.core.vocabulary import METRICS as WORDS
+from workbench.core.vocabulary import quantile_of
+from workbench.data.targets import known
 from workbench.data.weights import uneven
+from workbench.evaluation.baselines import constant
 from workbench.evaluation.intervals import Comparison, Stated, auc, means, widened, withheld
 from workbench.evaluation.intervals import classes as intervals_of_classes
 from workbench.nn.losses import LOSSES, batch_loss
@@ -28,7 +31,7 @@ from workbench.training.scoring import per_target
 #: The metrics that have an interval; any other has none, rather than that of its neighbour.
 KNOWN = (
     *("accuracy", "balanced_accuracy", "f1_macro", "f1", "roc_auc"),
-    *("log_loss", "rmse", "mse", "mae", "r2"),
+    *("log_loss", "rmse", "mse", "mae", "r2"),  # and pinball at any quantile
 )
 #: With fewer groups of much alike rows intervals that are called 95 % cover as little as 81 % (of 6 groups)
 #: or 90 % (of 100).
@@ -115,7 +118,7 @@ def _interval(
 ) -> Stated:
     if not np.isfinite(out).all():
         return withheld("the model gives no finite number on some row, so there is no interval")
-    if metric not in KNOWN:
+    if metric not in KNOWN and quantile_of(metric) is None:
         return _unknown(metric)
     word = WORDS[metric]
     if word.decides:
@@ -196,7 +199,7 @@ def _gain_interval(
 ) -> Stated:
     if not (np.isfinite(mine).all() and np.isfinite(theirs).all()):
         return withheld("a model gives no finite number on some row, so there is no interval")
-    if metric not in KNOWN:
+    if metric not in KNOWN and quantile_of(metric) is None:
         return _unknown(metric)
     if WORDS[metric].decides:
         first, second = (
@@ -288,6 +291,8 @@ def trivial_loss(recipe: Recipe, fold: Fold, own: Array | None = None) -> float:
     weight = np.asarray(rows.weight)
     if WORDS[recipe.metric].task == "regression":
         out = np.zeros(recipe.outputs, np.float32)
+        if (quantile := quantile_of(recipe.loss)) is not None:
+            out = constant(known(to_training(np.asarray(fold.train.y), fold)), quantile, own)
         y = to_training(np.asarray(rows.y), fold)
     else:
         codes, classes, y = np.asarray(fold.train.y), max(2, recipe.outputs), np.asarray(rows.y)

@@ -10,6 +10,7 @@ import numpy as np
 
 from workbench.core.records import NO_SCORE, Outcome, TrialRecord
 from workbench.core.types import Array, Range, Value
+from workbench.core.vocabulary import quantile_of
 from workbench.evaluation.calibration import moved
 
 
@@ -72,6 +73,8 @@ def metric_words(outcome: Outcome) -> str:
 
 def metric_name(metric: str) -> str:
     """The name of a metric, as a person writes it."""
+    if (quantile := quantile_of(metric)) is not None:
+        return f"pinball loss at {quantile:g}"
     words = {"rmse": "RMSE", "mse": "MSE", "mae": "MAE", "r2": "R²", "f1": "F1", "roc_auc": "ROC AUC"}
     return words.get(metric, metric.replace("_", " "))
 

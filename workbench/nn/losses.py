@@ -4,6 +4,7 @@
     mse                   1/K Σ_k (ŷ_k - y_k)²                                 averaged                [L2]
     half_mse              1/(2K) Σ_k (ŷ_k - y_k)²                              averaged                [L2]
     huber                 1/K Σ_k { e²/2 where |e| ≤ 1, |e| - 1/2 elsewhere }  averaged
+    pinball               1/K Σ_k max(τ e, (τ - 1) e), e = y_k - ŷ_k           averaged                [L6]
     binary_cross_entropy  -[q log g(z) + (1 - q) log(1 - g(z))]                averaged                [L3]
     cross_entropy         -Σ_k q_k log softmax(z)_k                            averaged                [L4]
     perceptron            max(0, -t z), t = ±1                                 averaged                [L5]
@@ -16,12 +17,14 @@ gradient are finite at every finite logit. Label smoothing ε moves the target t
 
 Source: *Regression to neural networks* (mse, log loss, softmax), *Neural networks, really understood* (sum of
 squared errors), *Understanding neural networks* (half_mse), *Perceptron to MLP* (perceptron); Huber 1964;
-Szegedy et al., arXiv:1512.00567 (label smoothing).
+Szegedy et al., arXiv:1512.00567 (label smoothing); Koenker and Bassett 1978, "Regression quantiles" (pinball,
+whose best constant is the quantile τ of the targets; `pinball` alone is at τ = 1/2).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Literal, NamedTuple
 
 import jax
@@ -149,6 +152,13 @@ def _huber(outputs: jax.Array, y: jax.Array, smoothing: jax.Array) -> jax.Array:
     return jnp.mean(near * (size - 0.5 * near))
 
 
+def _pinball(quantile: float, outputs: jax.Array, y: jax.Array, smoothing: jax.Array) -> jax.Array:
+    """Its slope is 1 - τ where ŷ is above y, and -τ elsewhere."""
+    del smoothing
+    error = y - outputs
+    return jnp.mean(error * (quantile - (error < 0.0).astype(error.dtype)))
+
+
 def _binary_cross_entropy(outputs: jax.Array, y: jax.Array, smoothing: jax.Array) -> jax.Array:
     """max(z, 0) - q z + log(1 + e^-|z|).
 
@@ -195,7 +205,9 @@ LOSSES: dict[str, Loss] = {
     "mse": Loss(_mse),
     "half_mse": Loss(_half_mse),
     "huber": Loss(_huber),
+    "pinball": Loss(partial(_pinball, 0.5)),
     "binary_cross_entropy": Loss(_binary_cross_entropy),
     "cross_entropy": Loss(_cross_entropy),
     "perceptron": Loss(_perceptron),
 }
+LOSSES = vocabulary.AtQuantiles(LOSSES, lambda quantile: Loss(partial(_pinball, quantile)))

@@ -16,6 +16,7 @@ Everything can be jitted and mapped; mapped over weights alone, as a bootstrap d
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Literal
 
 import jax
@@ -25,7 +26,7 @@ from jax.scipy.special import logit
 
 from workbench.core.errors import InputError
 from workbench.core.vocabulary import METRICS as WORDS
-from workbench.core.vocabulary import Metric
+from workbench.core.vocabulary import AtQuantiles, Metric
 from workbench.nn import words
 from workbench.nn.losses import LOSSES, TASKS
 
@@ -190,6 +191,11 @@ def _r2(outputs: jax.Array, y: jax.Array, weight: jax.Array) -> jax.Array:
     return jnp.mean(jnp.where(total == 0.0, constant, 1.0 - residual / jnp.where(total == 0.0, 1.0, total)))
 
 
+def _pinball(quantile: float, outputs: jax.Array, y: jax.Array, weight: jax.Array) -> jax.Array:
+    error = y - outputs
+    return jnp.mean(_mean(jnp.maximum(quantile * error, (quantile - 1.0) * error), weight))
+
+
 def _mean(values: jax.Array, weight: jax.Array) -> jax.Array:
     """Weighted mean over the first axis of [N] or [N, K]; NaN if nothing is counted."""
     weight = _clean(weight)
@@ -229,4 +235,6 @@ METRICS: dict[str, Callable[..., jax.Array]] = {
     "mse": _mse,
     "mae": _mae,
     "r2": _r2,
+    "pinball": partial(_pinball, 0.5),
 }
+METRICS = AtQuantiles(METRICS, lambda quantile: partial(_pinball, quantile))

@@ -21,6 +21,7 @@ import numpy as np
 from workbench.core.errors import StoreError, WorkbenchError
 from workbench.core.records import Selection
 from workbench.core.types import Fold, Value
+from workbench.core.vocabulary import quantile_of
 from workbench.evaluation import baselines, boosting, trees
 from workbench.evaluation.saved_model import fingerprint, load
 from workbench.nn.recipe import Recipe
@@ -92,7 +93,7 @@ def _freeze(
     fits = {"linear": baselines.linear, "trivial": baselines.trivial}
     for name, fit in fits.items():
         if not chosen.recipe.each and (name == "trivial" or len(affine.inputs) == 1):
-            params = fit(_host(fold), affine.outputs, classes)
+            params = fit(_host(fold), affine.outputs, classes, quantile_of(here.metric))
             model = Delivered(Program(affine, plain), chosen.hyper, params)
             made[name] = keep(folder / name, here, model, threshold=0.5)
     if reason := boosting.why_not(here.dataset):

@@ -75,7 +75,7 @@ def _page(show: Callable[[str], None]) -> Iterator[Watch]:
     def progress(**now: Unpack[Figures]) -> None:
         nonlocal figures
         parts = [_trials(now), f"{now['pruned']} pruned", f"{now['failed']} failed", _best(now)]
-        parts += [_rung(now, epochs_of), f"{duration(now['eta_seconds'])} left"]
+        parts += [_rung(now, epochs_of), *_left(now)]
         bar = f'<progress value="{now["done"]}" max="{now["total"]}"></progress>'
         figures = f"{bar} {html.escape(', '.join(parts))}"
         draw()
@@ -110,7 +110,7 @@ def _plain(stream: IO[str]) -> Iterator[Watch]:
         last = moment
         parts = [_trials(now), f"{now['pruned']} pruned", f"{now['failed']} failed", _best(now)]
         if not over:
-            parts += [_rung(now, epochs_of), f"{duration(now['eta_seconds'])} left"]
+            parts += [_rung(now, epochs_of), *_left(now)]
         say("  " + ", ".join(parts))
 
     yield Watch(say, plan, progress, lambda text: say(f"  note: {text}"))
@@ -162,7 +162,7 @@ def _live(stream: IO[str]) -> Iterator[Watch]:
         assert task is not None
         figures = (
             f"{_trials(now)}  [yellow]{now['pruned']} pruned[/]  {_red(now['failed'])}\n"
-            f"[bold]{_best(now)}[/]  {duration(now['eta_seconds'])} left\n"
+            f"[bold]{_best(now)}[/]  {''.join(_left(now))}\n"
             f"[dim]{_rung(now, epochs_of)}[/]"
         )
         bar.update(task, total=now["total"], completed=now["done"], figures=figures)
@@ -179,6 +179,11 @@ def _trials(now: Figures) -> str:
 def _best(now: Figures) -> str:
     value = now["best_value"]
     return "best –" if value is None else f"best {value:.4g} (trial {now['best_trial']})"
+
+
+def _left(now: Figures) -> list[str]:
+    """The estimate; nothing until there is something to estimate from."""
+    return [] if now["eta_seconds"] is None else [f"{duration(now['eta_seconds'])} left"]
 
 
 def _rung(now: Figures, epochs_of: int) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import time
+from collections.abc import Iterable
 from contextlib import ExitStack, closing
 from dataclasses import replace
 from types import TracebackType
@@ -36,6 +37,7 @@ from workbench.study.workspace import enter, search_of
 from workbench.tuning import space
 from workbench.tuning.loop import Round
 from workbench.tuning.selection import choose
+from workbench.tuning.trial import Trial
 
 if TYPE_CHECKING:
     from workbench.study.confirmation import Confirmed
@@ -325,6 +327,7 @@ class Session:
         trials = self._search.trials.values()
         complete = [trial for trial in trials if trial.state == "complete" and trial.value is not None]
         best = choose(complete, self.direction) if complete else None
+        leader = ahead(self._search.alive, self.direction) if best is None else (best.number, best.value)
         total, done = self.study.search.trials, len(trials)
         fresh = done - replayed
         self.watch.progress(
@@ -332,8 +335,8 @@ class Session:
             pruned=sum(trial.state == "pruned" for trial in trials),
             failed=sum(trial.state == "failed" for trial in trials),
             total=total,
-            best_value=None if best is None else best.value,
-            best_trial=None if best is None else best.number,
+            best_value=leader[1],
+            best_trial=leader[0],
             rung=step.rung,
             epochs_done=step.epochs,
             eta_seconds=seconds / fresh * (total - done) if fresh > 0 else None,
@@ -376,3 +379,15 @@ class Session:
             withheld=self._withheld,
             declared=self._declared,
         )
+
+
+def ahead(
+    running: Iterable[Trial], direction: Literal["maximize", "minimize"]
+) -> tuple[int | None, float | None]:
+    """The trial that has reported the best score so far, and the score; None before the first rung."""
+    told = {trial.number: trial.rungs[max(trial.rungs)] for trial in running if trial.rungs}
+    finite = {number: score for number, score in told.items() if np.isfinite(score)}
+    if not finite:
+        return None, None
+    number = (max if direction == "maximize" else min)(finite, key=lambda number: finite[number])
+    return number, finite[number]

@@ -22,11 +22,13 @@ from workbench.core.types import Axis, Choice, DataSpec, Range, Settings, Task, 
 from workbench.core.vocabulary import (
     AUGMENTATIONS,
     FAMILIES,
+    PINBALL,
     SETTINGS,
     Family,
     argument_of,
     is_common,
     of_layer,
+    pinball,
 )
 from workbench.nn.recipe import Hyperparameters, Recipe
 
@@ -212,7 +214,7 @@ def program(
         family=family,
         inputs=problem.inputs,
         outputs=problem.targets if problem.task == "regression" else 1 if binary else problem.classes,
-        loss=_loss(str(values["loss"]), family, problem.task, binary=binary),
+        loss=_loss(values, family, problem.task, binary=binary),
         metric=metric,
         depth=depth,
         width=width,
@@ -366,7 +368,10 @@ def _options(
     return tuple(sorted(own.items()))
 
 
-def _loss(name: str, family: str, task: Task, *, binary: bool) -> str:
+def _loss(values: Mapping[str, Value], family: str, task: Task, *, binary: bool) -> str:
+    name = str(values["loss"])
+    if name == PINBALL:
+        return pinball(float(values.get("quantile", 0.5)))
     if name != "auto":
         return name
     if family == "perceptron":

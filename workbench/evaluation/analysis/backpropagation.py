@@ -250,16 +250,23 @@ def _codes(y: jax.Array, outputs: jax.Array, smoothing: jax.Array) -> jax.Array:
     return (1.0 - smoothing) * hot + smoothing / classes
 
 
+def _missed(quantile: float, outputs: jax.Array, y: jax.Array, smoothing: jax.Array) -> jax.Array:
+    del smoothing
+    return ((outputs > y).astype(outputs.dtype) - quantile) / outputs.shape[0]
+
+
 #: ∂C/∂z^L: (outputs [K], y, smoothing) -> [K].
 OUTPUT_ERRORS: dict[str, Callable[[jax.Array, jax.Array, jax.Array], jax.Array]] = {
     "sum_squared_error": lambda out, y, s: 2.0 * (out - y),
     "mse": lambda out, y, s: 2.0 * (out - y) / out.shape[0],
     "half_mse": lambda out, y, s: (out - y) / out.shape[0],
     "huber": lambda out, y, s: jnp.clip(out - y, -1.0, 1.0) / out.shape[0],
+    "pinball": partial(_missed, 0.5),
     "binary_cross_entropy": lambda out, y, s: _logistic(out) - ((1.0 - s) * y.astype(out.dtype) + 0.5 * s),
     "cross_entropy": lambda out, y, s: jnp.exp(out - jax.nn.logsumexp(out)) - _codes(y, out, s),
     "perceptron": lambda out, y, s: (out > 0.0).astype(out.dtype) - y.astype(out.dtype),
 }
+OUTPUT_ERRORS = vocabulary.AtQuantiles(OUTPUT_ERRORS, lambda quantile: partial(_missed, quantile))
 
 
 def _wide(leaf: Any) -> jax.Array:

@@ -21,6 +21,7 @@ import numpy as np
 from scipy import special
 
 from workbench.core.types import Array
+from workbench.core.vocabulary import quantile_of
 from workbench.evaluation.intervals import Stated, student, withheld
 
 #: Fewer rows get none. Fewer than SHOWN_BY may miss what one row in 200 does: where its errors are five times
@@ -38,7 +39,7 @@ def loss_interval(
     confidence: float,
     weight: Array | None = None,
 ) -> Stated:
-    """The interval of log_loss, mse, mae, rmse or r2.
+    """The interval of log_loss, mse, mae, rmse, r2 or a pinball loss.
 
     outputs, targets  [N, K] numbers, or [N, K] logits and [N] codes
     clusters          [N] integers, rows that belong together; None: all are independent
@@ -101,6 +102,8 @@ def row_losses(metric: str, outputs: Array, targets: Array, weight: Array | None
     apart = np.subtract(outputs, targets, dtype=float)
     if metric == "mae":
         return np.asarray(np.abs(apart).mean(axis=1))
+    if (quantile := quantile_of(metric)) is not None:
+        return np.asarray(np.maximum(-quantile * apart, (1 - quantile) * apart).mean(axis=1))
     square = apart**2
     if metric == "rmse":
         roots = np.sqrt(np.average(square, axis=0, weights=weight))

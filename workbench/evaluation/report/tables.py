@@ -99,8 +99,13 @@ def metric_rows(outcome: Outcome) -> list[tuple[str, str]]:
         return []
     kinds = {outcome.task, "binary"} if len(outcome.classes) == 2 else {outcome.task}
     found = []
+    if (quantile := vocabulary.quantile_of(outcome.metric)) is not None:
+        hit = outcome.targets.reshape(outcome.outputs.shape) <= outcome.outputs
+        below = np.average(hit, axis=0, weights=outcome.weights)
+        shares = ", ".join(percent(float(share)) for share in below)
+        found.append((f"rows at or below their prediction, of {percent(quantile)}", shares))
     for name, word in METRICS.items():
-        if name != outcome.metric and word.task in kinds:
+        if name not in (outcome.metric, vocabulary.PINBALL) and word.task in kinds:
             value = score_of(name, outcome.outputs, outcome.targets, threshold(outcome), outcome.weights)
             if math.isfinite(value):
                 found.append((metric_name(name), number(value)))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from workbench.core import vocabulary
 from workbench.core.errors import StudyError
@@ -30,8 +30,14 @@ MAX_FEATURES = 20_000
 
 
 def metric_of(study: Study, task: Task) -> str:
-    """The metric that decides: the study's own, or the usual one of the task."""
-    return study.metric or {"classification": "accuracy", "regression": "rmse"}[task]
+    """The metric that decides: the study's own, or the usual one of the task or quantile."""
+    usual = {"classification": "accuracy", "regression": "rmse"}[task]
+    if task == "regression" and study.settings["loss"] == vocabulary.PINBALL:
+        usual = vocabulary.PINBALL
+    name = study.metric or usual
+    if name == vocabulary.PINBALL:
+        return vocabulary.pinball(float(cast("float", study.settings["quantile"])))
+    return name
 
 
 def check_testable(study: Study, test_rows: int | None = None) -> None:
@@ -100,6 +106,13 @@ def notes(study: Study) -> tuple[str, ...]:
         if value != where(key).default and key in shaping - reads:
             remarks.append(f"{label(SETTINGS[key].path)} is not read by family {listed(families)}")
     remarks += optimizer_notes(study)
+    asked = vocabulary.PINBALL in (study.metric, *values(study, "loss"))
+    if study.settings["quantile"] != SETTINGS["quantile"].default and not asked:
+        remarks.append("[training] quantile is read by the loss and the metric pinball alone")
+    if values(study, "loss") == (vocabulary.PINBALL,) and study.metric not in (None, vocabulary.PINBALL):
+        remarks.append(
+            f"trials learn a quantile, but [select] metric = {toml(study.metric)} judges them by another aim"
+        )
     drawn = {"uniform", "normal"} & set(values(study, "initializer"))
     if study.settings["init_scale"] != SETTINGS["init_scale"].default and not drawn:
         remarks.append("[model] init_scale is read by the initializers uniform and normal alone")

@@ -258,6 +258,9 @@ class TrainingTable(Table):
     loss: Chosen[Annotated[str, Word(vocabulary.LOSSES, extra=("auto",))]] = key(
         "auto", "what training lowers; auto is the usual one of the task and family"
     )
+    quantile: Between0And1 = key(
+        0.5, "share of the targets that lie below a prediction; of the loss and the metric pinball"
+    )
     class_weight: Chosen[Annotated[str, Word(("none", "balanced"))]] = key(
         "none", "balanced: all classes count alike in training"
     )
@@ -335,7 +338,9 @@ class SelectTable(Table):
     """`[select]`: the score that decides, and what becomes of the choice."""
 
     metric: Annotated[str, Word(vocabulary.METRICS)] | None = key(
-        None, "the score that decides; accuracy for classes and rmse for numbers unless given"
+        None,
+        "the score that decides; unless given accuracy for classes, rmse for numbers, or pinball where that "
+        "is the loss",
     )
     threshold: Searched[Between0And1] = key(
         0.5, "probability from which on the second of two classes is said"
