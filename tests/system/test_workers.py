@@ -112,7 +112,7 @@ class Lab:
         """Wait until the search is well under way."""
         wait(
             lambda: any(self.where.home.glob("studies/*/journal")) and len(self.where.events("launch")) > 3,
-            120,
+            300,
         )
 
     def ended(self, leader: subprocess.Popen[str], alone: dict[str, Any]) -> str:
