@@ -29,14 +29,7 @@ _DIGITS = {8: "%Y%m%d", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S"}
 FORMS = (
     "ISO8601",
     *(day + time for time in _TIMES for day in _DAYS),
-    *(
-        "%Y/%m",
-        "%m/%Y",
-        "%b %Y",
-        "%b-%Y",
-        "%b-%y",
-        "%Y-%b",
-    ),
+    *("%Y/%m", "%m/%Y", "%b %Y", "%b-%Y", "%b-%y", "%Y-%b"),
     *("%H:%M:%S", "%H:%M", "%I:%M %p", "%I:%M:%S %p", *_DIGITS.values()),
     *(f"{day}{time}|{day}" for time in _TIMES[1:] for day in _DAYS),  # midnight without a time
 )
@@ -68,58 +61,13 @@ _ENGLISH = {word: names.split()[0] for names in _MONTHS for word in names.split(
 _WORD = re.compile(r"[^\W\d_]{3,}\.?")
 #: A day, and a time behind it, without marks between their parts.
 _COMPACT = r"^(19|20)\d\d(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])(([01]\d|2[0-3])[0-5]\d([0-5]\d)?)?$"
-#: How weekdays begin, and their names of two letters.
-_WEEKDAYS = (
-    *(
-        [
-            "mon",
-            "tue",
-            "wed",
-            "thu",
-            "fri",
-            "sat",
-            "sun",
-            "die",
-            "mit",
-            "don",
-            "fre",
-            "sam",
-            "son",
-            "lun",
-            "mar",
-            "mié",
-            "mie",
-            "jue",
-            "vie",
-            "sáb",
-            "sab",
-            "dom",
-        ]
-    ),
-    *(
-        [
-            "mer",
-            "jeu",
-            "ven",
-            "dim",
-            "gio",
-            "maa",
-            "din",
-            "woe",
-            "vri",
-            "zat",
-            "zon",
-            "seg",
-            "ter",
-            "qua",
-            "qui",
-            "sex",
-        ]
-    ),
+#: How weekdays begin in languages of Latin letters, and their names of two letters.
+_WEEKDAY = re.compile(
+    "mon|tue|wed|thu|fri|sat|sun|die|mit|don|fre|sam|son|lun|mar|mi[ée]|jue|vie|s[áa]b|dom|mer|jeu|ven|dim|gio"
+    "|maa|din|woe|vri|zat|zon|seg|ter|qua|qui|sex|(mo|di|mi|do|fr|sa|so)$"
 )
-_SHORT = ("mo", "di", "mi", "do", "fr", "sa", "so")
-#: What moments hold that are not written with numbers and months alone.
-_WORDED = r"[\p{L}\p{Zs}º,]|:\d\d:\d\d:"
+#: Moments that are written with numbers alone, and need not be put otherwise.
+_NUMBERS = r"^[-0-9/.:+ ]+(T[-0-9/.:+]+)?Z?( [AaPp][Mm])?$"
 #: What is put otherwise before a moment is read, in this order; a quarter is its first month, a week its
 #: Monday.
 _OTHERWISE: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...] = tuple(
@@ -197,7 +145,7 @@ def _read(levels: Sequence[str], form: str) -> Array:
 def plainly(levels: Sequence[str]) -> Sequence[str]:
     """Moments without weekdays, words between their parts, and other ways to write what has a plain one."""
     text = pa.array(levels, pa.string())
-    if not len(text) or not pc.any(pc.match_substring_regex(text, _WORDED)).as_py():
+    if pc.all(pc.match_substring_regex(text, _NUMBERS), min_count=0).as_py():
         return levels
     return [_plain(level) for level in levels]
 
@@ -211,7 +159,7 @@ def _plain(level: str) -> str:
 def _weekday(first: re.Match[str]) -> bool:
     """Whether the first word of a moment is a weekday: "mar" may be Tuesday, if a month follows, or March."""
     word, rest = first[1].lower(), first.string[first.end() :]
-    known = word in _SHORT or word[:3] in _WEEKDAYS
+    known = _WEEKDAY.match(word) is not None
     return known and (word[:3] not in _ENGLISH or _WORD.search(rest) is not None)
 
 
