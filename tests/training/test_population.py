@@ -100,7 +100,14 @@ def test_places_hold_every_lane_once_and_share_the_work(costs: list[int], device
     assert [int(lane) for lane in population.unstack(stacked, places)] == list(range(len(costs)))
 
 
-@pytest.mark.parametrize("room", [{"width": 16}, {"depth": 3}, {"width": 13, "depth": 4}])
+@pytest.mark.parametrize(
+    "room",
+    [
+        {"width": 13, "depth": 4},
+        pytest.param({"width": 16}, marks=pytest.mark.slow),
+        pytest.param({"depth": 3}, marks=pytest.mark.slow),
+    ],
+)
 def test_padding_changes_rounding_alone(room: dict[str, int]) -> None:
     for tight, padded in zip(run(mlp(), VARIED), run(mlp(**room), VARIED), strict=True):
         assert_same(tight, padded, rtol=2e-3, atol=1e-3)
@@ -108,7 +115,12 @@ def test_padding_changes_rounding_alone(room: dict[str, int]) -> None:
 
 @pytest.mark.parametrize(
     ("family", "turns"),
-    [("mlp", True), ("mlp", False), ("residual", True), ("highway", True), ("tabm", True)],
+    [
+        ("mlp", True),
+        ("mlp", False),
+        # That their spare layers are zero is asked of the models themselves; what clips knows no family.
+        *(pytest.param(family, True, marks=pytest.mark.slow) for family in ("residual", "highway", "tabm")),
+    ],
 )
 def test_layers_that_a_lane_has_not_are_zero_and_count_for_nothing(
     family: str, turns: bool, monkeypatch: pytest.MonkeyPatch
