@@ -16,9 +16,8 @@ import pytest
 from workbench.core.formatting import duration
 from workbench.study import progress
 from workbench.study.progress import watching
-from workbench.study.session import ahead
 from workbench.study.watch import silent
-from workbench.tuning.trial import Trial
+from workbench.tuning.trial import Trial, ahead
 
 
 def test_plain_lines_are_throttled(

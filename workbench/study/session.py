@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import importlib
 import time
-from collections.abc import Iterable
 from contextlib import ExitStack, closing
 from dataclasses import replace
 from types import TracebackType
@@ -37,7 +36,7 @@ from workbench.study.workspace import enter, search_of
 from workbench.tuning import space
 from workbench.tuning.loop import Round
 from workbench.tuning.selection import choose
-from workbench.tuning.trial import Trial
+from workbench.tuning.trial import ahead
 
 if TYPE_CHECKING:
     from workbench.study.confirmation import Confirmed
@@ -379,15 +378,3 @@ class Session:
             withheld=self._withheld,
             declared=self._declared,
         )
-
-
-def ahead(
-    running: Iterable[Trial], direction: Literal["maximize", "minimize"]
-) -> tuple[int | None, float | None]:
-    """The trial that has reported the best score so far, and the score; None before the first rung."""
-    told = {trial.number: trial.rungs[max(trial.rungs)] for trial in running if trial.rungs}
-    finite = {number: score for number, score in told.items() if np.isfinite(score)}
-    if not finite:
-        return None, None
-    number = (max if direction == "maximize" else min)(finite, key=lambda number: finite[number])
-    return number, finite[number]
