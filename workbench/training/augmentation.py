@@ -3,6 +3,10 @@
 Every training row of every step has draws of its own, which depend on the study's seed, the epoch and the
 row's place in it, so a training is the same when it is repeated, and lanes meet the same draws. How far and
 how often belongs to a lane. Validation rows, and those of a prediction, stay as they are.
+
+It is for what may lie anywhere, or either way. On 3,000 images of MNIST (1,800 to train on, two blocks of
+8 and 16 kernels, 16 epochs, two seeds) shifts of up to 2 of 28 pixels took the validation log loss from 0.158
+to 0.111; on scikit-learn's digits, 8 x 8 and centered, one pixel took it from 0.083 to 0.248.
 """
 
 from __future__ import annotations

@@ -24,6 +24,10 @@ which is slow. Eight lanes, 64 images of 28 x 28, blocks of 16 and 32 kernels of
 in a scan, on one core: 0.22 s this way, 4.3 s with lax.conv_general_dilated, 0.93 s with
 lax.conv_general_dilated_patches.
 
+What they are good for, as validation log loss: one residual block on scikit-learn's digits 0.059 instead of
+0.083 (five seeds); global pooling 0.055 instead of 0.136 on series whose shapes lie anywhere (two seeds), and
+0.203 instead of 0.059 on the digits, which are centered.
+
 Source: *Regression to neural networks*, *Perceptron to MLP*; LeCun et al. 1998; He et al., arXiv:1512.03385
 (residual blocks); Lin, Chen & Yan, arXiv:1312.4400 (global average pooling).
 """
