@@ -3,8 +3,8 @@
 Claim    Gradient descent on the ticket data (100 km for 30 euros, 500 km for 80) reaches the exact line
          y = 0.125 x + 17.5.                                                                  [catalogue C01]
 Source   Regression to neural networks.
-Judged   on the distance of (w, b) from (0.125, 17.5) after 2,000 steps from 20 random starts; the claim asks
-         that it stays below 1e-4 from every one, so the effect is 1e-4 minus the distance.
+Judged   on the distance of (w, b) from (0.125, 17.5) after 2,000 steps from 20 random starts, which is to
+         stay below 1e-4: the effect is by how many orders of magnitude it does.
 """
 
 import jax
@@ -14,7 +14,7 @@ import numpy as np
 import workbench as wb
 
 KILOMETRES, EUROS = np.array([100.0, 500.0]), np.array([30.0, 80.0])
-STEPS, RATE, CLOSE = 2_000, 0.3, 1e-4
+STEPS, RATE, CLOSE, LEAST = 2_000, 0.3, 1e-4, 1e-14  # what double precision leaves
 
 
 def run(seeds: int = 20, steps: int = STEPS) -> wb.Verdict:
@@ -36,11 +36,12 @@ def run(seeds: int = 20, steps: int = STEPS) -> wb.Verdict:
     distance = np.maximum(np.abs(slope - 0.125), np.abs(height - 17.5))  # [S, steps]
     shown = min(60, steps)
     figure = wb.lines(
-        np.arange(shown), {"distance": np.maximum(distance[:, :shown], 1e-14)},
+        np.arange(shown), {"distance": np.maximum(distance[:, :shown], LEAST)},
         title="Gradient descent walks into the exact line", x_label="steps",
         y_label="distance of (w, b) from (0.125, 17.5)", log_y=True, level=(CLOSE, "close enough"),
     )  # fmt: skip
     return wb.verdict(
-        CLOSE - distance[:, -1], unit="1e-4 minus the distance of the last step", figure=figure,
+        np.log10(CLOSE / np.maximum(distance[:, -1], LEAST)), figure=figure,
+        unit="orders of magnitude that the distance of the last step is below 1e-4",
         w=slope[:, -1].mean(), b=height[:, -1].mean(),
     )  # fmt: skip

@@ -4,7 +4,8 @@ Claim    Logistic regression, trained by gradient descent on the purchases (30, 
          yes) (130, no), ends at the maximum of the likelihood.                                [catalogue C03]
 Source   Regression to neural networks.
 Judged   against the solution that scipy's Newton method finds: the larger relative difference of (w, b)
-         from 20 random starts must stay below 1e-4, so the effect is 1e-4 minus it.
+         from 20 random starts is to stay below 1e-4, and the effect is by how many orders of magnitude it
+         does.
 """
 
 import jax
@@ -15,7 +16,7 @@ from scipy.optimize import minimize
 import workbench as wb
 
 PRICE, BOUGHT = np.array([30.0, 40.0, 55.0, 70.0, 130.0]), np.array([1.0, 1.0, 0.0, 1.0, 0.0])
-STEPS, RATE, CLOSE = 6_000, 1.0, 1e-4
+STEPS, RATE, CLOSE, LEAST = 6_000, 1.0, 1e-4, 1e-14  # what double precision leaves
 
 
 def run(seeds: int = 20, steps: int = STEPS) -> wb.Verdict:
@@ -41,12 +42,13 @@ def run(seeds: int = 20, steps: int = STEPS) -> wb.Verdict:
     apart = np.maximum(np.abs(slope / w - 1.0), np.abs(offset / b - 1.0))
     shown = min(200, steps)
     figure = wb.lines(
-        np.arange(shown), {"difference": np.maximum(apart[:, :shown], 1e-14)},
+        np.arange(shown), {"difference": np.maximum(apart[:, :shown], LEAST)},
         title="Gradient descent walks to the maximum of the likelihood", x_label="steps", log_y=True,
         y_label="larger relative difference of w and b from the solver's", level=(CLOSE, "close enough"),
     )  # fmt: skip
     return wb.verdict(
-        CLOSE - apart[:, -1], unit="1e-4 minus the relative difference of the last step", figure=figure,
+        np.log10(CLOSE / np.maximum(apart[:, -1], LEAST)), figure=figure,
+        unit="orders of magnitude that the relative difference of the last step is below 1e-4",
         w=slope[:, -1].mean(), b=offset[:, -1].mean(), solver_w=w, solver_b=b,
     )  # fmt: skip
 

@@ -3,7 +3,8 @@
 Claim    However many linear layers stand in a chain, one linear layer says the same.         [catalogue C05]
 Source   Regression to neural networks; Perceptron to MLP.
 Judged   on three trained linear layers, multiplied out to one: the largest difference of their predictions on
-         validation rows, in deviations of the target, must stay below 1e-4 for each of 20 seeds.
+         validation rows, in deviations of these, is to stay below 1e-4 for 20 seeds, and the effect is by how
+         many orders of magnitude it does.
 """
 
 from pathlib import Path
@@ -13,7 +14,7 @@ import numpy as np
 import workbench as wb
 
 STUDY = Path(__file__).parents[1] / "studies" / "lesson-digits.toml"
-CLOSE = 1e-4
+CLOSE, LEAST = 1e-4, 1e-14  # what double precision leaves
 
 
 def run(seeds: int = 20, activation: str = "linear") -> wb.Verdict:
@@ -39,7 +40,8 @@ def run(seeds: int = 20, activation: str = "linear") -> wb.Verdict:
         log_y=True,
     )  # fmt: skip
     return wb.verdict(
-        CLOSE - np.array(apart), unit="1e-4 minus the largest difference of the predictions", figure=figure,
+        np.log10(CLOSE / np.maximum(apart, LEAST)), figure=figure,
+        unit="orders of magnitude that the largest difference of the predictions is below 1e-4",
         best_loss_of_three=np.median(deep.validation_loss.min(axis=1)),
         best_loss_of_one=np.median(flat.validation_loss.min(axis=1)),
     )  # fmt: skip

@@ -4,7 +4,8 @@ Claim    One neuron with a sigmoid, trained by passing its error back, ends with
          logistic regression.                                                                  [catalogue C06]
 Source   Neural networks, really understood.
 Judged   against scikit-learn's Newton solver on 20 random sets of 200 rows with three features: the largest
-         difference of a coefficient must stay below 1e-4, so the effect is 1e-4 minus it.
+         difference of a coefficient is to stay below 1e-4, and the effect is by how many orders of magnitude
+         it does.
 """
 
 import jax
@@ -14,7 +15,8 @@ from sklearn.linear_model import LogisticRegression
 
 import workbench as wb
 
-ROWS, FEATURES, STEPS, RATE, CLOSE = 200, 3, 3_000, 2.0, 1e-4
+ROWS, FEATURES, STEPS, RATE = 200, 3, 3_000, 2.0
+CLOSE, LEAST = 1e-4, 1e-14  # what double precision leaves
 MARKS = np.unique(np.geomspace(1, STEPS, 60).astype(int)) - 1
 
 
@@ -28,12 +30,13 @@ def run(seeds: int = 20, activation: str = "sigmoid") -> wb.Verdict:
     solved = np.stack([_solve(*one) for one in sets])  # [S, features + 1]
     apart = np.abs(path - solved[:, None]).max(axis=2)  # [S, steps]
     figure = wb.lines(
-        1 + MARKS, {"difference": np.maximum(apart[:, MARKS], 1e-14)}, log_x=True, log_y=True,
+        1 + MARKS, {"difference": np.maximum(apart[:, MARKS], LEAST)}, log_x=True, log_y=True,
         title="One neuron learns the coefficients of logistic regression", x_label="steps",
         y_label="largest difference of a coefficient", level=(CLOSE, "close enough"),
     )  # fmt: skip
     return wb.verdict(
-        CLOSE - apart[:, -1], unit="1e-4 minus the largest difference of a coefficient", figure=figure,
+        np.log10(CLOSE / np.maximum(apart[:, -1], LEAST)), figure=figure,
+        unit="orders of magnitude that the largest difference of a coefficient is below 1e-4",
         largest_difference=apart[:, -1].max(),
     )  # fmt: skip
 

@@ -4,8 +4,9 @@ Claim    Deep nets of ReLU units reach a loss in fewer epochs than nets of sigmo
                                                                                               [catalogue C08]
 Source   Regression to neural networks; Perceptron to MLP.
 Judged   on the epochs that six layers need for a training loss of 0.1, each activation at the best of five
-         learning rates (chosen by the median over seeds); 41 stands for never. The effect is the smaller of
-         the two leads, in doublings, paired over 20 seeds.
+         learning rates (chosen by the median over seeds). A run that is not there after 40 epochs counts as
+         one that needs 41, the fewest it can, and the share of such runs is told. The effect is the smaller
+         of the two leads, in doublings, paired over 20 seeds.
 """
 
 from pathlib import Path
@@ -15,11 +16,11 @@ import numpy as np
 import workbench as wb
 
 STUDY = Path(__file__).parents[1] / "studies" / "lesson-digits.toml"
-RATES, LOSS = (0.01, 0.03, 0.1, 0.3, 1.0), 0.1
+RATES, LOSS, EPOCHS = (0.01, 0.03, 0.1, 0.3, 1.0), 0.1, 40
 
 
 def run(seeds: int = 20, fast: str = "relu", slow: tuple[str, ...] = ("tanh", "sigmoid")) -> wb.Verdict:
-    study = wb.vary(wb.read_study(STUDY), depth=6)
+    study = wb.vary(wb.read_study(STUDY), depth=6, epochs=EPOCHS)
     losses, needed = {}, {}
     for activation in (fast, *slow):
         runs = wb.tuned(
@@ -32,4 +33,5 @@ def run(seeds: int = 20, fast: str = "relu", slow: tuple[str, ...] = ("tanh", "s
         x_label="epochs", y_label="training loss", log_y=True, level=(LOSS, "to be reached"),
     )  # fmt: skip
     facts = {f"epochs_{name}": np.median(epochs) for name, epochs in needed.items()}
+    facts |= {f"not_there_{name}": np.mean(epochs > EPOCHS) for name, epochs in needed.items()}
     return wb.verdict(lead, unit="smaller lead of ReLU, in doublings of epochs", figure=figure, **facts)

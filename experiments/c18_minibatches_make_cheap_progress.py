@@ -4,8 +4,9 @@ Claim    For the same number of gradients of examples, minibatches get further t
          single examples.                                                                      [catalogue C18]
 Source   Regression to neural networks; Perceptron to MLP.
 Judged   on the gradients of examples that a training loss of 0.1 takes on the digits, each way at the best
-         of five learning rates (by the median over seeds); 41 epochs stand for never. The effect is the
-         smaller lead of batches of 32, in doublings, over 20 seeds.
+         of six learning rates (by the median over seeds). A run that is not there after 40 passes counts as
+         one that needs 41, and the share of such runs is told. The effect is the smaller lead of batches of
+         32, in doublings, over 20 seeds.
 """
 
 from pathlib import Path
@@ -15,11 +16,11 @@ import numpy as np
 import workbench as wb
 
 STUDY = Path(__file__).parents[1] / "studies" / "lesson-digits.toml"
-RATES, LOSS = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0), 0.1
+RATES, LOSS, EPOCHS = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0), 0.1, 40
 
 
 def run(seeds: int = 20, praised: int | str = 32, others: tuple[int | str, ...] = (1, "all")) -> wb.Verdict:
-    study = wb.vary(wb.read_study(STUDY), name="lesson-progress", depth=1)
+    study = wb.vary(wb.read_study(STUDY), name="lesson-progress", depth=1, epochs=EPOCHS)
     losses, needed = {}, {}
     for size in (praised, *others):
         runs = wb.tuned(wb.vary(study, batch_size=size), RATES, seeds=seeds, by=_epochs)
@@ -33,12 +34,14 @@ def run(seeds: int = 20, praised: int | str = 32, others: tuple[int | str, ...] 
         title="The same gradients, taken one, 32 or all at a time", log_y=True, level=(LOSS, "to be reached"),
         x_label="gradients of examples, in passes over the training rows", y_label="training loss",
     )  # fmt: skip
-    facts = {f"passes_{names[size].replace(' ', '_')}": np.median(epochs) for size, epochs in needed.items()}
+    of = {size: names[size].replace(" ", "_") for size in needed}
+    facts = {f"passes_{of[size]}": np.median(epochs) for size, epochs in needed.items()}
+    facts |= {f"not_there_{of[size]}": np.mean(epochs > EPOCHS) for size, epochs in needed.items()}
     return wb.verdict(lead, unit="smaller lead of minibatches, in doublings", figure=figure, **facts)
 
 
 def _epochs(runs: wb.Runs) -> np.ndarray:
-    """Passes until the loss is at LOSS, [S], between two points of the curve; 41 for never."""
+    """Passes until the loss is at LOSS, [S], between two points of the curve; 41 for more than 40."""
     loss = runs.train_loss
     before = np.concatenate([np.full((len(loss), 1), np.log(10.0)), loss[:, :-1]], axis=1)
     reached = loss <= LOSS

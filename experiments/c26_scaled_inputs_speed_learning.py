@@ -3,8 +3,9 @@
 Claim    Gradient descent needs fewer steps when all features are scaled to [0, 1].            [catalogue C26]
 Source   Understanding neural networks.
 Judged   on the wine data (features from 0.1 to 1,700) with softmax regression, raw and scaled, each at the
-         best of nine learning rates: the epochs to a training loss of 0.3, where 201 stands for never; the
-         effect is the lead in doublings, over 20 seeds.
+         best of nine learning rates: the epochs to a training loss of 0.3. A run that is not there after 200
+         counts as one that needs 201, so that the lead over it is at least so large; the share of such runs
+         is told. The effect is the lead in doublings, over 20 seeds.
 """
 
 from pathlib import Path
@@ -34,11 +35,13 @@ def run(seeds: int = 20, scaled: str = "minmax", raw: str = "none") -> wb.Verdic
         y_label="training loss, each at its own best learning rate", level=(LOSS, "to be reached"),
     )  # fmt: skip
     condition = {name: np.linalg.cond(np.cov(rows.T)) for name, rows in _features().items()}
+    needed = {name: one.epochs_to(LOSS) for name, one in runs.items()}
+    facts = {f"epochs_{name}": np.median(epochs) for name, epochs in needed.items()}
+    facts |= {f"not_there_{name}": np.mean(epochs > EPOCHS) for name, epochs in needed.items()}
+    facts |= {f"condition_{name}": value for name, value in condition.items()}
     return wb.verdict(
-        np.log2(runs["raw"].epochs_to(LOSS) / runs["scaled"].epochs_to(LOSS)), figure=figure,
-        unit="doublings of epochs that scaling saves", epochs_raw=np.median(runs["raw"].epochs_to(LOSS)),
-        epochs_scaled=np.median(runs["scaled"].epochs_to(LOSS)), condition_raw=condition["raw"],
-        condition_scaled=condition["scaled"],
+        np.log2(needed["raw"] / needed["scaled"]), figure=figure,
+        unit="doublings of epochs that scaling saves, at least", **facts,
     )  # fmt: skip
 
 

@@ -120,7 +120,9 @@ FALSE: dict[str, dict[str, Any]] = {
     "c14": {"flexible": 1, "stiff": 12},
     "c15": {"cured": 1},  # no features are added
     "c16": {"shuffled": False},  # there is something to learn
+    "c19": {"decay": 0.0},
     "c20": {"praised": "sgd", "other": "adagrad"},
+    "c23": {"activation": "linear"},  # there is one minimum
     "c24": {"members": (5, 1)},
     "c26": {"scaled": "none"},
     "c27": {"passes": 6},  # a gradient that is taken six times
@@ -131,10 +133,11 @@ FALSE: dict[str, dict[str, Any]] = {
     "c35": {"peeks": False},
     "c36": {"activation": "linear"},
     "c37": {"praised": "single", "other": "beyond-noise"},
+    "c38": {"decay": 0.0},
 }
 #: Experiments that are many searches, and take minutes; the others take up to one.
 LONG = ("c37_finalists_end_below_the_default_less_often",)
-QUICK = ("c01", "c02", "c03", "c06", "c11", "c14", "c28", "c29", "c35")
+QUICK = ("c01", "c02", "c03", "c06", "c11", "c14", "c28", "c29", "c35", "c38")
 
 
 @pytest.mark.parametrize("name", QUICK)
