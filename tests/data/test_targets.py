@@ -225,7 +225,7 @@ def test_predictions_of_steps(copied: Copied) -> None:
     ("changes", "sentence"),
     [
         ({"output": "last"}, 'output = "last" gives one output.*every step.*output = "each"'),
-        ({"family": "mlp"}, 'family = "mlp" gives one output.*choose "rnn" or "lstm"'),
+        ({"family": "mlp"}, 'family = "mlp" gives one output.*choose "rnn", "lstm" or "gru"'),
         ({"class_weight": "balanced"}, 'class_weight = "balanced" weighs rows'),
     ],
 )

@@ -331,7 +331,8 @@ def test_trials_that_diverged_are_told_from_those_without_a_value() -> None:
     scored = [replace(trial, reason="") for trial in outcome.trials]
     odd = [replace(trial, state="pruned", reason=why) for trial, why in zip(scored[1:4], ends, strict=True)]
     trials = (scored[0], *odd, *scored[4:])
-    said = results.result(replace(outcome, trials=trials), None)["trials"]
-    assert said["without_score"] == {"diverged": 2, "without a value of the metric": 1}
+    result = results.result(replace(outcome, trials=trials), None)
+    said = result["trials"]
+    assert result["without_score"] == {"diverged": 2, "without a value of the metric": 1}
     assert sum(said[state] for state in ("complete", "pruned", "failed")) == said["total"] == 20
-    assert "without_score" not in results.result(replace(outcome, trials=tuple(scored)), None)["trials"]
+    assert results.result(replace(outcome, trials=tuple(scored)), None)["without_score"] is None

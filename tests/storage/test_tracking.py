@@ -18,13 +18,14 @@ import pytest
 from tests.helpers import outcomes, stand_ins
 from tests.helpers.servers import free_port, wait
 from tests.helpers.tracking_cases import PARENT, look_at, odd_trials, trial
+from workbench.core.addresses import page
 from workbench.core.errors import InputError
 from workbench.core.locations import local_store
 from workbench.evaluation import saved_model
 from workbench.evaluation.report import sentences
 from workbench.storage.tracking import Tracker
 from workbench.storage.tracking import tracker as tracking
-from workbench.storage.tracking.rows import Job, final, page, parent_id
+from workbench.storage.tracking.rows import Job, final, parent_id
 
 # MLflow 3.17 uses what SQLAlchemy 2.1 deprecates.
 pytestmark = [

@@ -67,7 +67,8 @@ def test_the_curves_are_those_that_were_trained(finished: tuple[Place, Ran], sho
     gaps = 0
     for trial, run in zip(where.outcome.trials, shown.children, strict=True):
         odd = json.loads(run.data.tags.get("non_finite", "{}"))
-        for name, curve in trial.curves._asdict().items():
+        for field, curve in trial.curves._asdict().items():
+            name = "validation_accuracy_by_epoch" if field == "validation_score" else field
             told = np.full(trial.epochs, np.nan)
             for point in shown.client.get_metric_history(run.info.run_id, name):
                 told[point.step - 1] = point.value

@@ -18,8 +18,8 @@ from workbench.core.types import Array, Choice, Range
 from workbench.storage import outcomes
 from workbench.study.config.schema import SETTINGS
 
-#: Settings that are the same for all trials of a study, since their rungs are.
-FIXED = {"epochs"}
+#: Settings that are the same for all trials of a study: their rungs, and what they are judged by.
+FIXED = {"epochs", "quantile"}
 #: An axis of every number, where it may lie.
 RANGES: dict[str, tuple[float, float]] = {
     "degree": (1, 2), "depth": (1, 3), "width": (2, 6), "init_scale": (0.01, 0.5), "blocks": (1, 2),

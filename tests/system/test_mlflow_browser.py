@@ -14,7 +14,7 @@ import pytest
 from tests.helpers.end_to_end import Place, Ran, process
 from tests.helpers.servers import free_port
 from tests.system.test_report_browser import BROWSER, QUIET
-from workbench.storage.tracking import page
+from workbench.core.addresses import page
 
 pytestmark = [
     pytest.mark.slow,

@@ -21,10 +21,9 @@ from rich.table import Table
 from rich.text import Text
 
 from workbench.cli.streams import until_closed
-from workbench.core.addresses import is_server, redact
+from workbench.core.addresses import is_server, page, redact
 from workbench.core.formatting import attempts, beaten, duration, opened_before
 from workbench.core.locations import Locations
-from workbench.storage.tracking import page
 from workbench.study.config import Study, notes
 
 _PARTS = ("compile", "train", "sample", "track", "other")
@@ -258,7 +257,7 @@ def _summary(result: Result, study: Study, locations: Locations) -> Panel:
         grid.add_row("refitted", _refitted(result["refit"]))
     ended = (f"{trials.get(state, 0)} {state}" for state in ("complete", "pruned", "failed"))
     grid.add_row("trials", f"{trials.get('total', 0)}: {', '.join(ended)}")
-    if without := trials.get("without_score"):
+    if without := result.get("without_score"):
         grid.add_row("", f"no score: {', '.join(f'{n} {why}' for why, n in without.items())}")
     if result.get("stopped"):
         grid.add_row("", f"ended before the budget: {result['stopped']}")

@@ -13,11 +13,10 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from workbench.cli.streams import Output
-from workbench.core.addresses import is_server, kind, redact
+from workbench.core.addresses import SHARED, VIEW, is_server, kind, page, redact
 from workbench.core.errors import InputError, StoreError, WorkbenchError
 from workbench.core.files import private_folder, replaced
 from workbench.core.locations import Locations
-from workbench.storage.tracking import SHARED, VIEW, page
 
 _HOST = "127.0.0.1"
 _SECONDS_TO_START = 60.0

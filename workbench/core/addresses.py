@@ -1,4 +1,4 @@
-"""Addresses of databases and servers: of which kind they are, and how to show them without passwords."""
+"""Addresses of databases, servers and pages: of which kind they are, and how to show them without secrets."""
 
 from __future__ import annotations
 
@@ -6,9 +6,13 @@ import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import unquote
+from urllib.parse import unquote, urlencode
 
 HIDDEN = "***"
+#: The view of an experiment that `workbench ui` opens; that of a study's trials is named by its id.
+VIEW = "workbench"
+#: A tag of one of MLflow's experiments that holds a view begins so.
+SHARED = "mlflow.sharedViewState."
 # Up to the last @ on the line, since a password may hold what should have been escaped: rather too much is
 # hidden than too little. A second address on the line begins anew.
 _PASSWORD = re.compile(r"(?<=://)([^/\s:]*):((?:(?!://).)*)@")
@@ -94,6 +98,18 @@ def folder(path: Path) -> str:
 def is_server(url: str) -> bool:
     """Whether this is the address of an MLflow server, and not of a database."""
     return kind(url) in {"http", "https"}
+
+
+def page(experiment: str = "", view: str | None = None) -> str:
+    """A page of MLflow's UI below the server's address, in its mode for training; of itself it has another.
+
+    Args:
+        experiment: its id; by default the page lists all of them.
+        view: `VIEW`, or a study's id; by default the runs are shown as MLflow shows them.
+    """
+    query = {"viewStateShareKey": view} if view else {}
+    path = f"/{experiment}/runs" if experiment else ""
+    return f"#/experiments{path}?{urlencode({**query, 'workflowType': 'machine_learning'})}"
 
 
 def redact(text: str, *addresses: str) -> str:

@@ -7,19 +7,7 @@ predictor and the report of evaluation.
 """
 
 from workbench.storage.tracking.client import log_experiment
-from workbench.storage.tracking.rows import SHARED, VIEW, Parent, Status, child_id, page, parent_id
+from workbench.storage.tracking.rows import Parent, Status, child_id, parent_id
 from workbench.storage.tracking.tracker import Remainder, Tracker, ahead
 
-__all__ = [
-    "SHARED",
-    "VIEW",
-    "Parent",
-    "Remainder",
-    "Status",
-    "Tracker",
-    "ahead",
-    "child_id",
-    "log_experiment",
-    "page",
-    "parent_id",
-]
+__all__ = ["Parent", "Remainder", "Status", "Tracker", "ahead", "child_id", "log_experiment", "parent_id"]

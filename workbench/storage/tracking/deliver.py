@@ -20,7 +20,7 @@ from workbench.core import addresses
 from workbench.core.errors import StoreError
 from workbench.evaluation.predictor import STEP_COLUMNS
 from workbench.evaluation.saved_model import MISSED, fingerprint
-from workbench.storage.tracking.rows import MAX_TAG, NOTE, Final, page
+from workbench.storage.tracking.rows import MAX_TAG, NOTE, Final
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -47,7 +47,7 @@ def deliver(uri: str, run: str, final: Final) -> None:
         for key, value in final.metrics.items()
         if there.data.metrics.get(key) != value
     ]
-    link = page(there.info.experiment_id, there.data.tags["study"])
+    link = addresses.page(there.info.experiment_id, there.data.tags["study"])
     tags = {**final.tags, NOTE: f"{final.note}\n\n[All trials, best first]({link})"}
     client.log_batch(run, metrics, [], [RunTag(key, value[:MAX_TAG]) for key, value in tags.items()])
     _dataset(client, run, final.dataset)

@@ -27,8 +27,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
-from urllib.parse import urlencode
 
+from workbench.core.addresses import SHARED, VIEW
 from workbench.core.provenance import user
 from workbench.core.records import Outcome, TrialRecord
 from workbench.core.types import Value
@@ -47,10 +47,6 @@ _STATUS: dict[str, Status] = {
     "pruned": "KILLED",
     "failed": "FAILED",
 }
-#: The view of an experiment that `workbench ui` opens; that of a study's trials is named by its id.
-VIEW = "workbench"
-#: A tag of an experiment that holds a view begins so.
-SHARED = PREFIX + "sharedViewState."
 #: So many axes are columns of a view; MLflow's own picker adds others.
 MOST_COLUMNS = 8
 
@@ -360,18 +356,6 @@ def experiment_tags(parent: Parent, run: str) -> dict[str, str]:
         },
     }
     return {SHARED + name: json.dumps(view) for name, view in views.items()}
-
-
-def page(experiment: str = "", view: str | None = None) -> str:
-    """A page of MLflow's UI below the server's address, in its mode for training; of itself it has another.
-
-    Args:
-        experiment: its id; by default the page lists all of them.
-        view: one of `experiment_tags`; by default the runs are shown as MLflow shows them.
-    """
-    query = {"viewStateShareKey": view} if view else {}
-    path = f"/{experiment}/runs" if experiment else ""
-    return f"#/experiments{path}?{urlencode({**query, 'workflowType': 'machine_learning'})}"
 
 
 def _metrics(outcome: Outcome) -> dict[str, float]:
