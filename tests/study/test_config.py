@@ -117,7 +117,7 @@ def test_the_main_study_says_what_its_file_says() -> None:
 def test_defaults_fill_every_setting(tmp_path: Path) -> None:
     read = study(tmp_path)
     assert dict(read.settings) == tomllib.loads(DEFAULTS)
-    assert (read.seed, read.metric, read.question, read.search) == (0, None, "", SearchSpec())
+    assert (read.seed, read.metric, read.question, read.search) == (0, None, "", SearchSpec(trials=1))
     assert read.data.split == Split(0.6, 0.2, 0.2)
 
 
@@ -420,3 +420,16 @@ def test_images_have_no_columns_to_encode(tmp_path: Path) -> None:
     with pytest.raises(StudyError, match=r'reaches "piecewise", which encodes columns .* \[28, 28, 1\]'):
         check_fit(searched, "classification", 10, (28, 28, 1))
     check_fit(searched, "classification", 10, (784,))
+
+
+def test_without_an_axis_one_trial_is_trained(tmp_path: Path) -> None:
+    text = 'name = "fixed"\n[data]\nsource = "wine"\n[model]\nfamily = "softmax"\n'
+    (tmp_path / "fixed.toml").write_text(text)
+    (tmp_path / "asked.toml").write_text(text + "[search]\ntrials = 7\n")
+    fixed, asked = (read_study(tmp_path / f"{name}.toml") for name in ("fixed", "asked"))
+    assert (fixed.search.trials, asked.search.trials) == (1, 7)
+    assert fixed.id == asked.id  # the budget is no part of it
+    searched = vary(fixed, learning_rate=Range(0.01, 0.1))
+    assert searched.search.trials == 100
+    assert vary(fixed, epochs=3).search.trials == 1
+    assert vary(fixed, learning_rate=Range(0.01, 0.1), trials=5).search.trials == 5

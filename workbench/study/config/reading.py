@@ -85,7 +85,13 @@ def study_of(text: str, path: Path) -> Study:
         smallest_gain=file.select.smallest_gain,
     )
     check_file(study)
-    return study
+    return study if "trials" in document.get("search", {}) else _with_default_trials(study)
+
+
+def _with_default_trials(study: Study) -> Study:
+    """Where there is nothing to search, one trial: it is trained again over the seeds."""
+    trials = SearchSpec.trials if study.axes else 1
+    return replace(study, search=replace(study.search, trials=trials))
 
 
 def vary(study: Study, /, **changes: Any) -> Study:
@@ -132,6 +138,8 @@ def vary(study: Study, /, **changes: Any) -> Study:
     data = replace(study.data, seed=read.get("seed", study.seed), split_seed=split_seed)
     varied = replace(study, settings=settings, search=search, data=data, kept_as="", **read)
     check_file(varied)
+    if varied.axes and not study.axes and study.search.trials == 1 and "trials" not in changes:
+        varied = _with_default_trials(varied)
     same = (varied.fingerprint, varied.declaration) == (study.fingerprint, study.declaration)
     return varied if same else replace(varied, text=dump(varied))
 

@@ -306,7 +306,10 @@ def _start(value: Any) -> tuple[Mapping[str, Any], ...] | None:
 class SearchTable(Table):
     """`[search]`: the budget and how it is spent."""
 
-    trials: Count = key(SearchSpec.trials, "configurations to try, all runs of the study together")
+    trials: Count = key(
+        SearchSpec.trials,
+        "configurations to try, all runs of the study together; 1 unless given where no key is an axis",
+    )
     sampler: Annotated[Any, PlainValidator(_sampler), Says(_SAMPLER)] = key(
         SearchSpec.sampler, "what chooses the next configuration: Optuna's samplers, with their arguments"
     )
