@@ -192,6 +192,36 @@ def test_slices_have_one_panel_an_axis() -> None:
     assert rate.lines[2].get_xydata().tolist() == [[winner.params["learning_rate"], winner.value]]
 
 
+@pytest.mark.parametrize("outcome", [CLASSES, HOUSES], ids=["greater", "smaller"])
+def test_the_front_is_what_no_smaller_model_equals(outcome: Outcome) -> None:
+    draw = np.random.default_rng(0)
+    sizes = {
+        trial.number: int(draw.integers(50, 90)) for trial in outcome.trials if trial.state == "complete"
+    }
+    sized = replace(outcome, sizes=sizes)
+    sign = 1.0 if outcome.direction == "maximize" else -1.0
+    scored = [
+        (sizes[t.number], sign * t.value)
+        for t in outcome.trials
+        if t.state == "complete" and t.value is not None and np.isfinite(t.value)
+    ]
+    undominated = {
+        (size, score)
+        for size, score in scored
+        if not any((a <= size and b >= score) and (a, b) != (size, score) for a, b in scored)
+    }
+    found = plots.front(sized)
+    assert {(sizes[t.number], sign * float(t.value or 0)) for t in found} == undominated
+    assert [sizes[t.number] for t in found] == sorted(sizes[t.number] for t in found)
+    figure = plots.score_by_size(sized)
+    (dots,) = lines(figure, "complete")
+    assert len(dots) == len(scored)
+    (best,) = lines(figure, "best of its size")
+    assert best[:, 0].tolist() == [sizes[t.number] for t in found]
+    assert "score_by_size" in plots.all_figures(sized)
+    assert "score_by_size" not in plots.all_figures(outcome)
+
+
 def test_importances_are_ranked_bars() -> None:
     figure = plots.importance_bars(CLASSES, outcomes.IMPORTANCES)
     widths = [bar.get_width() for bar in figure.axes[0].patches]

@@ -219,8 +219,11 @@ def test_a_choice_that_was_interrupted_is_made_again(
 def test_records_of_earlier_versions_are_read(ran: Callable[..., Ran], tmp_path: Path) -> None:
     outcome = ran(select='rule = "single"').outcome
     outcomes.save(outcome, tmp_path)
+    assert outcomes.load(tmp_path).sizes == outcome.sizes  # type: ignore[union-attr]
+    assert len(outcome.sizes) == sum(trial.state == "complete" for trial in outcome.trials) > 0
     document = json.loads((tmp_path / "outcome.json").read_text())
     del document["digest"]
+    del document["sizes"]
     for key in ("rule", "finalists"):
         del document["selection"][key]
     del document["declared"]

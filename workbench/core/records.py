@@ -205,6 +205,7 @@ class Outcome:
     baselines: Mapping[str, Mapping[str, float | str | None]] = field(default_factory=dict)
     declared: tuple[Declared, ...] = ()  # oldest first; more than one if it was changed
     weights: Array | None = None  # [N] how much the rows of `outputs` count; None: all alike
+    sizes: Mapping[int, int] = field(default_factory=dict)  # parameters of complete trials, by their numbers
 
 
 if TYPE_CHECKING:

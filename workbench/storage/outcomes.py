@@ -42,6 +42,7 @@ def save(outcome: Outcome, folder: Path) -> None:
     document["baselines"] = {name: dict(figures) for name, figures in outcome.baselines.items()}
     document |= {name: getattr(outcome, name) for name in LATER}
     document["declared"] = [asdict(one) for one in outcome.declared]
+    document["sizes"] = {str(number): size for number, size in outcome.sizes.items()}
     document["classes"] = list(outcome.classes)
     document["axes"] = encode(outcome.axes)
     document["trials"] = [encode_trial(trial) for trial in outcome.trials]
@@ -98,6 +99,7 @@ def _decoded(document: Mapping[str, Any], outputs: Array, targets: Array) -> Out
         baselines=document.get("baselines", {}),
         **{name: document.get(name, "") for name in LATER},
         declared=tuple(Declared(**one) for one in document.get("declared", ())),
+        sizes={int(number): size for number, size in document.get("sizes", {}).items()},
     )
 
 

@@ -377,4 +377,16 @@ class Session:
             model=fingerprint(self.folder / "model") if self._selection is not None else "",
             withheld=self._withheld,
             declared=self._declared,
+            sizes=self._sizes(),
         )
+
+    def _sizes(self) -> dict[int, int]:
+        """How many parameters the models of complete trials have."""
+        from workbench.nn.models import n_parameters
+
+        plan, trials = self.here.plan, self._search.trials.values()
+        return {
+            trial.number: n_parameters(plan.lane(trial.params, 0)[0].recipe, plan.resolve(trial.params))
+            for trial in trials
+            if trial.state == "complete"
+        }

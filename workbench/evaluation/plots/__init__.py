@@ -20,6 +20,7 @@ from PIL import Image  # matplotlib brings it
 from workbench.core.records import Outcome
 from workbench.evaluation.facts import best_trial
 from workbench.evaluation.plots.curves import learning_curves, trial_curves
+from workbench.evaluation.plots.front import front, score_by_size
 from workbench.evaluation.plots.parallel import parallel_coordinates
 from workbench.evaluation.plots.ranking import ranking
 from workbench.evaluation.plots.scores import calibration, confusion_matrix, residuals
@@ -31,6 +32,7 @@ __all__ = [
     "calibration",
     "confusion_matrix",
     "data_uri",
+    "front",
     "importance_bars",
     "learning_curves",
     "parallel_coordinates",
@@ -38,6 +40,7 @@ __all__ = [
     "ranking",
     "residuals",
     "save",
+    "score_by_size",
     "search_history",
     "slices",
     "trial_curves",
@@ -60,6 +63,8 @@ def all_figures(outcome: Outcome, importances: Mapping[str, float] | None = None
         figures["slices"] = slices(outcome)
         if len(outcome.axes) > 1 and best_trial(outcome) is not None:
             figures["parallel_coordinates"] = parallel_coordinates(outcome)
+    if len(front(outcome)) > 1:
+        figures["score_by_size"] = score_by_size(outcome)
     if len(outcome.outputs) and np.isfinite(outcome.outputs).all():
         if outcome.task == "classification":
             figures["confusion_matrix"] = confusion_matrix(outcome)

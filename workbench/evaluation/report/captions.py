@@ -9,6 +9,7 @@ import numpy as np
 
 from workbench.core.records import Outcome
 from workbench.evaluation.facts import axis_words, best_trial, metric_words, tally, threshold, trial_score
+from workbench.evaluation.plots.front import front
 from workbench.evaluation.plots.style import number
 from workbench.evaluation.predictor import decisions
 
@@ -69,6 +70,18 @@ def _parallel_coordinates(outcome: Outcome) -> Caption:
     return Caption(
         "Every complete trial is one line. Where the dark lines meet on an axis, the good values lie.",
         f"Parallel coordinates over {names}, ending in validation {metric_words(outcome)}.",
+    )
+
+
+def _score_by_size(outcome: Outcome) -> Caption:
+    best = front(outcome)
+    sizes = [outcome.sizes[trial.number] for trial in best]
+    return Caption(
+        "Every complete trial against the parameters of its model. The line joins those that no smaller one "
+        "equals; where it is flat, size buys nothing.",
+        f"Scatter plot of validation {metric_words(outcome)} against parameters; the front has {len(best)} "
+        f"trials, from {sizes[0]:,} parameters with {number(trial_score(best[0]))} to {sizes[-1]:,} with "
+        f"{number(trial_score(best[-1]))}.",
     )
 
 
@@ -232,6 +245,7 @@ _CAPTIONS: dict[str, Callable[[Outcome], Caption]] = {
     "parallel_coordinates": _parallel_coordinates,
     "ranking": _ranking,
     "residuals": _residuals,
+    "score_by_size": _score_by_size,
     "search_history": _search_history,
     "size_curve": _size_curve,
     "slices": _slices,
