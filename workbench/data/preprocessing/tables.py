@@ -93,7 +93,8 @@ def conform(
             told += f"row {(row if places is None else int(places[row])) + 1}, {_not(cell, column)}"
             if strict:
                 raise DataError(f"{told}; mend it or leave it empty")
-            remarks.append(f"{told}; {int(unread.sum())} such cells count as blank.")
+            n = int(unread.sum())
+            remarks.append(f"{told}; {'it counts' if n == 1 else f'{n:,} such cells count'} as blank.")
     index = rows.index if isinstance(rows, pd.DataFrame) else pd.RangeIndex(rows.num_rows)
     return pd.DataFrame(read, index=index), tuple(remarks)
 
