@@ -21,7 +21,7 @@ COMMANDS = {
     ("check", "STUDY"): False,
     ("run", "STUDY"): False,  # it is finished, and is only read
     ("run", "OTHER"): True,
-    ("show", "STUDY"): True,
+    ("show", "STUDY"): False,  # prints what is known, and that the report is not written
     ("predict", "STUDY", "ROWS", "-o", "OUT"): False,
     ("predict", "STUDY", "ROWS", "-o", "THERE"): True,
     ("reproduce", "STUDY"): False,
