@@ -306,7 +306,7 @@ def test_a_model_that_was_logged_early_is_registered_by_the_next_process(
     assert c.search_model_versions(f"run_id = '{run}'") == []
     with start(home, "early", notify=told.append) as tracker:
         tracker.finish(outcomes.classification(8), model=folder)
-        wait(lambda: not tracker._others)
+        wait(lambda: not tracker._others, 120.0)
         loaded = Path(f"/proc/{tracker._process.popen.pid}/maps")  # type: ignore[union-attr]
         assert not loaded.exists() or "jaxlib" not in loaded.read_text()
     assert told == []

@@ -13,6 +13,7 @@ import pytest
 
 import workbench as wb
 from tests.data.test_weights import table
+from tests.helpers.tracking_cases import look_at
 from workbench import data
 from workbench.cli.main import main
 from workbench.core.errors import InputError
@@ -78,7 +79,7 @@ def test_what_cannot_be_promised_is_refused_and_nothing_written(
 @pytest.mark.filterwarnings("ignore")  # of the libraries that read
 def test_the_registered_model_takes_an_interval(prices: tuple[Path, wb.Study, wb.Result]) -> None:
     *_, result = prices
-    mlflow.set_tracking_uri(result["mlflow"]["tracking_uri"])
+    look_at(result["mlflow"]["tracking_uri"])
     model = mlflow.pyfunc.load_model("models:/prices@champion")
     asked = table(5)[["x", "size"]]
     pd.testing.assert_frame_equal(
