@@ -118,7 +118,8 @@ class Database:
         with self.engine.begin() as connection:
             lock(connection, parent.study)
             _delete(connection, _in_training(connection, list(ids)))
-            there = set(connection.execute(_ended(run)).scalars())
+            numbers = [str(trial.number) for trial in ids.values()]
+            there = set(connection.execute(_ended(run).where(TAGS.c.value.in_(numbers))).scalars())
             # A child that was moved away from its parent by hand still holds its id.
             held = sa.select(RUNS.c.run_uuid).where(RUNS.c.run_uuid.in_(list(ids)))
             taken = set(connection.execute(held).scalars())
@@ -126,11 +127,14 @@ class Database:
             if not fresh:
                 return
             best = _best(connection, parent, run)
+            before = connection.execute(
+                sa.select(sa.func.count()).select_from(_ended(run).subquery())
+            ).scalar_one()
             rows = [child_row(parent, run, trial) for trial in fresh]
             insert_runs(connection, rows, int(experiment))
             ended = [(t, row) for t, row in zip(fresh, rows, strict=True) if t.state != "running"]
             if ended:
-                points = best_so_far(parent, best, len(there), *zip(*ended, strict=True))
+                points = best_so_far(parent, best, before, *zip(*ended, strict=True))
                 insert_metrics(connection, run, points)
 
     def end(self, run: str, status: Status, *, session: str) -> None:
@@ -201,17 +205,20 @@ def _children(run: str) -> sa.Select[Any]:
     return sa.select(TAGS.c.run_uuid).where(TAGS.c.key == "mlflow.parentRunId", TAGS.c.value == run)
 
 
+def _running() -> sa.Select[Any]:
+    """The runs of trials that had not ended when they were written."""
+    return sa.select(TAGS.c.run_uuid).where(TAGS.c.key == "state", TAGS.c.value == "running")
+
+
 def _ended(run: str) -> sa.Select[Any]:
     """The numbers, as text, of the children that are there whole."""
-    running = sa.select(TAGS.c.run_uuid).where(TAGS.c.key == "state", TAGS.c.value == "running")
     children = TAGS.c.run_uuid.in_(_children(run))
-    return sa.select(TAGS.c.value).where(TAGS.c.key == "trial", children, ~TAGS.c.run_uuid.in_(running))
+    return sa.select(TAGS.c.value).where(TAGS.c.key == "trial", children, ~TAGS.c.run_uuid.in_(_running()))
 
 
 def _in_training(connection: sa.Connection, runs: list[str]) -> list[str]:
     """Those among the runs that were written before their trial had ended."""
-    state = sa.select(TAGS.c.run_uuid).where(TAGS.c.key == "state", TAGS.c.value == "running")
-    return list(connection.execute(state.where(TAGS.c.run_uuid.in_(runs))).scalars())
+    return list(connection.execute(_running().where(TAGS.c.run_uuid.in_(runs))).scalars())
 
 
 def _delete(connection: sa.Connection, runs: list[str]) -> None:
