@@ -35,21 +35,6 @@ def _quiet() -> None:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 
-@pytest.fixture
-def file(tmp_path: Path) -> Path:
-    return tmp_path / "optuna.log"
-
-
-@pytest.fixture
-def url(tmp_path: Path) -> str:
-    return f"sqlite:///{tmp_path / 'optuna.db'}"
-
-
-@pytest.fixture(params=["journal", "sqlite"])
-def where(request: pytest.FixtureRequest, file: Path, url: str) -> Where:
-    return file if request.param == "journal" else url
-
-
 def test_optuna_reads_back_everything(where: Where) -> None:
     mirror = store(where)
     mirror.put(reversed(ENDINGS))

@@ -222,18 +222,14 @@ def child_row(parent: Parent, parent_run: str, record: TrialRecord, *, start: in
     name = f"trial-{record.number:04d}"
     metrics, odd = _curves(parent, record, start, end)
     running = record.state == "running"
-    figures: dict[str, float | None] = (
-        {}
-        if running
-        else {
-            score_key(parent.metric): record.value,
-            "best_epoch": record.best_epoch or None,
-            "epochs": record.epochs,
-            "seconds": record.seconds,
-        }
-    )
+    figures: dict[str, float | None] = {
+        score_key(parent.metric): record.value,
+        "best_epoch": record.best_epoch or None,
+        "epochs": record.epochs,
+        "seconds": record.seconds,
+    }
     for key, value in figures.items():
-        if value is None:
+        if running or value is None:  # they are those of the end
             continue
         if math.isfinite(value):
             metrics.append(Metric(key, float(value), end, 0))
