@@ -46,6 +46,11 @@ Value = str | float | int | bool
 # ── what is searched ────────────────────────────────────────────────────────────────────────────
 
 
+#: In which trials an axis takes part: settings by their flat names, and the values that each must have one
+#: of; empty: in all. See `conditions`.
+Condition = tuple[tuple[str, tuple[Value, ...]], ...]
+
+
 @dataclass(frozen=True)
 class Range:
     """A numeric axis, Optuna's words: `low` and `high` are both included."""
@@ -55,6 +60,8 @@ class Range:
     log: bool = False
     step: int | float | None = None
     integer: bool = False
+    when: Condition = ()
+    otherwise: Value | None = None  # what the setting is where the axis takes no part
 
 
 @dataclass(frozen=True)
@@ -62,6 +69,8 @@ class Choice:
     """A categorical axis; the first choice is the default configuration's."""
 
     choices: tuple[Value, ...]
+    when: Condition = ()
+    otherwise: Value | None = None
 
 
 Axis = Range | Choice

@@ -249,6 +249,10 @@ def of_layer(activation: str, layer: int) -> str:
     return names[min(layer, len(names) - 1)]
 
 
+#: The settings, beside the family, by which `reads` goes.
+READING = ("optimizer", "schedule", "initializer", "loss", "embedding", "numbers", "patience")
+
+
 def reads(settings: Mapping[str, Any], key: str) -> bool:
     """Whether a configuration, every setting of it resolved, looks at the setting `key`."""
     family, optimizer = settings["family"], settings["optimizer"]

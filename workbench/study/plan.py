@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
+from workbench.core.conditions import asked, where_met
+from workbench.core.formatting import condition
 from workbench.core.locations import Locations
 from workbench.core.types import Axis, Choice, Value
 from workbench.core.vocabulary import EXHAUSTIVE
@@ -60,7 +62,12 @@ def plan(study: Study, locations: Locations) -> dict[str, Any]:
         "encoded": _encoded(dataset, {one.variant for one in programs}, lanes_as),
         "splits": {"train": rows, "validation": len(dataset.validation), "test (sealed)": sealed.rows},
         "axes": [
-            {"name": name, "values": _words(axis), "recompiles": _recompiles(name, axis, default, program)}
+            {
+                "name": name,
+                "values": _words(axis),
+                "recompiles": _recompiles(name, axes, program),
+                "if": condition(axis).get("if"),
+            }
             for name, axis in axes.items()
         ],
         "default": default,
@@ -130,18 +137,20 @@ def _advice(study: Study, parallel: int, folds: int, cores: int) -> str | None:
 
 
 def _recompiles(
-    name: str, axis: Axis, default: Mapping[str, Value], program: Callable[[Mapping[str, Value]], Program]
+    name: str, axes: Mapping[str, Axis], program: Callable[[Mapping[str, Value]], Program]
 ) -> bool:
-    """Whether some value of this axis needs another program than the default's."""
+    """Whether values of this axis need different programs, the others being at their defaults."""
+    axis, others = axes[name], where_met(axes, name)
     if isinstance(axis, Choice):
         values: tuple[Value, ...] = axis.choices
     else:
         values = (int(axis.low), int(axis.high)) if axis.integer else (axis.low, axis.high)
-    return len({program({**default, name: value}) for value in values}) > 1
+    return len({program(space.completed(axes, {**others, name: value})) for value in values}) > 1
 
 
 def _words(axis: Axis) -> str:
+    part = f", if {' and '.join(asked(axis.when))}" if axis.when else ""
     if isinstance(axis, Choice):
-        return ", ".join(str(choice) for choice in axis.choices)
+        return ", ".join(str(choice) for choice in axis.choices) + part
     step = f" in steps of {axis.step:g}" if axis.step and axis.step != 1 else ""
-    return f"{axis.low:g} to {axis.high:g}{' (log)' if axis.log else ''}{step}"
+    return f"{axis.low:g} to {axis.high:g}{' (log)' if axis.log else ''}{step}{part}"

@@ -147,7 +147,7 @@ class Search:
     def foresee(self) -> None:
         """Begin to compile what the first trials will train in: the default configuration, in all widths."""
         default = space.default(self._axes)
-        widths = [{"width": width} for width in self._plan.widths] if "width" in self._axes else []
+        widths = [{"width": width} for width in self._plan.widths] if "width" in default else []
         if not self._recorded:
             self._foresee(
                 self._plan.lane({**default, **width}, 0, self._divisions(0)[0]) for width in ({}, *widths)

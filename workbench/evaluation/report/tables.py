@@ -13,6 +13,7 @@ import numpy as np
 
 from workbench.core import vocabulary
 from workbench.core.addresses import redact
+from workbench.core.conditions import asked
 from workbench.core.formatting import duration
 from workbench.core.records import Outcome, ranked
 from workbench.core.types import Axis, Choice
@@ -47,11 +48,12 @@ def settings_rows(outcome: Outcome) -> list[Setting]:
     """The settings of the chosen configuration, the searched ones first, then those that it looks at."""
     if outcome.selection is None:
         return []
-    values = {**outcome.selection.settings, **outcome.selection.params}
+    drawn = outcome.selection.params
+    values = {**outcome.selection.settings, **drawn}
     rows = [
-        Setting(axis_words(name), number(value), _axis(outcome.axes[name]) if name in outcome.axes else "")
+        Setting(axis_words(name), number(value), _axis(outcome.axes[name]) if name in drawn else "")
         for name, value in values.items()
-        if name in outcome.axes or (vocabulary.reads(values, name) and _of_task(outcome, name))
+        if name in drawn or (vocabulary.reads(values, name) and _of_task(outcome, name))
     ]
     return sorted(rows, key=lambda row: not row.searched)
 
@@ -184,14 +186,15 @@ def _preparation(outcome: Outcome) -> str:
 
 
 def _axis(axis: Axis) -> str:
+    part = f", if {' and '.join(asked(axis.when))}" if axis.when else ""
     if isinstance(axis, Choice):
-        return " | ".join(map(number, axis.choices))
+        return " | ".join(map(number, axis.choices)) + part
     words = f"{number(axis.low)} to {number(axis.high)}"
     if axis.log:
         words += ", log"
     if axis.step is not None:
         words += f", step {number(axis.step)}"
-    return words + (", whole" if axis.integer else "")
+    return words + (", whole" if axis.integer else "") + part
 
 
 def _both(*parts: str | int | float | None) -> str:

@@ -20,6 +20,7 @@ from workbench.core.formatting import nearest, toml
 from workbench.core.types import Axis, DataSpec, SearchSpec, Split, Value
 from workbench.core.vocabulary import argument_of, flat_argument
 from workbench.study.config.checks import check_file
+from workbench.study.config.conditions import conditioned
 from workbench.study.config.errors import complaint, label, sentence, unlike
 from workbench.study.config.kinds import Kind
 from workbench.study.config.optimizer import (
@@ -73,7 +74,9 @@ def study_of(text: str, path: Path) -> Study:
         question=file.question,
         seed=file.seed,
         data=_data(file, path),
-        settings=_settings(file, document, {flat_argument(key): value for key, value in read.items()}),
+        settings=conditioned(
+            _settings(file, document, {flat_argument(key): value for key, value in read.items()}), path
+        ),
         search=SearchSpec(**dict(file.search)),
         metric=file.select.metric,
         path=path,
@@ -133,6 +136,7 @@ def vary(study: Study, /, **changes: Any) -> Study:
     settings = {key: read.pop(key, value) for key, value in study.settings.items()}
     settings |= {key: read.pop(key) for key in list(read) if key not in _BESIDE}
     settings = {key: value for key, value in settings.items() if value is not None}
+    settings = conditioned(settings, study.path)
     search = replace(study.search, **{f.name: read.pop(f.name) for f in fields(SearchSpec) if f.name in read})
     split_seed = read.pop("split_seed", study.data.split_seed)
     data = replace(study.data, seed=read.get("seed", study.seed), split_seed=split_seed)

@@ -10,9 +10,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from workbench.core.conditions import axes
 from workbench.core.errors import DataError
 from workbench.core.formatting import toml
-from workbench.core.types import Axis, Choice, DataSpec, Range, SearchSpec, Settings
+from workbench.core.types import Axis, DataSpec, SearchSpec, Settings
 from workbench.study.config.schema import RULE, DataTable, where
 from workbench.study.contents import contents
 
@@ -115,8 +116,8 @@ class Study:
 
     @property
     def axes(self) -> dict[str, Axis]:
-        """The settings that are searched, in the order of the file."""
-        return {key: value for key, value in self.settings.items() if isinstance(value, (Range, Choice))}
+        """The settings that are searched, in the order of the file; none that never takes part."""
+        return axes(self.settings)
 
 
 def _digest(meaning: Mapping[str, Any]) -> str:
