@@ -108,6 +108,14 @@ def check(result: Result, study: Study) -> None:
         bullets(console, "notes", result.get("notes", notes(study)))
 
 
+#: What `keys` says of axes.
+_AXIS = (
+    "An axis is { low, high, log, step } or { choices = [...] }. With if = { family = \"cnn\" } or "
+    "if = { depth = [2, 3] } beside them it takes part in trials in which the other keys have these values, "
+    "and is at its default in all others."
+)
+
+
 def keys(result: Result) -> None:
     """The keys of a study file, a table for each of its sections."""
     sections = dict.fromkeys(key["section"] for key in result["keys"])
@@ -122,6 +130,7 @@ def keys(result: Result) -> None:
                     default = key["default"] or ("required" if key["required"] else "–")
                     table.add_row(key["key"], holds, default, key["meaning"])
             console.print(table)
+        console.print(_AXIS)
 
 
 def _ladder(result: Result, axes: Sequence[Mapping[str, Any]]) -> str:

@@ -113,7 +113,8 @@ def of_family(settings: Settings, family: str) -> dict[str, Value | Axis]:
             return setting
         if any(key in known and known[key] not in wanted for key, wanted in setting.when):
             return setting.otherwise
-        return widened(replace(setting, when=tuple(part for part in setting.when if part[0] not in known)))
+        left = tuple(part for part in setting.when if part[0] not in known)
+        return widened(replace(setting, when=left, otherwise=setting.otherwise if left else None))
 
     return {name: one(setting) for name, setting in settings.items()}
 

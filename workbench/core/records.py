@@ -50,6 +50,7 @@ class TrialRecord:
     seconds: float  # its share of the wall time
     rungs: Mapping[int, float] = field(default_factory=dict)  # epochs trained -> score reported
     finished: float = 0.0  # seconds since 1970 when it ended; 0.0 in records that do not say
+    also: Mapping[str, float] = field(default_factory=dict)  # validation scores by further metrics
 
 
 @dataclass(frozen=True)

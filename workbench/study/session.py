@@ -28,7 +28,7 @@ from workbench.storage import database, ledger, outcomes
 from workbench.storage.tracking import Status
 from workbench.study import results
 from workbench.study.cluster import crew_of
-from workbench.study.config import Study, check_testable
+from workbench.study.config import Study, check_testable, idle_axes
 from workbench.study.interrupts import stop_requested
 from workbench.study.recorder import Records
 from workbench.study.watch import Watch
@@ -95,7 +95,7 @@ class Session:
             note=note,
             began=self.here.began,
         )
-        for remark in (*findings(dataset), *dataset.notes):  # beside the compiler
+        for remark in (*findings(dataset), *dataset.notes, *idle_axes(study).values()):  # beside the compiler
             note(remark)
         return self
 

@@ -37,6 +37,7 @@ class LanePlan:
         metric: by which epochs and trials are judged.
         widths: hidden units that programs are compiled for, ascending; see `buckets`.
         rules: see `RULES`.
+        also: metrics that trials are scored by beside it.
     """
 
     settings: Settings
@@ -44,6 +45,7 @@ class LanePlan:
     metric: str
     widths: tuple[int, ...]
     rules: int = RULES
+    also: tuple[str, ...] = ()
 
     @property
     def epochs(self) -> int:

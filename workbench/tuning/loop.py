@@ -233,8 +233,9 @@ class Search:
             yield from self._told()
         brought = merged([future.result() for future in futures])
         event = {"kind": "launch", "trial": launch.trial, "finished": time.time(), **encode(brought)}
-        if brought.block is not None:
-            event["block"] = encode_array(brought.block)
+        for name in ("block", "also"):
+            if (array := getattr(brought, name)) is not None:
+                event[name] = encode_array(array)
         self._judge(launch, brought, event, replayed=False)
 
     def _judge(self, launch: Launch, brought: Merged, event: Event, *, replayed: bool) -> None:
@@ -245,6 +246,8 @@ class Search:
             verdict = verdict._replace(reason="undefined")
         advance(trial, launch.last, brought.curves, brought.score, brought.best_epoch, brought.seconds)
         trial.lanes = brought.lanes
+        if brought.also is not None:
+            trial.also = dict(zip(self._plan.also, map(float, brought.also), strict=True))
         record = self._ended(trial, verdict, report, event["finished"])
         if brought.block is not None:
             self.blocks[trial.number] = brought.block
@@ -294,8 +297,8 @@ class Search:
             self._happened(event)
         elif isinstance(step, Await) and step.launch.trial == event["trial"]:
             self._begun.pop(event["trial"])
-            block = event.get("block")
-            brought = decode(event)._replace(block=None if block is None else decode_array(block))
+            arrays = {name: decode_array(event[name]) for name in ("block", "also") if name in event}
+            brought = decode(event)._replace(**arrays)
             self._judge(step.launch, brought, event, replayed=True)
         else:
             raise StoreError(

@@ -152,8 +152,7 @@ def resolve(settings: Settings, params: Mapping[str, Value]) -> dict[str, Value]
     """Every setting of one trial; an axis that takes no part in it is at its other value."""
 
     def one(name: str, setting: Value | Axis) -> Value:
-        if name not in params and isinstance(setting, Range | Choice):
-            assert setting.otherwise is not None
+        if name not in params and isinstance(setting, Range | Choice) and setting.otherwise is not None:
             return setting.otherwise
         return params.get(name, cast("Value", setting))
 

@@ -34,10 +34,18 @@ def metric_of(study: Study, task: Task) -> str:
     usual = {"classification": "accuracy", "regression": "rmse"}[task]
     if task == "regression" and study.settings["loss"] == vocabulary.PINBALL:
         usual = vocabulary.PINBALL
-    name = study.metric or usual
-    if name == vocabulary.PINBALL:
+    return _at_quantile(study, study.metric or usual)
+
+
+def also_of(study: Study) -> tuple[str, ...]:
+    """The metrics that are recorded beside the one that decides."""
+    return tuple(_at_quantile(study, name) for name in study.also)
+
+
+def _at_quantile(study: Study, metric: str) -> str:
+    if metric == vocabulary.PINBALL:
         return vocabulary.pinball(float(cast("float", study.settings["quantile"])))
-    return name
+    return metric
 
 
 def check_testable(study: Study, test_rows: int | None = None) -> None:
@@ -347,6 +355,13 @@ def _of_task(
     if metric.task not in kinds:
         fitting = listed([name for name, other in vocabulary.METRICS.items() if other.task in kinds])
         yield f"[select] metric = {toml(study.metric)} is for {_task(metric.task)}, {has}; choose {fitting}"
+    for name in study.also:
+        place, word = f"[select] also = {toml(study.also)} names {toml(name)}, which", vocabulary.METRICS[name]
+        if word.task not in kinds:
+            fits = [one for one, other in vocabulary.METRICS.items() if other.task in kinds]
+            yield f"{place} is for {_task(word.task)}, {has}; choose {listed(fits)}"
+        if _at_quantile(study, name) == metric_of(study, task):
+            yield f"{place} is the metric that decides and recorded anyway; drop it"
     of_classes = {"class_weight": "none", "label_smoothing": 0.0} if task == "regression" else {}
     of_numbers = {} if task == "regression" else {"target_transform": "none"}
     of_two = {} if "binary" in kinds else {"threshold": 0.5}

@@ -189,7 +189,10 @@ def _of_range(kind: Kind, value: Mapping[str, Any], errors: Sequence[tuple[Seque
 def _strange(value: Mapping[str, Any], known: Collection[str]) -> str:
     """That an axis has a part which is not known; empty if it has none."""
     others = [key for key in value if key not in known]
-    return f"has the unknown part {others[0]}; {unlike(others[0], known, 'drop it')}" if others else ""
+    if not others:
+        return ""
+    hint = "did you mean if?" if others[0] == "when" else unlike(others[0], known, "drop it")
+    return f"has the unknown part {others[0]}; {hint}"
 
 
 def _unknown(path: Sequence[str], optimizers: Sequence[str]) -> str:

@@ -86,6 +86,7 @@ def study_of(text: str, path: Path) -> Study:
         calibrate=file.select.calibrate,
         rule=file.select.rule,
         smallest_gain=file.select.smallest_gain,
+        also=file.select.also,
     )
     check_file(study)
     return study if "trials" in document.get("search", {}) else _with_default_trials(study)
@@ -103,7 +104,7 @@ def vary(study: Study, /, **changes: Any) -> Study:
     Args:
         study: to begin with; it stays as it is.
         **changes: flat settings, or name, question, seed, split_seed, metric, refit, average, calibrate,
-            rule, smallest_gain, trials, sampler, pruner, seeds, stop, parallel. An argument of the study's
+            rule, smallest_gain, also, trials, sampler, pruner, seeds, stop, parallel. An argument of the study's
             optimizers goes by its own name, and None takes it out; where a setting has that name
             (threshold), it is optimizer_threshold. Values are what a study file may hold, or Range and
             Choice.

@@ -40,6 +40,7 @@ class Study:
         rule: By which the choice is made.
         average: Whether the average of the networks of all seeds may be delivered.
         calibrate: Whether the probabilities of the choice are calibrated on validation rows.
+        also: Metrics that are recorded beside the one that decides.
         smallest_gain: Over the default configuration, that would count; in units of the metric.
         kept_as: The id of its records, where `identity` has looked it up.
     """
@@ -58,6 +59,7 @@ class Study:
     calibrate: bool = False
     rule: str = RULE
     smallest_gain: float | None = None
+    also: tuple[str, ...] = ()
     kept_as: str = ""
 
     def __repr__(self) -> str:
@@ -90,6 +92,7 @@ class Study:
         meaning |= {} if self.average else {"average": False}
         meaning |= {"calibrate": True} if self.calibrate else {}
         meaning |= {"rule": self.rule} if self.rule != RULE else {}
+        meaning |= {"also": self.also} if self.also else {}
         return _digest(meaning)
 
     @property
