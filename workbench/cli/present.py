@@ -110,7 +110,7 @@ def check(result: Result, study: Study) -> None:
 
 #: What `keys` says of axes.
 _AXIS = (
-    "An axis is { low, high, log, step } or { choices = [...] }. With if = { family = \"cnn\" } or "
+    'An axis is { low, high, log, step } or { choices = [...] }. With if = { family = "cnn" } or '
     "if = { depth = [2, 3] } beside them it takes part in trials in which the other keys have these values, "
     "and is at its default in all others."
 )
@@ -219,6 +219,9 @@ def _summary(result: Result, study: Study, locations: Locations) -> Panel:
         grid.add_row("", f"{test['rows']:,} rows, {look}")
         if result.get("weighted"):
             grid.add_row("weighted by", str(result["weighted"]))
+        for name, figures in (result.get("also") or {}).items():
+            if (also := figures["test"]) is not None:
+                grid.add_row(f"test {name}", f"{figure(also['value'])}   {stated(also)}")
         for name, figures in result.get("baselines", {}).items():
             gain = f"{figure(figures['gain'])}   {stated(figures)}"
             of_it = f"{name} has {figure(figures['value'])}"
@@ -246,6 +249,10 @@ def _summary(result: Result, study: Study, locations: Locations) -> Panel:
             f"validation {best['metric']}",
             f"{figure(best['validation'])}   trial {best['trial']}{over}{among}",
         )
+        for name, figures in (result.get("also") or {}).items():
+            grid.add_row(
+                f"validation {name}", f"{figure(figures['validation'])}   trial {best['trial']} in the search"
+            )
         grid.add_row("default", f"{default}   the file's default configuration{over}")
         grid.add_row("optimism", f"{figure(result.get('optimism'))}   what choosing adds by luck")
         if how.get("default_kept"):

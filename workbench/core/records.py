@@ -207,6 +207,8 @@ class Outcome:
     declared: tuple[Declared, ...] = ()  # oldest first; more than one if it was changed
     weights: Array | None = None  # [N] how much the rows of `outputs` count; None: all alike
     sizes: Mapping[int, int] = field(default_factory=dict)  # parameters of complete trials, by their numbers
+    #: name -> value, low, high, note: further metrics of the choice on the test rows
+    also: Mapping[str, Mapping[str, float | str | None]] = field(default_factory=dict)
 
 
 if TYPE_CHECKING:

@@ -71,6 +71,7 @@ class Session:
         self._selection: Selection | None = None
         self._test: TestScore | None = None
         self._baselines: dict[str, Any] = {}
+        self._also: dict[str, Any] = {}
         self._withheld = ""
         self._declared: tuple[Declared, ...] = ()
         self._shown = _Shown(np.zeros((0, 1), np.float32), np.zeros(0, np.int32), "validation")
@@ -215,6 +216,7 @@ class Session:
             metric=self.metric,
             baselines=frozen.models,
             left_out=frozen.left_out,
+            also=self.here.plan.also,
             tell=self.watch.note,
             tries={
                 "configurations": len({settings_of(trial) for trial in self._search.trials.values()}),
@@ -309,6 +311,7 @@ class Session:
             return
         self._test = confirmed.recorded.score
         self._baselines = confirmed.recorded.extra.get("baselines", {})
+        self._also = confirmed.recorded.extra.get("also", {})
         if confirmed.outputs is not None and confirmed.targets is not None:
             shown = as_rows(confirmed.outputs, confirmed.targets)
             self._shown = _Shown(*shown, "test", confirmed.weight)
@@ -373,6 +376,7 @@ class Session:
             environment=environment(engine.described),
             study_file=self.study.text,
             baselines=self._baselines,
+            also=self._also,
             stopped=self._search.stopped or EXHAUSTED * self._search.exhausted,
             model=fingerprint(self.folder / "model") if self._selection is not None else "",
             withheld=self._withheld,

@@ -162,11 +162,12 @@ def unpack_results(content: bytes, members: Sequence[Member], template: Template
     """The inverse of `pack_results`, for these members in their order."""
     head, arrays = unpack_arrays(content)
     brought = []
-    for (*said, has_lane, has_block, has_also), member in zip(head, members, strict=True):
+    for said, member in zip(head, members, strict=True):
+        status, score, best_epoch, seconds, has_lane, has_block, has_also = said
         curves = Curves(*(next(arrays) for _ in Curves._fields))
         lane = _shaped(template(member.program, member.hyper), arrays) if has_lane else None
         block, also = (next(arrays) if there else None for there in (has_block, has_also))
-        brought.append(LaneResult(*said, curves, lane, block, also))
+        brought.append(LaneResult(status, score, best_epoch, seconds, curves, lane, block, also))
     return brought
 
 

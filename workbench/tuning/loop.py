@@ -297,8 +297,8 @@ class Search:
             self._happened(event)
         elif isinstance(step, Await) and step.launch.trial == event["trial"]:
             self._begun.pop(event["trial"])
-            arrays = {name: decode_array(event[name]) for name in ("block", "also") if name in event}
-            brought = decode(event)._replace(**arrays)
+            block, also = (decode_array(event[name]) if name in event else None for name in ("block", "also"))
+            brought = decode(event)._replace(block=block, also=also)
             self._judge(step.launch, brought, event, replayed=True)
         else:
             raise StoreError(

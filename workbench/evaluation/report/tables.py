@@ -67,11 +67,13 @@ def _of_task(outcome: Outcome, setting: str) -> bool:
 
 def best_trials(outcome: Outcome, count: int = 10) -> tuple[list[str], list[list[str]]]:
     """Head and rows of a table of the best complete trials."""
-    head = ["trial", "score", "epochs", *map(axis_words, outcome.axes)]
+    also = dict.fromkeys(name for trial in outcome.trials for name in trial.also)
+    head = ["trial", "score", *map(axis_words, also), "epochs", *map(axis_words, outcome.axes)]
     rows = [
         [
             str(trial.number),
             number(trial_score(trial)),
+            *(number(trial.also[name]) if name in trial.also else "–" for name in also),
             f"{trial.best_epoch} of {trial.epochs}",
             *(number(trial.params[name]) if name in trial.params else "–" for name in outcome.axes),
         ]

@@ -356,7 +356,10 @@ def _of_task(
         fitting = listed([name for name, other in vocabulary.METRICS.items() if other.task in kinds])
         yield f"[select] metric = {toml(study.metric)} is for {_task(metric.task)}, {has}; choose {fitting}"
     for name in study.also:
-        place, word = f"[select] also = {toml(study.also)} names {toml(name)}, which", vocabulary.METRICS[name]
+        place, word = (
+            f"[select] also = {toml(study.also)} names {toml(name)}, which",
+            vocabulary.METRICS[name],
+        )
         if word.task not in kinds:
             fits = [one for one, other in vocabulary.METRICS.items() if other.task in kinds]
             yield f"{place} is for {_task(word.task)}, {has}; choose {listed(fits)}"
