@@ -40,7 +40,9 @@ class TrialRecord:
     number: int
     params: Mapping[str, Value]  # the axes only, in the order of the study
     state: Literal["running", "complete", "pruned", "failed"]  # only MLflow is shown one that is running
-    reason: Literal["in training", "finished", "early stopped", "pruned", "diverged", "undefined", "error"]
+    reason: Literal[
+        "in training", "finished", "early stopped", "reached", "pruned", "diverged", "undefined", "error"
+    ]
     value: float | None  # validation score at `best_epoch`; None when there is none
     epochs: int  # epochs trained
     best_epoch: int  # 1-based; 0 when no epoch counted

@@ -117,7 +117,7 @@ class DataSpec:
     seed: int = 0  # of training and search
 
 
-_TIMEOUT = "the timeout"
+_TIMEOUT, _REACHED = "the timeout", "a trial reached stop_at"
 
 
 @dataclass(frozen=True)
@@ -133,11 +133,17 @@ class SearchSpec:
     timeout: float | None = None  # seconds after which no more trials are asked for
     start: tuple[Mapping[str, Value], ...] | None = None  # configurations after the default, some axes each
     start_from: str | None = None  # a study of the same home, whose best trials come next
+    stop_at: float | None = None  # score that is enough: it ends the trial that has it, and the search
 
     @property
     def timed_out(self) -> str:
         """Why a search ended whose time was over."""
         return f"{_TIMEOUT} of {self.timeout:g} s is over"
+
+    @property
+    def reached(self) -> str:
+        """Why a search ended that has what it was for."""
+        return f"{_REACHED} = {self.stop_at:g}"
 
     def ends(self, reason: str) -> bool:
         """Whether a search that ended for this reason stays ended under the rules that the study has now.
@@ -146,6 +152,8 @@ class SearchSpec:
         """
         if reason.startswith(_TIMEOUT):
             return self.timeout is not None and reason == self.timed_out
+        if reason.startswith(_REACHED):
+            return self.stop_at is not None and reason == self.reached
         return self.stop == "noise"
 
     @property

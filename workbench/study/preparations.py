@@ -95,8 +95,9 @@ def resume(study: Study, preparations: Preparations, begun: Mapping[str, Any]) -
     """
     metric, widths = metric_of(study, preparations.dataset.task), tuple(begun["rooms"])
     return LanePlan(
-        study.settings, preparations.problem, metric, widths, rules=begun.get("rules", 1), also=also_of(study)
-    )
+        study.settings, preparations.problem, metric, widths, rules=begun.get("rules", 1),
+        also=also_of(study), stop_at=study.search.stop_at,
+    )  # fmt: skip
 
 
 def open_engine(plan: LanePlan, preparations: Preparations, *, seed: int, lanes: int = 1) -> Engine:

@@ -9,6 +9,7 @@ from typing import cast
 import numpy as np
 
 from workbench.core.types import Settings, Value
+from workbench.core.vocabulary import METRICS
 from workbench.nn import schedules
 from workbench.nn.models import n_products
 from workbench.nn.recipe import Hyperparameters
@@ -37,6 +38,7 @@ class LanePlan:
         metric: by which epochs and trials are judged.
         widths: hidden units that programs are compiled for, ascending; see `buckets`.
         rules: see `RULES`.
+        stop_at: score that ends a lane which has validation rows; None: no score does.
         also: metrics that trials are scored by beside it.
     """
 
@@ -46,6 +48,7 @@ class LanePlan:
     widths: tuple[int, ...]
     rules: int = RULES
     also: tuple[str, ...] = ()
+    stop_at: float | None = None
 
     @property
     def epochs(self) -> int:
@@ -65,7 +68,16 @@ class LanePlan:
         program = space.program(self.settings, values, problem, self.metric, self.widths, division)
         if self.rules < 2:
             program = replace(program, recipe=replace(program.recipe, by_loss=False))
+        if self.stop_at is not None:
+            options = tuple(sorted((*program.recipe.options, ("stop_at", self.stop_at))))
+            program = replace(program, recipe=replace(program.recipe, options=options))
         return program, space.hyperparameters(program.recipe, values, problem, seed)
+
+    def reached(self, score: float | None) -> bool:
+        """Whether a score is what the study stops at, or better."""
+        sign = 1.0 if METRICS[self.metric].direction == "maximize" else -1.0
+        goal = self.stop_at
+        return score is not None and goal is not None and sign * (score - float(np.float32(goal))) >= 0.0
 
     def on_all_rows(
         self, values: Mapping[str, Value], seed: int, epochs: int

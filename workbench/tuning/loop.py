@@ -244,6 +244,8 @@ class Search:
         verdict, trial = self._scheduler.judge(report), self._alive[launch.trial]
         if verdict.reason == "diverged" and undefined(brought.curves):
             verdict = verdict._replace(reason="undefined")
+        if verdict.reason == "early stopped" and self._plan.reached(brought.score):
+            verdict = verdict._replace(reason="reached")
         advance(trial, launch.last, brought.curves, brought.score, brought.best_epoch, brought.seconds)
         trial.lanes = brought.lanes
         if brought.also is not None:

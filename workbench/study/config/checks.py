@@ -355,6 +355,7 @@ def _of_task(
     if metric.task not in kinds:
         fitting = listed([name for name, other in vocabulary.METRICS.items() if other.task in kinds])
         yield f"[select] metric = {toml(study.metric)} is for {_task(metric.task)}, {has}; choose {fitting}"
+    yield from _of_goal(study, metric_of(study, task))
     for name in study.also:
         place, word = (
             f"[select] also = {toml(study.also)} names {toml(name)}, which",
@@ -380,6 +381,15 @@ def _of_task(
             )
     if study.calibrate and task == "regression":
         yield f"[select] calibrate = true is for classes, {has}; drop the key"
+
+
+def _of_goal(study: Study, metric: str) -> Iterator[str]:
+    """A score to stop at that none can be."""
+    goal, word = study.search.stop_at, study.metric or metric
+    is_error = word in vocabulary.ERRORS or vocabulary.quantile_of(word) is not None
+    if goal is not None and ((word in vocabulary.AT_MOST_1 and goal > 1) or (is_error and goal < 0)):
+        limit = "at least 0" if is_error else "at most 1"
+        yield f"[search] stop_at = {toml(goal)} is never reached, since {word} is {limit}; write another one"
 
 
 def _of_size(study: Study, input_shape: tuple[int, ...], train_rows: int | None) -> Iterator[str]:

@@ -104,8 +104,8 @@ def vary(study: Study, /, **changes: Any) -> Study:
     Args:
         study: to begin with; it stays as it is.
         **changes: flat settings, or name, question, seed, split_seed, metric, refit, average, calibrate,
-            rule, smallest_gain, also, trials, sampler, pruner, seeds, stop, parallel. An argument of the
-            study's optimizers goes by its own name, and None takes it out; where a setting has that name
+            rule, smallest_gain, also, trials, sampler, pruner, seeds, stop, stop_at, parallel. An argument of
+            the study's optimizers goes by its own name, and None takes it out; where a setting has that name
             (threshold), it is optimizer_threshold. Values are what a study file may hold, or Range and
             Choice.
 

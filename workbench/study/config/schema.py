@@ -327,6 +327,11 @@ class SearchTable(Table):
         SearchSpec.timeout,
         "seconds after which no more trials are asked for, of all runs of the study together",
     )
+    stop_at: Real | None = key(
+        SearchSpec.stop_at,
+        "value of the metric that is enough: a trial ends after the epoch that reaches it, and no more are "
+        "asked for",
+    )
     parallel: Count | None = key(
         SearchSpec.parallel, "trials in training at once; told from the budget unless given"
     )

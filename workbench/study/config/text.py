@@ -35,7 +35,7 @@ def dump(study: Study) -> str:
     always = ("trials", "sampler", "pruner", "seeds")
     search = {
         key: getattr(study.search, key)
-        for key in (*always, "parallel", "stop", "timeout", "start", "start_from")
+        for key in (*always, "parallel", "stop", "timeout", "start", "start_from", "stop_at")
     }
     tables["search"] = {
         key: value for key, value in search.items() if key in always or value != getattr(SearchSpec, key)
