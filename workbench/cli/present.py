@@ -254,11 +254,12 @@ def _summary(result: Result, study: Study, locations: Locations) -> Panel:
                 f"validation {name}", f"{figure(figures['validation'])}   trial {best['trial']} in the search"
             )
         grid.add_row("default", f"{default}   the file's default configuration{over}")
-        grid.add_row("optimism", f"{figure(result.get('optimism'))}   what choosing adds by luck")
+        if not result.get("under_way"):
+            grid.add_row("optimism", f"{figure(result.get('optimism'))}   what choosing adds by luck")
         if how.get("default_kept"):
             noise = "" if how["rule"] == "best" else " beyond noise"
             grid.add_row("", f"the default configuration is kept: no finalist beats it{noise}")
-        grid.add_row("chosen", _settings(best["params"]))
+        grid.add_row("best so far" if result.get("under_way") else "chosen", _settings(best["params"]))
         if made := result.get("encoded"):
             as_what = f"numbers {made['numbers']}, at most {made['bins']} bins each"
             grid.add_row("inputs", f"{made['inputs']:,} of {made['columns']:,} columns: {as_what}")
@@ -271,6 +272,8 @@ def _summary(result: Result, study: Study, locations: Locations) -> Panel:
         grid.add_row("calibrated", f"temperature {figure(found['temperature'])}: {losses}")
     if result.get("refit"):
         grid.add_row("refitted", _refitted(result["refit"]))
+    if now := result.get("under_way"):
+        grid.add_row("so far", f"{trials['total']} of {now['budget']} trials; {_training(now)}")
     ended = (f"{trials.get(state, 0)} {state}" for state in ("complete", "pruned", "failed"))
     grid.add_row("trials", f"{trials.get('total', 0)}: {', '.join(ended)}")
     if without := result.get("without_score"):
@@ -279,8 +282,9 @@ def _summary(result: Result, study: Study, locations: Locations) -> Panel:
         grid.add_row("", f"ended before the budget: {result['stopped']}")
     seconds = result.get("seconds", {})
     parts = ", ".join(f"{part} {seconds[part]:.1f}" for part in _PARTS if seconds.get(part) is not None)
-    grid.add_row("seconds", f"{seconds.get('total', 0):.1f}: {parts}")
-    grid.add_row("programs", f"{result.get('programs', 0)} compiled")
+    if seconds or not result.get("under_way"):  # they are known when a run ends
+        grid.add_row("seconds", f"{seconds.get('total', 0):.1f}: {parts}")
+        grid.add_row("programs", f"{result.get('programs', 0)} compiled")
     if result.get("report"):
         grid.add_row("report", str(result["report"]))
     grid.add_row("MLflow", _pages(result, locations))
@@ -299,6 +303,12 @@ def _pages(result: Mapping[str, Any], locations: Locations) -> str:
         return server
     pages = (f"#/experiments/{experiment}/runs/{run}", page(experiment, result["study"]))
     return "\n".join(f"{server}/{each}" for each in pages)
+
+
+def _training(now: Mapping[str, Any]) -> str:
+    """What has begun and not ended, with the scores that are known of it."""
+    scores = [f"trial {number} has {figure(score)}" for number, score in now["scores"].items()]
+    return f"{now['training']} in training" + (f" ({', '.join(scores)})" if scores else "")
 
 
 def _averaged(average: Mapping[str, Any]) -> str:

@@ -28,6 +28,7 @@ from workbench.storage import database, ledger, outcomes
 from workbench.storage.tracking import Status
 from workbench.study import results
 from workbench.study.cluster import crew_of
+from workbench.study.compiling import Compiling
 from workbench.study.config import Study, check_testable, idle_axes
 from workbench.study.interrupts import stop_requested
 from workbench.study.recorder import Records
@@ -46,6 +47,8 @@ if TYPE_CHECKING:
 _LATER, _CONFIRMING = ("choice", "report"), ("confirmation", "baselines")
 
 
+#: The stage in which trials train.
+_SEARCHING = "searching"
 #: Why a grid, or brute force, ends before its budget.
 EXHAUSTED = "every combination of the axes' values was tried"
 
@@ -117,13 +120,19 @@ class Session:
             check_testable(self.study, self.here.sealed.rows)
         self._declare()
         watch.plan(self.study.search.trials, self.here.plan.epochs)
-        watch.stage("searching")
+        compiling = Compiling.of(self.here.plan)
+        waiting = compiling.stage
+        watch.stage(waiting or _SEARCHING)
         with stop_requested(watch.note) as stopping, ExitStack() as stack:
             self._lead(stack)
             stack.enter_context(self._crew)
             for name in _LATER + _CONFIRMING * confirming:  # while programs compile, and workers make ready
                 importlib.import_module(f"workbench.study.{name}")
             for step in self._search.rounds():
+                if waiting and not step.replayed:
+                    compiling.took(self.here.engine.seconds["compile"])
+                    watch.stage(_SEARCHING)
+                    waiting = None
                 if step.finished or not step.replayed:
                     self.records.trials(step.finished, self._search.alive)
                 replayed += len(step.finished) if step.replayed else 0
@@ -331,7 +340,7 @@ class Session:
         best = choose(complete, self.direction) if complete else None
         leader = ahead(self._search.alive, self.direction) if best is None else (best.number, best.value)
         total, done = self.study.search.trials, len(trials)
-        fresh = done - replayed
+        fresh, compiled = done - replayed, self.here.engine.seconds["compile"]
         self.watch.progress(
             done=done,
             pruned=sum(trial.state == "pruned" for trial in trials),
@@ -341,7 +350,7 @@ class Session:
             best_trial=leader[0],
             rung=step.rung,
             epochs_done=step.epochs,
-            eta_seconds=seconds / fresh * (total - done) if fresh > 0 else None,
+            eta_seconds=max(0.0, seconds - compiled) / fresh * (total - done) if fresh > 0 else None,
         )
 
     def _clock(self) -> dict[str, float]:
