@@ -47,7 +47,7 @@ def plan(study: Study, locations: Locations) -> dict[str, Any]:
     programs = {program(params) for params in configurations}
     parallel = study.search.parallel or parallel_of(study.search.trials, study.search.sampler_name)
     costs = costs._replace(devices=min(lanes, parallel * folds) if platform == "cpu" else lanes)
-    epoch = sum(lanes_as.epoch_seconds(params, costs) for params in configurations) / DRAWN
+    epoch = sum(lanes_as.expected_seconds(params, costs) for params in configurations) / DRAWN
     again = study.search.seeds * epochs
     if study.rule != "single":
         finalists = 1 + few(study.search.trials)
