@@ -48,8 +48,9 @@ def settings_rows(outcome: Outcome) -> list[Setting]:
     """The settings of the chosen configuration, the searched ones first, then those that it looks at."""
     if outcome.selection is None:
         return []
-    drawn = outcome.selection.params
-    values = {**outcome.selection.settings, **drawn}
+    params = outcome.selection.params
+    drawn = [name for name in outcome.axes if name in params]
+    values = {**outcome.selection.settings, **params}
     rows = [
         Setting(axis_words(name), number(value), _axis(outcome.axes[name]) if name in drawn else "")
         for name, value in values.items()
