@@ -8,14 +8,17 @@ import sqlite3
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import workbench as wb
 from tests.helpers.bad_input_cases import refused, study_text
 from tests.helpers.end_to_end import ONE_TRIAL
 from workbench.cli.main import main
+from workbench.core.errors import StudyError
 from workbench.core.types import SearchSpec
 from workbench.storage.journal import read
+from workbench.study.config import also_of
 from workbench.study.config.reading import study_of
 
 STUDY = f"""name = "goals"
@@ -78,7 +81,6 @@ def test_further_metrics_stand_wherever_a_trial_does(
     [
         ("select", 'also = ["f1_makro"]', 'names "f1_makro", which is not known; did you mean "f1_macro"?'),
         ("select", 'also = ["rmse"]', 'names "rmse", which is for regression'),
-        ("select", 'also = ["accuracy"]', "is the metric that decides"),
         ("select", 'also = ["log_loss", "log_loss"]', 'names "log_loss" twice'),
         ("select", 'also = "log_loss"', "is not a list of metrics"),
         ("search", "stop_at = 98", "stop_at = 98 is never reached, since accuracy is at most 1"),
@@ -116,6 +118,20 @@ def test_a_search_ends_with_the_trial_that_reaches_its_goal(
     path.write_text(text.replace("GOAL", "1.0").replace("epochs = 12", "epochs = 1"))
     never = ran(path, capsys, "--search-only")
     assert (never["stopped"], never["trials"]["total"]) == (None, 6)
+
+
+def test_the_metric_that_decides_is_recorded_once() -> None:
+    study = wb.vary(study_of(STUDY, Path("s.toml")), also=["log_loss", "accuracy"])
+    assert also_of(study, "accuracy") == ("log_loss",)
+    assert also_of(study, "log_loss") == ("accuracy",)
+
+
+def test_a_goal_wants_to_know_its_metric(tmp_path: Path) -> None:
+    rows, classes = np.eye(60, 3), np.arange(60) % 3  # few rows: log loss would be proposed
+    with pytest.raises(StudyError, match=r'stop_at = 0.9 is a value of the metric.*say metric="log_loss"'):
+        wb.create_study((rows, classes), name="few", home=tmp_path, stop_at=0.9)
+    study = wb.create_study((rows, classes), name="few", home=tmp_path, stop_at=0.9, metric="accuracy")
+    assert study.search.stop_at == 0.9
 
 
 def test_a_goal_is_part_of_what_a_study_is_and_its_reason_holds() -> None:

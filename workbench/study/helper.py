@@ -116,7 +116,7 @@ class _Trainer:
         self._lock = threading.Lock()
         self._plan = LanePlan(
             study.settings, lambda variant: self._rows[variant][1], terms.metric, tuple(terms.rooms),
-            rules=terms.rules, also=also_of(study), stop_at=study.search.stop_at,
+            rules=terms.rules, also=also_of(study, terms.metric), stop_at=study.search.stop_at,
         )  # fmt: skip
         self._engine = Engine(
             lambda variant: self._rows[variant][0],

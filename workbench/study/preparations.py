@@ -96,7 +96,7 @@ def resume(study: Study, preparations: Preparations, begun: Mapping[str, Any]) -
     metric, widths = metric_of(study, preparations.dataset.task), tuple(begun["rooms"])
     return LanePlan(
         study.settings, preparations.problem, metric, widths, rules=begun.get("rules", 1),
-        also=also_of(study), stop_at=study.search.stop_at,
+        also=also_of(study, metric), stop_at=study.search.stop_at,
     )  # fmt: skip
 
 

@@ -37,9 +37,9 @@ def metric_of(study: Study, task: Task) -> str:
     return _at_quantile(study, study.metric or usual)
 
 
-def also_of(study: Study) -> tuple[str, ...]:
-    """The metrics that are recorded beside the one that decides."""
-    return tuple(_at_quantile(study, name) for name in study.also)
+def also_of(study: Study, metric: str) -> tuple[str, ...]:
+    """The metrics that are recorded beside the one that decides, which is recorded anyway."""
+    return tuple(name for each in study.also if (name := _at_quantile(study, each)) != metric)
 
 
 def _at_quantile(study: Study, metric: str) -> str:
@@ -364,8 +364,6 @@ def _of_task(
         if word.task not in kinds:
             fits = [one for one, other in vocabulary.METRICS.items() if other.task in kinds]
             yield f"{place} is for {_task(word.task)}, {has}; choose {listed(fits)}"
-        if _at_quantile(study, name) == metric_of(study, task):
-            yield f"{place} is the metric that decides and recorded anyway; drop it"
     of_classes = {"class_weight": "none", "label_smoothing": 0.0} if task == "regression" else {}
     of_numbers = {} if task == "regression" else {"target_transform": "none"}
     of_two = {} if "binary" in kinds else {"threshold": 0.5}
