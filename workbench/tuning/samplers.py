@@ -126,7 +126,7 @@ def check(axes: Mapping[str, Axis], sampler: Sampler) -> None:
                 f"{wrote} needs {package}, which is not installed; pip install {module}, "
                 'or take sampler = "tpe"'
             )
-    cells = combinations(axes)
+    cells = math.prod(size(axis) for axis in axes.values())  # also those that conditions make alike
     if name == "grid" and cells > MOST_CELLS:
         raise StudyError(
             f"{wrote} lists all combinations, and {cells:,.0f} are more than {MOST_CELLS:,}; "
