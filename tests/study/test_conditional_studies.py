@@ -136,6 +136,10 @@ def test_the_plan_says_when_an_axis_takes_part(tmp_path: Path, capsys: pytest.Ca
     assert depth["if"] == {"family": "mlp"}
     assert plan["default"] == {"family": "softmax", "optimizer": "adam", "learning_rate": 0.1}
     assert not any("combinations" in note for note in plan["notes"])  # 3 x 3 are more than 8 trials
+    path.write_text(STUDY.replace('"random"', '"cmaes"'))
+    assert main(["check", str(path), "--home", str(tmp_path / "home"), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out.splitlines()[-1])["notes"]
+    assert "cmaes draws axes with a condition (depth, momentum) at random; tpe learns them too" in told
 
 
 def ran(path: Path, capsys: pytest.CaptureFixture[str], *more: str) -> dict[str, object]:

@@ -83,7 +83,12 @@ def plan(study: Study, locations: Locations) -> dict[str, Any]:
             "advice": _advice(study, parallel, folds, lanes) if platform == "cpu" else None,
         },
         "findings": [*findings(dataset), *dataset.notes],
-        "notes": [*notes(study), *_small(study, axes), *_starting(study, locations, lanes_as.metric)],
+        "notes": [
+            *notes(study),
+            *_small(study, axes),
+            *_at_random(study, axes),
+            *_starting(study, locations, lanes_as.metric),
+        ],
     }
 
 
@@ -94,6 +99,14 @@ def _starting(study: Study, locations: Locations, metric: str) -> list[str]:
         return []
     plural = "s" * (count > 1)
     return [f"the search begins with {count} configuration{plural} after the default; none is pruned"]
+
+
+def _at_random(study: Study, axes: Mapping[str, Axis]) -> list[str]:
+    """Axes that a sampler which learns draws at random, since it learns those of every trial alone."""
+    name, some = study.search.sampler_name, [key for key, axis in axes.items() if axis.when]
+    if name not in LEARNING or name == "tpe" or not some:
+        return []
+    return [f"{name} draws axes with a condition ({', '.join(some)}) at random; tpe learns them too"]
 
 
 def _small(study: Study, axes: Mapping[str, Axis]) -> list[str]:
