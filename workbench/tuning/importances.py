@@ -3,7 +3,9 @@
 Optuna's default evaluator: the distribution of an axis among the best tenth of the trials is compared with
 its distribution among all of them. Pruned and diverged trials are among all: where scores decide who goes on,
 the complete ones are a chosen few, and an axis that had the others stopped would seem not to matter. Shares
-sum to one. They describe the trials that were made, not the space.
+sum to one. They describe the trials that were made, not the space. An axis with a condition is compared
+within the trials in which it took part, and counts by how many of the best and of all these are (conditional
+PED-ANOVA, arXiv:2601.20800, which the evaluator is).
 """
 
 from __future__ import annotations
@@ -35,8 +37,9 @@ def importances(
     words = distributions(axes)
     study = optuna.create_study(direction="maximize")
     for place, rank in ranks(records, direction).items():
-        params = {name: records[place].params[name] for name in words}
-        study.add_trial(optuna.trial.create_trial(params=params, distributions=words, value=rank))
+        params = {name: value for name, value in records[place].params.items() if name in words}
+        own = {name: words[name] for name in params}
+        study.add_trial(optuna.trial.create_trial(params=params, distributions=own, value=rank))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # scores that tie at the top
         shares = optuna.importance.get_param_importances(study)
