@@ -216,6 +216,9 @@ def _summary(result: Result, study: Study, locations: Locations) -> Panel:
             if figures["value"] is None and figures.get("note"):
                 gain, of_it = figure(None), str(figures["note"])
             grid.add_row(f"gain over {name}", f"{gain}; {of_it}")
+    for name, one in (result.get("targets") or {}).items():
+        said = f"{figure(one['value'])}   {stated(one)}"
+        grid.add_row(f"{one['metric']} of {name}", said if test else f"{said}; {one['on']} rows")
     if test:
         for told in opened_before(test["rows"], *(test.get(key, 0) for key in _BEFORE)):
             grid.add_row("", told)

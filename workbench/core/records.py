@@ -206,6 +206,9 @@ class Outcome:
     declared: tuple[Declared, ...] = ()  # oldest first; more than one if it was changed
     weights: Array | None = None  # [N] how much the rows of `outputs` count; None: all alike
     sizes: Mapping[int, int] = field(default_factory=dict)  # parameters of complete trials, by their numbers
+    names: tuple[str, ...] = ()  # of the K targets; of earlier versions none
+    #: name -> metric, value, low, high, note: each of several targets by itself, on the rows of `outputs`
+    by_target: Mapping[str, Mapping[str, float | str | None]] = field(default_factory=dict)
 
 
 if TYPE_CHECKING:

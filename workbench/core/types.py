@@ -86,7 +86,7 @@ class DataSpec:
 
     source: str  # built-in name, openml:NAME, or the path as the user wrote it
     folder: Path = Path()  # what a relative path is relative to
-    target: str | None = None
+    target: str | tuple[str, ...] | None = None  # a column, or several
     features: tuple[str, ...] | None = None  # None: every other column
     drop: tuple[str, ...] = ()
     task: Task | None = None  # None: inferred from the target
@@ -106,6 +106,13 @@ class DataSpec:
         "content"  # rows: by row number and `seed`, as studies once began
     )
     seed: int = 0  # of training and search
+
+    @property
+    def target_names(self) -> tuple[str, ...]:
+        """The columns to predict, as far as they are said."""
+        if self.target is None:
+            return ()
+        return (self.target,) if isinstance(self.target, str) else self.target
 
 
 _TIMEOUT = "the timeout"

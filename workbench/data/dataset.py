@@ -35,7 +35,7 @@ class Dataset:
     name: str
     spec: DataSpec
     task: Task
-    target_name: str
+    targets: tuple[str, ...]  # the columns that are predicted; of an archive "y", or what it calls them
     columns: tuple[Column, ...]  # none for arrays
     rows: pd.DataFrame | Array
     target: Array
@@ -50,8 +50,19 @@ class Dataset:
     content: Array | None = None
     test_content: Array | None = None
     overlap: str = ""
-    form: str = ""  # how a target of numbers is written, see `numerals`
+    forms: tuple[str, ...] = ()  # how each target of numbers is written, see `numerals`
     weight: Array | None = None
+
+    @property
+    def target_name(self) -> str:
+        """The targets in a sentence."""
+        return ", ".join(self.targets)
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """What each of K numbers that are predicted is called; the target's name alone for classes."""
+        k = 1 if self.task == "classification" else self.target.shape[-1]
+        return self.targets if len(self.targets) == k else tuple(map(str, range(k)))
 
     @cached_property
     def input_shape(self) -> tuple[int, ...]:
@@ -90,7 +101,7 @@ class Dataset:
 
     def _written(self) -> str:
         """How numbers were written, the target's first, where not plainly."""
-        forms = {self.target_name: self.form} | {
+        forms = dict(zip(self.targets, self.forms, strict=False)) | {
             column.name: column.form for column in self.columns if column.kind == "numeric"
         }
         told: dict[str, list[str]] = {}

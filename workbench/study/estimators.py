@@ -96,11 +96,14 @@ class _Searched(BaseEstimator):  # type: ignore[misc]
     def _search(self, x: Any, y: Array, weight: Array | None) -> None:
         """Search on all rows and keep the choice."""
         data: Any = (x, y)
+        names = [_TARGET] if y.ndim == 1 else [f"{_TARGET}_{k}" for k in range(y.shape[1])]
         if isinstance(x, pd.DataFrame):
-            name = _TARGET
-            while name in x.columns:
-                name += "_"
-            data = (x.reset_index(drop=True), pd.Series(y, name=name))
+            while set(names) & set(x.columns):
+                names = [f"{name}_" for name in names]
+            x = x.reset_index(drop=True)
+            data = (x, pd.Series(y, name=names[0])) if y.ndim == 1 else data
+        if y.ndim > 1:
+            data = (x, pd.DataFrame(y, columns=names))
         said = {key: value for key in _NAMED if (value := getattr(self, key)) is not None}
         share = float(self.validation_fraction)
         seed = self.random_state
@@ -227,12 +230,17 @@ class Regressor(RegressorMixin, _Searched):  # type: ignore[misc]
 
     _task: Task = "regression"
 
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return tags
+
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Search, and keep the chosen model.
 
         Args:
             X: Rows: a data frame, or numbers [N, F], [N, T, F], [N, H, W] or [N, H, W, C].
-            y: Their targets, numbers [N].
+            y: Their targets, numbers [N], or [N, K] of K targets.
             sample_weight: How much each row counts, in training and in validation scores, [N].
 
         Returns:
@@ -241,8 +249,10 @@ class Regressor(RegressorMixin, _Searched):  # type: ignore[misc]
         Raises:
             ValueError: for rows that cannot be trained on and settings that cannot be.
         """
-        x, y = self._checked(X, _given(y), y_numeric=True)
-        y = np.asarray(column_or_1d(y, warn=True), np.float64)
+        x, y = self._checked(X, _given(y), y_numeric=True, multi_output=True)
+        y = np.asarray(y, np.float64)
+        if y.ndim == 2 and y.shape[1] == 1:
+            y = column_or_1d(y, warn=True)
         if not np.isfinite(y).all():
             raise ValueError("Input y contains NaN or infinity; every row needs its target")
         self._search(x, y, _weights(sample_weight, len(x)))
@@ -255,10 +265,10 @@ class Regressor(RegressorMixin, _Searched):  # type: ignore[misc]
             X: Rows [N, *F] as in `fit`.
 
         Returns:
-            Predictions [N].
+            Predictions [N], or [N, K].
         """
-        said: Array = self._told(X)["prediction"].to_numpy()
-        return said
+        said: Array = self._told(X).to_numpy()
+        return said[:, 0] if said.shape[1] == 1 else said
 
 
 #: What help() says of both.

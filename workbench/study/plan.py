@@ -9,6 +9,7 @@ from workbench.core.locations import Locations
 from workbench.core.types import Axis, Choice, Value
 from workbench.core.vocabulary import EXHAUSTIVE
 from workbench.data import Dataset, findings
+from workbench.data.defined import dominated
 from workbench.study.config import Study, notes
 from workbench.study.preparations import Preparations
 from workbench.study.start import points
@@ -76,7 +77,12 @@ def plan(study: Study, locations: Locations) -> dict[str, Any]:
             "advice": _advice(study, parallel, folds, lanes) if platform == "cpu" else None,
         },
         "findings": [*findings(dataset), *dataset.notes],
-        "notes": [*notes(study), *_small(study, axes), *_starting(study, locations, lanes_as.metric)],
+        "notes": [
+            *notes(study),
+            *dominated(lanes_as.metric, dataset),
+            *_small(study, axes),
+            *_starting(study, locations, lanes_as.metric),
+        ],
     }
 
 

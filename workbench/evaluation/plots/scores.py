@@ -95,8 +95,9 @@ def residuals(outcome: Outcome) -> Figure:
     predicted = np.asarray(outcome.outputs, dtype=float).reshape(len(outcome.outputs), -1)
     actual = np.asarray(outcome.targets, dtype=float).reshape(len(predicted), -1)
     outputs = min(actual.shape[1], _MOST_OUTPUTS)
-    more = f"; first {outputs} of {actual.shape[1]} outputs" if outputs < actual.shape[1] else ""
-    unit = str(outcome.data.get("target", "target"))
+    more = f"; first {outputs} of {actual.shape[1]} targets" if outputs < actual.shape[1] else ""
+    names = outcome.names if actual.shape[1] > 1 else ()
+    unit = "its target" if names else str(outcome.data.get("target", "target"))
     height = 0.65 + 2.75 * outputs
     figure = canvas(
         "Predictions and their errors",
@@ -107,7 +108,7 @@ def residuals(outcome: Outcome) -> Figure:
     for k in range(outputs):
         top = 0.8 + 2.75 * k
         bottom = height - top - 2.1
-        _scatter(figure, bottom, top, actual[:, k], predicted[:, k])
+        _scatter(figure, bottom, top, actual[:, k], predicted[:, k], names[k] if names else "")
         _histogram(figure, bottom, top, predicted[:, k] - actual[:, k])
     return figure
 
@@ -193,7 +194,9 @@ def _confidence(outcome: Outcome) -> tuple[Array, Array, tuple[str, str]]:
     )
 
 
-def _scatter(figure: Figure, bottom: float, top: float, actual: Array, predicted: Array) -> None:
+def _scatter(
+    figure: Figure, bottom: float, top: float, actual: Array, predicted: Array, name: str = ""
+) -> None:
     axes = panel(figure, 0.75, bottom, 3.85, top)
     low, high = min(actual.min(), predicted.min()), max(actual.max(), predicted.max())
     margin = 0.04 * (high - low) or 0.5
@@ -203,7 +206,7 @@ def _scatter(figure: Figure, bottom: float, top: float, actual: Array, predicted
         axes.hexbin(actual, predicted, gridsize=45, bins="log", cmap=_SHADES, mincnt=1, linewidths=0.1)
     else:
         axes.plot(actual, predicted, "o", ms=3, color=BLUE, alpha=0.45, mew=0)
-    axes.set_title("predicted", loc="left", color=MUTED)
+    axes.set_title(f"{shorten(name, 24)}, predicted" if name else "predicted", loc="left", color=MUTED)
     axes.set_xlabel("actual   (red: equal)")
     plain_ticks(axes, "x")
     plain_ticks(axes, "y")

@@ -32,6 +32,8 @@ MAX_FEATURES = 20_000
 def metric_of(study: Study, task: Task) -> str:
     """The metric that decides: the study's own, or the usual one of the task or quantile."""
     usual = {"classification": "accuracy", "regression": "rmse"}[task]
+    if isinstance(study.data.target, tuple):  # in units of their own, of which the largest would decide
+        usual = "r2"
     if task == "regression" and study.settings["loss"] == vocabulary.PINBALL:
         usual = vocabulary.PINBALL
     name = study.metric or usual
@@ -177,14 +179,15 @@ def _of_split(study: Study) -> Iterator[str]:
 def _of_columns(study: Study) -> Iterator[str]:
     data = study.data
     for key in ("features", "drop", "categorical"):
-        if data.target is not None and data.target in (getattr(data, key) or ()):
-            yield f"[data] {key} names the target {toml(data.target)}; drop it from {key}"
+        for target in data.target_names:
+            if target in (getattr(data, key) or ()):
+                yield f"[data] {key} names the target {toml(target)}; drop it from {key}"
     for column in data.features or ():
         if column in data.drop:
             yield f"[data] features and drop both name {toml(column)}; drop it from one"
     for key in ("group", "time", "weight"):
         column = getattr(data, key)
-        if column is not None and column == data.target:
+        if column in data.target_names:
             yield f"[data] {key} = {toml(column)} is the target; name another column"
     for key in ("features", "categorical"):
         if data.weight is not None and data.weight in (getattr(data, key) or ()):

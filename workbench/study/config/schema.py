@@ -35,6 +35,7 @@ from workbench.study.config.kinds import (
     Share,
     Word,
     listed,
+    once,
 )
 from workbench.study.config.optimizer import DEFAULT, Optimizers
 
@@ -62,6 +63,21 @@ class Table(BaseModel):
     model_config = STRICT
 
 
+#: What `target` holds.
+_TARGET = "the name of a column, in quotes, or a list of such names"
+
+
+def _target(value: Any) -> str | tuple[str, ...] | None:
+    """A column, or several; a list of one is that one. Raises ValueError."""
+    if value is None or (isinstance(value, str) and value):
+        return value
+    names = list(value) if isinstance(value, list | tuple) else []
+    if not names or not all(isinstance(name, str) and name for name in names):
+        raise ValueError(f"is not {_TARGET}")
+    several = once(names)
+    return several if len(several) > 1 else several[0]
+
+
 class SplitTable(Table):
     """`split = { train, validation, test }`."""
 
@@ -76,7 +92,9 @@ class DataTable(Table):
     source: Annotated[FileName, Says("a built-in name, openml:NAME or the path of a data file")] = key(
         ..., "the rows: a built-in name, openml:NAME, or a file beside the study"
     )
-    target: Column | None = key(DataSpec.target, "the column to predict")
+    target: Annotated[Any, PlainValidator(_target), Says(_TARGET)] | None = key(
+        DataSpec.target, "the column to predict, or several columns of numbers, which one model predicts"
+    )
     features: Columns | None = key(DataSpec.features, "the columns to predict from; all others unless given")
     drop: Columns = key(DataSpec.drop, "columns to leave out")
     task: Annotated[str, Word(("regression", "classification"))] | None = key(
