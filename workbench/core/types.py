@@ -39,7 +39,7 @@ class _Text:
 
 
 Array = Annotated[np.ndarray, _Text()]
-Task = Literal["regression", "classification"]
+Task = Literal["regression", "classification", "multilabel"]
 Value = str | float | int | bool
 
 

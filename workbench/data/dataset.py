@@ -16,6 +16,11 @@ from workbench.data.targets import known
 from workbench.data.weights import effective, relative, uneven
 
 
+def named_outputs(targets: tuple[str, ...], count: int) -> tuple[str, ...]:
+    """Names of so many outputs: their targets', or their numbers where these have one name together."""
+    return targets if len(targets) == count else tuple(map(str, range(count)))
+
+
 @dataclass(frozen=True, eq=False)
 class Dataset:
     """Made by `load`. It holds training and validation rows and no test row.
@@ -61,8 +66,7 @@ class Dataset:
     @property
     def outputs(self) -> tuple[str, ...]:
         """What each of K numbers that are predicted is called; the target's name alone for classes."""
-        k = 1 if self.task == "classification" else self.target.shape[-1]
-        return self.targets if len(self.targets) == k else tuple(map(str, range(k)))
+        return named_outputs(self.targets, 1 if self.task == "classification" else self.target.shape[-1])
 
     @cached_property
     def input_shape(self) -> tuple[int, ...]:
@@ -153,6 +157,9 @@ class Dataset:
             shares = zip(self.classes, counts / counts.sum(), strict=True)
             found["classes"] = len(self.classes)
             found["balance"] = ", ".join(f"{name} {share:.1%}" for name, share in shares)
+        elif self.task == "multilabel":
+            each = zip(self.outputs, targets.mean(axis=0), strict=True)
+            found["labels"] = ", ".join(f"{name} {share:.1%}" for name, share in each)
         else:
             for name, statistic in (
                 ("mean", np.mean),

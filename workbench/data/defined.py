@@ -47,13 +47,13 @@ def undefined(target: Array, classes: Sequence[str]) -> Mapping[str, str]:
 
 
 def _constant(values: Array) -> Mapping[str, str]:
-    """R² where some target is the same in all rows."""
+    """R², and of labels their ROC curves, where some target is the same in all rows."""
     still = np.flatnonzero((values == values[:1]).all(axis=0))
     if not still.size:
         return {}
     which = "the target" if values.shape[1] == 1 else f"target {int(still[0]) + 1} of {values.shape[1]}"
     rows = "the one row there is" if len(values) == 1 else f"all {len(values):,}"
-    return {"r2": f"{which} is {values[0, still[0]]:g} in {rows}"}
+    return dict.fromkeys(("r2", *_BOTH), f"{which} is {values[0, still[0]]:g} in {rows}")
 
 
 def dominated(metric: str, dataset: Dataset) -> tuple[str, ...]:

@@ -106,6 +106,7 @@ def divide(source: Source, spec: DataSpec) -> Division:
     remarks: tuple[str, ...] = tuple(
         said
         for target, form, column in zip(targets, forms, columns, strict=False)
+        if task != "multilabel"
         for said in _said_of_target(source, target, task, form, column, classes, written)
     )
     remarks += (remark,) if remark else ()

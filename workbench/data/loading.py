@@ -17,8 +17,9 @@ from workbench.core.errors import DataError
 from workbench.core.target_transform import AS_IT_IS, Transform, fit_transform, transformed
 from workbench.core.types import Array, DataSpec, Examples, Fold
 from workbench.data import fingerprints, preprocessing, seal
-from workbench.data.dataset import Dataset
+from workbench.data.dataset import Dataset, named_outputs
 from workbench.data.division import Division, divide
+from workbench.data.labels import check_taught
 from workbench.data.preprocessing import Preprocessor
 from workbench.data.preprocessing.channels import pixels_of
 from workbench.data.preprocessing.features import Encoding
@@ -82,8 +83,9 @@ def prepare(
     own = dataset.weights(dataset.train)
     seen, weight = y, np.ones(len(y), np.float32) if own is None else own
     shift, factor, transform = np.zeros(1, np.float32), np.ones(1, np.float32), AS_IT_IS
-    if dataset.task == "classification":
-        shift, factor = np.zeros(len(dataset.classes), np.float32), np.ones(len(dataset.classes), np.float32)
+    if dataset.task != "regression":
+        n = len(dataset.classes or dataset.outputs)
+        shift, factor = np.zeros(n, np.float32), np.ones(n, np.float32)
         if class_weight == "balanced":
             counts = np.bincount(y, weights=own, minlength=len(dataset.classes))
             balance = counts.sum() / (np.count_nonzero(counts) * np.where(counts > 0, counts, 1)[y])
@@ -166,6 +168,8 @@ def _development(source: Source, division: Division, spec: DataSpec) -> Dataset:
         classes = classes_of(target_columns(found, division.targets)[0])[1]
     target = encode_rows(found, division.targets, division.task, classes, forms=division.forms, places=index)
     train, validation = np.searchsorted(index, division.train), np.searchsorted(index, division.validation)
+    if division.task == "multilabel" and target.ndim == 2:
+        check_taught(target, train, named_outputs(division.targets, target.shape[1]), where)
     weights = () if division.weight is None else (division.weight[index],)
     return Dataset(
         name=where,

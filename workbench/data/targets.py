@@ -17,6 +17,7 @@ import pyarrow as pa
 from workbench.core.errors import DataError
 from workbench.core.formatting import nearest, toml
 from workbench.core.types import Array, DataSpec, Task
+from workbench.data.labels import are_labels, check_labels, encode_labels
 from workbench.data.preprocessing import cells, numerals
 from workbench.data.preprocessing.oddities import MANY, oddities
 from workbench.data.raw import Source
@@ -183,10 +184,19 @@ def infer_tasks(
     where: str,
     written: numerals.Written | None = None,
 ) -> tuple[Task, str]:
-    """`infer_task` of one target, or of several columns, which are numbers.
+    """`infer_task` of one target, or of several columns: labels if all hold yes and no, else numbers.
 
     Raises DataError also if several hold text, or classes are wanted of them.
     """
+    if declared == "multilabel":
+        check_labels(columns, names, where)
+        return "multilabel", ""
+    if declared is None and are_labels(columns):
+        check_labels(columns, names, where)
+        return "multilabel", (
+            f"{where}: the targets {_some([toml(name) for name in names])} hold yes and no, so the task is "
+            'multilabel; write task = "regression" if that is wrong.'
+        )
     if len(columns) == 1:
         return infer_task(columns[0], declared, f"{where}: target {toml(names[0])}", written)
     if declared == "classification":
@@ -269,6 +279,8 @@ def encode(
             )
         found: Array = np.array([classes.index(name) for name in known], np.int32)[codes]
         return found
+    if task == "multilabel":
+        return encode_labels(column, where)
     if isinstance(column, np.ndarray):
         numbers, unread = column, np.zeros(len(column), bool)
     else:

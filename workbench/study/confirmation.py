@@ -140,7 +140,15 @@ def confirm(
         score = _score(metric, scored, opening)
         extra: dict[str, Any] = {"baselines": compared}
         if each := by_target(
-            metric, outputs, rows.target, dataset.outputs, look=opening.look, groups=rows.group, weight=weight
+            metric,
+            outputs,
+            rows.target,
+            dataset.outputs,
+            labels=dataset.task == "multilabel",
+            threshold=chosen.threshold,
+            look=opening.look,
+            groups=rows.group,
+            weight=weight,
         ):
             extra["targets"] = each
         recorded = ledger.record(book, opening, score, extra)

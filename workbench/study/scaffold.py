@@ -174,6 +174,13 @@ def _understood(spec: DataSpec) -> tuple[Dataset, list[str]]:
         spec = replace(spec, drop=(*spec.drop, *odd))
     dataset, _ = data.load(spec)
     _not_images(dataset, found)
+    if spec.task is None and _labelled(dataset):
+        spec = replace(spec, task="multilabel")
+        dataset, _ = data.load(spec)
+        remarks.append(
+            f"{dataset.target_name} holds {len(dataset.outputs)} columns of zeros and ones, which are taken "
+            'for labels; write task = "regression" if they are amounts'
+        )
     if _graded(dataset):
         spec = replace(spec, task="regression")
         remarks.append(
@@ -233,6 +240,13 @@ def _not_images(dataset: Dataset, found: Source) -> None:
                 "if they are sequences with a target for every step, add lengths, such as "
                 f"numpy.full({n}, {steps})"
             )
+
+
+def _labelled(dataset: Dataset) -> bool:
+    """Whether several columns of an archive's targets hold nothing but zeros and ones."""
+    if dataset.task != "regression" or len(dataset.outputs) < 2:
+        return False
+    return bool(np.isin(known(dataset.target), (0, 1)).all())
 
 
 def _graded(dataset: Dataset) -> bool:
@@ -310,6 +324,8 @@ def _blocks(shape: tuple[int, ...]) -> list[int]:
 
 def _metric(dataset: Dataset, *, uneven: bool) -> tuple[str, str]:
     """What tells trials apart, and has a value on validation and test rows; and why it is not the usual."""
+    if dataset.task == "multilabel":
+        return ("nll", ", summed over labels") if dataset.of_steps else ("log_loss", ", the mean over labels")
     if not dataset.classes:
         if len(dataset.outputs) == 1:
             return "rmse", ""

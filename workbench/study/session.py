@@ -189,11 +189,21 @@ class Session:
         self.records.choice(kept, model)
         rows = self.here.preparations.fold(space.variant(kept.settings)).validation
         self._selection = kept
-        dataset, said = self.here.dataset, load(judged(self.folder)).estimates(rows.x)
+        dataset, asked = self.here.dataset, load(judged(self.folder))
+        said = asked.estimates(rows.x)
         weights, y = dataset.weights(dataset.validation), np.asarray(rows.y)
         groups = None if dataset.group is None else dataset.group[dataset.validation]
         self._shown = _Shown(*as_rows(said, y), "validation", weights)
-        self._by_target = by_target(self.metric, said, y, dataset.outputs, groups=groups, weight=weights)
+        self._by_target = by_target(
+            self.metric,
+            said,
+            y,
+            dataset.outputs,
+            labels=dataset.task == "multilabel",
+            threshold=asked.threshold,
+            groups=groups,
+            weight=weights,
+        )
 
     def confirm(self, *, verdict_only: bool = False) -> None:
         """Open the test set, once; or learn what it showed when it was opened.
@@ -313,7 +323,8 @@ class Session:
             return
         self._test = confirmed.recorded.score
         self._baselines = confirmed.recorded.extra.get("baselines", {})
-        self._by_target = confirmed.recorded.extra.get("targets", {})
+        each = confirmed.recorded.extra.get("targets", {})  # in whatever order
+        self._by_target = {name: each[name] for name in self.here.dataset.outputs if name in each}
         if confirmed.outputs is not None and confirmed.targets is not None:
             shown = as_rows(confirmed.outputs, confirmed.targets)
             self._shown = _Shown(*shown, "test", confirmed.weight)

@@ -58,6 +58,7 @@ _SECTIONS = {
         "decision_boundary",
         "fitted_curve",
         "confusion_matrix",
+        "label_counts",
         "mistaken_images",
         "ranking",
         "calibration",

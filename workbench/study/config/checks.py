@@ -31,9 +31,11 @@ MAX_FEATURES = 20_000
 
 def metric_of(study: Study, task: Task) -> str:
     """The metric that decides: the study's own, or the usual one of the task or quantile."""
-    usual = {"classification": "accuracy", "regression": "rmse"}[task]
-    if isinstance(study.data.target, tuple):  # in units of their own, of which the largest would decide
+    usual = {"classification": "accuracy", "regression": "rmse", "multilabel": "log_loss"}[task]
+    if task == "regression" and isinstance(study.data.target, tuple):  # of units, the largest would decide
         usual = "r2"
+    if task == "multilabel" and "each" in values(study, "output"):
+        usual = "nll"
     if task == "regression" and study.settings["loss"] == vocabulary.PINBALL:
         usual = vocabulary.PINBALL
     name = study.metric or usual
@@ -89,7 +91,9 @@ def check_fit(
     Raises:
         StudyError: if they cannot.
     """
-    what = "a regression target" if task == "regression" else f"a target of {n_classes} classes"
+    what = {"regression": "a regression target", "multilabel": "several labels a row"}.get(
+        task, f"a target of {n_classes} classes"
+    )
     kinds: set[str] = {task, "binary"} if n_classes == 2 else {task}
     has = f"but {study.data.source} has {what}"
     _refuse(study, _of_families(study, kinds, has, input_shape))
@@ -204,8 +208,8 @@ def _of_columns(study: Study) -> Iterator[str]:
 def _of_settings(study: Study) -> Iterator[str]:
     task, metric = study.data.task, study.metric
     if task and metric:
-        possible = {"regression"} if task == "regression" else {"classification", "binary"}
-        fitting = [name for name, known in vocabulary.METRICS.items() if known.task in possible]
+        possible = {"classification", "binary"} if task == "classification" else {task}
+        fitting = [name for name, known in vocabulary.METRICS.items() if known.suits(possible)]
         if metric not in fitting:
             yield (
                 f"[select] metric = {toml(metric)} is for {_task(vocabulary.METRICS[metric].task)}, but "
@@ -299,13 +303,18 @@ def _of_task(
         if tasks and not kinds & set(tasks):
             yield f'{offence(study, "loss", loss)} is for {_tasks(tasks)}, {has}; write loss = "auto"'
     metric = vocabulary.METRICS[metric_of(study, task)]
-    if metric.task not in kinds:
-        fitting = listed([name for name, other in vocabulary.METRICS.items() if other.task in kinds])
+    if not metric.suits(kinds):
+        fitting = listed([name for name, other in vocabulary.METRICS.items() if other.suits(kinds)])
         yield f"[select] metric = {toml(study.metric)} is for {_task(metric.task)}, {has}; choose {fitting}"
-    of_classes = {"class_weight": "none", "label_smoothing": 0.0} if task == "regression" else {}
+    of_one = {} if task == "classification" else {"class_weight": "none"}
+    of_classes = {"label_smoothing": 0.0} if task == "regression" else {}
     of_numbers = {} if task == "regression" else {"target_transform": "none"}
-    of_two = {} if "binary" in kinds else {"threshold": 0.5}
-    for kind, own in (("classes", of_classes), ("numbers", of_numbers), ("two classes", of_two)):
+    of_two = {} if {"binary", "multilabel"} & kinds else {"threshold": 0.5}
+    for kind, own in (
+        ("classes", {**of_one, **of_classes}),
+        ("numbers", of_numbers),
+        ("two classes, or labels", of_two),
+    ):
         for key, off in own.items():
             if study.settings[key] != off:
                 yield f"{shown(study, key)} is for {kind}, {has}; drop the key"
@@ -315,7 +324,7 @@ def _of_task(
                 f"{shown(study, key)} is for images [H, W, C], but an example of {study.data.source} has "
                 f"the shape {list(input_shape)}; drop the key"
             )
-    if study.calibrate and task == "regression":
+    if study.calibrate and task != "classification":
         yield f"[select] calibrate = true is for classes, {has}; drop the key"
 
 
@@ -348,7 +357,8 @@ def _of_size(study: Study, input_shape: tuple[int, ...], train_rows: int | None)
 
 
 def _task(kind: str) -> str:
-    return {"binary": "two classes", "classification": "classes"}.get(kind, kind)
+    words = {"binary": "two classes", "classification": "classes", "multilabel": "several labels"}
+    return words.get(kind, kind)
 
 
 def _tasks(kinds: Iterable[str]) -> str:

@@ -93,12 +93,14 @@ class DataTable(Table):
         ..., "the rows: a built-in name, openml:NAME, or a file beside the study"
     )
     target: Annotated[Any, PlainValidator(_target), Says(_TARGET)] | None = key(
-        DataSpec.target, "the column to predict, or several columns of numbers, which one model predicts"
+        DataSpec.target,
+        "the column to predict, or several, of numbers or of labels, which one model predicts",
     )
     features: Columns | None = key(DataSpec.features, "the columns to predict from; all others unless given")
     drop: Columns = key(DataSpec.drop, "columns to leave out")
-    task: Annotated[str, Word(("regression", "classification"))] | None = key(
-        DataSpec.task, "what the target is; told from its values unless given"
+    task: Annotated[str, Word(("regression", "classification", "multilabel"))] | None = key(
+        DataSpec.task,
+        "what the target is; told from its values unless given. multilabel: several columns of yes and no",
     )
     categorical: Columns = key(DataSpec.categorical, "columns of numbers that stand for categories")
     group: Column | None = key(
@@ -360,11 +362,11 @@ class SelectTable(Table):
 
     metric: Annotated[str, Word(vocabulary.METRICS)] | None = key(
         None,
-        "the score that decides; unless given accuracy for classes, rmse for numbers, or pinball where that "
-        "is the loss",
+        "the score that decides; unless given accuracy for classes, rmse for numbers, r2 where target lists "
+        "several, log_loss for labels and nll for those of steps, or pinball where that is the loss",
     )
     threshold: Searched[Between0And1] = key(
-        0.5, "probability from which on the second of two classes is said"
+        0.5, "probability from which on the second of two classes, or a label, is said"
     )
     refit: bool = key(False, "train the choice once more, on training and validation rows, before its test")
     average: bool = key(
