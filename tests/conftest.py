@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections.abc import Iterator
@@ -80,6 +81,18 @@ def own_store() -> Iterator[None]:
     if mlflow := sys.modules.get("mlflow"):
         mlflow.set_tracking_uri(None)
         mlflow.set_registry_uri(None)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def own_programs() -> Iterator[None]:
+    """The compiled programs of a file of tests are given back after it.
+
+    Each holds regions of memory, and a process may have 65,530 of them: past that XLA ends it.
+    """
+    yield
+    if jax := sys.modules.get("jax"):
+        jax.clear_caches()
+        gc.collect()
 
 
 @pytest.fixture(scope="session")
