@@ -311,3 +311,20 @@ def test_new_proposes_a_study_of_labels_of_steps(capsys: pytest.CaptureFixture[s
     assert answered("check", "melodies.toml", capsys=capsys)[0] == 0
     with pytest.raises(StudyError, match="is for regression"):
         wb.vary(wb.read_study("melodies.toml"), metric="rmse")
+
+
+def test_a_label_that_no_judged_row_has_leaves_its_curve_undefined(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    frame = table(80)
+    frame["big"] = False
+    frame.loc[:40, "big"] = True
+    frame["when"] = [f"2024-{1 + day // 28:02d}-{1 + day % 28:02d}" for day in range(80)]
+    frame.to_csv("rows.csv", index=False)
+    in_time = STUDY.replace("[model]", 'time = "when"\n[model]')
+    for metric, status in (("roc_auc", 2), ("f1_macro", 0), ("log_loss", 0)):
+        Path("labels.toml").write_text(in_time + f'[select]\nmetric = "{metric}"\n')
+        found, result = answered("check", "labels.toml", capsys=capsys)
+        assert found == status
+        if status:
+            assert "target 3 of 3 is 0 in all 16" in result["error"]

@@ -53,7 +53,10 @@ def _constant(values: Array) -> Mapping[str, str]:
         return {}
     which = "the target" if values.shape[1] == 1 else f"target {int(still[0]) + 1} of {values.shape[1]}"
     rows = "the one row there is" if len(values) == 1 else f"all {len(values):,}"
-    return dict.fromkeys(("r2", *_BOTH), f"{which} is {values[0, still[0]]:g} in {rows}")
+    labels = values.shape[1] > 1 and np.isin(values, (0, 1)).all()
+    return dict.fromkeys(
+        ("r2", *_BOTH) if labels else ("r2",), f"{which} is {values[0, still[0]]:g} in {rows}"
+    )
 
 
 def dominated(metric: str, dataset: Dataset) -> tuple[str, ...]:
