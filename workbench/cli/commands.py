@@ -155,6 +155,22 @@ def predict(options: argparse.Namespace, out: Output) -> int:
     return 0
 
 
+def export(options: argparse.Namespace, out: Output) -> int:
+    """The chosen model as an ONNX file."""
+    if options.output is None:
+        raise InputError("workbench export: -o FILE is missing; name the file, such as model.onnx")
+    study, locations = _both(options)
+    from workbench.study import delivered
+
+    result = delivered.export(study, locations, Path(options.output))
+    for remark in result["notes"]:
+        print(remark, file=sys.stderr)
+    if not out.json:
+        print(f"the model of trial {result['trial']} in {result['output']}")
+    out.result(result)
+    return 0
+
+
 def reproduce(options: argparse.Namespace, out: Output) -> int:
     """Train a run or a trial again from its record; exit status 1 if the figures do not agree."""
     locations = _locations(options)

@@ -131,6 +131,11 @@ COMMANDS: dict[str, Command] = {
         ("--output", "--keep", "--interval", "--escape", "--home", "--storage"),
         ("study", "data"),
     ),
+    "export": Command(
+        "the chosen model as one ONNX file, from raw columns to predictions",
+        ("--output", "--home", "--storage"),
+        ("study",),
+    ),
     "experiment": Command(
         "put a claim to the test, or all of them", ("--write", "--home", "--tracking-uri"), ("name",)
     ),

@@ -72,12 +72,12 @@ def transformed(y: Any, transform: Transform, xp: ModuleType = np) -> Any:
     if transform.kind == "log":
         return xp.log1p(y)
     if transform.kind == "quantile":
-        deviates = xp.asarray(_deviates(len(transform.knots)))
+        levels = xp.asarray(deviates(len(transform.knots)))
 
         def forward(column: Any, knots: Any) -> Any:
             # Of equal knots one from either side, and the middle of the two.
-            below = xp.interp(column, knots, deviates)
-            above = -xp.interp(-column, -knots[::-1], -deviates[::-1])
+            below = xp.interp(column, knots, levels)
+            above = -xp.interp(-column, -knots[::-1], -levels[::-1])
             return ((below + above) / 2).astype(y.dtype)
 
         return _by_column(forward, y, transform, xp)
@@ -96,15 +96,15 @@ def to_data(outputs: Any, units: Scaled, xp: ModuleType = np) -> Any:
     if units.transform.kind == "log":
         return xp.expm1(straight)
     if units.transform.kind == "quantile":
-        deviates = xp.asarray(_deviates(len(units.transform.knots)))
+        levels = xp.asarray(deviates(len(units.transform.knots)))
         return _by_column(
-            lambda column, knots: xp.interp(column, deviates, knots).astype(straight.dtype),
+            lambda column, knots: xp.interp(column, levels, knots).astype(straight.dtype),
             straight, units.transform, xp,
         )  # fmt: skip
     return straight
 
 
-def _deviates(n: int) -> np.ndarray:
+def deviates(n: int) -> np.ndarray:
     """Where the knots lie, [Q] float32."""
     return np.array([NormalDist().inv_cdf((i + 0.5) / n) for i in range(n)], np.float32)
 

@@ -9,7 +9,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from workbench.core.errors import DataError, InputError, StoreError
+from workbench.core.errors import DataError, InputError
 from workbench.core.files import replaced
 from workbench.core.formatting import nearest, toml
 from workbench.core.locations import Locations
@@ -19,10 +19,9 @@ from workbench.data.seal import sealed_among
 from workbench.data.sources import read_file, read_rows
 from workbench.evaluation import saved_model
 from workbench.evaluation.predictor import STEP_COLUMNS, Predictor
-from workbench.storage import journal, outcomes
 from workbench.study import results
 from workbench.study.config import Study
-from workbench.study.identity import identified
+from workbench.study.delivered import check_place, delivered, unwritable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -81,44 +80,28 @@ def predict(
     StoreError or InputError if the output cannot be written, InputError for an interval that cannot be given.
     """
     check_output(output, data)
-    found = identified(study, locations)
-    of_study = locations.study(found.study.id)
-    outcome = outcomes.recorded(of_study, found.study.id)
-    if outcome is None or outcome.selection is None:
-        raise found.lacks(
-            f"no model is chosen under {locations.home}; run workbench run {study.path} --search-only "
-            "first, or name its --home"
-        )
-    folder = of_study / "model"
-    model = saved_model.load(folder)
-    chosen = outcome.model or _chosen(of_study)
-    if chosen and not saved_model.holds(folder, chosen):
-        raise StoreError(
-            f"{folder}: is not the model that study {found.study.id} has chosen, it was exchanged or "
-            f"changed; workbench run {study.path} trains the chosen one again"
-        )
+    chosen = delivered(study, locations)
+    model = chosen.model
     rows = read_rows(data, study.data.encoding)
     try:
         table, new = model.predict(rows, interval=interval), model.novelties(rows)
     except DataError as error:
         raise DataError(f"{data.name}: {str(error).removeprefix('rows: ')}") from error
-    unused = _unused(rows, model, {str(outcome.data.get("target")), *_named(study), *keep})
+    unused = _unused(rows, model, {str(chosen.outcome.data.get("target")), *_named(study), *keep})
     table = _with_columns(table, data, keep)
     formulas = _formulas(table) if output.suffix.lower() in SPREADSHEETS else []
     if escape and formulas:
         table = _escaped(table)
-    seen = _seen(study, locations, data, saved_model.fingerprint(folder), tell)
+    seen = _seen(study, locations, data, saved_model.fingerprint(chosen.folder), tell)
     try:
         with replaced(output, durable=False) as file:
             WRITERS[output.suffix.lower()](table, file)
     except OSError as error:
-        raise StoreError(
-            f"{output}: cannot be written ({error.strerror or error}); name another -o"
-        ) from error
+        raise unwritable(output, error) from error
     return {
-        "study": found.study.id,
-        "trial": outcome.selection.trial,
-        "model": saved_model.fingerprint(folder),
+        "study": chosen.found.study.id,
+        "trial": chosen.selection.trial,
+        "model": saved_model.fingerprint(chosen.folder),
         "rows": len(table),
         "test_rows": seen,
         "columns": [str(column) for column in table.columns],
@@ -128,8 +111,8 @@ def predict(
         "interval": interval,
         "notes": [
             *_notes(data, new, unused),
-            *([str(found.missing)] if found.missing else []),
-            *([] if interval is None else [_promised(interval, model, study, outcome.selection)]),
+            *([str(chosen.found.missing)] if chosen.found.missing else []),
+            *([] if interval is None else [_promised(interval, model, study, chosen.selection)]),
         ],
         "formulas": formulas,
     }
@@ -203,12 +186,6 @@ def _with_columns(table: pd.DataFrame, data: Path, keep: Sequence[str]) -> pd.Da
     return both
 
 
-def _chosen(folder: Path) -> str:
-    """Fingerprint of the model that was chosen last, where an outcome of an earlier version does not say."""
-    models = [event["model"] for event in journal.read(folder / "journal") if event["kind"] == "choice"]
-    return models[-1] if models else ""
-
-
 def _escaped(table: pd.DataFrame) -> pd.DataFrame:
     """The same table without text that a spreadsheet would run; numbers stay as they are."""
     plain = table.rename(columns=_quoted)
@@ -266,9 +243,6 @@ def check_output(output: Path, data: Path) -> None:
     where = f"-o = {toml(str(output))}"
     if output.suffix.lower() not in WRITERS:
         raise InputError(f"{where}: predictions are written as {', '.join(WRITERS)}; end the name so")
-    if not output.absolute().parent.is_dir():
-        raise InputError(f"{where}: the folder {output.parent} does not exist; make it first")
-    if output.is_dir():
-        raise InputError(f"{where}: is a folder; name a file in it")
+    check_place(output, where)
     if output.exists() and data.exists() and output.samefile(data):
         raise InputError(f"{where}: is the file of the rows itself; name another")

@@ -52,7 +52,7 @@ class Bins:
     @property
     def features(self) -> int:
         """How many features there are."""
-        return len(self.edges) + len(self._lines.source)
+        return len(self.edges) + len(self.lines.source)
 
     def names(self, numbers: Sequence[str]) -> list[str]:
         """One name per feature, given those of the numbers."""
@@ -61,7 +61,7 @@ class Bins:
 
     def encoded(self, block: Array) -> Array:
         """Numbers [B, n] float64 -> these, then their bins: [B, features] float64."""
-        lines = self._lines
+        lines = self.lines
         values = block[:, lines.source]
         with np.errstate(over="ignore"):
             values = (values - lines.left) * lines.rate
@@ -69,14 +69,15 @@ class Bins:
         return np.concatenate([block, values], axis=1)
 
     @cached_property
-    def _lines(self) -> _Lines:
+    def lines(self) -> Lines:
+        """Of every bin, its number, and where and how steeply its feature rises."""
         source = np.repeat(np.arange(len(self.edges)), [max(0, len(edges) - 1) for edges in self.edges])
         left = np.concatenate([edges[:-1] for edges in self.edges])
         width = np.concatenate([np.diff(edges) for edges in self.edges])
-        return _Lines(source, left, 1.0 / np.maximum(width, np.finfo(np.float64).tiny))
+        return Lines(source, left, 1.0 / np.maximum(width, np.finfo(np.float64).tiny))
 
 
-class _Lines(NamedTuple):
+class Lines(NamedTuple):
     """Of every bin, [bins]: its number, where it begins, and its rate."""
 
     source: Array

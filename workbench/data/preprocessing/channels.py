@@ -12,11 +12,10 @@ from collections.abc import Iterator
 import numpy as np
 
 from workbench.core.types import Array, Pixels
-from workbench.data.preprocessing.scaling import LARGEST, Scaling, finite, fit_scaling, scaled
+from workbench.data.preprocessing.scaling import LARGEST, LARGEST_SINGLE, Scaling, finite, fit_scaling, scaled
 
 #: Numbers in one block of rows.
 _BLOCK = 2**21
-_LARGEST_SINGLE = float(np.finfo(np.float32).max)
 
 
 def fit_channels(x: Array, scale: str) -> tuple[Array, bool, Scaling]:
@@ -56,7 +55,7 @@ def transform_channels(x: Array, fill: Array, padded: bool, scaling: Scaling) ->
     for start in range(0, len(x), step):
         values, there = _places(x[start : start + step])
         values = scaled(scaling, finite(values, fill))
-        values = np.where(there[:, np.newaxis], np.clip(values, -_LARGEST_SINGLE, _LARGEST_SINGLE), 0.0)
+        values = np.where(there[:, np.newaxis], np.clip(values, -LARGEST_SINGLE, LARGEST_SINGLE), 0.0)
         part = out[start : start + step]
         part[..., :n] = values.reshape(*part.shape[:-1], n)
         if padded:

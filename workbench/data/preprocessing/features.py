@@ -28,7 +28,15 @@ import pandas as pd
 from workbench.core.errors import DataError
 from workbench.core.types import Array
 from workbench.data.preprocessing.bins import Bins, fit_bins
-from workbench.data.preprocessing.scaling import LARGEST, Scaling, finite, fit_scaling, rows_of, scaled
+from workbench.data.preprocessing.scaling import (
+    LARGEST,
+    LARGEST_SINGLE,
+    Scaling,
+    finite,
+    fit_scaling,
+    rows_of,
+    scaled,
+)
 from workbench.data.preprocessing.tables import Column
 
 DATE_PARTS = ("days", "month", "weekday", "hour")
@@ -36,7 +44,6 @@ DATE_PARTS = ("days", "month", "weekday", "hour")
 MOST_FEATURES = 20_000
 #: Numbers in one block of rows.
 _BLOCK = 2**21
-_LARGEST_SINGLE = float(np.finfo(np.float32).max)
 
 
 def date_part(column: pd.Series, part: str) -> Array:
@@ -159,7 +166,7 @@ def transform_numbers(
 
 def _single(values: Array) -> Array:
     """The same, cut off where float32 ends."""
-    cut: Array = np.clip(values, -_LARGEST_SINGLE, _LARGEST_SINGLE)
+    cut: Array = np.clip(values, -LARGEST_SINGLE, LARGEST_SINGLE)
     return cut
 
 

@@ -28,15 +28,15 @@ from scipy.special import ndtri
 
 from workbench.core.types import Array
 
-#: Numbers beyond this are taken for this, so that no square overflows.
-LARGEST = 1e100
+#: Numbers beyond this are taken for this, so that no square overflows; and features, of single precision.
+LARGEST, LARGEST_SINGLE = 1e100, float(np.finfo(np.float32).max)
 #: Quantiles that are kept of each feature, and rows from which they are taken (evenly spaced, unless there
 #: are more rows than this and their numbers exceed SAMPLE_NUMBERS).
 QUANTILES, SAMPLE_ROWS, SAMPLE_NUMBERS = 1000, 10_000, 2**24
 #: What `robust` comes close to.
-_ROBUST_END = 3.0
+ROBUST_END = 3.0
 #: How close to 0 and 1 a share may come before it is turned into a normal deviate.
-_MARGIN = 1e-7
+EDGE = 1e-7 - float(np.spacing(1))
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,7 +87,7 @@ def scaled(scaling: Scaling, block: Array) -> Array:
         values *= scaling.rate
         if scaling.kind == "robust":
             np.clip(values, -LARGEST, LARGEST, out=values)
-            values /= np.sqrt(1.0 + (values / _ROBUST_END) ** 2)
+            values /= np.sqrt(1.0 + (values / ROBUST_END) ** 2)
         return values
     out = np.empty_like(block)
     for j in range(block.shape[1]):
@@ -167,6 +167,5 @@ def _deviates(x: Array, quantiles: Array) -> Array:
     share = 0.5 * (np.interp(x, quantiles, q) - np.interp(-x, -quantiles[::-1], -q[::-1]))
     share[x <= quantiles[0]] = 0.0
     share[x >= quantiles[-1]] = 1.0
-    edge = _MARGIN - np.spacing(1)
-    deviates: Array = np.clip(ndtri(share), ndtri(edge), ndtri(1 - edge))
+    deviates: Array = np.clip(ndtri(share), ndtri(EDGE), ndtri(1 - EDGE))
     return deviates
