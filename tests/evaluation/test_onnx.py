@@ -61,7 +61,8 @@ def model(
     return Predictor(
         recipe=made.recipe, hyper=made.hyper, params=params, preprocessor=preprocessor,
         task="regression" if numbers else task if task == "multilabel" else "classification",
-        classes=() if numbers or task == "multilabel" else tuple(f"kind {j}" for j in range(max(2, k))), threshold=0.4,
+        classes=() if numbers or task == "multilabel" else tuple(f"kind {j}" for j in range(max(2, k))),
+        threshold=0.4,
         shift=np.arange(k) + 2.0, scale=np.arange(k) + 0.5, columns=(),
     )  # fmt: skip
 
