@@ -28,15 +28,23 @@ def importances(
     if not axes or why_not(records, direction) is not None:
         return {}
     import optuna
+    from optuna.trial import FrozenTrial, TrialState
 
+    from workbench.tuning.samplers import Memory
     from workbench.tuning.space import distributions
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     words = distributions(axes)
-    study = optuna.create_study(direction="maximize")
-    for place, rank in ranks(records, direction).items():
-        params = {name: records[place].params[name] for name in words}
-        study.add_trial(optuna.trial.create_trial(params=params, distributions=words, value=rank))
+    trials = [
+        FrozenTrial(
+            number=place, trial_id=place, state=TrialState.COMPLETE, value=rank,
+            params={name: records[place].params[name] for name in words}, distributions=words,
+            datetime_start=None, datetime_complete=None,
+            user_attrs={}, system_attrs={}, intermediate_values={},
+        )
+        for place, rank in ranks(records, direction).items()
+    ]  # fmt: skip
+    study = optuna.create_study(storage=Memory(trials), direction="maximize")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # scores that tie at the top
         shares = optuna.importance.get_param_importances(study)
