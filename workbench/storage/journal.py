@@ -71,7 +71,7 @@ class Journal:
     def append(self, records: Iterable[Mapping[str, Any]], *, kept: bool = True) -> None:
         """Make records durable, all of them or none.
 
-        kept  whether they are among `records` from now on; of 100,000 trials they are a gigabyte
+        kept  whether they are among `records` from now on; of 100,000 trials they are half a gigabyte
 
         Raises StoreError if the disk is full; nothing is half-written.
         """

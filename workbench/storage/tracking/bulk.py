@@ -242,9 +242,8 @@ def _so_far(connection: sa.Connection, parent: Parent, run: str) -> tuple[float 
     That is one row, where counting goes through all children. There is none before one is complete.
     """
     of_best = sa.and_(LATEST.c.run_uuid == run, LATEST.c.key == best_key(parent.metric))
-    if (
-        told := connection.execute(sa.select(LATEST.c.value, LATEST.c.step).where(of_best)).first()
-    ) is not None:
+    told = connection.execute(sa.select(LATEST.c.value, LATEST.c.step).where(of_best)).first()
+    if told is not None:
         return float(told.value), int(told.step)
     count = sa.select(sa.func.count()).select_from(_ended(run).subquery())
     return _best(connection, parent, run), int(connection.execute(count).scalar_one())
