@@ -12,7 +12,8 @@ import pytest
 from workbench.core import vocabulary
 from workbench.core.types import Axis, Choice, Range, Value
 from workbench.tuning import samplers
-from workbench.tuning.samplers import Sampler, Suggester
+from workbench.tuning.sampler_words import Sampler
+from workbench.tuning.samplers import Suggester
 
 AXES: dict[str, Axis] = {
     "depth": Range(1, 3, integer=True),

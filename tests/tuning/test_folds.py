@@ -333,6 +333,12 @@ def test_a_trial_ends_with_its_last_fold() -> None:
     np.testing.assert_array_equal(found.block, [1, 1, 1, 0, 0, 0])
 
 
+def test_further_scores_are_the_mean_over_folds() -> None:
+    folds = [brought("stopped", 0.5, 2, "a")._replace(also=np.float32(each)) for each in ([0.2, 3], [0.4, 5])]
+    np.testing.assert_allclose(merged(folds).also, [0.3, 4])
+    assert merged(folds[:1]).also is folds[0].also
+
+
 def test_one_fold_that_diverges_is_as_good_as_all() -> None:
     found = merged([brought("running", 0.5, 2, "a"), brought("diverged", None, 1, None)])
     assert found.status == "diverged"

@@ -56,8 +56,8 @@ def trained(engine: Engine, part: Part) -> list[LaneResult]:
 def same(one: list[LaneResult], other: list[LaneResult]) -> None:
     assert [b[:3] for b in one] == [b[:3] for b in other]  # the clock left out
     for a, b in zip(one, other, strict=True):
-        leaves = jax.tree.leaves((a.curves, a.lane, a.block))
-        others = jax.tree.leaves((b.curves, b.lane, b.block))
+        leaves = jax.tree.leaves((a.curves, a.lane, a.block, a.also))
+        others = jax.tree.leaves((b.curves, b.lane, b.block, b.also))
         for mine, theirs in zip(leaves, others, strict=True):
             np.testing.assert_array_equal(mine, theirs)
             assert np.asarray(mine).dtype == np.asarray(theirs).dtype
@@ -72,6 +72,8 @@ def test_bytes_and_back(engine: Engine, first: tuple[Part, list[LaneResult]]) ->
     assert {one.status for one in brought} == {"running", "diverged"}
     shape = partial(template, engine)
     same(jobs.unpack_results(jobs.pack_results(brought), part.members, shape), brought)
+    scored = [one._replace(also=np.float32([0.5, i])) for i, one in enumerate(brought)]
+    same(jobs.unpack_results(jobs.pack_results(scored), part.members, shape), scored)
     onward = part._replace(
         members=tuple(
             m._replace(lane=b.lane)

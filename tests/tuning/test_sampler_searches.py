@@ -26,11 +26,12 @@ from tests.tuning.test_loop import SETTINGS, Journal, comparable
 from workbench.core import vocabulary
 from workbench.core.records import Curves, TrialRecord
 from workbench.core.types import Axis, Range, Value
-from workbench.tuning import samplers
+from workbench.tuning import sampler_words
 from workbench.tuning.jobs import LaneResult, Part
 from workbench.tuning.lane_plan import LanePlan
 from workbench.tuning.loop import Search
-from workbench.tuning.samplers import Sampler, Suggester
+from workbench.tuning.sampler_words import Sampler
+from workbench.tuning.samplers import Suggester
 from workbench.tuning.scheduler import Scheduler
 from workbench.tuning.space import Problem, default
 
@@ -93,7 +94,7 @@ def whole_search(
     sampler: Sampler, journal: Journal, trials: int = 60, pool: Executor | None = None
 ) -> dict[int, TrialRecord]:
     """A study of four axes to its end, ten trials at a time."""
-    word, _ = samplers.named(sampler)
+    word, _ = sampler_words.named(sampler)
     free: dict[str, Axis] = GRID | (
         {} if word in vocabulary.EXHAUSTIVE else {"learning_rate": Range(1e-4, 1.0, log=True)}
     )

@@ -17,9 +17,11 @@ from tests.helpers.suggest_cases import (
 )
 from workbench.core import vocabulary
 from workbench.core.errors import StudyError
+from workbench.core.formatting import toml
 from workbench.core.types import Axis, Range
-from workbench.tuning import samplers
-from workbench.tuning.samplers import check, read
+from workbench.tuning import sampler_words
+from workbench.tuning.sampler_words import read
+from workbench.tuning.samplers import check
 
 
 @pytest.mark.parametrize(
@@ -38,10 +40,10 @@ from workbench.tuning.samplers import check, read
 )
 def test_what_a_file_may_hold(value: Any, kept: Any, tmp_path: Path) -> None:
     assert read(value) == (kept or value)
-    (tmp_path / "x.toml").write_text(STUDY.format(sampler=samplers.toml(value)))
+    (tmp_path / "x.toml").write_text(STUDY.format(sampler=toml(value)))
     study = wb.read_study(tmp_path / "x.toml")
     assert study.search.sampler == (kept or value)
-    assert study.search.sampler_name == samplers.named(kept or value)[0]
+    assert study.search.sampler_name == sampler_words.named(kept or value)[0]
     check(study.axes, study.search.sampler)
     varied = wb.vary(wb.vary(study, sampler="random"), sampler=value)
     (tmp_path / "y.toml").write_text(varied.text)
@@ -75,9 +77,9 @@ def test_what_is_refused_when_it_is_read(
     value: Any, says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / "x.toml"
-    file.write_text(study_text("search", f"sampler = {samplers.toml(value)}"))
+    file.write_text(study_text("search", f"sampler = {toml(value)}"))
     argv = ["check", str(file), "--home", str(tmp_path / "home")]
-    refused(argv, (f"{file}: [search] sampler = {samplers.toml(value)}", says), tmp_path, capsys)
+    refused(argv, (f"{file}: [search] sampler = {toml(value)}", says), tmp_path, capsys)
 
 
 @pytest.mark.parametrize(
@@ -96,7 +98,7 @@ def test_what_optuna_refuses_is_refused_before_anything_trains(
     value: Any, says: str, command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / "x.toml"
-    text = study_text("search", f"sampler = {samplers.toml(value)}")
+    text = study_text("search", f"sampler = {toml(value)}")
     file.write_text(text.replace("learning_rate = 0.01", "learning_rate = { low = 0.01, high = 0.1 }"))
     argv = [command, str(file), "--home", str(tmp_path / "home")]
     refused(argv, (f"{file}: [search] sampler = ", "is refused by Optuna", says), tmp_path, capsys)

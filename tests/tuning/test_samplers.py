@@ -38,7 +38,7 @@ from tests.helpers.suggest_cases import (
 )
 from workbench.core import vocabulary
 from workbench.core.types import Axis, Choice, Range, Value
-from workbench.tuning import samplers, tpe
+from workbench.tuning import sampler_words, samplers, tpe
 from workbench.tuning.history import Direction, History, Window, rank
 from workbench.tuning.samplers import Suggester, seeded
 from workbench.tuning.space import default, distributions
@@ -210,7 +210,7 @@ def test_brute_force_is_optunas(count: int) -> None:
 @pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning", "ignore::FutureWarning")
 def test_generations_are_optunas(sampler: dict[str, Any]) -> None:
     """One trial after the other: the notes that Optuna's own samplers have written into its trials."""
-    word, arguments = samplers.named(sampler)
+    word, arguments = sampler_words.named(sampler)
     noted: list[optuna.trial.FrozenTrial] = []
     history: list[Seen] = []
     for number in range(60):

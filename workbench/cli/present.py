@@ -108,6 +108,14 @@ def check(result: Result, study: Study) -> None:
         bullets(console, "notes", result.get("notes", notes(study)))
 
 
+#: What `keys` says of axes.
+_AXIS = (
+    'An axis is { low, high, log, step } or { choices = [...] }. With if = { family = "cnn" } or '
+    "if = { depth = [2, 3] } beside them it takes part in trials in which the other keys have these values, "
+    "and is at its default in all others."
+)
+
+
 def keys(result: Result) -> None:
     """The keys of a study file, a table for each of its sections."""
     sections = dict.fromkeys(key["section"] for key in result["keys"])
@@ -122,6 +130,7 @@ def keys(result: Result) -> None:
                     default = key["default"] or ("required" if key["required"] else "–")
                     table.add_row(key["key"], holds, default, key["meaning"])
             console.print(table)
+        console.print(_AXIS)
 
 
 def _ladder(result: Result, axes: Sequence[Mapping[str, Any]]) -> str:
@@ -210,6 +219,9 @@ def _summary(result: Result, study: Study, locations: Locations) -> Panel:
         grid.add_row("", f"{test['rows']:,} rows, {look}")
         if result.get("weighted"):
             grid.add_row("weighted by", str(result["weighted"]))
+        for name, figures in (result.get("also") or {}).items():
+            if (also := figures["test"]) is not None:
+                grid.add_row(f"test {name}", f"{figure(also['value'])}   {stated(also)}")
         for name, figures in result.get("baselines", {}).items():
             gain = f"{figure(figures['gain'])}   {stated(figures)}"
             of_it = f"{name} has {figure(figures['value'])}"
@@ -237,12 +249,17 @@ def _summary(result: Result, study: Study, locations: Locations) -> Panel:
             f"validation {best['metric']}",
             f"{figure(best['validation'])}   trial {best['trial']}{over}{among}",
         )
+        for name, figures in (result.get("also") or {}).items():
+            grid.add_row(
+                f"validation {name}", f"{figure(figures['validation'])}   trial {best['trial']} in the search"
+            )
         grid.add_row("default", f"{default}   the file's default configuration{over}")
-        grid.add_row("optimism", f"{figure(result.get('optimism'))}   what choosing adds by luck")
+        if not result.get("under_way"):
+            grid.add_row("optimism", f"{figure(result.get('optimism'))}   what choosing adds by luck")
         if how.get("default_kept"):
             noise = "" if how["rule"] == "best" else " beyond noise"
             grid.add_row("", f"the default configuration is kept: no finalist beats it{noise}")
-        grid.add_row("chosen", _settings(best["params"]))
+        grid.add_row("best so far" if result.get("under_way") else "chosen", _settings(best["params"]))
         if made := result.get("encoded"):
             as_what = f"numbers {made['numbers']}, at most {made['bins']} bins each"
             grid.add_row("inputs", f"{made['inputs']:,} of {made['columns']:,} columns: {as_what}")
@@ -255,6 +272,8 @@ def _summary(result: Result, study: Study, locations: Locations) -> Panel:
         grid.add_row("calibrated", f"temperature {figure(found['temperature'])}: {losses}")
     if result.get("refit"):
         grid.add_row("refitted", _refitted(result["refit"]))
+    if now := result.get("under_way"):
+        grid.add_row("so far", f"{trials['total']} of {now['budget']} trials; {_training(now)}")
     ended = (f"{trials.get(state, 0)} {state}" for state in ("complete", "pruned", "failed"))
     grid.add_row("trials", f"{trials.get('total', 0)}: {', '.join(ended)}")
     if without := result.get("without_score"):
@@ -263,8 +282,9 @@ def _summary(result: Result, study: Study, locations: Locations) -> Panel:
         grid.add_row("", f"ended before the budget: {result['stopped']}")
     seconds = result.get("seconds", {})
     parts = ", ".join(f"{part} {seconds[part]:.1f}" for part in _PARTS if seconds.get(part) is not None)
-    grid.add_row("seconds", f"{seconds.get('total', 0):.1f}: {parts}")
-    grid.add_row("programs", f"{result.get('programs', 0)} compiled")
+    if seconds or not result.get("under_way"):  # they are known when a run ends
+        grid.add_row("seconds", f"{seconds.get('total', 0):.1f}: {parts}")
+        grid.add_row("programs", f"{result.get('programs', 0)} compiled")
     if result.get("report"):
         grid.add_row("report", str(result["report"]))
     grid.add_row("MLflow", _pages(result, locations))
@@ -283,6 +303,12 @@ def _pages(result: Mapping[str, Any], locations: Locations) -> str:
         return server
     pages = (f"#/experiments/{experiment}/runs/{run}", page(experiment, result["study"]))
     return "\n".join(f"{server}/{each}" for each in pages)
+
+
+def _training(now: Mapping[str, Any]) -> str:
+    """What has begun and not ended, with the scores that are known of it."""
+    scores = [f"trial {number} has {figure(score)}" for number, score in now["scores"].items()]
+    return f"{now['training']} in training" + (f" ({', '.join(scores)})" if scores else "")
 
 
 def _averaged(average: Mapping[str, Any]) -> str:

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
-from workbench.core.types import Choice, Range, Value
+from collections.abc import Mapping, Sequence
+
+from workbench.core.types import Choice, Condition, Range, Value
+
+#: Other settings by their flat names, and the value, or the values, with which an axis takes part.
+When = Mapping[str, Value | Sequence[Value]]
 
 
-def axis(low: float, high: float, *, log: bool = False, step: float | None = None) -> Range:
+def axis(
+    low: float, high: float, *, log: bool = False, step: float | None = None, when: When | None = None
+) -> Range:
     """A setting that the search draws between two ends: `depth=wb.axis(1, 3)`.
 
     Args:
@@ -13,20 +20,28 @@ def axis(low: float, high: float, *, log: bool = False, step: float | None = Non
         high: The upper end, included.
         log: Whether equal factors are equally likely, as suits learning rates.
         step: Between the values that are tried; None: every value, or every whole number.
+        when: In which trials, such as `{"family": "cnn"}` or `{"depth": [2, 3]}`; in the others the setting
+            is at its default. None: in all. A study file says `if`.
 
     Returns:
         The axis, as `vary` and `create_study` take it.
     """
-    return Range(low, high, log=log, step=step)
+    return Range(low, high, log=log, step=step, when=condition_of(when or {}))
 
 
-def choices(*values: Value) -> Choice:
+def choices(*values: Value, when: When | None = None) -> Choice:
     """A setting that the search takes from a list: `optimizer=wb.choices("adam", "lion")`.
 
     Args:
         *values: What may be chosen; the first one is that of the default configuration.
+        when: As of `axis`.
 
     Returns:
         The axis, as `vary` and `create_study` take it.
     """
-    return Choice(values)
+    return Choice(values, when=condition_of(when or {}))
+
+
+def condition_of(table: When) -> Condition:
+    """A condition as it is written, put into its one form."""
+    return tuple((key, tuple(one) if isinstance(one, list | tuple) else (one,)) for key, one in table.items())

@@ -43,13 +43,19 @@ def toml(value: Any) -> str:
     if isinstance(value, Mapping):
         return f"{{ {', '.join(f'{key} = {toml(item)}' for key, item in value.items())} }}" if value else "{}"
     if isinstance(value, Choice):
-        return toml({"choices": value.choices})
+        return toml({"choices": value.choices, **condition(value)})
     if isinstance(value, Range):
         extra = {"log": True} if value.log else {} if value.step is None else {"step": value.step}
-        return toml({"low": value.low, "high": value.high, **extra})
+        return toml({"low": value.low, "high": value.high, **extra, **condition(value)})
     if isinstance(value, float) and math.isfinite(value):
         return repr(int(value)) if value == int(value) and abs(value) < 1e6 else repr(value)
     return str(value)
+
+
+def condition(axis: Range | Choice) -> dict[str, dict[str, Any]]:
+    """`if` of an axis as a table of a study file holds it; nothing where it takes part in every trial."""
+    said = {key: wanted[0] if len(wanted) == 1 else list(wanted) for key, wanted in axis.when}
+    return {"if": said} if said else {}
 
 
 def opened_before(rows: int, before: int, reused: int) -> list[str]:

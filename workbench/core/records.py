@@ -40,7 +40,9 @@ class TrialRecord:
     number: int
     params: Mapping[str, Value]  # the axes only, in the order of the study
     state: Literal["running", "complete", "pruned", "failed"]  # only MLflow is shown one that is running
-    reason: Literal["in training", "finished", "early stopped", "pruned", "diverged", "undefined", "error"]
+    reason: Literal[
+        "in training", "finished", "early stopped", "reached", "pruned", "diverged", "undefined", "error"
+    ]
     value: float | None  # validation score at `best_epoch`; None when there is none
     epochs: int  # epochs trained
     best_epoch: int  # 1-based; 0 when no epoch counted
@@ -50,6 +52,7 @@ class TrialRecord:
     seconds: float  # its share of the wall time
     rungs: Mapping[int, float] = field(default_factory=dict)  # epochs trained -> score reported
     finished: float = 0.0  # seconds since 1970 when it ended; 0.0 in records that do not say
+    also: Mapping[str, float] = field(default_factory=dict)  # validation scores by further metrics
 
 
 @dataclass(frozen=True)
@@ -206,6 +209,8 @@ class Outcome:
     declared: tuple[Declared, ...] = ()  # oldest first; more than one if it was changed
     weights: Array | None = None  # [N] how much the rows of `outputs` count; None: all alike
     sizes: Mapping[int, int] = field(default_factory=dict)  # parameters of complete trials, by their numbers
+    #: name -> value, low, high, note: further metrics of the choice on the test rows
+    also: Mapping[str, Mapping[str, float | str | None]] = field(default_factory=dict)
 
 
 if TYPE_CHECKING:

@@ -46,6 +46,11 @@ Value = str | float | int | bool
 # ── what is searched ────────────────────────────────────────────────────────────────────────────
 
 
+#: In which trials an axis takes part: settings by their flat names, and the values that each must have one
+#: of; empty: in all. See `conditions`.
+Condition = tuple[tuple[str, tuple[Value, ...]], ...]
+
+
 @dataclass(frozen=True)
 class Range:
     """A numeric axis, Optuna's words: `low` and `high` are both included."""
@@ -55,6 +60,8 @@ class Range:
     log: bool = False
     step: int | float | None = None
     integer: bool = False
+    when: Condition = ()
+    otherwise: Value | None = None  # what the setting is where the axis takes no part
 
 
 @dataclass(frozen=True)
@@ -62,6 +69,8 @@ class Choice:
     """A categorical axis; the first choice is the default configuration's."""
 
     choices: tuple[Value, ...]
+    when: Condition = ()
+    otherwise: Value | None = None
 
 
 Axis = Range | Choice
@@ -108,7 +117,7 @@ class DataSpec:
     seed: int = 0  # of training and search
 
 
-_TIMEOUT = "the timeout"
+_TIMEOUT, _REACHED = "the timeout", "a trial reached stop_at"
 
 
 @dataclass(frozen=True)
@@ -124,11 +133,17 @@ class SearchSpec:
     timeout: float | None = None  # seconds after which no more trials are asked for
     start: tuple[Mapping[str, Value], ...] | None = None  # configurations after the default, some axes each
     start_from: str | None = None  # a study of the same home, whose best trials come next
+    stop_at: float | None = None  # score that is enough: it ends the trial that has it, and the search
 
     @property
     def timed_out(self) -> str:
         """Why a search ended whose time was over."""
         return f"{_TIMEOUT} of {self.timeout:g} s is over"
+
+    @property
+    def reached(self) -> str:
+        """Why a search ended that has what it was for."""
+        return f"{_REACHED} = {self.stop_at:g}"
 
     def ends(self, reason: str) -> bool:
         """Whether a search that ended for this reason stays ended under the rules that the study has now.
@@ -137,6 +152,8 @@ class SearchSpec:
         """
         if reason.startswith(_TIMEOUT):
             return self.timeout is not None and reason == self.timed_out
+        if reason.startswith(_REACHED):
+            return self.stop_at is not None and reason == self.reached
         return self.stop == "noise"
 
     @property

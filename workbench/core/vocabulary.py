@@ -111,6 +111,9 @@ METRICS: dict[str, Metric] = {
     "r2": Metric("maximize", "regression"),
     "pinball": Metric("minimize", "regression"),
 }
+#: What no score by these metrics exceeds; the others of ours are errors, and at least 0.
+AT_MOST_1 = ("accuracy", "balanced_accuracy", "f1_macro", "f1", "roc_auc", "r2")
+ERRORS = ("log_loss", "rmse", "mse", "mae", "pinball")
 #: The loss and the metric of a quantile, which recipes and records call `pinball_0.9`.
 PINBALL = "pinball"
 Registered = TypeVar("Registered")
@@ -247,6 +250,10 @@ def of_layer(activation: str, layer: int) -> str:
     """The activation of hidden layer `layer`, from 0; the last one named is that of all layers after it."""
     names = by_layer(activation)
     return names[min(layer, len(names) - 1)]
+
+
+#: The settings, beside the family, by which `reads` goes.
+READING = ("optimizer", "schedule", "initializer", "loss", "embedding", "numbers", "patience")
 
 
 def reads(settings: Mapping[str, Any], key: str) -> bool:

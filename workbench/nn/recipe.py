@@ -76,6 +76,12 @@ class Recipe:
         return bool(dict(self.options).get("averages", False))
 
     @property
+    def stop_at(self) -> float | None:
+        """Score after whose epoch a lane has enough; None: whatever it has."""
+        goal = dict(self.options).get("stop_at")
+        return None if goal is None else float(goal)
+
+    @property
     def ensemble(self) -> int:
         """How many initializations of the design are averaged."""
         return int(dict(self.options).get("ensemble", 1))

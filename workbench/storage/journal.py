@@ -118,6 +118,19 @@ def read(path: Path) -> list[Record]:
         raise StoreError(f"{path}: cannot be read ({error.strerror}); see to its permissions") from error
 
 
+def held(path: Path) -> bool:
+    """Whether a living process has a journal open."""
+    if not path.with_name(f"{path.name}.lock").exists():
+        return False
+    try:
+        _locked(path).release()
+    except BusyError:
+        return True
+    except OSError:  # of a home that may only be read, in which nobody writes
+        return False
+    return False
+
+
 def first(path: Path) -> Record | None:
     """The record that a journal begins with, without reading the rest; None if there is none."""
     with suppress(FileNotFoundError), path.open("rb") as file:

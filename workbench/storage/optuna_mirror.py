@@ -34,7 +34,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from workbench.core.addresses import kind, reason, redact, sqlite
 from workbench.core.errors import StoreError
-from workbench.core.records import Outcome, Selection, TrialRecord
+from workbench.core.records import Outcome, Selection, TrialRecord, encode_number
 from workbench.core.types import Axis, Value
 from workbench.storage import database, outcomes
 
@@ -449,6 +449,7 @@ def attributes(record: TrialRecord) -> dict[str, Any]:
         "epochs": record.epochs,
         "best_epoch": record.best_epoch,
         "seconds": round(record.seconds, 6),
+        **{f"validation_{name}": encode_number(value) for name, value in record.also.items()},
     }
 
 

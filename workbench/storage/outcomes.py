@@ -40,6 +40,9 @@ def save(outcome: Outcome, folder: Path) -> None:
     document: dict[str, Any] = {name: getattr(outcome, name) for name in PLAIN}
     document |= {name: dict(getattr(outcome, name)) for name in MAPPINGS}
     document["baselines"] = {name: dict(figures) for name, figures in outcome.baselines.items()}
+    document |= (
+        {"also": {name: dict(figures) for name, figures in outcome.also.items()}} if outcome.also else {}
+    )
     document |= {name: getattr(outcome, name) for name in LATER}
     document["declared"] = [asdict(one) for one in outcome.declared]
     document["sizes"] = {str(number): size for number, size in outcome.sizes.items()}
@@ -97,6 +100,7 @@ def _decoded(document: Mapping[str, Any], outputs: Array, targets: Array) -> Out
         outputs=outputs,
         targets=targets,
         baselines=document.get("baselines", {}),
+        also=document.get("also", {}),
         **{name: document.get(name, "") for name in LATER},
         declared=tuple(Declared(**one) for one in document.get("declared", ())),
         sizes={int(number): size for number, size in document.get("sizes", {}).items()},

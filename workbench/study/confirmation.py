@@ -68,6 +68,7 @@ def confirm(
     metric: str,
     baselines: Mapping[str, Path],
     left_out: Mapping[str, str] | None = None,
+    also: Sequence[str] = (),
     tell: Callable[[str], None],
     tries: Mapping[str, Any] | None = None,
     verdict_only: bool = False,
@@ -77,6 +78,7 @@ def confirm(
     folder  of the study; the delivered model is in its folder `model`
     baselines  models to compare with on the same rows, frozen before
     left_out  why others are none, by name
+    also    metrics that are told beside it, each with an interval of its own
     tell    hears of a further look at rows that were opened before
     tries   what was tried to come to the choice: configurations, seed, metric
     verdict_only  a further look says whether the choice beats the recorded one, and no score
@@ -110,15 +112,18 @@ def confirm(
                 ledger.record(book, opening, _score(metric, unsaid, opening, verdict)), None, None
             )
         weight = uneven(rows.weight)
-        scored = evaluate(
-            metric,
-            outputs,
-            rows.target,
-            threshold=chosen.threshold,
-            look=opening.look,
-            classes=dataset.classes,
-            groups=rows.group,
-            weight=weight,
+        scored, *others = (
+            evaluate(
+                one,
+                outputs,
+                rows.target,
+                threshold=chosen.threshold,
+                look=opening.look,
+                classes=dataset.classes,
+                groups=rows.group,
+                weight=weight,
+            )
+            for one in (metric, *also)
         )
         with replaced(folder / KEPT, private=True) as file:
             arrays = {"outputs": outputs, "targets": rows.target, "choice": np.array(choice)}
@@ -137,7 +142,9 @@ def confirm(
         }
         compared |= {name: {**_NOTHING, "note": why} for name, why in (left_out or {}).items()}
         score = _score(metric, scored, opening)
-        recorded = ledger.record(book, opening, score, {"baselines": compared})
+        told = {name: _figures(one) for name, one in zip(also, others, strict=True)}
+        extra = {"baselines": compared, **({"also": told} if told else {})}
+        recorded = ledger.record(book, opening, score, extra)
         return Confirmed(recorded, outputs, rows.target, weight=weight)
 
 
@@ -172,11 +179,21 @@ def _compare(
     )
     value = score_of(metric, other.outputs, rows.target, other.threshold, uneven(rows.weight))
     figures = {"value": value, "gain": gain.difference, "low": gain.low, "high": gain.high}
+    return _told_of(figures, {"note": gain.note, "about": other.about})
+
+
+def _figures(scored: Evaluation) -> dict[str, float | str | None]:
+    """A further metric's value with its interval."""
+    figures = {"value": scored.value, "low": scored.low, "high": scored.high}
+    return _told_of(figures, {"note": scored.note})
+
+
+def _told_of(figures: Mapping[str, float], said: Mapping[str, str]) -> dict[str, float | str | None]:
+    """Figures that JSON can say, and remarks as far as there are any."""
     found: dict[str, float | str | None] = {
         name: figure if math.isfinite(figure) else None for name, figure in figures.items()
     }
-    told = {"note": gain.note, "about": other.about}
-    return found | {name: said for name, said in told.items() if said}
+    return found | {name: one for name, one in said.items() if one}
 
 
 def recorded(book: Ledger, *, study: str, folder: Path) -> Confirmed | None:

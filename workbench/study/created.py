@@ -170,6 +170,12 @@ def _of_rows(
     for assumption in proposal.assumptions:
         say(assumption)
     document = tomllib.loads(proposal.text)
+    proposed = document.get("select", {}).get("metric")
+    if settings.get("stop_at") is not None and "metric" not in settings and proposed is not None:
+        raise StudyError(
+            f"create_study: stop_at = {toml(settings['stop_at'])} is a value of the metric, which would be "
+            f"{proposed} for these rows; say metric={toml(proposed)} or another one beside it"
+        )
     if "drop" in said:  # and what is left out beside it
         said["drop"] = list(dict.fromkeys((*said["drop"], *document["data"].get("drop", ()))))
     if "test" in said and "split" not in said:

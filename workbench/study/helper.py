@@ -20,6 +20,7 @@ from workbench.core.provenance import versions
 from workbench.core.target_transform import Transform
 from workbench.core.types import Examples, Fold, Pixels, Value
 from workbench.nn.recipe import Hyperparameters
+from workbench.study.config.checks import also_of
 from workbench.study.config.reading import study_of
 from workbench.training.devices import arithmetic
 from workbench.training.engine import Engine
@@ -115,11 +116,11 @@ class _Trainer:
         self._lock = threading.Lock()
         self._plan = LanePlan(
             study.settings, lambda variant: self._rows[variant][1], terms.metric, tuple(terms.rooms),
-            rules=terms.rules,
+            rules=terms.rules, also=also_of(study, terms.metric), stop_at=study.search.stop_at,
         )  # fmt: skip
         self._engine = Engine(
             lambda variant: self._rows[variant][0],
-            capacity=self._plan.epochs, seed=study.seed, lanes=terms.lanes,
+            capacity=self._plan.epochs, seed=study.seed, lanes=terms.lanes, also=self._plan.also,
         )  # fmt: skip
 
     def learn(self, rows: Sequence[bytes]) -> None:

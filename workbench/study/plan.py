@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
+from workbench.core.conditions import asked, where_met
+from workbench.core.formatting import condition
 from workbench.core.locations import Locations
 from workbench.core.types import Axis, Choice, Value
 from workbench.core.vocabulary import EXHAUSTIVE
@@ -45,7 +47,7 @@ def plan(study: Study, locations: Locations) -> dict[str, Any]:
     programs = {program(params) for params in configurations}
     parallel = study.search.parallel or parallel_of(study.search.trials, study.search.sampler_name)
     costs = costs._replace(devices=min(lanes, parallel * folds) if platform == "cpu" else lanes)
-    epoch = sum(lanes_as.epoch_seconds(params, costs) for params in configurations) / DRAWN
+    epoch = sum(lanes_as.expected_seconds(params, costs) for params in configurations) / DRAWN
     again = study.search.seeds * epochs
     if study.rule != "single":
         finalists = 1 + few(study.search.trials)
@@ -60,7 +62,12 @@ def plan(study: Study, locations: Locations) -> dict[str, Any]:
         "encoded": _encoded(dataset, {one.variant for one in programs}, lanes_as),
         "splits": {"train": rows, "validation": len(dataset.validation), "test (sealed)": sealed.rows},
         "axes": [
-            {"name": name, "values": _words(axis), "recompiles": _recompiles(name, axis, default, program)}
+            {
+                "name": name,
+                "values": _words(axis),
+                "recompiles": _recompiles(name, axes, program),
+                "if": condition(axis).get("if"),
+            }
             for name, axis in axes.items()
         ],
         "default": default,
@@ -76,7 +83,12 @@ def plan(study: Study, locations: Locations) -> dict[str, Any]:
             "advice": _advice(study, parallel, folds, lanes) if platform == "cpu" else None,
         },
         "findings": [*findings(dataset), *dataset.notes],
-        "notes": [*notes(study), *_small(study, axes), *_starting(study, locations, lanes_as.metric)],
+        "notes": [
+            *notes(study),
+            *_small(study, axes),
+            *_at_random(study, axes),
+            *_starting(study, locations, lanes_as.metric),
+        ],
     }
 
 
@@ -87,6 +99,14 @@ def _starting(study: Study, locations: Locations, metric: str) -> list[str]:
         return []
     plural = "s" * (count > 1)
     return [f"the search begins with {count} configuration{plural} after the default; none is pruned"]
+
+
+def _at_random(study: Study, axes: Mapping[str, Axis]) -> list[str]:
+    """Axes that a sampler which learns draws at random, since it learns those of every trial alone."""
+    name, some = study.search.sampler_name, [key for key, axis in axes.items() if axis.when]
+    if name not in LEARNING or name == "tpe" or not some:
+        return []
+    return [f"{name} draws axes with a condition ({', '.join(some)}) at random; tpe learns them too"]
 
 
 def _small(study: Study, axes: Mapping[str, Axis]) -> list[str]:
@@ -130,18 +150,20 @@ def _advice(study: Study, parallel: int, folds: int, cores: int) -> str | None:
 
 
 def _recompiles(
-    name: str, axis: Axis, default: Mapping[str, Value], program: Callable[[Mapping[str, Value]], Program]
+    name: str, axes: Mapping[str, Axis], program: Callable[[Mapping[str, Value]], Program]
 ) -> bool:
-    """Whether some value of this axis needs another program than the default's."""
+    """Whether values of this axis need different programs, the others being at their defaults."""
+    axis, others = axes[name], where_met(axes, name)
     if isinstance(axis, Choice):
         values: tuple[Value, ...] = axis.choices
     else:
         values = (int(axis.low), int(axis.high)) if axis.integer else (axis.low, axis.high)
-    return len({program({**default, name: value}) for value in values}) > 1
+    return len({program(space.completed(axes, {**others, name: value})) for value in values}) > 1
 
 
 def _words(axis: Axis) -> str:
+    part = f", if {' and '.join(asked(axis.when))}" if axis.when else ""
     if isinstance(axis, Choice):
-        return ", ".join(str(choice) for choice in axis.choices)
+        return ", ".join(str(choice) for choice in axis.choices) + part
     step = f" in steps of {axis.step:g}" if axis.step and axis.step != 1 else ""
-    return f"{axis.low:g} to {axis.high:g}{' (log)' if axis.log else ''}{step}"
+    return f"{axis.low:g} to {axis.high:g}{' (log)' if axis.log else ''}{step}{part}"

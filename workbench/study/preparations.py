@@ -14,7 +14,7 @@ from workbench.core.target_transform import seen
 from workbench.core.types import Fold
 from workbench.data import Dataset
 from workbench.data.preprocessing import Preprocessor
-from workbench.study.config import Study, metric_of
+from workbench.study.config import Study, also_of, metric_of
 from workbench.training.engine import Engine
 from workbench.tuning.lane_plan import LanePlan
 from workbench.tuning.space import ALL_ROWS, OWN, Problem, Variant
@@ -94,9 +94,12 @@ def resume(study: Study, preparations: Preparations, begun: Mapping[str, Any]) -
     begun  the first record of its journal
     """
     metric, widths = metric_of(study, preparations.dataset.task), tuple(begun["rooms"])
-    return LanePlan(study.settings, preparations.problem, metric, widths, rules=begun.get("rules", 1))
+    return LanePlan(
+        study.settings, preparations.problem, metric, widths, rules=begun.get("rules", 1),
+        also=also_of(study, metric), stop_at=study.search.stop_at,
+    )  # fmt: skip
 
 
 def open_engine(plan: LanePlan, preparations: Preparations, *, seed: int, lanes: int = 1) -> Engine:
     """What trains the lanes of a study; `seed` and `lanes` as in `Engine`."""
-    return Engine(preparations.compact, capacity=plan.epochs, seed=seed, lanes=lanes)
+    return Engine(preparations.compact, capacity=plan.epochs, seed=seed, lanes=lanes, also=plan.also)

@@ -9,13 +9,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import cast
 
 from workbench.core import vocabulary
 from workbench.core.files import private_folder
 from workbench.core.locations import Locations, local_store
 from workbench.core.records import Outcome, Selection, TrialRecord
-from workbench.core.types import Value
 from workbench.storage.optuna_mirror import Described, OptunaMirror, Running
 from workbench.storage.tracking import Parent, Status, Tracker
 from workbench.study.config import Study
@@ -131,6 +129,6 @@ def _parent(study: Study, metric: str, data: str, began: float | None) -> Parent
         seed=study.seed,
         began=began,
         axes=tuple(searched),
-        params={key: cast("Value", value) for key, value in study.settings.items() if key not in searched},
+        params=space.resolve({key: one for key, one in study.settings.items() if key not in searched}, {}),
         tags={"workbench.data": data},
     )

@@ -77,19 +77,22 @@ class Result(dict[str, Any]):
     def trials(self) -> pd.DataFrame:
         """A row for each finished trial, with the columns of Optuna's `trials_dataframe` and some more.
 
-        number, value (the validation score), state, reason, epochs, best_epoch, seconds, and `params_NAME`
-        for every axis.
+        number, value (the validation score), state, reason, epochs, best_epoch, seconds, `params_NAME` for
+        every axis, and `validation_NAME` for every metric of `[select] also`.
         """
         import pandas as pd
 
         kept = ("number", "value", "state", "reason", "epochs", "best_epoch", "seconds")
         axes = dict.fromkeys(name for trial in self._trials for name in trial.params)
+        also = dict.fromkeys(name for trial in self._trials for name in trial.also)
         rows = [
             {name: getattr(trial, name) for name in kept}
             | {f"params_{name}": trial.params.get(name) for name in axes}
+            | {f"validation_{name}": trial.also.get(name) for name in also}
             for trial in self._trials
         ]
-        return pd.DataFrame(rows, columns=[*kept, *(f"params_{name}" for name in axes)])
+        beside = [*(f"params_{name}" for name in axes), *(f"validation_{name}" for name in also)]
+        return pd.DataFrame(rows, columns=[*kept, *beside])
 
     @property
     def curves(self) -> pd.DataFrame:

@@ -60,6 +60,7 @@ def result(outcome: Outcome, report: Path | None, status: str | None = None) -> 
         "refit": _refit(outcome),
         "optimism": None if outcome.selection is None else _finite(outcome.selection.optimism),
         "test": None if test is None else _test(test),
+        "also": _also(outcome, best),
         "note": outcome.withheld or None,
         "weighted": outcome.data.get("weighted by"),
         "baselines": {name: dict(figures) for name, figures in in_order(outcome.baselines).items()},
@@ -78,6 +79,7 @@ def best_trials(outcome: Outcome, count: int = 10) -> list[dict[str, Any]]:
             "validation": trial.value,
             "epochs": trial.epochs,
             "params": dict(trial.params),
+            "also": {name: _finite(value) for name, value in trial.also.items()},
             "curve": [_finite(float(score)) for score in trial.curves.validation_score],
         }
         for trial in ranked(outcome.trials, outcome.direction)[:count]
@@ -141,6 +143,16 @@ def _how(outcome: Outcome) -> dict[str, Any] | None:
     finalists = [{key: _finite(value) for key, value in asdict(one).items()} for one in chosen.finalists]
     kept = chosen.trial == 0 and len(finalists) > 1
     return {"rule": chosen.rule, "seeds": len(chosen.seeds), "finalists": finalists, "default_kept": kept}
+
+
+def _also(outcome: Outcome, best: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Further metrics: of the best trial on the validation rows, of the choice on the test rows."""
+    found = {trial.number: trial.also for trial in outcome.trials}
+    of_trial = {} if best is None else found.get(best["trial"], {})
+    return {
+        name: {"validation": _finite(value), "test": outcome.also.get(name)}
+        for name, value in of_trial.items()
+    }
 
 
 def _encoded(outcome: Outcome) -> dict[str, Any] | None:

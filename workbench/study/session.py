@@ -28,7 +28,8 @@ from workbench.storage import database, ledger, outcomes
 from workbench.storage.tracking import Status
 from workbench.study import results
 from workbench.study.cluster import crew_of
-from workbench.study.config import Study, check_testable
+from workbench.study.compiling import Compiling
+from workbench.study.config import Study, check_testable, idle_axes
 from workbench.study.interrupts import stop_requested
 from workbench.study.recorder import Records
 from workbench.study.watch import Watch
@@ -45,6 +46,8 @@ if TYPE_CHECKING:
 _LATER, _CONFIRMING = ("choice", "report"), ("confirmation", "baselines")
 
 
+#: The stage in which trials train.
+_SEARCHING = "searching"
 #: Why a grid, or brute force, ends before its budget.
 EXHAUSTED = "every combination of the axes' values was tried"
 
@@ -70,6 +73,7 @@ class Session:
         self._selection: Selection | None = None
         self._test: TestScore | None = None
         self._baselines: dict[str, Any] = {}
+        self._also: dict[str, Any] = {}
         self._withheld = ""
         self._declared: tuple[Declared, ...] = ()
         self._shown = _Shown(np.zeros((0, 1), np.float32), np.zeros(0, np.int32), "validation")
@@ -96,7 +100,7 @@ class Session:
             began=self.here.began,
             alive=lambda: self._search.alive,
         )
-        for remark in (*findings(dataset), *dataset.notes):  # beside the compiler
+        for remark in (*findings(dataset), *dataset.notes, *idle_axes(study).values()):  # beside the compiler
             note(remark)
         return self
 
@@ -117,13 +121,19 @@ class Session:
             check_testable(self.study, self.here.sealed.rows)
         self._declare()
         watch.plan(self.study.search.trials, self.here.plan.epochs)
-        watch.stage("searching")
+        compiling = Compiling.of(self.here.plan)
+        waiting = compiling.stage
+        watch.stage(waiting or _SEARCHING)
         with stop_requested(watch.note) as stopping, ExitStack() as stack:
             self._lead(stack)
             stack.enter_context(self._crew)
             for name in _LATER + _CONFIRMING * confirming:  # while programs compile, and workers make ready
                 importlib.import_module(f"workbench.study.{name}")
             for step in self._search.rounds():
+                if waiting and not step.replayed:
+                    compiling.took(self.here.engine.seconds["compile"])
+                    watch.stage(_SEARCHING)
+                    waiting = None
                 if step.finished or not step.replayed:
                     self.records.trials(step.finished)
                 replayed += len(step.finished) if step.replayed else 0
@@ -216,6 +226,7 @@ class Session:
             metric=self.metric,
             baselines=frozen.models,
             left_out=frozen.left_out,
+            also=self.here.plan.also,
             tell=self.watch.note,
             tries={
                 "configurations": len({settings_of(trial) for trial in self._search.trials.values()}),
@@ -310,6 +321,7 @@ class Session:
             return
         self._test = confirmed.recorded.score
         self._baselines = confirmed.recorded.extra.get("baselines", {})
+        self._also = confirmed.recorded.extra.get("also", {})
         if confirmed.outputs is not None and confirmed.targets is not None:
             shown = as_rows(confirmed.outputs, confirmed.targets)
             self._shown = _Shown(*shown, "test", confirmed.weight)
@@ -328,7 +340,7 @@ class Session:
         best_trial, best_value = self._standing.leader
         ended = self._standing.ended
         total, done = self.study.search.trials, ended.total()
-        fresh = done - replayed
+        fresh, compiled = done - replayed, self.here.engine.seconds["compile"]
         self.watch.progress(
             done=done,
             pruned=ended["pruned"],
@@ -338,7 +350,7 @@ class Session:
             best_trial=best_trial,
             rung=step.rung,
             epochs_done=step.epochs,
-            eta_seconds=seconds / fresh * (total - done) if fresh > 0 else None,
+            eta_seconds=max(0.0, seconds - compiled) / fresh * (total - done) if fresh > 0 else None,
         )
 
     def _clock(self) -> dict[str, float]:
@@ -373,6 +385,7 @@ class Session:
             environment=environment(engine.described),
             study_file=self.study.text,
             baselines=self._baselines,
+            also=self._also,
             stopped=self._search.stopped or EXHAUSTED * self._search.exhausted,
             model=fingerprint(self.folder / "model") if self._selection is not None else "",
             withheld=self._withheld,

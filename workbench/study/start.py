@@ -27,7 +27,7 @@ Point = dict[str, Value]
 
 
 def points(study: Study, folder: Path, metric: str) -> list[Point]:
-    """A value for every axis, for each configuration; each one once, and the default, which comes first, not.
+    """A value for every axis that takes part, for each configuration: each once, but not the default.
 
     folder  of the study, beside those of the others
     metric  that decides
@@ -35,7 +35,7 @@ def points(study: Study, folder: Path, metric: str) -> list[Point]:
     Raises StudyError if the other study is not in this home, or has no trial with a score.
     """
     default = space.default(study.axes)
-    given = [{**default, **_of_axes(study, one)} for one in study.search.start or ()]
+    given = [_of_axes(study, one) for one in study.search.start or ()]
     if study.search.start_from is not None:
         given += list(_best_of(study, folder, metric))
     found: list[Point] = []
@@ -56,17 +56,14 @@ def _best_of(study: Study, folder: Path, metric: str) -> Iterator[Point]:
             "let it search first, or drop the key"
         )
     fixed = study_of((other / "study.toml").read_text(encoding="utf-8"), other / "study.toml").settings
-    default = space.default(study.axes)
     for trial in best[:BEST]:
-        values = {**fixed, **trial.params}
-        shared = {name: values[name] for name in study.axes if name in values}
-        yield {**default, **_of_axes(study, shared)}
+        yield _of_axes(study, space.resolve(fixed, trial.params))
 
 
 def _of_axes(study: Study, values: Mapping[str, object]) -> Point:
-    """Those of the values that are on the axes of a study."""
+    """The default configuration but for those of the values that are on the axes of a study."""
     on = {name: space.on_axis(axis, values[name]) for name, axis in study.axes.items() if name in values}
-    return {name: value for name, value in on.items() if value is not None}
+    return space.completed(study.axes, {name: value for name, value in on.items() if value is not None})
 
 
 def _other(study: Study, folder: Path) -> Path:

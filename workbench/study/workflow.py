@@ -16,6 +16,7 @@ from workbench.core.errors import BusyError, DataError, StoreError, StudyError, 
 from workbench.core.locations import Locations, check_reachable
 from workbench.evaluation.saved_model import holds
 from workbench.storage import outcomes
+from workbench.storage.journal import held
 from workbench.storage.optuna_mirror import restore
 from workbench.storage.tracking import ahead
 from workbench.study import results
@@ -150,6 +151,8 @@ def check(study: Study, locations: Locations) -> Result:
 def show(study: Study, locations: Locations, sizes: int = 0) -> Result:
     """The recorded result with best trials, importances and diagnosis; the report is written again.
 
+    Of a search that has not ended, what is known so far.
+
     sizes  the choice is trained on so many parts of the training rows, for the report's learning curve
 
     Where the report cannot be written, the notes say so. Raises StudyError if nothing was recorded, or
@@ -159,6 +162,10 @@ def show(study: Study, locations: Locations, sizes: int = 0) -> Result:
     study, folder = found.study, locations.study(found.study.id)
     outcome = outcomes.recorded(folder, study.id)
     if outcome is None:
+        from workbench.study.under_way import under_way
+
+        if not sizes and (so_far := under_way(study, folder)) is not None:
+            return {**so_far, "notes": [*filter(None, [found.remark]), *so_far["notes"]]}
         raise found.lacks(
             f"nothing is recorded of this study under {locations.home}; run workbench run {study.path} "
             "first, or name its --home"
@@ -170,6 +177,8 @@ def show(study: Study, locations: Locations, sizes: int = 0) -> Result:
 
     outcome, strange = _of_its_model(outcome, study, locations)
     remarks = [remark for remark in (found.remark, found.missing and str(found.missing)) if remark]
+    if held(folder / "journal"):
+        remarks.append("a process is at work on this study: what it has found since is not in here")
     said = outcome.declared[-1].fingerprint if outcome.declared else None
     if (said or study.smallest_gain is not None) and said != study.declaration:
         remarks.append(

@@ -170,10 +170,13 @@ def search_of(study: Study, here: Workspace, train: Train, note: Callable[[str],
     paired, timeout = not study.data.holdouts, study.search.timeout
     earlier = [session["seconds"]["total"] for session in here.journal.of_kind("session")][-1:]
     since = time.perf_counter() - sum(earlier)
+    early = study.search.stop == "noise" or study.search.timeout or study.search.stop_at is not None
 
     def ended(trials: Iterable[TrialRecord], blocks: Mapping[int, Array]) -> str | None:
         if timeout is not None and any(trials) and time.perf_counter() - since > timeout:
             return study.search.timed_out
+        if any(trial.state == "complete" and here.plan.reached(trial.value) for trial in trials):
+            return study.search.reached
         if study.search.stop == "none":
             return None
         return enough(progress(trials, blocks, direction, paired=paired, folds=study.data.folds))
@@ -195,7 +198,7 @@ def search_of(study: Study, here: Workspace, train: Train, note: Callable[[str],
         train=train,
         suggest=_suggester(study, here.metric).suggest,
         start=here.start,
-        enough=ended if study.search.stop == "noise" or study.search.timeout else None,
+        enough=ended if early else None,
         ends=study.search.ends,
         commit=partial(here.journal.append, kept=False),  # the search itself knows what has happened
         store=Store(here.folder / "checkpoints", study.id, note),

@@ -17,16 +17,21 @@ class Costs(NamedTuple):
     rate: float  # floating-point operations a second of a device that trains
     step: float  # seconds that a step of a lane takes beside its operations
     devices: int  # of the machine that is reckoned with
+    turn: float = 1e-6  # seconds that a gate of a recurrence takes at a step, forward and backward
 
-    def epoch(self, parameters: float, rows: int, batch: int) -> float:
-        """Seconds of one lane's epoch when every device has lanes to train."""
+    def epoch(self, products: float, rows: int, batch: int, turns: int = 0) -> float:
+        """Seconds of one lane's epoch when every device has lanes to train.
+
+        products, turns  of one example: see `models.work`
+        """
         steps = -(-rows // batch)
-        return (operations(parameters, rows) / self.rate + steps * self.step) / self.devices
+        once = steps * (self.step + turns * self.turn)
+        return (operations(products, rows) / self.rate + once) / self.devices
 
 
 #: Measured on two cores with AVX-512 (digits, 16 to 256 units), and, for accelerators, orders of magnitude.
 COSTS = {
-    "cpu": Costs(compile=4.0, rate=4.5e10, step=2e-5, devices=2),
+    "cpu": Costs(compile=4.0, rate=4.5e10, step=2e-5, devices=2, turn=4e-6),
     "gpu": Costs(compile=6.0, rate=5e12, step=1e-6, devices=1),
     "tpu": Costs(compile=10.0, rate=5e12, step=1e-6, devices=1),
 }

@@ -53,6 +53,7 @@ class Job(NamedTuple):
     lane: Lane | None = None  # None: a new one, or one that was lost and is trained again up to `first`
     seed: int | None = None  # another seed of the order of the rows, for training a choice again
     blocks: Literal["never", "stopped", "ended"] = "never"  # when `Trained.block` is wanted
+    also: bool = False  # whether `Trained.also` is wanted
 
 
 class Trained(NamedTuple):
@@ -66,6 +67,7 @@ class Trained(NamedTuple):
     epochs: int
     block: np.ndarray | None  # [G] of a lane that ended with a score: see `population.pseudo_values`
     seconds: float  # from when it was taken up to when it was done
+    also: np.ndarray | None = None  # [M] scores by further metrics, of the epoch that counts
 
 
 #: A job, and what it will bring.
@@ -80,6 +82,7 @@ class Engine:
     seed      of the study: the order of the rows and the dropped units
     lanes     that an accelerator's populations have at least, a power of two: what a study decides by its
               own numbers, so that lanes come out the same however they are gathered
+    also      metrics by which lanes are scored beside the one that judges them
     clock     that launches of populations are timed by
 
     An accelerator's memory and the time of its steps decide how many more than `lanes` train at once, see
@@ -93,12 +96,14 @@ class Engine:
         capacity: int,
         seed: int,
         lanes: int = 1,
+        also: tuple[str, ...] = (),
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         self.meshes = population.meshes_of_host()
         self.turns = population.in_turn(self.meshes[0])
         self.threads = cores() if self.turns else 1
         self.lanes = lanes
+        self._also = also
         self._most = 1 << 20  # that fit, as far as is known
         self._clock = clock
         self._classes: dict[tuple[Recipe, Hashable], str] = {}  # for which `_rates` holds
@@ -142,7 +147,7 @@ class Engine:
         self._programs_of(recipe, variant, hyper)
 
     def foresee_blocks(self, recipe: Recipe, variant: Hashable, hyper: Hyperparameters) -> None:
-        """Begin to compile what `pseudo_values` of such lanes will need."""
+        """Begin to compile what `pseudo_values`, and scores by further metrics, of such lanes will need."""
         if self._is_foreseen("blocks", recipe, variant):
             return
         block = self._blocks(self.fold(variant))
@@ -151,6 +156,9 @@ class Engine:
             self._programs.foresee(
                 "rows", *_judging(recipe, mesh, block), (*shapes, self.fold(variant, mesh), block)
             )
+            if self._also:
+                static = recipe, mesh, self._also
+                self._programs.foresee("rows", population.scores, static, (*shapes, self.fold(variant, mesh)))
 
     def submit(self, job: Job) -> Future[Trained]:
         """Train a lane as soon as its program is there and a core is free.
@@ -178,11 +186,18 @@ class Engine:
         The blocks are the same for all lanes.
         """
         mesh = self._mesh()
-        places = self._places([0] * len(lanes))
         fold = self.fold(variant, mesh)
         block = self._blocks(fold)
+        return self._of_lanes(*_judging(recipe, mesh, block), hypers, lanes, fold, block)
+
+    def _of_lanes(
+        self, function: Any, static: tuple[Any, ...], hypers: Sequence[Hyperparameters],
+        lanes: Sequence[Lane], *rows: Any,
+    ) -> np.ndarray:  # fmt: skip
+        """What a function says of each lane and rows, [lanes, …]."""
+        places = self._places([0] * len(lanes))
         stacked = population.stack(hypers, places), population.stack(lanes, places)
-        values = self._programs.call("rows", *_judging(recipe, mesh, block), (*stacked, fold, block))
+        values = self._programs.call("rows", function, static, (*stacked, *rows))
         return np.stack(population.unstack(values, places))
 
     def outputs(
@@ -295,9 +310,14 @@ class Engine:
                 recipe, job.variant, [hypers[i] for i in ended], [pairs[i][0] for i in ended]
             )
             blocks = dict(zip(ended, values, strict=True))
+        also: Sequence[np.ndarray | None] = [None] * len(pairs)
+        if job.also and self._also:
+            mesh = self._mesh()
+            static, rows = (recipe, mesh, self._also), self.fold(job.variant, mesh)
+            also = [*self._of_lanes(population.scores, static, hypers, [lane for lane, _ in pairs], rows)]
         seconds = time.perf_counter() - began
         return [
-            _trained(lane, record, job.first, blocks.get(i), seconds)
+            _trained(lane, record, job.first, blocks.get(i), seconds)._replace(also=also[i])
             for i, (lane, record) in enumerate(pairs)
         ]
 

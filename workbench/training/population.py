@@ -228,6 +228,21 @@ def pseudo_values(
     return _sharded(mesh, run, 2, 2)(hyper, lanes, fold, block)
 
 
+@partial(jax.jit, static_argnames=("recipe", "mesh", "metrics"))
+def scores(
+    recipe: Recipe, mesh: Mesh, metrics: tuple[str, ...], hyper: Hyperparameters, lanes: Lane, fold: Fold
+) -> jax.Array:
+    """The validation scores of each lane by further metrics, [P, M], at the epoch that counts."""
+
+    def run(hyper: Hyperparameters, lanes: Lane, fold: Fold) -> jax.Array:
+        def one(h: Hyperparameters, lane: Lane) -> jax.Array:
+            return scoring.scores(recipe, h, best_params(recipe, lane), fold, metrics)
+
+        return jax.vmap(one)(hyper, lanes)
+
+    return _sharded(mesh, run, 2, 1)(hyper, lanes, fold)
+
+
 def best_params(recipe: Recipe, lane: Lane) -> Any:
     """The parameters that a lane is judged by."""
     return lane.best if recipe.keep_best else optimizers.judged(recipe, lane.moments, lane.params)

@@ -7,6 +7,7 @@ standardized), scores in the units of the data.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import jax
@@ -59,6 +60,16 @@ def scorer(
     rows = fold.validation
     out = outputs(recipe, hyper, params, rows.x, fold.pixels)
     return lambda weight: _score(recipe, hyper, fold, out, rows.y, weight)
+
+
+def scores(
+    recipe: Recipe, hyper: Hyperparameters, params: Params, fold: Fold, metrics: tuple[str, ...]
+) -> jax.Array:
+    """The validation scores by several metrics of the task, [M]; the model is applied once."""
+    rows = fold.validation
+    out = outputs(recipe, hyper, params, rows.x, fold.pixels)
+    recipes = (replace(recipe, metric=metric) for metric in metrics)
+    return jnp.stack([_score(one, hyper, fold, out, rows.y, rows.weight) for one in recipes])
 
 
 def batch_outputs(

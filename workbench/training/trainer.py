@@ -185,7 +185,8 @@ def conclude(
 
     An epoch is better than the best so far if its score gains more than `min_delta`, or if it has the same
     score and a lower validation loss: on few rows a score has few values, and the first epoch to reach one
-    is often a lucky one. A gain of `min_delta` or less is none, whatever the loss does.
+    is often a lucky one. A gain of `min_delta` or less is none, whatever the loss does. A lane stops after
+    the epoch whose score is what the recipe stops at, or better.
 
     params, moments  after the epoch; seen  what came out. A lane that no longer trains stays as it is.
     """
@@ -203,10 +204,15 @@ def conclude(
             better = better | ((jnp.abs(gain) <= rounding) & lower)
     else:
         better = jnp.bool_(True)  # without early stopping the last epoch counts
+    reached = None
+    if recipe.stop_at is not None:
+        reached = healthy & (sign * (seen.validation_score - jnp.float32(recipe.stop_at)) >= 0.0)
+        better = better | (reached & (gain > 0.0))  # however small a gain `min_delta` lets count
     better = better & trained & healthy
     epochs = jnp.where(trained, lane.epochs + 1, lane.epochs)
     wait = jnp.where(better, 0, jnp.where(trained, lane.wait + 1, lane.wait))
     stop = (hyper.patience > 0) & (wait >= hyper.patience)
+    stop = stop if reached is None else stop | reached
     status = jnp.where(trained, jnp.where(healthy, jnp.where(stop, STOPPED, RUNNING), DIVERGED), lane.status)
     after = Lane(
         params=params,

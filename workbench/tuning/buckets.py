@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from workbench.core.conditions import widened
 from workbench.core.types import Axis, Choice, Range, Settings, Value
 from workbench.training.costs import Costs
 from workbench.tuning import space
@@ -43,7 +44,7 @@ def lane_plan(
 
     Widths are taken as uniform over the axis, also on a log axis: samplers soon prefer the wide ones.
     """
-    axis = settings["width"]
+    axis = widened(settings["width"])
     if not isinstance(axis, Range | Choice):
         return LanePlan(settings, problem, metric, (int(axis),))
     candidates = _candidates(axis)

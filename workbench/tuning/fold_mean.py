@@ -32,6 +32,7 @@ class Merged(NamedTuple):
     curves: Curves
     lanes: tuple[Lane, ...] | None  # None: the next launch trains them again
     block: Array | None
+    also: Array | None = None
 
 
 def merged(brought: Sequence[LaneResult]) -> Merged:
@@ -45,9 +46,10 @@ def merged(brought: Sequence[LaneResult]) -> Merged:
     first = brought[0]
     lanes = tuple(one.lane for one in brought if one.lane is not None)
     if len(brought) == 1:
-        return Merged(*first[:5], lanes or None, first.block)
+        return Merged(*first[:5], lanes or None, first.block, first.also)
     states, scores = {one.status for one in brought}, [one.score for one in brought if one.score is not None]
     blocks = [one.block for one in brought if one.block is not None]
+    also = [one.also for one in brought if one.also is not None]
     return Merged(
         status=next(state for state in STATUSES if state in states),
         score=float(np.mean(scores)) if len(scores) == len(brought) else None,
@@ -56,6 +58,7 @@ def merged(brought: Sequence[LaneResult]) -> Merged:
         curves=mean_curves([one.curves for one in brought]),
         lanes=lanes if len(lanes) == len(brought) else None,
         block=np.concatenate(blocks) if len(blocks) == len(brought) else None,
+        also=np.mean(also, axis=0) if also else None,
     )
 
 

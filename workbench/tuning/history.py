@@ -28,7 +28,7 @@ class Seen(Protocol):
 
     @property
     def params(self) -> Mapping[str, Value]:
-        """A value for every axis."""
+        """A value for every axis that takes part."""
 
     @property
     def state(self) -> str:

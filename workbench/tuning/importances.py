@@ -3,7 +3,9 @@
 Optuna's default evaluator: the distribution of an axis among the best tenth of the trials is compared with
 its distribution among all of them. Pruned and diverged trials are among all: where scores decide who goes on,
 the complete ones are a chosen few, and an axis that had the others stopped would seem not to matter. Shares
-sum to one. They describe the trials that were made, not the space.
+sum to one. They describe the trials that were made, not the space. An axis with a condition is compared
+within the trials in which it took part, and counts by how many of the best and of all these are (conditional
+PED-ANOVA, arXiv:2601.20800, which the evaluator is).
 """
 
 from __future__ import annotations
@@ -35,15 +37,17 @@ def importances(
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     words = distributions(axes)
-    trials = [
-        FrozenTrial(
-            number=place, trial_id=place, state=TrialState.COMPLETE, value=rank,
-            params={name: records[place].params[name] for name in words}, distributions=words,
-            datetime_start=None, datetime_complete=None,
-            user_attrs={}, system_attrs={}, intermediate_values={},
-        )
-        for place, rank in ranks(records, direction).items()
-    ]  # fmt: skip
+    trials = []
+    for place, rank in ranks(records, direction).items():
+        params = {name: value for name, value in records[place].params.items() if name in words}
+        trials.append(
+            FrozenTrial(
+                number=place, trial_id=place, state=TrialState.COMPLETE, value=rank,
+                params=params, distributions={name: words[name] for name in params},
+                datetime_start=None, datetime_complete=None,
+                user_attrs={}, system_attrs={}, intermediate_values={},
+            )
+        )  # fmt: skip
     study = optuna.create_study(storage=Memory(trials), direction="maximize")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # scores that tie at the top

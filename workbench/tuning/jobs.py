@@ -55,6 +55,7 @@ class LaneResult(NamedTuple):
     curves: Curves  # of the epochs from first to last
     lane: Lane | None  # of one that may go on, on the host
     block: Array | None  # [G] of one that has ended with a score: see `population.pseudo_values`
+    also: Array | None = None  # [M] its scores by further metrics, where the study asks for such
 
 
 #: Has a part trained somewhere; a future for each of its members.
@@ -74,14 +75,14 @@ def _submit(engine: Engine, part: Part, member: Member) -> Future[LaneResult]:
     recipe, variant = member.program.recipe, member.program.variant
     job = Job(
         recipe, variant, member.hyper, part.first, part.last, member.lane,
-        blocks="ended" if part.final else "stopped",
+        blocks="ended" if part.final else "stopped", also=True,
     )  # fmt: skip
     wanted = () if part.final else ("running", "stopped") if part.keep else ("running",)
 
     def brought(lane: Trained) -> LaneResult:
         kept = lane.lane if lane.status in wanted else None
         return LaneResult(
-            lane.status, lane.score, lane.best_epoch, lane.seconds, lane.curves, kept, lane.block
+            lane.status, lane.score, lane.best_epoch, lane.seconds, lane.curves, kept, lane.block, lane.also
         )
 
     return chain(engine.submit(job), Future(), brought)
@@ -150,10 +151,10 @@ def unpack(
 
 def pack_results(brought: Sequence[LaneResult]) -> bytes:
     """What parts have brought, as bytes."""
-    head = [[*one[:4], one.lane is not None, one.block is not None] for one in brought]
+    head = [[*one[:4], one.lane is not None, *(each is not None for each in one[6:])] for one in brought]
     arrays: list[Any] = []
     for one in brought:
-        arrays += [*one.curves, *flat(one.lane), *([] if one.block is None else [one.block])]
+        arrays += [*one.curves, *flat(one.lane), *(each for each in one[6:] if each is not None)]
     return pack_arrays(head, arrays)
 
 
@@ -161,11 +162,12 @@ def unpack_results(content: bytes, members: Sequence[Member], template: Template
     """The inverse of `pack_results`, for these members in their order."""
     head, arrays = unpack_arrays(content)
     brought = []
-    for (status, score, best_epoch, seconds, has_lane, has_block), member in zip(head, members, strict=True):
+    for said, member in zip(head, members, strict=True):
+        status, score, best_epoch, seconds, has_lane, has_block, has_also = said
         curves = Curves(*(next(arrays) for _ in Curves._fields))
         lane = _shaped(template(member.program, member.hyper), arrays) if has_lane else None
-        block = next(arrays) if has_block else None
-        brought.append(LaneResult(status, score, best_epoch, seconds, curves, lane, block))
+        block, also = (next(arrays) if there else None for there in (has_block, has_also))
+        brought.append(LaneResult(status, score, best_epoch, seconds, curves, lane, block, also))
     return brought
 
 

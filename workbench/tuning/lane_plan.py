@@ -9,9 +9,10 @@ from typing import cast
 import numpy as np
 
 from workbench.core.types import Settings, Value
+from workbench.core.vocabulary import METRICS
 from workbench.nn import schedules
-from workbench.nn.models import n_products
-from workbench.nn.recipe import Hyperparameters
+from workbench.nn.models import n_products, work
+from workbench.nn.recipe import Hyperparameters, Recipe
 from workbench.training.costs import COSTS, Costs
 from workbench.tuning import space
 from workbench.tuning.space import ALL_ROWS, OWN, Problem, Program, Variant
@@ -37,6 +38,8 @@ class LanePlan:
         metric: by which epochs and trials are judged.
         widths: hidden units that programs are compiled for, ascending; see `buckets`.
         rules: see `RULES`.
+        stop_at: score that ends a lane which has validation rows; None: no score does.
+        also: metrics that trials are scored by beside it.
     """
 
     settings: Settings
@@ -44,6 +47,8 @@ class LanePlan:
     metric: str
     widths: tuple[int, ...]
     rules: int = RULES
+    also: tuple[str, ...] = ()
+    stop_at: float | None = None
 
     @property
     def epochs(self) -> int:
@@ -63,7 +68,16 @@ class LanePlan:
         program = space.program(self.settings, values, problem, self.metric, self.widths, division)
         if self.rules < 2:
             program = replace(program, recipe=replace(program.recipe, by_loss=False))
+        if self.stop_at is not None:
+            options = tuple(sorted((*program.recipe.options, ("stop_at", self.stop_at))))
+            program = replace(program, recipe=replace(program.recipe, options=options))
         return program, space.hyperparameters(program.recipe, values, problem, seed)
+
+    def reached(self, score: float | None) -> bool:
+        """Whether a score is what the study stops at, or better."""
+        sign = 1.0 if METRICS[self.metric].direction == "maximize" else -1.0
+        goal = self.stop_at
+        return score is not None and goal is not None and sign * (score - float(np.float32(goal))) >= 0.0
 
     def on_all_rows(
         self, values: Mapping[str, Value], seed: int, epochs: int
@@ -88,10 +102,25 @@ class LanePlan:
         return replace(program, recipe=replace(program.recipe, boundaries=ends)), shorter
 
     def epoch_seconds(self, params: Mapping[str, Value], costs: Costs = COSTS["cpu"]) -> float:
-        """Seconds of an epoch of a configuration on one core, by the constants and not by this machine."""
+        """What the clock of a search takes an epoch of a configuration for, by the constants.
+
+        Each weight counts once, also a kernel's: another count would have searches that have begun ask for
+        other trials.
+        """
+        recipe, values, rows = self._padded(params)
+        return costs.epoch(n_products(recipe, values), rows, recipe.batch)
+
+    def expected_seconds(self, params: Mapping[str, Value], costs: Costs = COSTS["cpu"]) -> float:
+        """Seconds that an epoch of a configuration takes, by the constants and not by this machine."""
+        recipe, values, rows = self._padded(params)
+        needed = work(recipe, values)
+        return costs.epoch(needed.products, rows, recipe.batch, needed.turns)
+
+    def _padded(self, params: Mapping[str, Value]) -> tuple[Recipe, Mapping[str, Value], int]:
+        """A configuration in its program, whose padding is multiplied too, and its training rows."""
         values = self.resolve(params)
         problem = self.problem(space.variant(values))
         recipe = space.program(self.settings, values, problem, self.metric, self.widths).recipe
         if recipe.width:
-            values = {**values, "width": recipe.width, "taper": 1.0}  # the padding is multiplied, too
-        return costs.epoch(n_products(recipe, values), problem.rows, recipe.batch)
+            values = {**values, "width": recipe.width, "taper": 1.0}
+        return recipe, values, problem.rows

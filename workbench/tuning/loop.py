@@ -149,7 +149,7 @@ class Search:
     def foresee(self) -> None:
         """Begin to compile what the first trials will train in: the default configuration, in all widths."""
         default = space.default(self._axes)
-        widths = [{"width": width} for width in self._plan.widths] if "width" in self._axes else []
+        widths = [{"width": width} for width in self._plan.widths] if "width" in default else []
         if not self._recorded:
             self._foresee(
                 self._plan.lane({**default, **width}, 0, self._divisions(0)[0]) for width in ({}, *widths)
@@ -237,8 +237,9 @@ class Search:
             yield from self._told()
         brought = merged([future.result() for future in futures])
         event = {"kind": "launch", "trial": launch.trial, "finished": time.time(), **encode(brought)}
-        if brought.block is not None:
-            event["block"] = encode_array(brought.block)
+        for name in ("block", "also"):
+            if (array := getattr(brought, name)) is not None:
+                event[name] = encode_array(array)
         self._judge(launch, brought, event, replayed=False)
 
     def _judge(self, launch: Launch, brought: Merged, event: Event, *, replayed: bool) -> None:
@@ -247,8 +248,12 @@ class Search:
         verdict, trial = self._scheduler.judge(report), self._alive[launch.trial]
         if verdict.reason == "diverged" and undefined(brought.curves):
             verdict = verdict._replace(reason="undefined")
+        if verdict.reason == "early stopped" and self._plan.reached(brought.score):
+            verdict = verdict._replace(reason="reached")
         advance(trial, launch.last, brought.curves, brought.score, brought.best_epoch, brought.seconds)
         trial.lanes = brought.lanes
+        if brought.also is not None:
+            trial.also = dict(zip(self._plan.also, map(float, brought.also), strict=True))
         record = self._ended(trial, verdict, report, event["finished"])
         if brought.block is not None:
             self.blocks[trial.number] = brought.block
@@ -299,8 +304,8 @@ class Search:
             self._happened(event)
         elif isinstance(step, Await) and step.launch.trial == event["trial"]:
             self._begun.pop(event["trial"])
-            block = event.get("block")
-            brought = decode(event)._replace(block=None if block is None else decode_array(block))
+            block, also = (decode_array(event[name]) if name in event else None for name in ("block", "also"))
+            brought = decode(event)._replace(block=block, also=also)
             self._judge(step.launch, brought, event, replayed=True)
         else:
             raise StoreError(

@@ -15,6 +15,12 @@ history:
 
 A grid, and brute force, end the search when every cell was tried.
 
+Axes with conditions. An axis that takes no part in a trial is not drawn, and the trial does not have it. TPE
+models axes that take part together as one group (Optuna's `group`, which a study may set to false); CMA-ES,
+the genetic samplers and the Gaussian process learn the axes that take part in every trial, and draw the
+others at random; a point of a sequence has a place for every axis, which is left out where that takes no
+part; cells of a grid that differ only in axes without a part are one.
+
 What a sampler sees of a trial. TPE ranks complete trials by score, before pruned ones, by how far they came
 and then by their score there. A running trial that has scores at rungs is shown as one that was pruned at its
 last rung: it is ranked among its equals, while Optuna's RUNNING trials count as bad however good their scores
@@ -26,7 +32,6 @@ by ranks alone, so pruned trials take part in them with the rank that TPE gives 
 from __future__ import annotations
 
 import importlib.util
-import inspect
 import itertools
 import math
 import warnings
@@ -43,16 +48,15 @@ from optuna.samplers import BaseSampler, TPESampler
 from optuna.storages import InMemoryStorage
 from optuna.trial import FrozenTrial, TrialState
 
+from workbench.core.conditions import in_effect, ordered
 from workbench.core.errors import StudyError
-from workbench.core.formatting import nearest, toml
+from workbench.core.formatting import toml
 from workbench.core.types import Axis, Choice, Value
 from workbench.core.vocabulary import EXHAUSTIVE, SAMPLERS
 from workbench.tuning import tpe
 from workbench.tuning.history import Direction, History, Seen, Window, rank
+from workbench.tuning.sampler_words import Sampler, named
 from workbench.tuning.space import combinations, distributions, first, size
-
-#: What a study file says of its sampler: a word, or a table of `name` and arguments.
-Sampler = str | Mapping[str, Any]
 
 #: Modules that a sampler needs beside Optuna's own, and what they are called.
 NEEDS = {"gp": {"torch": "PyTorch"}, "cmaes": {"cmaes": "cmaes"}}
@@ -71,18 +75,8 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "nsgaii": {"population_size": 50},
     "nsgaiii": {"population_size": 50},
 }
-#: How the values of an argument are annotated in Optuna, and what a study file may hold for each.
-KINDS: dict[str, tuple[tuple[type, ...], str]] = {
-    "bool": ((bool,), "true or false"),
-    "int": ((int,), "a whole number"),
-    "float": ((int, float), "a number"),
-    "str": ((str,), "text in quotes"),
-    "dict[str, Any]": ((dict,), "a table of numbers"),
-}
 #: The states of trials that tell a sampler the space, the best first.
 _TELLING = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING, TrialState.FAIL)
-#: The words, in a sentence.
-_LISTED = f"{', '.join(map(toml, [*SAMPLERS][:-1]))} or {toml([*SAMPLERS][-1])}"
 #: Trials that are invented at most to see whether a sampler bears its arguments.
 REHEARSED = 200
 
@@ -95,38 +89,6 @@ class _Asked(NamedTuple):
     rungs: Mapping[int, float] = {}
 
 
-# ── what a study file says ──
-
-
-def named(sampler: Sampler) -> tuple[str, dict[str, Any]]:
-    """The word of a sampler, and the arguments that a study gives it."""
-    if isinstance(sampler, str):
-        return sampler, {}
-    return str(sampler["name"]), {key: value for key, value in sampler.items() if key != "name"}
-
-
-def read(value: Any) -> Sampler:
-    """A sampler as a study file holds it: `"tpe"`, or `{ name = "cmaes", sigma0 = 0.2 }`.
-
-    Raises ValueError with the second half of a sentence if it is not known, or does not take an argument.
-    """
-    table = value if isinstance(value, Mapping) else {"name": value}
-    if "choices" in table or "low" in table:
-        raise ValueError(f"cannot be searched; it must be {_LISTED}, so write one")
-    if "name" not in table:
-        raise ValueError('has no name; write { name = "tpe" } with its arguments')
-    name = str(table["name"]).replace(" ", "_")
-    if name not in SAMPLERS:
-        said = f"has the name {toml(table['name'])}, which " if isinstance(value, Mapping) else ""
-        close = nearest(name, SAMPLERS) if isinstance(table["name"], str) else None
-        hint = f"is not known; did you mean {toml(close)}?" if close else f"must be {_LISTED}"
-        raise ValueError(said + hint)
-    arguments = {str(key): given for key, given in table.items() if key != "name"}
-    for key, given in arguments.items():
-        _check_argument(name, key, given)
-    return {"name": name, **arguments} if arguments else name
-
-
 def check(axes: Mapping[str, Axis], sampler: Sampler) -> None:
     """Raise StudyError if a sampler lacks a package, or does not bear its arguments or so many values."""
     name, arguments = named(sampler)
@@ -137,7 +99,7 @@ def check(axes: Mapping[str, Axis], sampler: Sampler) -> None:
                 f"{wrote} needs {package}, which is not installed; pip install {module}, "
                 'or take sampler = "tpe"'
             )
-    cells = combinations(axes)
+    cells = math.prod(size(axis) for axis in axes.values())  # also those that conditions make alike
     if name == "grid" and cells > MOST_CELLS:
         raise StudyError(
             f"{wrote} lists all combinations, and {cells:,.0f} are more than {MOST_CELLS:,}; "
@@ -148,34 +110,6 @@ def check(axes: Mapping[str, Axis], sampler: Sampler) -> None:
             _rehearse(axes, sampler)
         except Exception as error:
             raise StudyError(f"{wrote} is refused by Optuna ({error}); change its arguments") from None
-
-
-def _check_argument(name: str, key: str, given: Any) -> None:
-    """Raises ValueError if a sampler does not take an argument, or not this value."""
-    owner = SAMPLERS[name]
-    known = inspect.signature(getattr(optuna.samplers, owner)).parameters
-    if key == "seed":
-        raise ValueError("has the argument seed, but the study's own seed decides; drop it")
-    if key not in known:
-        takes = {other: kinds for other in known if other != "seed" and (kinds := _kinds(known[other]))}
-        close = nearest(key, takes)
-        hint = f"did you mean {close}?" if close else f"it takes {', '.join(takes) or 'none'}"
-        raise ValueError(f"has the argument {key}, which Optuna's {owner} does not take; {hint}")
-    kinds = _kinds(known[key])
-    if not kinds:
-        raise ValueError(f"has the argument {key}, which is an object of Python; leave it out")
-    if not any(_is(given, kind) for kind in kinds):
-        expected = " or ".join(KINDS[kind][1] for kind in kinds)
-        raise ValueError(f"has the argument {key} = {toml(given)}, which must be {expected}")
-
-
-def _kinds(parameter: inspect.Parameter) -> list[str]:
-    """What a study file may hold for an argument; nothing if Optuna asks for an object."""
-    return [kind for part in str(parameter.annotation).split("|") if (kind := part.strip()) in KINDS]
-
-
-def _is(given: Any, kind: str) -> bool:
-    return isinstance(given, KINDS[kind][0]) and isinstance(given, bool) == (kind == "bool")
 
 
 def _rehearse(axes: Mapping[str, Axis], sampler: Sampler) -> None:
@@ -209,7 +143,12 @@ class Suggester:
         self._arguments = DEFAULTS.get(self._name, {}) | given
         self._seed, self._direction = seed, direction
         self._axes = dict(axes)
-        self._searched = {name: axis for name, axis in axes.items() if size(axis) != 1}
+        several = [name for name in ordered(axes) if size(axes[name]) != 1]
+        self._searched = {name: axes[name] for name in several}
+        self._always = {name for name in several if not axes[name].when}
+        if self._name == "tpe" and len(self._always) < len(several):
+            self._arguments = {"group": self._arguments.get("multivariate", True)} | self._arguments
+        self._groups = len(self._always) < len(several) and bool(self._arguments.get("group"))
         self._anywhere = {name: first(axis) for name, axis in self._searched.items()}
         self._distributions = distributions(self._searched)
         self._startup = int(self._arguments["n_startup_trials"]) if self._name == "cmaes" else 0
@@ -228,7 +167,8 @@ class Suggester:
             n: How many; each is a running trial to those after it.
 
         Returns:
-            A value for every axis, for each trial; fewer trials when every cell of a grid was tried.
+            A value for every axis that takes part, for each trial; fewer trials when every cell of a grid was
+            tried.
         """
         if not isinstance(history, History):
             history = History(history)
@@ -241,7 +181,7 @@ class Suggester:
                 optuna.logging.set_verbosity(optuna.logging.ERROR)
             window = self._looked(history)
             while len(found) < n and (drawn := self._draw(history, asked, number)) is not None:
-                found.append({name: drawn.get(name, first(axis)) for name, axis in self._axes.items()})
+                found.append(self._complete(drawn))
                 asked.append(_Asked(number, found[-1]))
                 if window is not None:
                     window.put(asked[-1])
@@ -253,19 +193,23 @@ class Suggester:
             self._model.forget(trial.number for trial in asked)
         return found
 
+    def _complete(self, drawn: Mapping[str, Value]) -> dict[str, Value]:
+        """A value for every axis that takes part, those that have but one included."""
+        return in_effect(self._axes, lambda name, axis: drawn[name] if name in drawn else first(axis))
+
     def _looked(self, history: History) -> Window | None:
         """What a sampler that sees a part of the history sees of it by now; None for the others."""
         if self._name not in LIMITS:
             return None
         if self._window is None or self._window.history is not history:
             self._window = Window(history, self._direction, LIMITS[self._name])
-            if self._name == "tpe":
+            if self._name == "tpe" and len(self._always) == len(self._searched):
                 self._model = tpe.Model(self._window, self._distributions, TPESampler(**self._arguments))
         self._window.refresh()
         return self._window
 
     def _draw(self, history: History, asked: Sequence[Seen], number: int) -> Mapping[str, Value] | None:
-        """Values of the axes that have several; None when there is nothing left to try."""
+        """Values of the axes that have several and take part, perhaps of others; None: nothing is left."""
         if not self._searched:
             return {}
         match self._name:
@@ -298,24 +242,44 @@ class Suggester:
         """The trial of this number as a sampler draws it, with what the sampler notes of it.
 
         This is what `study.ask` does, but for the space. For that Optuna compares all trials at every draw,
-        half of the time of TPE; here all have the same, and one is enough.
+        half of the time of TPE; here it is known: the axes that take part in every trial, and one trial is
+        enough to show it. Where TPE shall have groups, of axes that take part together, it sees them all.
         """
         sampler = sampler or self._sampler(seeded(self._seed, number))
         direction = direction or self._direction
         asked = self._trial(_Asked(number, {}), TrialState.RUNNING)
         study = optuna.create_study(storage=Memory([*past, asked]), sampler=sampler, direction=direction)
-        example = min(past, key=lambda trial: _TELLING.index(trial.state), default=asked)
-        one = optuna.create_study(storage=Memory([example]), sampler=sampler, direction=direction)
+        one = study
+        if not self._groups:
+            example = self._general(min(past, key=lambda trial: _TELLING.index(trial.state), default=asked))
+            one = optuna.create_study(storage=Memory([example]), sampler=sampler, direction=direction)
         with tpe.fast_normal() if self._name == "tpe" else nullcontext():
             sampler.before_trial(study, asked)
             space = sampler.infer_relative_search_space(one, asked)
             drawn = sampler.sample_relative(study, asked, space)
-            for name, word in self._distributions.items():
+
+            def draw(name: str, axis: Axis) -> Value:
+                if name not in self._searched:
+                    return first(axis)
+                word = self._distributions[name]
                 if name not in drawn:
                     drawn[name] = sampler.sample_independent(study, asked, name, word)
-                asked.params |= self._plain({name: drawn[name]})
+                plain = self._plain({name: drawn[name]})
+                asked.params |= plain
                 asked.distributions[name] = word
+                return plain[name]
+
+            in_effect(self._axes, draw)
         return asked
+
+    def _general(self, trial: FrozenTrial) -> FrozenTrial:
+        """A trial with nothing but the axes that take part in every trial."""
+        if len(self._always) == len(self._searched):
+            return trial
+        general = copy(trial)
+        general.params = {name: value for name, value in trial.params.items() if name in self._always}
+        general.distributions = {name: self._distributions[name] for name in general.params}
+        return general
 
     def _plain(self, drawn: Mapping[str, Any]) -> dict[str, Value]:
         """Values of Python, where a sampler drew NumPy's."""
@@ -382,7 +346,7 @@ class Suggester:
     def _untried(self, history: Sequence[Seen], number: int) -> Mapping[str, Value] | None:
         """A combination of values that no trial had; None when all were tried."""
         tried = {self._cell(trial.params): trial for trial in history}
-        if len(tried) >= combinations(self._searched):
+        if len(tried) >= combinations(self._axes):
             return None
         if self._name == "brute_force":
             states = {"running": TrialState.RUNNING}
@@ -409,16 +373,19 @@ class Suggester:
         return optuna.samplers.GridSampler(space, seed=self._seed)
 
     def _cell(self, params: Mapping[str, Value]) -> tuple[int, ...]:
-        """Which value of each axis it is, up to rounding."""
+        """Which value of each axis it is, up to rounding; -1 where it takes no part."""
         return tuple(
-            axis.choices.index(params[name])
+            -1
+            if name not in params
+            else axis.choices.index(params[name])
             if isinstance(axis, Choice)
             else round((float(params[name]) - axis.low) / (axis.step or 1))
             for name, axis in self._searched.items()
         )
 
     def _values(self, cell: Sequence[int]) -> dict[str, Value]:
-        return {name: _nth(axis, i) for (name, axis), i in zip(self._searched.items(), cell, strict=True)}
+        places = zip(self._searched.items(), cell, strict=True)
+        return {name: _nth(axis, i) for (name, axis), i in places if i >= 0}
 
     # ── generations ──
 
@@ -451,7 +418,7 @@ class Suggester:
         """Trials in a generation; 0 if there is none, as for cmaes without an axis of numbers."""
         if self._name != "cmaes":
             return int(self._arguments.get("population_size", 0))
-        dimensions = sum(not isinstance(axis, Choice) for axis in self._searched.values())
+        dimensions = sum(not isinstance(self._searched[name], Choice) for name in self._always)
         if not dimensions:
             return 0
         usual = 4 + math.floor(3 * math.log(dimensions))  # Hansen 2016, arXiv:1604.00772
@@ -490,7 +457,7 @@ class Suggester:
         """Where on the unit cube a trial lies, by the names of its axes: what CMA-ES with margin is told."""
         place = []
         for name, axis in sorted(self._searched.items()):
-            if not isinstance(axis, Choice):
+            if not isinstance(axis, Choice) and name in self._always:
                 scale = math.log if axis.log else float
                 low, high, value = scale(axis.low), scale(axis.high), scale(trial.params[name])
                 place.append((value - low) / (high - low))

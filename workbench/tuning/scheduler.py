@@ -77,7 +77,7 @@ class Judged(NamedTuple):
 
     trial: int
     state: Literal["complete", "pruned"] | None
-    reason: Literal["finished", "early stopped", "pruned", "diverged", "undefined"] | None
+    reason: Literal["finished", "early stopped", "reached", "pruned", "diverged", "undefined"] | None
 
 
 def parallel_of(trials: int, sampler: str) -> int:

@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, TypeVar, cast
 
 import numpy as np
 
+from workbench.core.conditions import axes as axes  # what is searched, for those above
+from workbench.core.conditions import in_effect, met, of_family, ordered
 from workbench.core.types import Axis, Choice, DataSpec, Range, Settings, Task, Value
 from workbench.core.vocabulary import (
     AUGMENTATIONS,
@@ -105,11 +107,6 @@ class Program:
         return self.recipe.id
 
 
-def axes(settings: Settings) -> dict[str, Axis]:
-    """The settings that are searched, in the order of the study."""
-    return {name: value for name, value in settings.items() if isinstance(value, Range | Choice)}
-
-
 def distributions(searched: Mapping[str, Axis]) -> dict[str, BaseDistribution]:
     """The axes in Optuna's own words."""
     from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
@@ -129,7 +126,12 @@ def default(searched: Mapping[str, Axis]) -> dict[str, Value]:
 
     The middle of every range (the geometric one of a log range), the first choice.
     """
-    return {name: _middle(axis) for name, axis in searched.items()}
+    return completed(searched, {})
+
+
+def completed(searched: Mapping[str, Axis], given: Mapping[str, Value]) -> dict[str, Value]:
+    """The default configuration but for some values, of the axes that then take part."""
+    return in_effect(searched, lambda name, axis: given[name] if name in given else _middle(axis))
 
 
 def on_axis(axis: Axis, value: object) -> Value | None:
@@ -147,8 +149,14 @@ def on_axis(axis: Axis, value: object) -> Value | None:
 
 
 def resolve(settings: Settings, params: Mapping[str, Value]) -> dict[str, Value]:
-    """Every setting of one trial."""
-    return {name: params.get(name, cast("Value", value)) for name, value in settings.items()}
+    """Every setting of one trial; an axis that takes no part in it is at its other value."""
+
+    def one(name: str, setting: Value | Axis) -> Value:
+        if name not in params and isinstance(setting, Range | Choice) and setting.otherwise is not None:
+            return setting.otherwise
+        return params.get(name, cast("Value", setting))
+
+    return {name: one(name, setting) for name, setting in settings.items()}
 
 
 def arguments(settings: Mapping[str, T]) -> dict[str, T]:
@@ -167,8 +175,26 @@ def size(axis: Axis) -> float:
 
 
 def combinations(axes: Mapping[str, Axis]) -> float:
-    """How many configurations there are; infinity where an axis is continuous."""
-    return math.prod(size(axis) for axis in axes.values())
+    """How many configurations there are; infinity where an axis is continuous.
+
+    Values of an axis by which no condition goes are alike, and counted together.
+    """
+    asked: dict[str, dict[Value, None]] = {}
+    for axis in axes.values():
+        for key, wanted in axis.when:
+            asked.setdefault(key, {}).update(dict.fromkeys(wanted))
+
+    def count(names: list[str], taken: Mapping[str, Value]) -> float:
+        if not names:
+            return 1
+        name, *others = names
+        if not met(axes[name].when, taken):
+            return count(others, taken)
+        alike = size(axes[name]) - len(asked.get(name, ()))
+        told = sum(count(others, {**taken, name: value}) for value in asked.get(name, ()))
+        return told + (alike * count(others, taken) if alike else 0)
+
+    return count(ordered(axes), {})
 
 
 def first(setting: Value | Axis) -> Value:
@@ -198,7 +224,7 @@ def program(
     division  of the development rows
     """
     family = str(values["family"])
-    word = FAMILIES[family]
+    settings, word = of_family(settings, family), FAMILIES[family]
     binary = problem.task == "classification" and problem.classes == 2 and family != "softmax"
     batch, accumulate = _batch(settings["batch_size"], int(values["batch_size"]), problem.rows)
     shaped = {name: settings[name] for name in word.shaped_by if name in settings}

@@ -34,6 +34,7 @@ class Trial:
     rungs: dict[int, float] = field(default_factory=dict)
     seconds: float = 0.0
     best_epoch: int = 0
+    also: Mapping[str, float] = field(default_factory=dict)  # scores by further metrics
     lanes: Any = None  # None before its first launch, or when they must be fetched from a checkpoint
 
 
@@ -72,8 +73,8 @@ def finish(trial: Trial, verdict: Judged, score: float | None, at: float) -> Tri
     assert verdict.state is not None
     assert verdict.reason is not None
     record = so_far(trial, at)
-    value = None if verdict.reason in NO_SCORE else score
-    return replace(record, state=verdict.state, reason=verdict.reason, value=value)
+    value, also = (None, {}) if verdict.reason in NO_SCORE else (score, record.also)
+    return replace(record, state=verdict.state, reason=verdict.reason, value=value, also=also)
 
 
 def so_far(trial: Trial, at: float) -> TrialRecord:
@@ -93,4 +94,5 @@ def so_far(trial: Trial, at: float) -> TrialRecord:
         seconds=trial.seconds,
         rungs=dict(trial.rungs),
         finished=at,
+        also=trial.also,
     )

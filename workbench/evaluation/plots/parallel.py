@@ -91,8 +91,9 @@ def _coordinates(outcome: Outcome, names: Sequence[str], trials: Sequence[TrialR
 
 
 def _lines(heights: Array) -> list[Array]:
+    """A line each, which goes straight past an axis that takes no part in its trial."""
     places = np.arange(heights.shape[1], dtype=float)
-    return [np.column_stack([places, line]) for line in heights]
+    return [np.column_stack([places, line])[~np.isnan(line)] for line in heights]
 
 
 def _upright(axes: Axes, place: int, name: str, axis: Axis) -> None:

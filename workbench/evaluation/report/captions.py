@@ -67,8 +67,10 @@ def _trial_curves(outcome: Outcome) -> Caption:
 
 def _parallel_coordinates(outcome: Outcome) -> Caption:
     names = ", ".join(map(axis_words, outcome.axes))
+    depends = any(axis.when for axis in outcome.axes.values())
+    past = " A line goes straight past a setting that takes no part in its trial." if depends else ""
     return Caption(
-        "Every complete trial is one line. Where the dark lines meet on an axis, the good values lie.",
+        "Every complete trial is one line. Where the dark lines meet on an axis, the good values lie." + past,
         f"Parallel coordinates over {names}, ending in validation {metric_words(outcome)}.",
     )
 

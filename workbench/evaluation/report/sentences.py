@@ -12,6 +12,7 @@ from workbench.evaluation.declarations import gained, in_order, reached
 from workbench.evaluation.facts import (
     best_trial,
     complete_trials,
+    metric_name,
     metric_words,
     score_direction,
     tally,
@@ -100,6 +101,7 @@ def comparison(outcome: Outcome) -> list[tuple[str, str, str]]:
     metric, selection = metric_words(outcome), outcome.selection
     ended = f"; ended before the budget: {outcome.stopped}" if outcome.stopped else ""
     rows = [] if outcome.test is None else _tested(outcome, outcome.test, metric)
+    rows += _also(outcome)
     rows.append(("Trials", f"{len(outcome.trials):,}", tally(outcome.trials) + ended))
     rows_of_trials = validation(outcome)
     mean = f", mean of {rows_of_trials}" if "folds" in rows_of_trials else ""
@@ -158,6 +160,22 @@ def comparison(outcome: Outcome) -> list[tuple[str, str, str]]:
     if outcome.test is None:
         sealed = ("sealed", "no test row has been read")
         rows.append((f"Test {metric}", *(("none", outcome.withheld) if outcome.withheld else sealed)))
+    return rows
+
+
+def _also(outcome: Outcome) -> list[tuple[str, str, str]]:
+    """Further metrics: of the choice on the test rows, of its trial on the validation rows."""
+    rows = []
+    for name, told in outcome.also.items():
+        value, low, high = (_number(told[part]) for part in ("value", "low", "high"))
+        note, known = str(told.get("note", "")), low is not None and high is not None
+        said = f"{'' if note else '95 % '}interval {number(low or 0.0)} to {number(high or 0.0)}"
+        remark = "; ".join(filter(None, (said if known else "no interval", note, "nothing was chosen by it")))
+        rows.append((f"Test {metric_name(name)}", "–" if value is None else number(value), remark))
+    found = best_trial(outcome)
+    if found is not None:
+        where = f"trial {found.number} in the search"
+        rows += [(f"Validation {metric_name(name)}", number(one), where) for name, one in found.also.items()]
     return rows
 
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from workbench.core import vocabulary
 from workbench.core.addresses import redact
+from workbench.core.conditions import asked
 from workbench.core.formatting import duration
 from workbench.core.records import Outcome, ranked
 from workbench.core.types import Axis, Choice
@@ -47,11 +48,13 @@ def settings_rows(outcome: Outcome) -> list[Setting]:
     """The settings of the chosen configuration, the searched ones first, then those that it looks at."""
     if outcome.selection is None:
         return []
-    values = {**outcome.selection.settings, **outcome.selection.params}
+    params = outcome.selection.params
+    drawn = [name for name in outcome.axes if name in params]
+    values = {**outcome.selection.settings, **params}
     rows = [
-        Setting(axis_words(name), number(value), _axis(outcome.axes[name]) if name in outcome.axes else "")
+        Setting(axis_words(name), number(value), _axis(outcome.axes[name]) if name in drawn else "")
         for name, value in values.items()
-        if name in outcome.axes or (vocabulary.reads(values, name) and _of_task(outcome, name))
+        if name in drawn or (vocabulary.reads(values, name) and _of_task(outcome, name))
     ]
     return sorted(rows, key=lambda row: not row.searched)
 
@@ -65,11 +68,13 @@ def _of_task(outcome: Outcome, setting: str) -> bool:
 
 def best_trials(outcome: Outcome, count: int = 10) -> tuple[list[str], list[list[str]]]:
     """Head and rows of a table of the best complete trials."""
-    head = ["trial", "score", "epochs", *map(axis_words, outcome.axes)]
+    also = dict.fromkeys(name for trial in outcome.trials for name in trial.also)
+    head = ["trial", "score", *map(axis_words, also), "epochs", *map(axis_words, outcome.axes)]
     rows = [
         [
             str(trial.number),
             number(trial_score(trial)),
+            *(number(trial.also[name]) if name in trial.also else "–" for name in also),
             f"{trial.best_epoch} of {trial.epochs}",
             *(number(trial.params[name]) if name in trial.params else "–" for name in outcome.axes),
         ]
@@ -184,14 +189,15 @@ def _preparation(outcome: Outcome) -> str:
 
 
 def _axis(axis: Axis) -> str:
+    part = f", if {' and '.join(asked(axis.when))}" if axis.when else ""
     if isinstance(axis, Choice):
-        return " | ".join(map(number, axis.choices))
+        return " | ".join(map(number, axis.choices)) + part
     words = f"{number(axis.low)} to {number(axis.high)}"
     if axis.log:
         words += ", log"
     if axis.step is not None:
         words += f", step {number(axis.step)}"
-    return words + (", whole" if axis.integer else "")
+    return words + (", whole" if axis.integer else "") + part
 
 
 def _both(*parts: str | int | float | None) -> str:

@@ -27,7 +27,7 @@ from workbench.core.vocabulary import METRICS, Family
 from workbench.nn import words
 from workbench.nn.losses import LOSSES
 from workbench.nn.models import affine, convolution, ensemble, mlp, recurrent, skip, tabm
-from workbench.nn.models.base import Model, Params
+from workbench.nn.models.base import Model, Params, Work
 from workbench.nn.recipe import Hyperparameters, Recipe
 
 __all__ = [
@@ -41,6 +41,7 @@ __all__ = [
     "shapes",
     "start",
     "trimmed",
+    "work",
 ]
 
 MODELS: dict[str, Model] = {
@@ -166,17 +167,31 @@ def n_parameters(recipe: Recipe, settings: Mapping[str, Value]) -> int:
     """
     model = MODELS[recipe.family]
     if model.n_parameters is not None:
-        shape = {
-            name: settings[name] for name in vocabulary.FAMILIES[recipe.family].shaped_by if name in settings
-        }
-        own = {name: value for name, value in recipe.options if name != "ensemble"}
-        return recipe.ensemble * model.n_parameters(recipe.inputs, recipe.outputs, **(own | shape))
+        own = _shape(recipe, settings)
+        return recipe.ensemble * model.n_parameters(recipe.inputs, recipe.outputs, **own)
     return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(shapes(recipe)))
 
 
 def n_products(recipe: Recipe, settings: Mapping[str, Value]) -> int:
     """How many products one example takes where every parameter meets it once, or once for each member."""
     return int(dict(recipe.options).get("members", 1)) * n_parameters(recipe, settings)
+
+
+def work(recipe: Recipe, settings: Mapping[str, Value]) -> Work:
+    """What one example costs: kernels count for each place, the weights of a recurrence for each step."""
+    model = MODELS[recipe.family]
+    if model.work is None:
+        return Work(n_products(recipe, settings))
+    found = model.work(recipe.inputs, recipe.outputs, **_shape(recipe, settings))
+    return Work(*(recipe.ensemble * one for one in found))
+
+
+def _shape(recipe: Recipe, settings: Mapping[str, Value]) -> dict[str, Value]:
+    """What closed formulas are told of a model with these settings."""
+    shape = {
+        name: settings[name] for name in vocabulary.FAMILIES[recipe.family].shaped_by if name in settings
+    }
+    return {name: value for name, value in recipe.options if name != "ensemble"} | shape
 
 
 def trimmed(recipe: Recipe, hyper: Hyperparameters, params: Params) -> tuple[Recipe, Params]:

@@ -10,6 +10,13 @@ import jax
 Params = Any  # a pytree of arrays
 
 
+class Work(NamedTuple):
+    """What one example costs, forward."""
+
+    products: int  # of two numbers
+    turns: int = 0  # of recurrences, one after the other, times their gates; a minibatch takes them together
+
+
 class Model(NamedTuple):
     """A named pair of pure functions, and how to count what they learn.
 
@@ -23,6 +30,8 @@ class Model(NamedTuple):
             drawn alike; the layers beyond a lane's depth are zero, and `apply` passes them over.
         several: Whether `apply` gives outputs [M, K] of M members that share parameters. The mean of their
             losses is trained, and the average of what they say is predicted.
+        work: (inputs, outputs, **settings) -> Work, where weights meet an example more than once; None: each
+            meets it once.
     """
 
     init: Callable[..., Params]
@@ -30,3 +39,4 @@ class Model(NamedTuple):
     n_parameters: Callable[..., int] | None = None
     layered: bool = False
     several: bool = False
+    work: Callable[..., Work] | None = None

@@ -45,7 +45,7 @@ import jax.numpy as jnp
 from workbench.core.errors import InputError
 from workbench.nn import prng
 from workbench.nn.activations import activate
-from workbench.nn.models.base import Model, Params
+from workbench.nn.models.base import Model, Params, Work
 from workbench.nn.models.layers import OUT_STREAM, Layer, affine, dense, hidden, in_use, padded
 from workbench.nn.recipe import Hyperparameters, Recipe
 
@@ -137,6 +137,31 @@ def n_parameters(
     )
     flat = math.prod(sizes[-1]) if global_pooling == "none" else sizes[-1][-1]
     return kernels + (flat + 1) * width + (width + 1) * outputs
+
+
+def work(
+    inputs: tuple[int, ...],
+    outputs: int,
+    *,
+    kernel: int,
+    width: int,
+    residual_blocks: int = 0,
+    global_pooling: str = "none",
+    masked: bool = False,
+    **settings: Any,
+) -> Work:
+    """k² C C' at each place of a block, twice k² C' C' at those of a residual one, and the dense layers."""
+    own = {n: settings[n] for n in SETTINGS if n != "kernel"}
+    sizes = shapes(_without_mask(inputs, masked), kernel=kernel, **own)
+    lost = 0 if own["padding"] == "same" else kernel - 1
+    window = kernel ** (len(inputs) - 1)
+    kernels = sum(
+        window * a[-1] * b[-1] * math.prod(size - lost for size in a[:-1])
+        + 2 * residual_blocks * window * b[-1] * b[-1] * math.prod(b[:-1])
+        for a, b in pairwise(sizes)
+    )
+    flat = math.prod(sizes[-1]) if global_pooling == "none" else sizes[-1][-1]
+    return Work(kernels + flat * width + width * outputs)
 
 
 def shapes(
@@ -259,4 +284,4 @@ def _flat(recipe: Recipe, shape: tuple[int, ...]) -> int:
     return math.prod(shape) if _global(recipe) == "none" else shape[-1]
 
 
-MODEL = Model(init, apply, n_parameters)
+MODEL = Model(init, apply, n_parameters, work=work)

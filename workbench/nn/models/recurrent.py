@@ -32,7 +32,7 @@ import jax
 import jax.numpy as jnp
 
 from workbench.nn import prng
-from workbench.nn.models.base import Model, Params
+from workbench.nn.models.base import Model, Params, Work
 from workbench.nn.models.layers import OUT_STREAM, in_use, padded
 from workbench.nn.recipe import Hyperparameters, Recipe
 from workbench.nn.regularizers import drop
@@ -171,7 +171,24 @@ def _model(cell: Cell, gates: tuple[int, ...], parts: int, forget: bool) -> Mode
         cells = n_gates * (_features(inputs, masked) + width + 1) * width
         return directions * cells + (directions * width + 1) * outputs
 
-    return Model(init, apply, n_parameters)
+    def work(
+        inputs: tuple[int, ...],
+        outputs: int,
+        *,
+        width: int,
+        masked: bool = False,
+        bidirectional: bool = False,
+        output: str = "last",
+        **settings: Any,
+    ) -> Work:
+        """D G (F + H) H products and D G turns at each of T steps, D H K where there are outputs."""
+        del settings
+        directions, n_gates, steps = 1 + bidirectional, gates[0] if gates else 1, inputs[0]
+        cells = steps * n_gates * (_features(inputs, masked) + width) * width
+        heads = (steps if output == "each" else 1) * width * outputs
+        return Work(directions * (cells + heads), directions * n_gates * steps)
+
+    return Model(init, apply, n_parameters, work=work)
 
 
 def _masked(recipe: Recipe) -> bool:

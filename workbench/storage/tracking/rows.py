@@ -231,6 +231,7 @@ def child_row(parent: Parent, parent_run: str, record: TrialRecord, *, start: in
     running = record.state == "running"
     figures: dict[str, float | None] = {
         score_key(parent.metric): record.value,
+        **{score_key(name): value for name, value in record.also.items()},
         "best_epoch": record.best_epoch or None,
         "epochs": record.epochs,
         "seconds": record.seconds,
@@ -379,6 +380,10 @@ def _metrics(outcome: Outcome) -> dict[str, float]:
         ends = {"low": test.low, "high": test.high}
         metrics |= {f"test_{test.metric}_{end}": at for end, at in ends.items() if math.isfinite(at)}
         metrics["test_rows"] = test.rows
+    for name, told in outcome.also.items():
+        for part, key in {"value": "", "low": "_low", "high": "_high"}.items():
+            if isinstance(value := told[part], float):
+                metrics[f"test_{name}{key}"] = value
     for name, figures in outcome.baselines.items():
         metrics |= {
             f"test_{name}_{figure}": value for figure, value in figures.items() if isinstance(value, float)

@@ -10,10 +10,10 @@ import math
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, cast
 
-from workbench.core import vocabulary
+from workbench.core import conditions, vocabulary
 from workbench.core.errors import StudyError
 from workbench.core.formatting import toml
-from workbench.core.types import Range, Task
+from workbench.core.types import Choice, Range, Task, Value
 from workbench.study.config.errors import label, unlike
 from workbench.study.config.kinds import listed
 from workbench.study.config.optimizer_checks import optimizer_complaints, optimizer_notes
@@ -34,10 +34,18 @@ def metric_of(study: Study, task: Task) -> str:
     usual = {"classification": "accuracy", "regression": "rmse"}[task]
     if task == "regression" and study.settings["loss"] == vocabulary.PINBALL:
         usual = vocabulary.PINBALL
-    name = study.metric or usual
-    if name == vocabulary.PINBALL:
+    return _at_quantile(study, study.metric or usual)
+
+
+def also_of(study: Study, metric: str) -> tuple[str, ...]:
+    """The metrics that are recorded beside the one that decides, which is recorded anyway."""
+    return tuple(name for each in study.also if (name := _at_quantile(study, each)) != metric)
+
+
+def _at_quantile(study: Study, metric: str) -> str:
+    if metric == vocabulary.PINBALL:
         return vocabulary.pinball(float(cast("float", study.settings["quantile"])))
-    return name
+    return metric
 
 
 def check_testable(study: Study, test_rows: int | None = None) -> None:
@@ -98,13 +106,19 @@ def check_fit(
 
 def notes(study: Study) -> tuple[str, ...]:
     """Remarks on what is written but not read, and the like; none of them forbids the study."""
-    remarks = []
+    idle = idle_axes(study)
+    remarks = list(idle.values())
     families = [str(family) for family in values(study, "family")]
     shaping = {key for family in vocabulary.FAMILIES.values() for key in family.shaped_by}
     reads = {key for family in families for key in vocabulary.FAMILIES[family].shaped_by}
     for key, value in study.settings.items():
-        if value != where(key).default and key in shaping - reads:
-            remarks.append(f"{label(SETTINGS[key].path)} is not read by family {listed(families)}")
+        if value == where(key).default or key not in shaping or key in idle:
+            continue
+        place = label(SETTINGS[key].path)
+        if key not in reads:
+            remarks.append(f"{place} is not read by family {listed(families)}")
+        elif key in study.axes and not study.axes[key].when and len(families) > 1:
+            remarks += _of_some(place, key, families)
     remarks += optimizer_notes(study)
     asked = vocabulary.PINBALL in (study.metric, *values(study, "loss"))
     if study.settings["quantile"] != SETTINGS["quantile"].default and not asked:
@@ -139,6 +153,44 @@ def notes(study: Study) -> tuple[str, ...]:
     return tuple(remarks)
 
 
+def idle_axes(study: Study) -> dict[str, str]:
+    """Axes at which no configuration of the study looks, and a remark on each."""
+    base = {key: conditions.widened(value) for key, value in study.settings.items()}
+    fixed = {
+        key: value.high if isinstance(value, Range) else values(study, key)[0] for key, value in base.items()
+    }
+    remarks = {}
+    for key, axis in study.settings.items():
+        if not isinstance(axis, Range | Choice):
+            continue
+        place = label(where(key).path)
+        if key not in study.axes:
+            asked = " and ".join(conditions.asked(axis.when))
+            remarks[key] = f"{place} never takes part: its condition, {asked}, is met by no configuration"
+        elif not any(vocabulary.reads({**fixed, **others}, key) for others in _readers(study)):
+            remarks[key] = f"{place} is an axis without effect: no configuration looks at it; take it out"
+    return remarks
+
+
+def _readers(study: Study) -> Iterator[dict[str, Value]]:
+    """Settings by which configurations look at others, each family with each value of one other."""
+    for family in values(study, "family"):
+        yield {"family": family}
+        for key in vocabulary.READING:
+            yield from ({"family": family, key: value} for value in values(study, key))
+
+
+def _of_some(place: str, key: str, families: list[str]) -> Iterator[str]:
+    """That only some of the families read an axis."""
+    readers = [family for family in families if key in vocabulary.FAMILIES[family].shaped_by]
+    if len(readers) < len(families):
+        wanted = toml(readers[0] if len(readers) == 1 else readers)
+        yield (
+            f"{place} is searched for every family, and read by {listed(readers)} alone; "
+            f"if = {{ family = {wanted} }} in its table leaves it out of the other trials"
+        )
+
+
 def _refuse(study: Study, complaints: Iterable[str]) -> None:
     """Raises StudyError with the first complaint, if there is one; the others are not looked for."""
     for said in complaints:
@@ -146,9 +198,10 @@ def _refuse(study: Study, complaints: Iterable[str]) -> None:
 
 
 def _of_start(study: Study) -> Iterator[str]:
-    from workbench.tuning.space import on_axis
+    from workbench.tuning.space import completed, on_axis
 
     for i, one in enumerate(study.search.start or (), 1):
+        begun = completed(study.axes, one)
         for key, value in one.items():
             place = f"[search] start: {key} = {toml(value)}, in configuration {i},"
             if key not in study.axes:
@@ -156,6 +209,9 @@ def _of_start(study: Study) -> Iterator[str]:
                 yield f"{place} {fixed}; " + unlike(key, tuple(study.axes), "drop it")
             elif on_axis(study.axes[key], value) is None:
                 yield f"{place} is not on its axis, {toml(study.axes[key])}; choose a value on it"
+            elif key not in begun:
+                asked = " and ".join(conditions.asked(study.axes[key].when))
+                yield f"{place} takes part if {asked} alone; say that as well, or drop it"
 
 
 # ── the file alone ──────────────────────────────────────────────────────────────────────────────
@@ -299,6 +355,15 @@ def _of_task(
     if metric.task not in kinds:
         fitting = listed([name for name, other in vocabulary.METRICS.items() if other.task in kinds])
         yield f"[select] metric = {toml(study.metric)} is for {_task(metric.task)}, {has}; choose {fitting}"
+    yield from _of_goal(study, metric_of(study, task))
+    for name in study.also:
+        place, word = (
+            f"[select] also = {toml(study.also)} names {toml(name)}, which",
+            vocabulary.METRICS[name],
+        )
+        if word.task not in kinds:
+            fits = [one for one, other in vocabulary.METRICS.items() if other.task in kinds]
+            yield f"{place} is for {_task(word.task)}, {has}; choose {listed(fits)}"
     of_classes = {"class_weight": "none", "label_smoothing": 0.0} if task == "regression" else {}
     of_numbers = {} if task == "regression" else {"target_transform": "none"}
     of_two = {} if "binary" in kinds else {"threshold": 0.5}
@@ -314,6 +379,15 @@ def _of_task(
             )
     if study.calibrate and task == "regression":
         yield f"[select] calibrate = true is for classes, {has}; drop the key"
+
+
+def _of_goal(study: Study, metric: str) -> Iterator[str]:
+    """A score to stop at that none can be."""
+    goal, word = study.search.stop_at, study.metric or metric
+    is_error = word in vocabulary.ERRORS or vocabulary.quantile_of(word) is not None
+    if goal is not None and ((word in vocabulary.AT_MOST_1 and goal > 1) or (is_error and goal < 0)):
+        limit = "at least 0" if is_error else "at most 1"
+        yield f"[search] stop_at = {toml(goal)} is never reached, since {word} is {limit}; write another one"
 
 
 def _of_size(study: Study, input_shape: tuple[int, ...], train_rows: int | None) -> Iterator[str]:

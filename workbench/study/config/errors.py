@@ -12,7 +12,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from workbench.core.formatting import nearest, toml
-from workbench.study.config.kinds import RANGE_KEYS, Kind
+from workbench.study.config.kinds import IF, RANGE_KEYS, Kind
 from workbench.study.config.optimizer import arguments_of
 from workbench.study.config.schema import KEYS, SETTINGS, StudyFile, keys_of
 
@@ -47,6 +47,7 @@ _EXAMPLES = {
     "patience": "early_stopping = { patience = 10 }",
 }
 _AXES = "an axis is { low, high } or { choices = [...] }"
+_IF = 'must be a table such as { family = "cnn" } or { depth = [2, 3] }'
 
 
 def sentence(
@@ -153,11 +154,13 @@ def _of_list(kind: Kind, value: Any, rest: Sequence[Any]) -> str:
 
 def _of_choices(kind: Kind, value: Mapping[str, Any], errors: Sequence[tuple[Sequence[Any], Error]]) -> str:
     for key in value:
-        if key in RANGE_KEYS:
+        if key in RANGE_KEYS and key != IF:
             return f"has both choices and {key}; {_AXES}"
     rest, error = errors[0]
-    if strange := _strange(value, ("choices",)):
+    if strange := _strange(value, ("choices", IF)):
         return strange
+    if IF in rest:
+        return f"has if = {toml(value[IF])}; if {_IF}"
     if error["type"] == "twice":
         return f"has the choice {toml(value['choices'][error['ctx']['index']])} twice; drop one"
     if len(rest) < 3:
@@ -174,6 +177,8 @@ def _of_range(kind: Kind, value: Mapping[str, Any], errors: Sequence[tuple[Seque
         return f"lacks {' and '.join(missing)}; {_AXES}"
     part = errors[0][0][1]
     said, item = f"has {part} = {toml(value[part])}; {part}", value[part]
+    if part == IF:
+        return f"{said} {_IF}"
     if part == "log":
         return f"{said} must be true or false"
     if isinstance(item, str) or (isinstance(item, float) and math.isinf(item)):
@@ -184,7 +189,10 @@ def _of_range(kind: Kind, value: Mapping[str, Any], errors: Sequence[tuple[Seque
 def _strange(value: Mapping[str, Any], known: Collection[str]) -> str:
     """That an axis has a part which is not known; empty if it has none."""
     others = [key for key in value if key not in known]
-    return f"has the unknown part {others[0]}; {unlike(others[0], known, 'drop it')}" if others else ""
+    if not others:
+        return ""
+    hint = "did you mean if?" if others[0] == "when" else unlike(others[0], known, "drop it")
+    return f"has the unknown part {others[0]}; {hint}"
 
 
 def _unknown(path: Sequence[str], optimizers: Sequence[str]) -> str:

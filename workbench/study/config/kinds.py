@@ -2,8 +2,9 @@
 
 A kind is an annotated type whose constraints pydantic checks. `Searched[K]` is a number of kind K or an axis
 over such, `{ low, high, log, step }` or `{ choices = [...] }`, Optuna's words; `Chosen[K]` knows choices
-alone. An axis that was read is a `Range` or a `Choice`. `Kind` is how the rest of the program looks at such a
-type, and `Kind.expected` says in words what it holds.
+alone. Beside them an axis may have a condition, `if = { family = "cnn" }`. An axis that was read is a `Range`
+or a `Choice`, whose condition `conditions` has still to make sense of. `Kind` is how the rest of the program
+looks at such a type, and `Kind.expected` says in words what it holds.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from pydantic import AfterValidator, AllowInfNan, ConfigDict, Discriminator, Fie
 from pydantic_core import PydanticCustomError, core_schema
 from typing_extensions import TypedDict
 
+from workbench.core.axes import condition_of
 from workbench.core.formatting import toml
 from workbench.core.types import Choice, Range
 
@@ -105,8 +107,12 @@ Numbers = Annotated[list[T], Field(min_length=1), AfterValidator(_line)]
 # ── axes ────────────────────────────────────────────────────────────────────────────────────────
 
 
+#: What `if` of an axis holds; `when` is its name where `if` cannot be one.
+_When = Annotated[dict[str, Any], Field(min_length=1, alias="if")]
+
+
 class RangeTable(TypedDict, Generic[T]):
-    """`{ low, high, log, step }`."""
+    """`{ low, high, log, step, if }`."""
 
     __pydantic_config__ = STRICT  # type: ignore[misc]
 
@@ -114,17 +120,21 @@ class RangeTable(TypedDict, Generic[T]):
     high: T
     log: NotRequired[bool]
     step: NotRequired[Any]
+    when: NotRequired[_When]
 
 
 class ChoiceTable(TypedDict, Generic[T]):
-    """`{ choices = [...] }`."""
+    """`{ choices = [...], if }`."""
 
     __pydantic_config__ = STRICT  # type: ignore[misc]
 
     choices: Annotated[list[T], Field(min_length=1)]
+    when: NotRequired[_When]
 
 
-RANGE_KEYS = tuple(RangeTable.__annotations__)
+#: The condition of an axis.
+IF = "if"
+RANGE_KEYS = (*(key for key in RangeTable.__annotations__ if key != "when"), IF)
 
 
 def _tag(value: Any) -> str:
@@ -142,7 +152,7 @@ def _choice(table: dict[str, Any]) -> Choice:
     for index, item in enumerate(items):
         if item in items[:index]:
             raise PydanticCustomError("twice", "is there twice", {"index": index})
-    return Choice(tuple(items))
+    return Choice(tuple(items), when=condition_of(table.get("when", {})))
 
 
 def _range(table: dict[str, Any]) -> Range:
@@ -160,7 +170,8 @@ def _range(table: dict[str, Any]) -> Range:
     if log and step is not None:
         raise ValueError("has both log and step, which exclude each other; drop one")
     integer = isinstance(low, int)
-    return Range(low, high, log=log, step=_step(step, low, high, integer=integer), integer=integer)
+    when = condition_of(table.get("when", {}))
+    return Range(low, high, log=log, step=_step(step, low, high, integer=integer), integer=integer, when=when)
 
 
 def _step(step: Any, low: float, high: float, *, integer: bool) -> float | None:

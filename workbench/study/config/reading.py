@@ -20,6 +20,7 @@ from workbench.core.formatting import nearest, toml
 from workbench.core.types import Axis, DataSpec, SearchSpec, Split, Value
 from workbench.core.vocabulary import argument_of, flat_argument
 from workbench.study.config.checks import check_file
+from workbench.study.config.conditions import conditioned
 from workbench.study.config.errors import complaint, label, sentence, unlike
 from workbench.study.config.kinds import Kind
 from workbench.study.config.optimizer import (
@@ -73,7 +74,9 @@ def study_of(text: str, path: Path) -> Study:
         question=file.question,
         seed=file.seed,
         data=_data(file, path),
-        settings=_settings(file, document, {flat_argument(key): value for key, value in read.items()}),
+        settings=conditioned(
+            _settings(file, document, {flat_argument(key): value for key, value in read.items()}), path
+        ),
         search=SearchSpec(**dict(file.search)),
         metric=file.select.metric,
         path=path,
@@ -83,6 +86,7 @@ def study_of(text: str, path: Path) -> Study:
         calibrate=file.select.calibrate,
         rule=file.select.rule,
         smallest_gain=file.select.smallest_gain,
+        also=file.select.also,
     )
     check_file(study)
     return study if "trials" in document.get("search", {}) else _with_default_trials(study)
@@ -100,8 +104,8 @@ def vary(study: Study, /, **changes: Any) -> Study:
     Args:
         study: to begin with; it stays as it is.
         **changes: flat settings, or name, question, seed, split_seed, metric, refit, average, calibrate,
-            rule, smallest_gain, trials, sampler, pruner, seeds, stop, parallel. An argument of the study's
-            optimizers goes by its own name, and None takes it out; where a setting has that name
+            rule, smallest_gain, also, trials, sampler, pruner, seeds, stop, stop_at, parallel. An argument of
+            the study's optimizers goes by its own name, and None takes it out; where a setting has that name
             (threshold), it is optimizer_threshold. Values are what a study file may hold, or Range and
             Choice.
 
@@ -133,6 +137,7 @@ def vary(study: Study, /, **changes: Any) -> Study:
     settings = {key: read.pop(key, value) for key, value in study.settings.items()}
     settings |= {key: read.pop(key) for key in list(read) if key not in _BESIDE}
     settings = {key: value for key, value in settings.items() if value is not None}
+    settings = conditioned(settings, study.path)
     search = replace(study.search, **{f.name: read.pop(f.name) for f in fields(SearchSpec) if f.name in read})
     split_seed = read.pop("split_seed", study.data.split_seed)
     data = replace(study.data, seed=read.get("seed", study.seed), split_seed=split_seed)

@@ -16,6 +16,7 @@ from annotated_types import Interval
 from pydantic import BaseModel, Field, PlainValidator
 
 from workbench.core import vocabulary
+from workbench.core.formatting import nearest, toml
 from workbench.core.types import DataSpec, SearchSpec, Value
 from workbench.study.config.kinds import (
     STRICT,
@@ -280,9 +281,9 @@ def _sampler(value: Any) -> Any:
     """A sampler, and its arguments, which Optuna is asked for. Raises ValueError."""
     if isinstance(value, str) and value in vocabulary.SAMPLERS:
         return value
-    from workbench.tuning import samplers  # loads Optuna
+    from workbench.tuning import sampler_words  # loads Optuna
 
-    return samplers.read(value)
+    return sampler_words.read(value)
 
 
 #: What `start` holds.
@@ -326,6 +327,11 @@ class SearchTable(Table):
         SearchSpec.timeout,
         "seconds after which no more trials are asked for, of all runs of the study together",
     )
+    stop_at: Real | None = key(
+        SearchSpec.stop_at,
+        "value of the metric that is enough: a trial ends after the epoch that reaches it, and no more are "
+        "asked for",
+    )
     parallel: Count | None = key(
         SearchSpec.parallel, "trials in training at once; told from the budget unless given"
     )
@@ -337,6 +343,24 @@ class SearchTable(Table):
     )
 
 
+#: What `also` holds.
+_ALSO = 'a list of metrics, such as ["log_loss", "f1_macro"]'
+
+
+def _also(value: Any) -> tuple[str, ...]:
+    """Names of metrics. Raises ValueError."""
+    if not isinstance(value, list | tuple) or not all(isinstance(one, str) for one in value):
+        raise ValueError(f"is not {_ALSO}")
+    for name in value:
+        if name not in vocabulary.METRICS:
+            close = nearest(name, vocabulary.METRICS)
+            hint = f"did you mean {toml(close)}?" if close else f"known are {listed(vocabulary.METRICS)}"
+            raise ValueError(f"names {toml(name)}, which is not known; {hint}")
+        if list(value).count(name) > 1:
+            raise ValueError(f"names {toml(name)} twice; drop one")
+    return tuple(value)
+
+
 class SelectTable(Table):
     """`[select]`: the score that decides, and what becomes of the choice."""
 
@@ -344,6 +368,9 @@ class SelectTable(Table):
         None,
         "the score that decides; unless given accuracy for classes, rmse for numbers, or pinball where that "
         "is the loss",
+    )
+    also: Annotated[Any, PlainValidator(_also), Says(_ALSO)] = key(
+        (), "metrics that are recorded of every trial beside the one that decides, and of the test"
     )
     threshold: Searched[Between0And1] = key(
         0.5, "probability from which on the second of two classes is said"

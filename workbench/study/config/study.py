@@ -10,9 +10,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from workbench.core.conditions import axes
 from workbench.core.errors import DataError
 from workbench.core.formatting import toml
-from workbench.core.types import Axis, Choice, DataSpec, Range, SearchSpec, Settings
+from workbench.core.types import Axis, DataSpec, SearchSpec, Settings
 from workbench.study.config.schema import RULE, DataTable, where
 from workbench.study.contents import contents
 
@@ -39,6 +40,7 @@ class Study:
         rule: By which the choice is made.
         average: Whether the average of the networks of all seeds may be delivered.
         calibrate: Whether the probabilities of the choice are calibrated on validation rows.
+        also: Metrics that are recorded beside the one that decides.
         smallest_gain: Over the default configuration, that would count; in units of the metric.
         kept_as: The id of its records, where `identity` has looked it up.
     """
@@ -57,6 +59,7 @@ class Study:
     calibrate: bool = False
     rule: str = RULE
     smallest_gain: float | None = None
+    also: tuple[str, ...] = ()
     kept_as: str = ""
 
     def __repr__(self) -> str:
@@ -89,6 +92,7 @@ class Study:
         meaning |= {} if self.average else {"average": False}
         meaning |= {"calibrate": True} if self.calibrate else {}
         meaning |= {"rule": self.rule} if self.rule != RULE else {}
+        meaning |= {"also": self.also} if self.also else {}
         return _digest(meaning)
 
     @property
@@ -115,8 +119,8 @@ class Study:
 
     @property
     def axes(self) -> dict[str, Axis]:
-        """The settings that are searched, in the order of the file."""
-        return {key: value for key, value in self.settings.items() if isinstance(value, (Range, Choice))}
+        """The settings that are searched, in the order of the file; none that never takes part."""
+        return axes(self.settings)
 
 
 def _digest(meaning: Mapping[str, Any]) -> str:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
-from workbench.core.formatting import toml
-from workbench.core.types import Choice, DataSpec, Range, SearchSpec, Value
+from workbench.core.conditions import widened
+from workbench.core.formatting import condition, toml
+from workbench.core.types import Axis, Choice, DataSpec, Range, SearchSpec, Value
 from workbench.study.config.errors import label
 from workbench.study.config.schema import DataTable, SelectTable, where
 
@@ -34,7 +35,7 @@ def dump(study: Study) -> str:
     always = ("trials", "sampler", "pruner", "seeds")
     search = {
         key: getattr(study.search, key)
-        for key in (*always, "parallel", "stop", "timeout", "start", "start_from")
+        for key in (*always, "parallel", "stop", "timeout", "start", "start_from", "stop_at")
     }
     tables["search"] = {
         key: value for key, value in search.items() if key in always or value != getattr(SearchSpec, key)
@@ -59,9 +60,10 @@ def written(key: str, value: Any) -> Any:
     kind = where(key).kind
     if isinstance(value, Range):
         step = {} if value.step is None else {"step": value.step}
-        return {"low": value.low, "high": value.high} | ({"log": True} if value.log else {}) | step
+        ends = {"low": value.low, "high": value.high} | ({"log": True} if value.log else {}) | step
+        return ends | _condition(value)
     if isinstance(value, Choice):
-        return {"choices": [written(key, item) for item in value.choices]}
+        return {"choices": [written(key, item) for item in value.choices]} | _condition(value)
     if isinstance(value, Mapping):
         return {str(part): written(key, item) if part == "choices" else item for part, item in value.items()}
     if isinstance(value, (list, tuple)):
@@ -72,9 +74,15 @@ def written(key: str, value: Any) -> Any:
     return names[value] if type(value) is int and value in names else value
 
 
+def _condition(axis: Axis) -> dict[str, Any]:
+    """`if` of an axis, its values as a study file holds them."""
+    when = tuple((key, tuple(written(key, one) for one in wanted)) for key, wanted in axis.when)
+    return condition(replace(axis, when=when))
+
+
 def values(study: Study, key: str) -> tuple[Value, ...]:
     """What a setting may be, if that is not a range."""
-    value = study.settings[key]
+    value = widened(study.settings[key])
     if isinstance(value, Choice):
         return value.choices
     return () if isinstance(value, Range) else (value,)
@@ -82,7 +90,7 @@ def values(study: Study, key: str) -> tuple[Value, ...]:
 
 def numbers(study: Study, key: str) -> list[float]:
     """The numbers between which a setting lies."""
-    value = study.settings[key]
+    value = widened(study.settings[key])
     return [value.low, value.high] if isinstance(value, Range) else [float(v) for v in values(study, key)]
 
 
