@@ -30,7 +30,7 @@ QUICK = {
     "tables": ["--quick"],
     "splitting": ["--repeats", "1"],
     "preprocessing": ["--repeats", "1", "--rows", "100000"],
-    "workers": ["--repeats", "1", "--trials", "60"],
+    "workers": ["--quick"],
     "gpu": ["--repeats", "1"],
 }
 

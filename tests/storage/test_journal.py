@@ -42,6 +42,16 @@ def test_records_come_back(tmp_path: Path) -> None:
     assert read(tmp_path / "none") == []
 
 
+def test_what_is_not_kept_is_in_the_file_alone(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "journal")
+    journal.append(RECORDS[:1])
+    journal.append(RECORDS[1:2], kept=False)
+    journal.append(RECORDS[2:])
+    assert journal.records == [RECORDS[0], RECORDS[2]]
+    journal.close()
+    assert read(tmp_path / "journal") == RECORDS
+
+
 def test_cut_at_every_byte_of_the_last_record(tmp_path: Path) -> None:
     path = tmp_path / "journal"
     write(path, RECORDS)

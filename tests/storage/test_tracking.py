@@ -25,7 +25,7 @@ from workbench.evaluation import saved_model
 from workbench.evaluation.report import sentences
 from workbench.storage.tracking import Tracker
 from workbench.storage.tracking import tracker as tracking
-from workbench.storage.tracking.rows import Job, final, parent_id
+from workbench.storage.tracking.rows import Job, Opening, final, parent_id
 
 # MLflow 3.17 uses what SQLAlchemy 2.1 deprecates.
 pytestmark = [
@@ -157,6 +157,23 @@ def test_trials_in_training_are_shown_until_they_end(home: Path) -> None:
     again.trials([trial(number) for number in range(3)])
     assert not again.close().any
     assert {run.info.status for run in children(home, again).values()} == {"FINISHED"}
+
+
+@pytest.mark.parametrize(
+    ("uri", "epochs", "size"),
+    [
+        ("sqlite:///x.db", 4, tracking.BACKLOG),
+        ("sqlite:///x.db", 100, tracking.EPOCHS // 100),
+        ("postgresql://host/x", 10_000, tracking.BATCH),
+        ("http://host:5000", 4, tracking.BATCH),
+    ],
+)
+def test_a_backlog_goes_in_larger_transactions(uri: str, epochs: int, size: int) -> None:
+    """To a database, that is: a server is asked for every trial by itself."""
+    waits = Tracker(Opening(uri, "artifacts", PARENT, "one"), None)
+    waits.trials(trial(number, epochs) for number in range(600))
+    assert [record.number for record in waits._batch()] == list(range(size))
+    assert waits.backlog == 600
 
 
 def test_resuming_a_study_finds_its_run_again(home: Path) -> None:

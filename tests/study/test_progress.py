@@ -17,7 +17,7 @@ from workbench.core.formatting import duration
 from workbench.study import progress
 from workbench.study.progress import watching
 from workbench.study.watch import silent
-from workbench.tuning.trial import Trial, ahead
+from workbench.tuning.standing import Standing
 
 
 def test_plain_lines_are_throttled(
@@ -125,15 +125,12 @@ def test_a_silent_watch_takes_everything(capfd: pytest.CaptureFixture[str]) -> N
 
 
 def test_the_best_is_told_from_the_first_rung_and_no_estimate_is_made_up() -> None:
-    running = [
-        Trial(0, {}, (), ()),
-        Trial(3, {}, (), (), rungs={1: 0.9, 2: 0.5}),
-        Trial(4, {}, (), (), rungs={1: 0.7}),
-        Trial(5, {}, (), (), rungs={1: float("nan")}),
-    ]
-    assert ahead(running, "maximize") == (4, 0.7)
-    assert ahead(running, "minimize") == (3, 0.5)
-    assert ahead(running[:1], "maximize") == (None, None)
+    for direction, leader in (("maximize", (4, 0.7)), ("minimize", (3, 0.5))):
+        standing = Standing(direction)  # type: ignore[arg-type]
+        assert standing.leader == (None, None)
+        for told in ((3, 0.9), (4, 0.7), (3, 0.5), (5, math.nan), (6, None)):
+            standing.hear((), told)
+        assert standing.leader == leader
     stream = io.StringIO()
     with progress._plain(stream) as watch:
         watch.plan(10, 50)

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import importlib
+import itertools
 import json
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,7 +18,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from experiments.benchmarks import common, digits
+from experiments.benchmarks import common, digits, workers
 from experiments.benchmarks.common import Run
 from experiments.benchmarks.preprocessing import CASES
 from workbench.study.config import read_study
@@ -38,6 +42,7 @@ BENCHMARKS = (
     "optimism",
     "gpu",
     "tables",
+    "workers",
     "all",
 )
 HELPERS = ("common", "digits", "gpu_device", "peer", "sklearn_loop", "table_peers", "table_sources")
@@ -111,6 +116,35 @@ def test_the_rows_are_the_loader_s_own(tmp_path: Path) -> None:
     assert len(rows.x_validation) == 360
     np.testing.assert_allclose(rows.x.mean(axis=0), 0.0, atol=1e-5)
     assert np.bincount(rows.y_validation).min() > 30
+
+
+@pytest.mark.parametrize(("threads", "each"), [(4, 1), (1, 4)])
+def test_messages_are_kept_under_way_and_their_parts_counted(threads: int, each: int) -> None:
+    """By helpers that take no time: whatever has come back in time was sent, and no more was under way."""
+    under_way, most, lock = 0, 0, threading.Lock()
+    with ThreadPoolExecutor(threads) as pool:
+
+        class Helpers:
+            def send(self, content: bytes, variants: list[Any]) -> Future[bytes]:
+                nonlocal under_way, most
+                with lock:
+                    under_way += 1
+                    most = max(most, under_way)
+                return pool.submit(self.back, content)
+
+            def back(self, content: bytes) -> bytes:
+                nonlocal under_way
+                time.sleep(0.002)
+                with lock:
+                    under_way -= 1
+                return content
+
+        sent: list[int] = []
+        parts = ((b"", sent.append(1) or each) for _ in itertools.count())
+        passed = workers._passed(Helpers(), parts, 2 * threads, 0.3)
+    assert most <= 2 * threads
+    assert passed % each == 0
+    assert 0 < passed <= each * (len(sent) - 2 * threads)
 
 
 def test_coverage_in_miniature(call: Call) -> None:

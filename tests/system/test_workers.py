@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -341,6 +341,17 @@ def test_mistakes_are_told_in_a_sentence(words: list[str], sentence: str, tmp_pa
     ran = workbench(*[str(study) if word == "STUDY" else word for word in words])
     assert ran.status == 2
     assert sentence in ran.err
+    assert len(ran.err.splitlines()) == 1
+
+
+def test_a_second_scheduler_says_no_more_than_the_first() -> None:
+    """Though the usual port of its dashboard is in use."""
+    with ExitStack() as stack:
+        with suppress(OSError):  # somebody else has it
+            stack.enter_context(socket.create_server(("127.0.0.1", 8787)))
+        ran = workbench("scheduler", "--host", "192.0.2.1")
+    assert ran.status == 2
+    assert ran.err.startswith("workbench scheduler: cannot listen on 192.0.2.1")
     assert len(ran.err.splitlines()) == 1
 
 

@@ -38,8 +38,9 @@ from tests.helpers.suggest_cases import (
 )
 from workbench.core import vocabulary
 from workbench.core.types import Axis, Choice, Range, Value
-from workbench.tuning import sampler_words, samplers
-from workbench.tuning.samplers import Suggester, bounded, rank, seeded
+from workbench.tuning import sampler_words, samplers, tpe
+from workbench.tuning.history import Direction, History, Window, rank
+from workbench.tuning.samplers import Suggester, seeded
 from workbench.tuning.space import default, distributions
 
 
@@ -135,7 +136,7 @@ def same(found: Mapping[str, Value], own: Mapping[str, Any]) -> bool:
     ],
 )
 @pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
-def test_tpe_is_optunas(direction: samplers.Direction, count: int, arguments: dict[str, Any]) -> None:
+def test_tpe_is_optunas(direction: Direction, count: int, arguments: dict[str, Any]) -> None:
     history, own = past(count), distributions(AXES)
     study = own_study("tpe", count, 7, direction, **arguments)
     for trial in history:
@@ -252,13 +253,11 @@ def test_gp_is_optunas() -> None:
     seed=st.integers(0, 2**31 - 1),
     direction=st.sampled_from(["maximize", "minimize"]),
 )
-def test_tpe_without_the_faster_normal_draws_the_same(
-    count: int, seed: int, direction: samplers.Direction
-) -> None:
+def test_tpe_without_the_faster_normal_draws_the_same(count: int, seed: int, direction: Direction) -> None:
     history = past(count, seed)
     fast = suggest(AXES, history, 2, sampler="tpe", seed=seed, direction=direction)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(samplers, "FAST_IN", ())
+        patch.setattr(tpe, "FAST_IN", ())
         slow = suggest(AXES, history, 2, sampler="tpe", seed=seed, direction=direction)
     assert all(map(same, fast, slow))
 
@@ -277,7 +276,7 @@ def test_a_normal_that_does_not_agree_is_left_alone(monkeypatch: pytest.MonkeyPa
 
 def test_nothing_is_printed_and_nothing_stays_changed(capfd: pytest.CaptureFixture[str]) -> None:
     own = _truncnorm._log_ndtr
-    assert optuna.__version__ in samplers.FAST_IN, "measure the fast normal on this version, or take it out"
+    assert optuna.__version__ in tpe.FAST_IN, "measure the fast normal on this version, or take it out"
     for word in FAST:
         suggest(axes_of(word), past(60, axes=axes_of(word)), 3, sampler=word)
     assert _truncnorm._log_ndtr is own
@@ -473,7 +472,7 @@ def test_cmaes_with_margin_and_choices_alone(word: str) -> None:
 
 def test_a_long_history_is_cut_to_the_best_and_the_latest() -> None:
     history = past(3000)
-    kept = bounded(history, "minimize", 1000)
+    kept = Window(history, "minimize", 1000).seen
     scored = [trial for trial in kept if trial.state in ("complete", "pruned") or trial.rungs]
     assert len(scored) == 1000
     assert numbers_of(kept) == sorted(numbers_of(kept))
@@ -481,8 +480,86 @@ def test_a_long_history_is_cut_to_the_best_and_the_latest() -> None:
     assert set(numbers_of(kept)) >= set(numbers_of(waiting))
     complete = sorted((t for t in history if t.state == "complete"), key=lambda t: float(t.value or 0))
     assert set(numbers_of(complete[:333])) <= set(numbers_of(kept))
-    assert bounded(history[:900], "minimize", 1000) == history[:900]
+    assert Window(history[:900], "minimize", 1000).seen == history[:900]
     assert rank(complete[0], "minimize") < rank(complete[1], "minimize")
+
+
+def grown(steps: int, seed: int) -> tuple[History, list[Seen]]:
+    """A history that has come about as in a search, and the same trials at once."""
+    rng = np.random.default_rng(seed)
+    history = History()
+    for number in range(steps):
+        history.append(Seen(number, uniform(AXES, number, seed), "running"))
+        for at in rng.integers(0, number + 1, 2).tolist():
+            trial = history[at]
+            if trial.state != "running":
+                continue
+            rungs = {**trial.rungs, 3 ** (1 + len(trial.rungs)): round(float(rng.random()), 1)}
+            state = ["running", "pruned", "complete"][rng.integers(3)]
+            value = round(float(rng.random()), 1) if state == "complete" else None
+            history.replace(Seen(at, trial.params, state, value, rungs if rng.random() < 0.9 else {}))
+    return history, [Seen(t.number, t.params, t.state, t.value, t.rungs) for t in history]
+
+
+@pytest.mark.parametrize("direction", ["maximize", "minimize"])
+def test_a_window_on_a_history_that_grows_is_that_on_the_whole(direction: Direction) -> None:
+    history, trials = grown(300, 1)
+    window = Window(History(trials[:1]), direction, 60)
+    for trial in trials[1:]:  # some twice, as they are dropped and come again
+        window.put(trial._replace(state="complete", value=0.5))
+        window.drop(trial.number)
+        window.put(trial)
+    scored = [t for t in trials if t.state != "running" or t.rungs]
+    best = sorted(scored, key=lambda t: (rank(t, direction), t.number))[:20]
+    others = [t for t in scored if t not in best][-40:]
+    waiting = [t for t in trials if t not in scored]
+    expected = sorted(t.number for t in [*best, *others, *waiting])
+    assert window.numbers == Window(history, direction, 60).numbers == expected
+    assert list(window.ranked)[:20] == [t.number for t in best]
+
+
+@pytest.mark.parametrize("arguments", [{}, {"multivariate": False}, {"constant_liar": False}])
+@pytest.mark.parametrize("direction", ["maximize", "minimize"])
+def test_tpe_on_a_history_that_grows_draws_to_the_bit_what_optuna_does(
+    direction: Direction, arguments: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where it is asked step by step, and where Optuna is given all trials at once."""
+    monkeypatch.setitem(samplers.LIMITS, "tpe", 80)
+    history, trials = grown(150, 2)
+    sampler = {"name": "tpe", **arguments}
+    grows, suggester = History(), Suggester(AXES, sampler=sampler, seed=4, direction=direction)
+    for trial in trials:
+        grows.append(trial._replace(state="running", value=None, rungs={}))
+        if trial.number % 40 == 39:
+            suggester.suggest(grows, 2)
+        if trial.number > 20:
+            grows.replace(trials[trial.number - 20])
+    for trial in trials:
+        grows.replace(trial)
+    found = suggester.suggest(grows, 3)
+    asked = []
+    monkeypatch.setattr(tpe.Model, "draw", lambda self, seed: asked.append(seed))
+    assert found == suggest(AXES, list(history), 3, sampler=sampler, seed=4, direction=direction)
+    assert len(asked) == 3, "Optuna was asked"
+
+
+@pytest.mark.parametrize("word", ["random", "qmc", "tpe"])
+def test_no_question_goes_through_all_trials(word: str) -> None:
+    """That would make a search cost the square of its trials."""
+
+    class Once(History):
+        def __iter__(self) -> Any:
+            raise AssertionError("all trials were gone through")
+
+    history, looked = Once(past(40)), []
+    suggester = Suggester(AXES, sampler=word, seed=0, direction="minimize")
+    suggester.suggest(history, 1)
+    at = Once.__getitem__
+    Once.__getitem__ = lambda self, place: looked.append(place) or at(self, place)  # type: ignore[method-assign,assignment,func-returns-value]
+    history.replace(history[7])
+    looked.clear()
+    suggester.suggest(history, 2)
+    assert len(looked) <= 3
 
 
 def numbers_of(trials: Sequence[Seen]) -> list[int]:

@@ -68,8 +68,10 @@ class Journal:
             self._lock.release()
             raise _unwritable(path, error) from error
 
-    def append(self, records: Iterable[Mapping[str, Any]]) -> None:
+    def append(self, records: Iterable[Mapping[str, Any]], *, kept: bool = True) -> None:
         """Make records durable, all of them or none.
+
+        kept  whether they are among `records` from now on; of 100,000 trials they are half a gigabyte
 
         Raises StoreError if the disk is full; nothing is half-written.
         """
@@ -90,7 +92,8 @@ class Journal:
                 "it goes on from its last finished rung"
             ) from error
         self._checksum = checksum
-        self.records.extend(new)
+        if kept:
+            self.records.extend(new)
 
     def of_kind(self, kind: str) -> Iterator[Record]:
         """The records of a kind, in the order in which they were written."""

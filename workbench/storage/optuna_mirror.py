@@ -53,8 +53,9 @@ MOST_REPAIRS = 5
 LOOK_SECONDS = (1.0, 0.05)
 #: Seconds of rest for each second of writing while a search runs, which wants the processor itself.
 REST = 1.0
-#: Trials that are added under one lock.
-BATCH = 64
+#: Trials that are added under one lock: at least so many, and a share of those that are there, all of which
+#: are looked at for that.
+BATCH, SHARE = 64, 16
 #: Seconds that a statement waits for another process's transaction on SQLite.
 BUSY_SECONDS = 5.0
 #: Seconds after which the lock on a journal file is that of a dead process: it is held for milliseconds.
@@ -132,6 +133,12 @@ class OptunaMirror:
         with self._changed:
             self._chosen = selection
             self._wake()
+
+    @property
+    def backlog(self) -> int:
+        """How many trials are unwritten."""
+        with self._changed:
+            return len(self._pending)
 
     def flush(self, timeout: float) -> int:
         """Wait at most `timeout` seconds until the storage is up to date; how many trials are unwritten."""
@@ -356,7 +363,7 @@ class _Open(NamedTuple):
                     new.append(_begun(running[number], under_way, self.distributions))
                 else:
                     break  # of a trial that another process knows
-                if len(new) == BATCH:
+                if len(new) == max(BATCH, len(trials) // SHARE):
                     break
             self.optuna.add_trials(new)
         return {number for number in finished if number < len(trials) + len(new)}

@@ -37,8 +37,7 @@ from workbench.study.watch import Watch
 from workbench.study.workspace import enter, search_of
 from workbench.tuning import space
 from workbench.tuning.loop import Round
-from workbench.tuning.selection import choose
-from workbench.tuning.trial import ahead
+from workbench.tuning.standing import Standing
 
 if TYPE_CHECKING:
     from workbench.study.confirmation import Confirmed
@@ -92,6 +91,7 @@ class Session:
         self._crew = crew_of(study, self.locations.home, self.here, self._cluster, note)
         self._search = search_of(study, self.here, self._crew.train, note)
         self._search.foresee()
+        self._standing = Standing(self.direction)
         dataset = self.here.dataset
         self.records = Records(
             study,
@@ -100,6 +100,7 @@ class Session:
             data=dataset.fingerprint,
             note=note,
             began=self.here.began,
+            alive=lambda: self._search.alive,
         )
         remarks = (
             *findings(dataset),
@@ -142,7 +143,7 @@ class Session:
                     watch.stage(_SEARCHING)
                     waiting = None
                 if step.finished or not step.replayed:
-                    self.records.trials(step.finished, self._search.alive)
+                    self.records.trials(step.finished)
                 replayed += len(step.finished) if step.replayed else 0
                 self._progress(step, time.perf_counter() - began, replayed)
                 if (stopping() or watch.stop()) and not step.replayed:
@@ -356,19 +357,18 @@ class Session:
         return settled
 
     def _progress(self, step: Round, seconds: float, replayed: int) -> None:
-        trials = self._search.trials.values()
-        complete = [trial for trial in trials if trial.state == "complete" and trial.value is not None]
-        best = choose(complete, self.direction) if complete else None
-        leader = ahead(self._search.alive, self.direction) if best is None else (best.number, best.value)
-        total, done = self.study.search.trials, len(trials)
+        self._standing.hear(step.finished, step.running)
+        best_trial, best_value = self._standing.leader
+        ended = self._standing.ended
+        total, done = self.study.search.trials, ended.total()
         fresh, compiled = done - replayed, self.here.engine.seconds["compile"]
         self.watch.progress(
             done=done,
-            pruned=sum(trial.state == "pruned" for trial in trials),
-            failed=sum(trial.state == "failed" for trial in trials),
+            pruned=ended["pruned"],
+            failed=ended["failed"],
             total=total,
-            best_value=leader[1],
-            best_trial=leader[0],
+            best_value=best_value,
+            best_trial=best_trial,
             rung=step.rung,
             epochs_done=step.epochs,
             eta_seconds=max(0.0, seconds - compiled) / fresh * (total - done) if fresh > 0 else None,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
@@ -199,7 +200,7 @@ def search_of(study: Study, here: Workspace, train: Train, note: Callable[[str],
         start=here.start,
         enough=ended if early else None,
         ends=study.search.ends,
-        commit=here.journal.append,
+        commit=partial(here.journal.append, kept=False),  # the search itself knows what has happened
         store=Store(here.folder / "checkpoints", study.id, note),
         recorded=here.journal.records,
         finished=here.finished,

@@ -110,6 +110,7 @@ class Engine:
         kind = self.meshes[0].devices.flat[0].device_kind
         self._rates = None if self.turns else LaneRates(kind, folder_of_programs())
         self._programs = Programs()
+        self._templates: dict[Recipe, Lane] = {}
         self._prepare = prepare
         self._capacity = capacity
         self._seed = seed
@@ -210,9 +211,12 @@ class Engine:
         return np.asarray(to_data(out, fold, jnp))
 
     def template(self, recipe: Recipe, hyper: Hyperparameters) -> Lane:
-        """The shapes and types of a lane of this recipe."""
-        shapes: Lane = jax.eval_shape(lambda h: trainer.start(recipe, h, jax.random.key(0)), hyper)
-        return shapes
+        """The shapes and types of a lane of this recipe, which decides those of `hyper` as well."""
+        if recipe not in self._templates:
+            self._templates[recipe] = jax.eval_shape(
+                lambda h: trainer.start(recipe, h, jax.random.key(0)), hyper
+            )
+        return self._templates[recipe]
 
     def fold(self, variant: Hashable, mesh: Any = None) -> Fold:
         """The prepared data of a variant, on the devices; those of a CPU all read the same memory."""

@@ -30,16 +30,25 @@ def importances(
     if not axes or why_not(records, direction) is not None:
         return {}
     import optuna
+    from optuna.trial import FrozenTrial, TrialState
 
+    from workbench.tuning.samplers import Memory
     from workbench.tuning.space import distributions
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     words = distributions(axes)
-    study = optuna.create_study(direction="maximize")
+    trials = []
     for place, rank in ranks(records, direction).items():
         params = {name: value for name, value in records[place].params.items() if name in words}
-        own = {name: words[name] for name in params}
-        study.add_trial(optuna.trial.create_trial(params=params, distributions=own, value=rank))
+        trials.append(
+            FrozenTrial(
+                number=place, trial_id=place, state=TrialState.COMPLETE, value=rank,
+                params=params, distributions={name: words[name] for name in params},
+                datetime_start=None, datetime_complete=None,
+                user_attrs={}, system_attrs={}, intermediate_values={},
+            )
+        )  # fmt: skip
+    study = optuna.create_study(storage=Memory(trials), direction="maximize")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # scores that tie at the top
         shares = optuna.importance.get_param_importances(study)

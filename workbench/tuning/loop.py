@@ -27,6 +27,7 @@ from workbench.training.engine import Engine
 from workbench.tuning import space
 from workbench.tuning.earlier import Finished
 from workbench.tuning.fold_mean import Merged, decode, encode, merged
+from workbench.tuning.history import History, Seen
 from workbench.tuning.jobs import LaneResult, Member, Part, Train
 from workbench.tuning.lane_plan import LanePlan
 from workbench.tuning.scheduler import Ask, Await, Judged, LaneReport, Launch, Scheduler
@@ -55,6 +56,7 @@ class Round(NamedTuple):
     rung: int  # 1-based
     epochs: int  # behind its lanes
     replayed: bool
+    running: tuple[int, float | None] | None = None  # its trial, if that goes on, and the score so far
 
 
 class Search:
@@ -83,7 +85,7 @@ class Search:
         scheduler: Scheduler,
         engine: Engine,
         train: Train,
-        suggest: Callable[[Sequence[Known], int], list[dict[str, Value]]],
+        suggest: Callable[[Sequence[Seen], int], list[dict[str, Value]]],
         start: Sequence[Mapping[str, Value]] = (),
         enough: Callable[[Iterable[TrialRecord], Mapping[int, np.ndarray]], str | None] | None,
         ends: Callable[[str], bool] | None = None,
@@ -105,7 +107,7 @@ class Search:
         self._recorded = deque(event for event in recorded if event["kind"] in _DECIDING)
         self._alive: dict[int, Trial] = {}
         self._unheard: dict[int, Trial] = {}  # that have ended
-        self._history: dict[int, Known] = {}
+        self._history = History()
         self._begun: dict[int, Launch] = {}  # by trial; replayed ones, of which nothing is known yet
         self._training: dict[int, list[Future[LaneResult]]] = {}  # by trial
         self._events: list[Event] = []  # that have happened and are not committed
@@ -171,8 +173,10 @@ class Search:
             return
         first = len(self._history)
         drawn = self._fixed[first : first + count]
-        known = [*self._history.values()]
-        known += [Known(number, params, "running", None, {}) for number, params in enumerate(drawn, first)]
+        known: Sequence[Seen] = self._history
+        if drawn:
+            fixed = (Known(number, params, "running", None, {}) for number, params in enumerate(drawn, first))
+            known = [*known, *fixed]
         drawn = [*drawn, *self._suggest(known, count - len(drawn))]
         self.seconds["sample"] += time.perf_counter() - began
         if not drawn:  # a grid is exhausted before the budget
@@ -180,7 +184,7 @@ class Search:
             self._happened({"kind": "budget", "trials": first})
             return
         self._happened({"kind": "ask", "first": first, "params": drawn})
-        asked = list(self._alive.values())[-len(drawn) :]
+        asked = [self._alive[number] for number in range(first, first + len(drawn))]
         self._foresee([(trial.programs[0], trial.hypers[0]) for trial in asked])
 
     def _foresee(self, lanes: Iterable[tuple[Program, Hyperparameters]]) -> None:
@@ -201,7 +205,7 @@ class Search:
                 lanes = [self._plan.lane(params, number, division) for division in self._divisions(number)]
                 programs, hypers = zip(*lanes, strict=True)
                 self._alive[number] = Trial(number, params, programs, hypers)
-                self._history[number] = Known(number, params, "running", None, {})
+                self._history.append(Known(number, params, "running", None, {}))
             self._scheduler.add(self._plan.epoch_seconds(params) for params in event["params"])
         self._events.append(event)
 
@@ -254,7 +258,8 @@ class Search:
         if brought.block is not None:
             self.blocks[trial.number] = brought.block
         finished = () if record is None else (record,)
-        self._rounds.append(Round(finished, launch.rung + 1, launch.last, replayed))
+        running = (trial.number, brought.score) if record is None else None
+        self._rounds.append(Round(finished, launch.rung + 1, launch.last, replayed, running))
         if replayed:
             return
         if record is None:
@@ -268,7 +273,7 @@ class Search:
         state = verdict.state or "running"
         rungs = {} if verdict.reason in NO_SCORE else reported(trial, report, self._scheduler.sign)
         value = rungs[max(rungs)] if verdict.state == "complete" else None
-        self._history[trial.number] = Known(trial.number, trial.params, state, value, rungs)
+        self._history.replace(Known(trial.number, trial.params, state, value, rungs))
         if verdict.state is None:
             return None
         self._unheard[trial.number] = self._alive.pop(trial.number)

@@ -35,29 +35,28 @@ import importlib.util
 import itertools
 import math
 import warnings
-from collections.abc import Container, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Container, Mapping, Sequence
+from contextlib import nullcontext
 from copy import copy
 from decimal import Decimal
-from functools import cache, cached_property
-from typing import Any, Literal, NamedTuple, Protocol
+from functools import cached_property
+from typing import Any, NamedTuple
 
 import numpy as np
 import optuna
-from optuna.samplers import BaseSampler
+from optuna.samplers import BaseSampler, TPESampler
 from optuna.storages import InMemoryStorage
 from optuna.trial import FrozenTrial, TrialState
-from scipy.special import log_ndtr
 
 from workbench.core.conditions import in_effect, ordered
 from workbench.core.errors import StudyError
 from workbench.core.formatting import toml
 from workbench.core.types import Axis, Choice, Value
 from workbench.core.vocabulary import EXHAUSTIVE, SAMPLERS
+from workbench.tuning import tpe
+from workbench.tuning.history import Direction, History, Seen, Window, rank
 from workbench.tuning.sampler_words import Sampler, named
 from workbench.tuning.space import combinations, distributions, first, size
-
-Direction = Literal["maximize", "minimize"]
 
 #: Modules that a sampler needs beside Optuna's own, and what they are called.
 NEEDS = {"gp": {"torch": "PyTorch"}, "cmaes": {"cmaes": "cmaes"}}
@@ -76,36 +75,10 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "nsgaii": {"population_size": 50},
     "nsgaiii": {"population_size": 50},
 }
-#: Versions of Optuna in which the logarithm of the normal distribution may come from SciPy.
-FAST_IN = ("5.0.0",)
 #: The states of trials that tell a sampler the space, the best first.
 _TELLING = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING, TrialState.FAIL)
 #: Trials that are invented at most to see whether a sampler bears its arguments.
 REHEARSED = 200
-
-
-class Seen(Protocol):
-    """What is read of a trial. `records.TrialRecord` and `loop.Known` are such."""
-
-    @property
-    def number(self) -> int:
-        """Trials are numbered from 0 in the order in which they were asked for."""
-
-    @property
-    def params(self) -> Mapping[str, Value]:
-        """A value for every axis that takes part."""
-
-    @property
-    def state(self) -> str:
-        """One of running, complete, pruned, failed."""
-
-    @property
-    def value(self) -> float | None:
-        """The score of a complete trial."""
-
-    @property
-    def rungs(self) -> Mapping[int, float]:
-        """Epochs trained -> score. A pruned trial without any (it diverged) is worse than all others."""
 
 
 class _Asked(NamedTuple):
@@ -180,6 +153,8 @@ class Suggester:
         self._distributions = distributions(self._searched)
         self._startup = int(self._arguments["n_startup_trials"]) if self._name == "cmaes" else 0
         self._population = self._generation()
+        self._window: Window | None = None  # on the history of the last call, of samplers that see some of it
+        self._model: tpe.Model | None = None  # on the same, of TPE
         self._known: dict[int, tuple[Seen, FrozenTrial]] = {}  # trials in Optuna's form
         self._order: list[tuple[int, ...]] = []  # the cells of a grid, as far as they were wanted
         self._evolution: list[tuple[Any, dict[str, Any]]] = []  # of cmaes, by generation: see `_evolved`
@@ -195,23 +170,45 @@ class Suggester:
             A value for every axis that takes part, for each trial; fewer trials when every cell of a grid was
             tried.
         """
-        past = sorted(history, key=lambda trial: trial.number)
-        number = 1 + past[-1].number if past else 0
+        if not isinstance(history, History):
+            history = History(history)
+        asked: list[_Asked] = []
         found: list[dict[str, Value]] = []
+        number = 1 + history[-1].number if len(history) else 0
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # they and the log are advice to Optuna's own users
-            optuna.logging.set_verbosity(optuna.logging.ERROR)
-            while len(found) < n and (drawn := self._draw(past, number)) is not None:
+            if optuna.logging.get_verbosity() != optuna.logging.ERROR:  # which empties the caches of all logs
+                optuna.logging.set_verbosity(optuna.logging.ERROR)
+            window = self._looked(history)
+            while len(found) < n and (drawn := self._draw(history, asked, number)) is not None:
                 found.append(self._complete(drawn))
-                past.append(_Asked(number, found[-1]))
+                asked.append(_Asked(number, found[-1]))
+                if window is not None:
+                    window.put(asked[-1])
                 number += 1
+        if window is not None:
+            for trial in asked:  # whether they are made is the caller's to say
+                window.drop(trial.number)
+        if self._model is not None:
+            self._model.forget(trial.number for trial in asked)
         return found
 
     def _complete(self, drawn: Mapping[str, Value]) -> dict[str, Value]:
         """A value for every axis that takes part, those that have but one included."""
         return in_effect(self._axes, lambda name, axis: drawn[name] if name in drawn else first(axis))
 
-    def _draw(self, history: Sequence[Seen], number: int) -> Mapping[str, Value] | None:
+    def _looked(self, history: History) -> Window | None:
+        """What a sampler that sees a part of the history sees of it by now; None for the others."""
+        if self._name not in LIMITS:
+            return None
+        if self._window is None or self._window.history is not history:
+            self._window = Window(history, self._direction, LIMITS[self._name])
+            if self._name == "tpe" and len(self._always) == len(self._searched):
+                self._model = tpe.Model(self._window, self._distributions, TPESampler(**self._arguments))
+        self._window.refresh()
+        return self._window
+
+    def _draw(self, history: History, asked: Sequence[Seen], number: int) -> Mapping[str, Value] | None:
         """Values of the axes that have several and take part, perhaps of others; None: nothing is left."""
         if not self._searched:
             return {}
@@ -221,11 +218,17 @@ class Suggester:
             case "qmc":
                 return self._point(number)
             case "grid" | "brute_force":
-                return self._untried(history, number)
+                return self._untried([*history, *asked], number)
             case "tpe" | "gp":
-                seen = bounded(history, self._direction, LIMITS[self._name])
-                return self._ask([self._seen(trial) for trial in seen], number).params
-        return self._child(history, number)
+                return self._learnt(number)
+        return self._child([*history, *asked], number)
+
+    def _learnt(self, number: int) -> Mapping[str, Value]:
+        """What TPE or the Gaussian process draws after the trials that it sees."""
+        assert self._window is not None
+        if self._model and (drawn := self._model.draw(seeded(self._seed, number))) is not None:
+            return self._plain(drawn)
+        return self._ask([self._seen(trial) for trial in self._window.seen], number).params
 
     # ── asking Optuna ──
 
@@ -245,12 +248,12 @@ class Suggester:
         sampler = sampler or self._sampler(seeded(self._seed, number))
         direction = direction or self._direction
         asked = self._trial(_Asked(number, {}), TrialState.RUNNING)
-        study = optuna.create_study(storage=_Memory([*past, asked]), sampler=sampler, direction=direction)
+        study = optuna.create_study(storage=Memory([*past, asked]), sampler=sampler, direction=direction)
         one = study
         if not self._groups:
             example = self._general(min(past, key=lambda trial: _TELLING.index(trial.state), default=asked))
-            one = optuna.create_study(storage=_Memory([example]), sampler=sampler, direction=direction)
-        with _fast_normal() if self._name == "tpe" else nullcontext():
+            one = optuna.create_study(storage=Memory([example]), sampler=sampler, direction=direction)
+        with tpe.fast_normal() if self._name == "tpe" else nullcontext():
             sampler.before_trial(study, asked)
             space = sampler.infer_relative_search_space(one, asked)
             drawn = sampler.sample_relative(study, asked, space)
@@ -332,7 +335,7 @@ class Suggester:
         if number == 0:
             return self._ask([], number).params
         asked = self._trial(_Asked(number, {}), TrialState.RUNNING)
-        storage, sampler = _Memory([asked]), self._sampler(self._seed)
+        storage, sampler = Memory([asked]), self._sampler(self._seed)
         study = optuna.create_study(storage=storage, sampler=sampler)
         sampler.sample_relative(study, asked, self._distributions)
         study_id = storage.get_study_id_from_name(study.study_name)
@@ -461,8 +464,8 @@ class Suggester:
         return place
 
 
-class _Memory(InMemoryStorage):
-    """A storage that shows a list of trials, of which the last is being asked for.
+class Memory(InMemoryStorage):
+    """A storage that shows a list of trials; where a sampler is asked, the last is being asked for.
 
     Optuna's own copies each trial that is added, which takes 0.2 ms, and numbers them itself.
     """
@@ -490,31 +493,6 @@ def seeded(seed: int, number: int) -> int:
     return int(np.random.SeedSequence((seed, number)).generate_state(1)[0])
 
 
-def bounded(history: Sequence[Seen], direction: Direction, limit: int) -> list[Seen]:
-    """Trials without scores, the best third of `limit`, and the latest others; history is by number."""
-    scored = [trial for trial in history if trial.state in ("complete", "pruned") or trial.rungs]
-    if len(scored) <= limit:
-        return list(history)
-    best = {trial.number for trial in sorted(scored, key=lambda trial: rank(trial, direction))[: limit // 3]}
-    others = [trial.number for trial in scored if trial.number not in best]
-    dropped = set(others[: len(scored) - limit])
-    return [trial for trial in history if trial.number not in dropped]
-
-
-def rank(trial: Seen, direction: Direction) -> tuple[int, int, float]:
-    """Sorts trials from good to bad, as Optuna's TPE does.
-
-    Complete ones come first, by score; then those with scores at rungs, by how far they came and by their
-    score there; then the rest.
-    """
-    sign = -1.0 if direction == "maximize" else 1.0
-    if trial.state == "complete" and trial.value is not None and not math.isnan(trial.value):
-        return 0, 0, sign * trial.value
-    last = max(trial.rungs, default=0)
-    score = trial.rungs.get(last, math.nan)
-    return (2, 0, 0.0) if math.isnan(score) else (1, -last, sign * score)
-
-
 def _nth(axis: Axis, index: int) -> Value:
     """The value of a finite axis with this index, of a step in decimal fractions as Optuna has it."""
     if isinstance(axis, Choice):
@@ -522,33 +500,3 @@ def _nth(axis: Axis, index: int) -> Value:
     if axis.integer:
         return int(axis.low) + index * int(axis.step or 1)
     return float(Decimal(str(axis.low)) + index * Decimal(str(axis.step)))
-
-
-# ── the one place that knows a private module of Optuna ──
-
-
-@contextmanager
-def _fast_normal() -> Iterator[None]:
-    """Give TPE the logarithm of the normal distribution from SciPy: its own is in Python and slow.
-
-    On a space of 8 mixed axes all draws of a search take 0.41 s instead of 0.74 s of a core for 200 trials,
-    4.0 s instead of 6.2 s for 1,000. The draws are the same to 1e-6. Another version of Optuna than those in
-    FAST_IN, or a function that gives other values, is left as it is.
-    """
-    if optuna.__version__ not in FAST_IN:
-        yield
-        return
-    from optuna.samplers._tpe import _truncnorm
-
-    own = _truncnorm._log_ndtr
-    _truncnorm._log_ndtr = log_ndtr if _agrees(own) else own
-    try:
-        yield
-    finally:
-        _truncnorm._log_ndtr = own
-
-
-@cache
-def _agrees(own: Any) -> bool:
-    points = np.array([-300.0, -40.0, -20.0, -19.9, -6.0, -1.0, -1e-3, 0.0, 0.5, 3.0, 6.0, 6.1, 9.0])
-    return bool(np.allclose(own(points), log_ndtr(points), rtol=1e-9, atol=1e-12))

@@ -6,9 +6,9 @@ It has a lane for each division of the rows that it trains on: one, or as many a
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -60,18 +60,6 @@ def reported(trial: Trial, report: LaneReport, sign: float) -> dict[int, float]:
         loss = report.loss / (1.0 + abs(report.loss)) if math.isfinite(report.loss) else 1.0
         rungs[max(rungs)] = report.score - sign * TRIFLE * abs(report.score) * loss
     return rungs
-
-
-def ahead(
-    running: Iterable[Trial], direction: Literal["maximize", "minimize"]
-) -> tuple[int | None, float | None]:
-    """The trial that has reported the best score so far, and the score; None before the first rung."""
-    told = {trial.number: trial.rungs[max(trial.rungs)] for trial in running if trial.rungs}
-    finite = {number: score for number, score in told.items() if np.isfinite(score)}
-    if not finite:
-        return None, None
-    number = (max if direction == "maximize" else min)(finite, key=lambda number: finite[number])
-    return number, finite[number]
 
 
 def undefined(curves: Curves) -> bool:

@@ -72,7 +72,8 @@ def parallel_coordinates(outcome: Outcome) -> Figure:
     colored.set_array(good)
     colored.set_clim(0, 1)
     axes.add_collection(colored, autolim=False)
-    winner = [i for i, trial in enumerate(ranked) if trial is best_trial(outcome)]
+    best = best_trial(outcome)
+    winner = [i for i, trial in enumerate(ranked) if trial is best]
     for line in _lines(lines[winner]):
         axes.plot(*line.T, color=VERMILION, lw=1.8, label="chosen", zorder=2.5)
     for i, name in enumerate(names):

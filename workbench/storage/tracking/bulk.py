@@ -26,12 +26,14 @@ from workbench.core.records import TrialRecord
 from workbench.core.sql import lock
 from workbench.storage.tracking import tables
 from workbench.storage.tracking.rows import (
+    DATABASES,
     NOTE,
     Metric,
     Opened,
     Parent,
     RunRow,
     Status,
+    best_key,
     best_so_far,
     child_id,
     child_row,
@@ -126,10 +128,7 @@ class Database:
             fresh = [t for key, t in ids.items() if key not in taken and str(t.number) not in there]
             if not fresh:
                 return
-            best = _best(connection, parent, run)
-            before = connection.execute(
-                sa.select(sa.func.count()).select_from(_ended(run).subquery())
-            ).scalar_one()
+            best, before = _so_far(connection, parent, run)
             rows = [child_row(parent, run, trial) for trial in fresh]
             insert_runs(connection, rows, int(experiment))
             ended = [(t, row) for t, row in zip(fresh, rows, strict=True) if t.state != "running"]
@@ -179,7 +178,7 @@ def connect(uri: str, artifacts: str) -> Database | None:
     Raises:
         sqlalchemy.exc.OperationalError: the database cannot be reached.
     """
-    if kind(uri) not in {"sqlite", "postgresql"}:
+    if kind(uri) not in DATABASES:
         return None
     # In WAL mode readers (the UI) never wait for the writer.
     pragmas = ["journal_mode = WAL", "synchronous = NORMAL", "cache_size = -65536"]
@@ -235,6 +234,19 @@ def _find(connection: sa.Connection, study: str) -> str | None:
     found = sa.select(RUNS.c.run_uuid).where(RUNS.c.run_uuid.in_(tagged)).order_by(RUNS.c.start_time).limit(1)
     run: str | None = connection.execute(found).scalar()
     return run
+
+
+def _so_far(connection: sa.Connection, parent: Parent, run: str) -> tuple[float | None, int]:
+    """The best score among the complete children, and how many have ended: as the parent's own metric says.
+
+    That is one row, where counting goes through all children. There is none before one is complete.
+    """
+    of_best = sa.and_(LATEST.c.run_uuid == run, LATEST.c.key == best_key(parent.metric))
+    told = connection.execute(sa.select(LATEST.c.value, LATEST.c.step).where(of_best)).first()
+    if told is not None:
+        return float(told.value), int(told.step)
+    count = sa.select(sa.func.count()).select_from(_ended(run).subquery())
+    return _best(connection, parent, run), int(connection.execute(count).scalar_one())
 
 
 def _best(connection: sa.Connection, parent: Parent, run: str) -> float | None:

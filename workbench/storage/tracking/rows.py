@@ -34,6 +34,8 @@ from workbench.core.records import Outcome, TrialRecord
 from workbench.core.types import Value
 
 Status = Literal["RUNNING", "FINISHED", "FAILED", "KILLED"]
+#: Kinds of databases that may be written without MLflow's own interface.
+DATABASES = ("sqlite", "postgresql")
 #: Tags that MLflow itself reads start with this.
 PREFIX = "mlflow."
 #: The description of a run or an experiment.
@@ -167,6 +169,11 @@ def by_epoch(metric: str) -> str:
     return f"{score_key(metric)}_by_epoch"
 
 
+def best_key(metric: str) -> str:
+    """The metric of a parent run that shows the search's progress."""
+    return "best_" + score_key(metric)
+
+
 def best_so_far(
     parent: Parent, best: float | None, before: int, trials: Sequence[TrialRecord], rows: Sequence[RunRow]
 ) -> list[Metric]:
@@ -180,7 +187,7 @@ def best_so_far(
         rows: theirs.
     """
     choose = max if parent.direction == "maximize" else min
-    key, points = "best_" + score_key(parent.metric), []
+    key, points = best_key(parent.metric), []
     for count, (trial, row) in enumerate(zip(trials, rows, strict=True), before + 1):
         if trial.state == "complete" and trial.value is not None and math.isfinite(trial.value):
             best = trial.value if best is None else choose(best, trial.value)

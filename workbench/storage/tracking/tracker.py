@@ -24,7 +24,7 @@ import uuid
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from itertools import islice
+from itertools import accumulate, islice
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, NamedTuple
@@ -32,14 +32,13 @@ from typing import IO, Any, NamedTuple
 from workbench.core import addresses
 from workbench.core.records import Outcome, TrialRecord
 from workbench.storage.tracking.client import ENVIRONMENT
-from workbench.storage.tracking.rows import Job, Opened, Opening, Parent, Status, Trouble, final
+from workbench.storage.tracking.rows import DATABASES, Job, Opened, Opening, Parent, Status, Trouble, final
 
 #: Deaths of the process in a row before the tracker gives up.
 DEATHS = 5
-#: Trials in one transaction.
-BATCH = 32
-#: Trials kept here while a store is down; those beyond are only counted, and the journal brings them later.
-CAPACITY = 4_096
+#: Trials in one transaction; of a backlog in a database, which looks over its tables at each, up to so many
+#: more as have no more epochs than this.
+BATCH, BACKLOG, EPOCHS = 32, 256, 12_800
 #: Seconds that the process has left to end by itself.
 GRACE = 2.0
 
@@ -69,7 +68,6 @@ class Tracker:
         self._trials: dict[int, TrialRecord] = {}
         self._others: deque[Job] = deque()
         self._running: list[TrialRecord] = []  # in training, as they were last shown
-        self._overflow: set[int] = set()
         self._written: set[int] = set()
         self._refused: dict[int | str, str] = {}
         self._opened: Opened | None = None
@@ -98,12 +96,8 @@ class Tracker:
         """Hand over finished trials; never waits. Those that MLflow has already are dropped."""
         with self._turn:
             for record in records:
-                if record.number in self._written:
-                    continue
-                if len(self._trials) < CAPACITY:
+                if record.number not in self._written:
                     self._trials.setdefault(record.number, record)
-                else:
-                    self._overflow.add(record.number)
             self._turn.notify_all()
 
     def running(self, records: list[TrialRecord]) -> None:
@@ -197,7 +191,7 @@ class Tracker:
             self._turn.notify_all()
 
     def _unwritten(self) -> set[int]:
-        return (self._trials.keys() | self._overflow) - self._written
+        return self._trials.keys() - self._written
 
     def _remainder(self) -> Remainder:
         left = {job.do for job in self._others} | self._refused.keys()
@@ -250,7 +244,7 @@ class Tracker:
         with self._turn:
             while not self._stopping:
                 if self._trials:
-                    return Job("trials", list(islice(self._trials.values(), BATCH)))
+                    return Job("trials", self._batch())
                 if self._others:
                     return self._others[0]
                 if self._running:
@@ -258,6 +252,16 @@ class Tracker:
                     return Job("running", [trial for trial in shown if trial.number not in self._written])
                 self._turn.wait()
         return None
+
+    def _batch(self) -> list[TrialRecord]:
+        most = BACKLOG if addresses.kind(self._opening.uri) in DATABASES else BATCH
+        waiting = list(islice(self._trials.values(), most))
+        epochs = accumulate(record.epochs for record in waiting)
+        return [
+            one
+            for at, (one, sum_) in enumerate(zip(waiting, epochs, strict=True))
+            if at < BATCH or sum_ <= EPOCHS
+        ]
 
     def _hear(self, trouble: Trouble) -> None:
         """A job is being tried again; said once until it has worked."""

@@ -7,6 +7,10 @@ was on a machine that was taken away is not to blame, a host that is silent for 
 nanny, memory limit or profiler comes between a worker and its devices. What the user's own configuration of
 dask says (a file, DASK_… variables; TLS as well) goes before all of them.
 
+A worker has a thread of dask's for every part that it trains at a time. One thread that takes a message with
+a part for every device makes all of them wait for the longest, and then for the next message: the benchmark
+`workers` has what that costs.
+
 An address is HOST:PORT with or without tcp:// or tls://, the file that a scheduler has written
 (--scheduler-file), or local:N for N workers on this machine that end with the search.
 """
@@ -22,6 +26,7 @@ import signal
 import subprocess
 import sys
 import threading
+import warnings
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import CancelledError, Future
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
@@ -304,6 +309,7 @@ def serve_scheduler(
     async def serve() -> None:
         from distributed import Scheduler
 
+        warnings.filterwarnings("ignore", "Port .* is already in use")  # the one it takes is told
         try:
             scheduler: Any = await Scheduler(
                 host=None if interface else host, port=port, interface=interface,

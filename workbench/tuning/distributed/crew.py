@@ -2,10 +2,11 @@
 
 A part is cut into lanes, the smallest that can be trained by itself. Cores and helpers take the next lane
 when they have nothing to do; lanes that are over sooner than a message is worth go together, by what such
-lanes have taken so far. What helpers do not bring, whatever the reason, is trained here: a lane comes out the
-same wherever it was trained, and the order of decisions stays with the search, so helpers change how long a
-search takes and nothing else. Nor does a search ever depend on them. When there is nothing else to do here,
-a lane that has been away for longer than any other was is trained here as well, and whoever is first has it.
+lanes have taken so far. As many messages are under way as helpers have threads, and one more for each. What
+helpers do not bring, whatever the reason, is trained here: a lane comes out the same wherever it was trained,
+and the order of decisions stays with the search, so helpers change how long a search takes and nothing else.
+Nor does a search ever depend on them. When there is nothing else to do here, a lane that has been away for
+longer than any other was is trained here as well, and whoever is first has it.
 """
 
 from __future__ import annotations
