@@ -83,9 +83,9 @@ def test_further_metrics_stand_wherever_a_trial_does(
         ("select", 'also = ["rmse"]', 'names "rmse", which is for regression'),
         ("select", 'also = ["log_loss", "log_loss"]', 'names "log_loss" twice'),
         ("select", 'also = "log_loss"', "is not a list of metrics"),
-        ("search", "stop_at = 98", "stop_at = 98 is never reached, since accuracy is at most 1"),
-        ("search", 'stop_at = "0.9"', "is text; write the number without quotes"),
-        ("search", "stop_at = { low = 0.1, high = 0.9 }", "cannot be searched"),
+        ("training", "stop_at = 98", "stop_at = 98 is never reached, since accuracy is at most 1"),
+        ("training", 'stop_at = "0.9"', "is text; write the number without quotes"),
+        ("training", "stop_at = { low = 0.1, high = 0.9 }", "cannot be searched"),
     ],
 )
 def test_what_makes_no_sense_is_refused(
@@ -100,7 +100,7 @@ def test_a_search_ends_with_the_trial_that_reaches_its_goal(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "s.toml"
-    text = STUDY.replace("seeds = 1", "seeds = 1\nstop_at = GOAL").replace("epochs = 2", "epochs = 12")
+    text = STUDY.replace("epochs = 2", "epochs = 12\nstop_at = GOAL")
     path.write_text(text.replace("GOAL", "0.9"))
     result = ran(path, capsys, "--search-only")
     trials = ended(result)

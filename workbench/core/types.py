@@ -129,7 +129,7 @@ _TIMEOUT, _REACHED = "the timeout", "a trial reached stop_at"
 
 @dataclass(frozen=True)
 class SearchSpec:
-    """The `[search]` table of a study."""
+    """The `[search]` table of a study, and `[training] stop_at`."""
 
     trials: int = 100
     sampler: str | Mapping[str, Any] = "tpe"  # its word; with arguments, a table of `name` and these

@@ -397,7 +397,8 @@ def _of_goal(study: Study, metric: str) -> Iterator[str]:
     is_error = word in vocabulary.ERRORS or vocabulary.quantile_of(word) is not None
     if goal is not None and ((word in vocabulary.AT_MOST_1 and goal > 1) or (is_error and goal < 0)):
         limit = "at least 0" if is_error else "at most 1"
-        yield f"[search] stop_at = {toml(goal)} is never reached, since {word} is {limit}; write another one"
+        said = f"[training] stop_at = {toml(goal)}"
+        yield f"{said} is never reached, since {word} is {limit}; write another one"
 
 
 def _of_size(study: Study, input_shape: tuple[int, ...], train_rows: int | None) -> Iterator[str]:

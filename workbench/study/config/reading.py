@@ -33,7 +33,7 @@ from workbench.study.config.optimizer import (
     takes,
     without_arguments,
 )
-from workbench.study.config.schema import KEYS, SETTINGS, DataTable, Place, StudyFile, keys_of, where
+from workbench.study.config.schema import KEYS, SETTINGS, STOP_AT, DataTable, Place, StudyFile, keys_of, where
 from workbench.study.config.study import Study
 from workbench.study.config.text import dump, written
 
@@ -41,7 +41,7 @@ from workbench.study.config.text import dump, written
 _BESIDE: Mapping[str, Place] = {
     path[-1]: path
     for path in KEYS
-    if len(path) == 1 or path == ("data", "split_seed") or path[0] in ("search", "select")
+    if len(path) == 1 or path[0] in ("search", "select") or path in (("data", "split_seed"), STOP_AT)
     if path[-1] not in SETTINGS
 }
 
@@ -77,7 +77,7 @@ def study_of(text: str, path: Path) -> Study:
         settings=conditioned(
             _settings(file, document, {flat_argument(key): value for key, value in read.items()}), path
         ),
-        search=SearchSpec(**dict(file.search)),
+        search=SearchSpec(**dict(file.search), stop_at=file.training.stop_at),
         metric=file.select.metric,
         path=path,
         text=text,

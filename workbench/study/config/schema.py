@@ -291,6 +291,11 @@ class TrainingTable(Table):
         "delivered; 0: the last weights are",
     )
     augment: Augmentation = key(Augmentation(), "what a step does to training images at random")
+    stop_at: Real | None = key(
+        SearchSpec.stop_at,
+        "value of the metric that is enough: a trial ends after the epoch that reaches it, and no more are "
+        "asked for",
+    )
 
 
 #: What `sampler` holds.
@@ -346,11 +351,6 @@ class SearchTable(Table):
     timeout: Positive | None = key(
         SearchSpec.timeout,
         "seconds after which no more trials are asked for, of all runs of the study together",
-    )
-    stop_at: Real | None = key(
-        SearchSpec.stop_at,
-        "value of the metric that is enough: a trial ends after the epoch that reaches it, and no more are "
-        "asked for",
     )
     parallel: Count | None = key(
         SearchSpec.parallel, "trials in training at once; told from the budget unless given"
@@ -478,6 +478,10 @@ KEYS: Mapping[Place, Key] = {key.path: key for key in _keys(StudyFile)}
 SETTINGS: Mapping[str, Key] = {
     _flat(key.path): key for key in KEYS.values() if _flat(key.path) in vocabulary.SETTINGS
 }
+
+
+#: It ends trials in training, and the search that has its answer then; a `SearchSpec` holds it.
+STOP_AT: Place = ("training", "stop_at")
 
 
 def where(setting: str) -> Key:

@@ -10,7 +10,7 @@ from workbench.core.conditions import widened
 from workbench.core.formatting import condition, toml
 from workbench.core.types import Axis, Choice, DataSpec, Range, SearchSpec, Value
 from workbench.study.config.errors import label
-from workbench.study.config.schema import DataTable, SelectTable, where
+from workbench.study.config.schema import STOP_AT, DataTable, SelectTable, where
 
 if TYPE_CHECKING:
     from workbench.study.config.study import Study
@@ -29,13 +29,15 @@ def dump(study: Study) -> str:
             for step in path:
                 table = table.setdefault(step, {})
             table[last] = written(key, value)
+    if study.search.stop_at is not None:
+        tables.setdefault(STOP_AT[0], {})[STOP_AT[1]] = study.search.stop_at
     stopping = tables.get("regularization", {}).get("early_stopping")
     if stopping is not None:
         stopping.setdefault("patience", study.settings["patience"])
     always = ("trials", "sampler", "pruner", "seeds")
     search = {
         key: getattr(study.search, key)
-        for key in (*always, "parallel", "stop", "timeout", "start", "start_from", "stop_at")
+        for key in (*always, "parallel", "stop", "timeout", "start", "start_from")
     }
     tables["search"] = {
         key: value for key, value in search.items() if key in always or value != getattr(SearchSpec, key)
