@@ -64,7 +64,7 @@ def test_every_form_is_read(form: str, tmp_path: Path) -> None:
     place = dataset.rows["k"].to_numpy().astype(int)  # type: ignore[call-overload]
     np.testing.assert_allclose(dataset.target[:, 0], np.array(values)[place], rtol=1e-6)
     np.testing.assert_array_equal(dataset.rows["x"], np.array(values)[place])  # type: ignore[call-overload]
-    assert dataset.form == form
+    assert dataset.forms == (form,)
     assert dataset.columns[-1] == Column("x", "numeric", form)
     assert Form.of(form).words == form
     assert dataset.summary().get("read as") == (None if form == "plain" else f"y, x: {form}")

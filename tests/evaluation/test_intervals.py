@@ -242,7 +242,7 @@ def test_a_metric_that_nobody_told_the_intervals_of_has_none(monkeypatch: pytest
     one, other, y = numbers(5, 700)
     monkeypatch.setitem(WORDS, "median", Metric("minimize", "regression"))
     monkeypatch.setitem(WORDS, "kappa", Metric("maximize", "binary", decides=True))
-    assert {*KNOWN} == {*CLASSWISE, "roc_auc", *LOSSES}
+    assert {*KNOWN} == {*CLASSWISE, "roc_auc", *LOSSES, "label_accuracy", "hamming_loss", "nll"}
     for metric in ("median", "kappa"):
         for found in (interval(metric, one, y), gain_interval(metric, one, other, y)):
             assert math.isnan(found.low)

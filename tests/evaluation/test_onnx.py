@@ -60,8 +60,9 @@ def model(
     numbers = made.recipe.loss == "mse"
     return Predictor(
         recipe=made.recipe, hyper=made.hyper, params=params, preprocessor=preprocessor,
-        task="regression" if numbers else "classification",
-        classes=() if numbers else tuple(f"kind {j}" for j in range(max(2, k))), threshold=0.4,
+        task="regression" if numbers else task if task == "multilabel" else "classification",
+        classes=() if numbers or task == "multilabel" else tuple(f"kind {j}" for j in range(max(2, k))),
+        threshold=0.4,
         shift=np.arange(k) + 2.0, scale=np.arange(k) + 0.5, columns=(),
     )  # fmt: skip
 
@@ -100,6 +101,11 @@ def assert_same(model: Predictor, rows: pd.DataFrame | Array, path: Path, rtol: 
     outputs = model.raw_estimates(rows)
     if model.task == "regression":
         np.testing.assert_allclose(found["prediction"], outputs, rtol=rtol, atol=rtol)
+        return
+    if model.task == "multilabel":
+        chances = 1 / (1 + np.exp(-outputs.astype(np.float64)))
+        np.testing.assert_allclose(found["probabilities"], chances, atol=rtol)
+        np.testing.assert_array_equal(found["prediction"], chances > model.threshold)
         return
     k = outputs.shape[-1]
     said = [model.classes[code] for code in decisions(outputs.reshape(-1, k), model.threshold)]
@@ -145,6 +151,7 @@ def test_columns_become_the_same_features(scale: str, kind: str, degree: int, tm
     [
         ("mlp", "classification"),
         ("mlp", "binary"),
+        ("mlp", "multilabel"),
         ("cnn", "classification"),
         *(
             pytest.param(family, None, marks=pytest.mark.slow)

@@ -33,7 +33,7 @@ class Case(NamedTuple):
 def case(family: str, task: str | None = None, **changes: object) -> Case:
     """The problem of a family; any setting or option may be changed."""
     word = vocabulary.FAMILIES[family]
-    task = task or word.tasks[-1]
+    task = task or [name for name in word.tasks if name != "multilabel"][-1]
     settings: dict[str, object] = {
         "depth": 2, "width": 5, "blocks": 2, "kernel": 3, "channels": 3, "pooling": "max", "padding": "same",
         "output": "last", "activation": "tanh", "members": 3, "residual_blocks": 0, "global_pooling": "none",
@@ -47,6 +47,7 @@ def case(family: str, task: str | None = None, **changes: object) -> Case:
     outputs, loss, metric = {
         "regression": (2, "mse", "rmse"),
         "classification": (3, "cross_entropy", "accuracy"),
+        "multilabel": (3, "binary_cross_entropy", "label_accuracy"),
         "binary": (1, "perceptron" if family == "perceptron" else "binary_cross_entropy", "accuracy"),
     }[task]
     recipe = Recipe(
@@ -67,6 +68,8 @@ def case(family: str, task: str | None = None, **changes: object) -> Case:
     shape = (ROWS, recipe.inputs[0]) if settings["output"] == "each" else (ROWS,)
     if task == "regression":
         y = draw.normal(size=(*shape, outputs)).astype(np.float32)
+    elif task == "multilabel":
+        y = draw.integers(0, 2, size=(*shape, outputs)).astype(np.float32)
     else:
         y = draw.permuted(np.resize(np.arange(max(2, outputs)), shape)).astype(np.int32)
     taper = float(settings.get("taper", 1.0))  # type: ignore[arg-type]

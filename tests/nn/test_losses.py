@@ -20,7 +20,7 @@ from workbench.nn.losses import LOSSES, Loss, batch_loss, register
 
 RNG = np.random.default_rng(0)
 REGRESSION = [name for name, tasks in vocabulary.LOSSES.items() if "regression" in tasks]
-BINARY = [name for name, tasks in vocabulary.LOSSES.items() if tasks == ("binary",)]
+BINARY = [name for name, tasks in vocabulary.LOSSES.items() if "binary" in tasks]
 ENORMOUS = [3e38, -3e38, 1e30, -1e30, 1e10, -200.0, 0.0, 1e-30]
 
 
@@ -272,3 +272,25 @@ def test_register(monkeypatch):
     with pytest.raises(InputError, match="name one or more of regression, classification, binary"):
         register("new", LOSSES["mse"].function, tasks=("ranking",))
     assert "new" not in vocabulary.LOSSES
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.2])
+def test_the_loss_of_labels_is_the_mean_of_each_ones(smoothing):
+    loss = LOSSES["binary_cross_entropy"]
+    z, y = RNG.normal(scale=3, size=(9, 4)).astype(np.float32), RNG.integers(0, 2, size=(9, 4))
+    each = np.array(
+        [
+            [
+                float(loss.function(z[i, k, None], jnp.int32(y[i, k]), jnp.float32(smoothing)))
+                for k in range(4)
+            ]
+            for i in range(9)
+        ]
+    )
+    weight = RNG.integers(0, 3, size=9).astype(np.float32)
+    found = batch_loss(loss, jnp.asarray(z), jnp.asarray(y, jnp.float32), jnp.asarray(weight), smoothing)
+    np.testing.assert_allclose(found, np.average(each.mean(axis=1), weights=weight), rtol=1e-6)
+    torch = pytest.importorskip("torch")
+    smooth = torch.tensor(y * (1 - smoothing) + smoothing / 2)
+    theirs = torch.nn.functional.binary_cross_entropy_with_logits(torch.tensor(z).double(), smooth)
+    np.testing.assert_allclose(each.mean(), theirs.item(), rtol=1e-6)

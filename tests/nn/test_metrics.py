@@ -38,6 +38,12 @@ ORACLES = {
     "roc_auc": lambda z, y, w: sk.roc_auc_score(
         y, np.float32(z[:, 1]) - np.float32(z[:, 0]), sample_weight=w
     ),
+    "label_accuracy": lambda z, y, w: 1 - sk.hamming_loss(y, z > 0, sample_weight=w),
+    "hamming_loss": lambda z, y, w: sk.hamming_loss(y, z > 0, sample_weight=w),
+    "nll": lambda z, y, w: sum(
+        sk.log_loss(y[:, k], scipy.special.expit(z[:, k]), sample_weight=w, labels=[0, 1])
+        for k in range(z.shape[1])
+    ),
     "rmse": lambda z, y, w: sk.root_mean_squared_error(y, z, sample_weight=w),
     "mse": lambda z, y, w: sk.mean_squared_error(y, z, sample_weight=w),
     "mae": lambda z, y, w: sk.mean_absolute_error(y, z, sample_weight=w),
@@ -63,13 +69,48 @@ def rows(name, n=60, seed=0):
     weight = rng.integers(0, 4, size=n).astype(np.float32)
     if vocabulary.METRICS[name].task == "regression":
         return *(rng.normal(50.0, 10.0, size=(2, n, 3)).astype(np.float32)), weight
+    if vocabulary.METRICS[name].task == "multilabel":
+        return *labelled(rng, n), weight
     classes = 2 if vocabulary.METRICS[name].task == "binary" else CLASSES
     z = np.round(rng.normal(size=(n, classes)), 1).astype(np.float32)
     return z, rng.integers(classes, size=n), weight
 
 
+def labelled(rng, n):
+    """Logits and labels [n, 3], coarse enough for ties, none of them at the edge of a decision."""
+    z = np.round(rng.normal(size=(n, 3)), 1).astype(np.float32) + np.float32(0.05)
+    return z, rng.integers(2, size=(n, 3)).astype(np.float32)
+
+
 def test_the_registry_has_the_words():
     assert list(METRICS) == list(vocabulary.METRICS) == list(ORACLES)
+    words = {name for name, word in vocabulary.METRICS.items() if word.labels}
+    assert words == set(metrics.OF_LABELS) == set(LABELS)
+
+
+#: scikit-learn's own of an indicator matrix.
+LABELS = {
+    "accuracy": lambda z, y, w: sk.accuracy_score(y, z > 0, sample_weight=w),
+    "f1_macro": lambda z, y, w: sk.f1_score(y, z > 0, sample_weight=w, average="macro", zero_division=0),
+    "roc_auc": lambda z, y, w: sk.roc_auc_score(y, z, sample_weight=w, average="macro"),
+    "log_loss": lambda z, y, w: ORACLES["nll"](z, y, w) / y.shape[1],
+}
+
+
+@pytest.mark.parametrize("name", LABELS)
+def test_words_of_classes_score_labels_as_scikit_learn_does(name):
+    scored = jax.jit(lambda z, y, w: metrics.score(name, z, y, w))
+    for seed in range(4):
+        rng = np.random.default_rng(seed)
+        z, y = labelled(rng, 60)
+        if name == "f1_macro":  # a label that neither occurs nor is said
+            y[:, 2], z[:, 2] = 0.0, -1.0
+        for w in (np.ones(60, np.float32), rng.integers(0, 3, 60).astype(np.float32)):
+            counted = w > 0
+            expected = LABELS[name](z[counted].astype(np.float64), y[counted].astype(int), w[counted])
+            np.testing.assert_allclose(scored(z, y, w), expected, rtol=2e-5)
+        z[3], w[3] = np.nan, 1.0
+        assert np.isnan(scored(z, y, w))
 
 
 @pytest.mark.parametrize("name", METRICS)
@@ -208,7 +249,10 @@ def test_scores_of_decisions_at_a_threshold_are_scikit_learns(threshold, columns
         "f1": sk.f1_score,
         "f1_macro": lambda y, guess: sk.f1_score(y, guess, average="macro"),
     }
-    assert {name for name, word in vocabulary.METRICS.items() if word.decides} == theirs.keys()
+    decides = {
+        name for name, word in vocabulary.METRICS.items() if word.decides and word.task != "multilabel"
+    }
+    assert decides == theirs.keys()
     draw = np.random.default_rng(columns)
     z, y = draw.normal(size=(60, columns)).astype(np.float32), draw.integers(2, size=60).astype(np.int32)
     margin = z[:, 0] if columns == 1 else z[:, 1] - z[:, 0]
@@ -238,3 +282,17 @@ def test_predictions_of_many_classes_and_of_ties():
     np.testing.assert_array_equal(predictions(jnp.zeros((2, 1))), 0)
     np.testing.assert_array_equal(predictions(jnp.zeros((2, 2))), 0)
     np.testing.assert_array_equal(predictions(jnp.array([[1e-12], [-1e-12]], jnp.float32)), [1, 0])
+
+
+@pytest.mark.parametrize("threshold", [0.1, 0.5, 0.8])
+def test_labels_are_said_from_a_threshold_on(threshold):
+    z, y = labelled(np.random.default_rng(5), 80)
+    said, w = scipy.special.expit(z.astype(np.float64)) > threshold, np.ones(80, np.float32)
+    theirs = {
+        "accuracy": sk.accuracy_score(y, said),
+        "label_accuracy": 1 - sk.hamming_loss(y, said),
+        "hamming_loss": sk.hamming_loss(y, said),
+        "f1_macro": sk.f1_score(y, said, average="macro"),
+    }
+    for name, expected in theirs.items():
+        assert float(metrics.score(name, z, y, w, threshold)) == pytest.approx(expected, rel=1e-5)

@@ -38,7 +38,7 @@ _OPTIONS: dict[str, dict[str, Any]] = {
         "help": "a study file (its choice), a trial (x.toml#36), an experiment (c08), or a run id of MLflow",
     },
     "data": {"metavar": "DATA", "help": "a file of rows: .csv, .tsv, .parquet or .npz"},
-    "--target": {"metavar": "COLUMN", "help": "the column to predict"},
+    "--target": {"metavar": "COLUMN", "help": "the column to predict, or several: A,B"},
     "--output": {"metavar": "FILE", "help": "the file to write"},
     "--keep": {
         "metavar": "COLUMN",

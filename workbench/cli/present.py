@@ -27,6 +27,8 @@ from workbench.core.locations import Locations
 from workbench.study.config import Study, notes
 
 _PARTS = ("compile", "train", "sample", "track", "other")
+#: Targets whose own scores are shown.
+_MOST_TARGETS = 12
 _BEFORE = ("rows_opened_before", "rows_reused")
 
 Result = Mapping[str, Any]
@@ -228,6 +230,12 @@ def _summary(result: Result, study: Study, locations: Locations) -> Panel:
             if figures["value"] is None and figures.get("note"):
                 gain, of_it = figure(None), str(figures["note"])
             grid.add_row(f"gain over {name}", f"{gain}; {of_it}")
+    each = list((result.get("targets") or {}).items())
+    for name, one in each[:_MOST_TARGETS]:
+        said = f"{figure(one['value'])}   {stated(one)}"
+        grid.add_row(f"{one['metric']} of {name}", said if test else f"{said}; {one['on']} rows")
+    if more := len(each[_MOST_TARGETS:]):
+        grid.add_row("", f"and {more} more targets, each in the report and by --json")
     if test:
         for told in opened_before(test["rows"], *(test.get(key, 0) for key in _BEFORE)):
             grid.add_row("", told)

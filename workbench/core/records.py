@@ -211,6 +211,9 @@ class Outcome:
     sizes: Mapping[int, int] = field(default_factory=dict)  # parameters of complete trials, by their numbers
     #: name -> value, low, high, note: further metrics of the choice on the test rows
     also: Mapping[str, Mapping[str, float | str | None]] = field(default_factory=dict)
+    names: tuple[str, ...] = ()  # of the K targets; of earlier versions none
+    #: name -> metric, value, low, high, note: each of several targets by itself, on the rows of `outputs`
+    by_target: Mapping[str, Mapping[str, float | str | None]] = field(default_factory=dict)
 
 
 if TYPE_CHECKING:

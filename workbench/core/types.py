@@ -39,7 +39,7 @@ class _Text:
 
 
 Array = Annotated[np.ndarray, _Text()]
-Task = Literal["regression", "classification"]
+Task = Literal["regression", "classification", "multilabel"]
 Value = str | float | int | bool
 
 
@@ -95,7 +95,7 @@ class DataSpec:
 
     source: str  # built-in name, openml:NAME, or the path as the user wrote it
     folder: Path = Path()  # what a relative path is relative to
-    target: str | None = None
+    target: str | tuple[str, ...] | None = None  # a column, or several
     features: tuple[str, ...] | None = None  # None: every other column
     drop: tuple[str, ...] = ()
     task: Task | None = None  # None: inferred from the target
@@ -115,6 +115,13 @@ class DataSpec:
         "content"  # rows: by row number and `seed`, as studies once began
     )
     seed: int = 0  # of training and search
+
+    @property
+    def target_names(self) -> tuple[str, ...]:
+        """The columns to predict, as far as they are said."""
+        if self.target is None:
+            return ()
+        return (self.target,) if isinstance(self.target, str) else self.target
 
 
 _TIMEOUT, _REACHED = "the timeout", "a trial reached stop_at"

@@ -6,14 +6,14 @@ A user's own model or loss adds its word here through its `register` function.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, Literal, NamedTuple, TypeVar
 
 
 class Family(NamedTuple):
     """What a model family asks of the data and which settings shape it."""
 
-    tasks: tuple[str, ...]  # regression, classification; "binary" is classification with two classes
+    tasks: tuple[str, ...]  # regression, classification, multilabel; "binary": classification of two classes
     input_rank: int | tuple[int, ...]  # 1: a row of features [F]; 2: a sequence [T, F]; 3: an image [H, W, C]
     shaped_by: tuple[str, ...]  # settings it reads beside those of every family
     hidden: bool = False  # has hidden layers, so must not start from zeros
@@ -28,12 +28,17 @@ class Metric(NamedTuple):
     """A score; its direction belongs to it."""
 
     direction: Literal["maximize", "minimize"]
-    task: str  # regression | classification | binary
+    task: str  # regression | classification | binary | multilabel
     proportion: bool = False  # a share of rows: exact intervals exist
     decides: bool = False  # looks at the classes that are predicted, so at the threshold between two
+    labels: bool = False  # has a value for several labels of a row as well
+
+    def suits(self, kinds: Collection[str]) -> bool:
+        """Whether it scores one of these tasks."""
+        return self.task in kinds or (self.labels and "multilabel" in kinds)
 
 
-_BOTH = ("regression", "classification")
+_ANY = ("regression", "classification", "multilabel")
 _UNITS = ("width", "initializer", "init_scale", "dropout")
 _HIDDEN = ("depth", "activation", *_UNITS)
 _ROWS = (*_HIDDEN, "embedding", "frequencies", "sigma")
@@ -45,21 +50,21 @@ _RECURRENT = (*_UNITS, "output", "bidirectional")
 
 FAMILIES: dict[str, Family] = {
     "linear": Family(("regression",), 1, ()),
-    "logistic": Family(("binary",), 1, ()),
+    "logistic": Family(("binary", "multilabel"), 1, ()),
     "softmax": Family(("classification",), 1, ()),
     "perceptron": Family(("binary",), 1, ()),
-    "mlp": Family(_BOTH, 1, (*_ROWS, "norm", "taper", "widths"), hidden=True),
-    "residual": Family(_BOTH, 1, (*_ROWS, "norm"), hidden=True),
-    "highway": Family(_BOTH, 1, (*_ROWS, "norm"), hidden=True),
-    "tabm": Family(_BOTH, 1, (*_ROWS, "taper", "widths", "members"), hidden=True),
-    "tabm_mini": Family(_BOTH, 1, (*_ROWS, "taper", "widths", "members"), hidden=True),
-    "cnn": Family(_BOTH, (3, 2), (*_UNITS, "activation", *_CONVOLUTION), hidden=True),
-    "rnn": Family(_BOTH, 2, _RECURRENT, hidden=True),
-    "lstm": Family(_BOTH, 2, _RECURRENT, hidden=True),
-    "gru": Family(_BOTH, 2, _RECURRENT, hidden=True),
+    "mlp": Family(_ANY, 1, (*_ROWS, "norm", "taper", "widths"), hidden=True),
+    "residual": Family(_ANY, 1, (*_ROWS, "norm"), hidden=True),
+    "highway": Family(_ANY, 1, (*_ROWS, "norm"), hidden=True),
+    "tabm": Family(_ANY, 1, (*_ROWS, "taper", "widths", "members"), hidden=True),
+    "tabm_mini": Family(_ANY, 1, (*_ROWS, "taper", "widths", "members"), hidden=True),
+    "cnn": Family(_ANY, (3, 2), (*_UNITS, "activation", *_CONVOLUTION), hidden=True),
+    "rnn": Family(_ANY, 2, _RECURRENT, hidden=True),
+    "lstm": Family(_ANY, 2, _RECURRENT, hidden=True),
+    "gru": Family(_ANY, 2, _RECURRENT, hidden=True),
 }
 #: A model of one's own, unless it says more.
-PLAIN = Family(_BOTH, 1, _HIDDEN, hidden=True)
+PLAIN = Family(_ANY, 1, _HIDDEN, hidden=True)
 #: Stands between the activations of the hidden layers.
 JOIN = "-"
 #: Of one hidden layer; several, joined by JOIN, are one for each: see `by_layer`.
@@ -94,17 +99,20 @@ LOSSES: dict[str, tuple[str, ...]] = {  # name -> tasks
     "half_mse": ("regression",),
     "huber": ("regression",),
     "pinball": ("regression",),
-    "binary_cross_entropy": ("binary",),
+    "binary_cross_entropy": ("binary", "multilabel"),
     "cross_entropy": ("classification",),
     "perceptron": ("binary",),
 }
 METRICS: dict[str, Metric] = {
-    "accuracy": Metric("maximize", "classification", proportion=True, decides=True),
+    "accuracy": Metric("maximize", "classification", proportion=True, decides=True, labels=True),
     "balanced_accuracy": Metric("maximize", "classification", decides=True),
-    "log_loss": Metric("minimize", "classification"),
-    "f1_macro": Metric("maximize", "classification", decides=True),
+    "log_loss": Metric("minimize", "classification", labels=True),
+    "f1_macro": Metric("maximize", "classification", decides=True, labels=True),
     "f1": Metric("maximize", "binary", decides=True),
-    "roc_auc": Metric("maximize", "binary"),
+    "roc_auc": Metric("maximize", "binary", labels=True),
+    "label_accuracy": Metric("maximize", "multilabel", decides=True),
+    "hamming_loss": Metric("minimize", "multilabel", decides=True),
+    "nll": Metric("minimize", "multilabel"),
     "rmse": Metric("minimize", "regression"),
     "mse": Metric("minimize", "regression"),
     "mae": Metric("minimize", "regression"),
@@ -112,8 +120,15 @@ METRICS: dict[str, Metric] = {
     "pinball": Metric("minimize", "regression"),
 }
 #: What no score by these metrics exceeds; the others of ours are errors, and at least 0.
-AT_MOST_1 = ("accuracy", "balanced_accuracy", "f1_macro", "f1", "roc_auc", "r2")
-ERRORS = ("log_loss", "rmse", "mse", "mae", "pinball")
+AT_MOST_1 = ("accuracy", "balanced_accuracy", "f1_macro", "f1", "roc_auc", "r2", "label_accuracy")
+ERRORS = ("log_loss", "rmse", "mse", "mae", "pinball", "hamming_loss", "nll")
+#: The metric of one label among several that a metric of them all is made of; any other is its own.
+OF_LABEL = {
+    "f1_macro": "f1",
+    "label_accuracy": "accuracy",
+    "hamming_loss": "accuracy",
+    "nll": "log_loss",
+}
 #: The loss and the metric of a quantile, which recipes and records call `pinball_0.9`.
 PINBALL = "pinball"
 Registered = TypeVar("Registered")

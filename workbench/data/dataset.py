@@ -16,6 +16,11 @@ from workbench.data.targets import known
 from workbench.data.weights import effective, relative, uneven
 
 
+def named_outputs(targets: tuple[str, ...], count: int) -> tuple[str, ...]:
+    """Names of so many outputs: their targets', or their numbers where these have one name together."""
+    return targets if len(targets) == count else tuple(map(str, range(count)))
+
+
 @dataclass(frozen=True, eq=False)
 class Dataset:
     """Made by `load`. It holds training and validation rows and no test row.
@@ -35,7 +40,7 @@ class Dataset:
     name: str
     spec: DataSpec
     task: Task
-    target_name: str
+    targets: tuple[str, ...]  # the columns that are predicted; of an archive "y", or what it calls them
     columns: tuple[Column, ...]  # none for arrays
     rows: pd.DataFrame | Array
     target: Array
@@ -50,8 +55,18 @@ class Dataset:
     content: Array | None = None
     test_content: Array | None = None
     overlap: str = ""
-    form: str = ""  # how a target of numbers is written, see `numerals`
+    forms: tuple[str, ...] = ()  # how each target of numbers is written, see `numerals`
     weight: Array | None = None
+
+    @property
+    def target_name(self) -> str:
+        """The targets in a sentence."""
+        return ", ".join(self.targets)
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """What each of K numbers that are predicted is called; the target's name alone for classes."""
+        return named_outputs(self.targets, 1 if self.task == "classification" else self.target.shape[-1])
 
     @cached_property
     def input_shape(self) -> tuple[int, ...]:
@@ -90,7 +105,7 @@ class Dataset:
 
     def _written(self) -> str:
         """How numbers were written, the target's first, where not plainly."""
-        forms = {self.target_name: self.form} | {
+        forms = dict(zip(self.targets, self.forms, strict=False)) | {
             column.name: column.form for column in self.columns if column.kind == "numeric"
         }
         told: dict[str, list[str]] = {}
@@ -142,6 +157,9 @@ class Dataset:
             shares = zip(self.classes, counts / counts.sum(), strict=True)
             found["classes"] = len(self.classes)
             found["balance"] = ", ".join(f"{name} {share:.1%}" for name, share in shares)
+        elif self.task == "multilabel":
+            each = zip(self.outputs, targets.mean(axis=0), strict=True)
+            found["labels"] = ", ".join(f"{name} {share:.1%}" for name, share in each)
         else:
             for name, statistic in (
                 ("mean", np.mean),

@@ -25,10 +25,10 @@ from workbench.data.targets import (
     class_words,
     classes_of,
     form_of,
-    infer_task,
+    infer_tasks,
     of_steps,
-    target_column,
-    target_name,
+    target_columns,
+    target_names,
 )
 from workbench.data.weights import ARRAY, check_parts, row_weights
 
@@ -45,26 +45,26 @@ class Division(NamedTuple):
     train: Array
     validation: Array
     test: Array
-    target: str
+    targets: tuple[str, ...]
     task: Task
     remarks: tuple[str, ...]
     group: Array | None = None
     time: Array | None = None
     content: Array | None = None
     written: Written = Written()
-    form: str = ""  # of a target of numbers
+    forms: tuple[str, ...] = ()  # of each target of numbers
     weight: Array | None = None
 
 
 def divide(source: Source, spec: DataSpec) -> Division:
     """Divide the rows. Raises DataError if a column is not there or rows do not suffice."""
     where = source.name
-    target = target_name(source, spec)
-    _check_names(source, spec, target)
-    column = target_column(source, target)
-    declared = spec.task or (source.task if target == source.target else None)
-    task, remark = infer_task(column, declared, f"{where}: target {toml(target)}")
-    codes, classes = classes_of(column) if task == "classification" else (None, ())
+    targets = target_names(source, spec)
+    _check_names(source, spec, targets)
+    columns = target_columns(source, targets)
+    declared = spec.task or (source.task if targets == (source.target,) else None)
+    task, remark = infer_tasks(columns, targets, declared, where)
+    codes, classes = classes_of(columns[0]) if task == "classification" else (None, ())
     if not isinstance(source.rows, pa.Table) and of_steps(source.rows, source.y):
         codes = None  # of steps: there are no classes of rows to spread evenly
     split = spec.split
@@ -91,23 +91,30 @@ def divide(source: Source, spec: DataSpec) -> Division:
                 f"{where}: all training rows are of class {toml(classes[int(present.argmax())])} when "
                 f"divided by [data] {'time' if spec.time else 'group'}; take another column"
             )
-    written, form = Written(), ""
+    written, forms = Written(), ("",) * len(columns)
     if isinstance(source.rows, pa.Table):
         found = censuses(source.rows, np.concatenate([train, validation]))
         written = judge(
             found.values(), decimal=spec.decimal, thousands=spec.thousands, lists=source.separator
         )
         if written.decimal == ",":  # what seemed to be whole may have decimals
-            task, remark = infer_task(column, declared, f"{where}: target {toml(target)}", written)
+            task, remark = infer_tasks(columns, targets, declared, where, written)
         if task == "regression":
-            form = form_of(column, written) or ""
+            forms = tuple(form_of(column, written) or "" for column in columns)
     weight = row_weights(source, spec, written)
     check_parts(weight, {"training": train, "validation": validation, "test": test}, where)
-    remarks: tuple[str, ...] = _said_of_target(source, target, task, form, column, classes, written)
+    remarks: tuple[str, ...] = tuple(
+        said
+        for target, form, column in zip(targets, forms, columns, strict=False)
+        if task != "multilabel"
+        for said in _said_of_target(source, target, task, form, column, classes, written)
+    )
     remarks += (remark,) if remark else ()
     if known is not None:
         remarks += _divided_copies(known, train, validation, test, where)
-    return Division(train, validation, test, target, task, remarks, group, time, known, written, form, weight)
+    return Division(
+        train, validation, test, targets, task, remarks, group, time, known, written, forms, weight
+    )
 
 
 def _said_of_target(
@@ -150,7 +157,7 @@ def _divided_copies(
     )
 
 
-def _check_names(source: Source, spec: DataSpec, target: str) -> None:
+def _check_names(source: Source, spec: DataSpec, targets: tuple[str, ...]) -> None:
     """Every column that the study names must be there. Raises DataError."""
     asked = {
         "features": spec.features or (),
@@ -170,7 +177,7 @@ def _check_names(source: Source, spec: DataSpec, target: str) -> None:
     columns = source.rows.column_names
     for key, names in asked.items():
         for name in names:
-            if name == target and key != "categorical":
+            if name in targets and key != "categorical":
                 raise DataError(
                     f"{source.name}: [data] {key} names the target {toml(name)}; take it out of {key}"
                 )

@@ -14,12 +14,12 @@ import pandas as pd
 import pyarrow as pa
 
 from workbench.core.errors import DataError
-from workbench.core.formatting import toml
 from workbench.core.target_transform import AS_IT_IS, Transform, fit_transform, transformed
 from workbench.core.types import Array, DataSpec, Examples, Fold
 from workbench.data import fingerprints, preprocessing, seal
-from workbench.data.dataset import Dataset
+from workbench.data.dataset import Dataset, named_outputs
 from workbench.data.division import Division, divide
+from workbench.data.labels import check_taught
 from workbench.data.preprocessing import Preprocessor
 from workbench.data.preprocessing.channels import pixels_of
 from workbench.data.preprocessing.features import Encoding
@@ -28,7 +28,7 @@ from workbench.data.preprocessing.tables import Column, conform
 from workbench.data.raw import Source, take
 from workbench.data.seal import SealedTest
 from workbench.data.sources import read
-from workbench.data.targets import classes_of, encode_rows, known, target_column
+from workbench.data.targets import classes_of, encode_rows, known, target_columns
 
 
 def load(spec: DataSpec, sealed: SealedTest | None = None) -> tuple[Dataset, SealedTest]:
@@ -83,8 +83,9 @@ def prepare(
     own = dataset.weights(dataset.train)
     seen, weight = y, np.ones(len(y), np.float32) if own is None else own
     shift, factor, transform = np.zeros(1, np.float32), np.ones(1, np.float32), AS_IT_IS
-    if dataset.task == "classification":
-        shift, factor = np.zeros(len(dataset.classes), np.float32), np.ones(len(dataset.classes), np.float32)
+    if dataset.task != "regression":
+        n = len(dataset.classes or dataset.outputs)
+        shift, factor = np.zeros(n, np.float32), np.ones(n, np.float32)
         if class_weight == "balanced":
             counts = np.bincount(y, weights=own, minlength=len(dataset.classes))
             balance = counts.sum() / (np.count_nonzero(counts) * np.where(counts > 0, counts, 1)[y])
@@ -149,7 +150,7 @@ def _development(source: Source, division: Division, spec: DataSpec) -> Dataset:
     columns: tuple[Column, ...] = ()
     remarks: tuple[str, ...] = ()
     if isinstance(found.rows, pa.Table):
-        chosen = found.rows.select(_features(found.rows.column_names, spec, division.target))
+        chosen = found.rows.select(_features(found.rows.column_names, spec, division.targets))
         columns, remarks = infer(
             chosen,
             where,
@@ -164,21 +165,22 @@ def _development(source: Source, division: Division, spec: DataSpec) -> Dataset:
         rows = found.rows
     classes: tuple[str, ...] = ()
     if division.task == "classification":
-        classes = classes_of(target_column(found, division.target))[1]
-    column = f"{where}: target {toml(division.target)}"
-    target = encode_rows(found, division.target, division.task, classes, column, division.form, index)
+        classes = classes_of(target_columns(found, division.targets)[0])[1]
+    target = encode_rows(found, division.targets, division.task, classes, forms=division.forms, places=index)
     train, validation = np.searchsorted(index, division.train), np.searchsorted(index, division.validation)
+    if division.task == "multilabel" and target.ndim == 2:
+        check_taught(target, train, named_outputs(division.targets, target.shape[1]), where)
     weights = () if division.weight is None else (division.weight[index],)
     return Dataset(
         name=where,
         spec=spec,
         task=division.task,
-        target_name=division.target,
+        targets=division.targets,
         columns=columns,
         rows=rows,
         target=target,
         classes=classes,
-        form=division.form,
+        forms=division.forms,
         train=train,
         validation=validation,
         fingerprint=fingerprints.of_rows(rows, target, train, validation, classes, *weights),
@@ -191,11 +193,11 @@ def _development(source: Source, division: Division, spec: DataSpec) -> Dataset:
     )
 
 
-def _features(columns: list[str], spec: DataSpec, target: str) -> list[str]:
+def _features(columns: list[str], spec: DataSpec, targets: tuple[str, ...]) -> list[str]:
     """The columns to learn from; those that divide the rows only if they are named as features."""
     if spec.features is not None:
         return list(spec.features)
-    left_out = {target, spec.group, spec.time, spec.weight, *spec.drop}
+    left_out = {*targets, spec.group, spec.time, spec.weight, *spec.drop}
     names = [name for name in columns if name not in left_out]
     if not names:
         raise DataError(f"{spec.source}: [data] drop leaves no column to predict from; drop fewer")

@@ -32,6 +32,7 @@ class Source(NamedTuple):
     separator: str = ","  # of the cells of a text file
     left_out: tuple[str, ...] = ()  # columns of the file that cannot be used, and are not among the rows
     weight: Array | None = None
+    targets: tuple[str, ...] = ()  # archives only: names of the columns of y
 
 
 def take(source: Source, index: Array) -> Source:

@@ -20,6 +20,7 @@ from workbench.core.errors import DataError
 from workbench.core.formatting import toml
 from workbench.core.types import Array, Split
 from workbench.data import fingerprints
+from workbench.data.labels import check_taught
 from workbench.data.splits import folds, mixed, split_rows
 from workbench.data.targets import known
 from workbench.data.weights import check_parts
@@ -116,6 +117,8 @@ def _divided(dataset: Dataset, train: Array, validation: Array) -> Dataset:
             raise DataError(
                 f"{dataset.name}: all training rows of a fold are of class {name}; take fewer folds"
             )
+    if dataset.task == "multilabel" and not dataset.of_steps:
+        check_taught(dataset.target, train, dataset.outputs, f"{dataset.name}: in a fold")
     check_parts(dataset.weight, {"training": train, "validation": validation}, f"{dataset.name}: in a fold,")
     weights = () if dataset.weight is None else (dataset.weight,)
     rows = dataset.rows, dataset.target, train, validation, dataset.classes, *weights

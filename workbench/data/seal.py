@@ -140,7 +140,7 @@ def unseal(sealed: SealedTest, dataset: Dataset, opening: Opening) -> Rows:
         x, notes = conform(
             test.rows, dataset.columns, test.name, strict=False, same=not source.official, places=places
         )
-    known = _known(source, division, test, dataset.target_name)
+    known = _known(source, division, test, dataset.targets[0])
     target = _target(test, dataset, None if source.official else division.test)
     group, weight = _group(test, division, dataset), _weight(test, division, dataset)
     return Rows(x, target, known, notes, group, weight)
@@ -168,7 +168,9 @@ def sealed_among(rows: Source, spec: DataSpec) -> Known | None:
     source = read(spec)
     division = divide(source, spec)
     test = read_official(spec) if source.official else take(source, division.test)
-    found = (_among(given, source, division, test) for given in _with_target(rows, source, division.target))
+    target = next((name for name in division.targets if holds_target(rows, name)), division.targets[0])
+    given_as = _with_target(rows, source, target)
+    found = (_among(given, source, division, test, target) for given in given_as)
     return next((known for known in found if known is not None), None)
 
 
@@ -184,14 +186,14 @@ def _with_target(rows: Source, source: Source, target: str) -> Iterator[Source]:
         yield rows._replace(rows=rows.rows.rename_columns(renamed))
 
 
-def _among(rows: Source, source: Source, division: Division, test: Source) -> Known | None:
+def _among(rows: Source, source: Source, division: Division, test: Source, target: str) -> Known | None:
     """`sealed_among` for rows with their target."""
     parts = [rows, test, take(source, np.sort(np.concatenate([division.train, division.validation])))]
     whole = joined(parts)
-    if not len(test.rows) or whole is None or not holds_target(whole, division.target):
+    if not len(test.rows) or whole is None or not holds_target(whole, target):
         return None
     ends = np.cumsum([len(part.rows) for part in parts])
-    sketched = _sketched(whole, division.target)
+    sketched = _sketched(whole, target)
     given, test_rows, others = (sketched.take(part) for part in np.split(np.arange(ends[-1]), ends[:-1]))
     found = np.flatnonzero(met(given, test_rows, Table(test_rows, others)).rows)
     if not found.size:
@@ -222,12 +224,13 @@ def _test_rows(source: Source, division: Division, dataset: Dataset) -> Source:
     test = read_official(dataset.spec)
     if isinstance(test.rows, pa.Table) != isinstance(source.rows, pa.Table):
         raise DataError(f"{test.name}: [data] test and source must both be tables or both .npz archives")
-    if isinstance(test.rows, pa.Table) and dataset.target_name not in test.rows.column_names:
+    missing = [name for name in dataset.targets if not holds_target(test, name)]
+    if missing and isinstance(test.rows, pa.Table):
         raise DataError(
-            f"{test.name}: lacks the target column {toml(dataset.target_name)}, so nothing can be tested on "
+            f"{test.name}: lacks the target column {toml(missing[0])}, so nothing can be tested on "
             f"it; add the column, or {_LEAVE_OUT}"
         )
-    if not isinstance(test.rows, pa.Table) and test.y is None:
+    if missing:
         raise DataError(
             f"{test.name}: holds no targets, so nothing can be tested on it; add the array y_test, or "
             f"{_LEAVE_OUT}"
@@ -269,16 +272,21 @@ def _written(test: Source, dataset: Dataset) -> Written | None:
 
 def _target(test: Source, dataset: Dataset, places: Array | None) -> Array:
     """The target of test rows, which stand at these places in the file; None: in an official file."""
-    where = f"{test.name}: target {toml(dataset.target_name)} (test rows)"
-    form = dataset.form
-    if form and places is None and isinstance(test.rows, pa.Table):  # another file, written in its own way
+    forms = list(dataset.forms)
+    if places is None and isinstance(test.rows, pa.Table):  # another file, written in its own way
         written = _written(test, dataset) or Written()
-        form = (
-            form
-            if not written.sure
-            else form_of(cells.as_arrow(test.rows[dataset.target_name]), written) or form
-        )
-    return encode_rows(test, dataset.target_name, dataset.task, dataset.classes, where, form, places)
+        for place, (name, form) in enumerate(zip(dataset.targets, forms, strict=True)):
+            if form and written.sure:
+                forms[place] = form_of(cells.as_arrow(test.rows[name]), written) or form
+    return encode_rows(
+        test,
+        dataset.targets,
+        dataset.task,
+        dataset.classes,
+        forms=forms,
+        places=places,
+        which=" (test rows)",
+    )
 
 
 def _check_shape(test: Source, dataset: Dataset) -> None:

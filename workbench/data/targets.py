@@ -8,6 +8,7 @@ places.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ import pyarrow as pa
 from workbench.core.errors import DataError
 from workbench.core.formatting import nearest, toml
 from workbench.core.types import Array, DataSpec, Task
+from workbench.data.labels import are_labels, check_labels, encode_labels
 from workbench.data.preprocessing import cells, numerals
 from workbench.data.preprocessing.oddities import MANY, oddities
 from workbench.data.raw import Source
@@ -29,28 +31,40 @@ CLASS_WORDS = ("none", "na", "n/a", "null")
 MOST_DIFFERENT = 0.5
 
 
-def target_name(source: Source, spec: DataSpec) -> str:
-    """The column to predict. Raises DataError if it is not named or not there."""
+def target_names(source: Source, spec: DataSpec) -> tuple[str, ...]:
+    """The columns to predict, mostly one. Raises DataError if they are not named or not there."""
     where = source.name
     if not isinstance(source.rows, pa.Table):
         if source.y is None:
             raise DataError(f"{where}: holds no targets; add the array y")
-        if spec.target not in (None, "y"):
+        names = source.targets or ("y",)
+        if spec.target not in (None, "y", names):
             raise DataError(
                 f"{where}: [data] target = {toml(spec.target)}, but an archive's target is y; drop the key"
             )
-        return "y"
+        return names
     columns = source.rows.column_names
-    name = spec.target or source.target
-    if name is None:
+    given = spec.target or source.target
+    if given is None:
         raise DataError(
             f"{where}: [data] target is missing; name the column to predict, such as {toml(columns[-1])}"
         )
-    if name not in columns:
-        close = nearest(name, columns)
-        remedy = f"did you mean {toml(close)}?" if close else f"the columns are {_some(columns)}"
-        raise DataError(f"{where}: [data] target = {toml(name)} is not a column; {remedy}")
-    return name
+    names = (given,) if isinstance(given, str) else given
+    for name in names:
+        if name not in columns:
+            close = nearest(name, columns)
+            remedy = f"did you mean {toml(close)}?" if close else f"the columns are {_some(columns)}"
+            raise DataError(f"{where}: [data] target = {toml(name)} is not a column; {remedy}")
+    return names
+
+
+def target_columns(source: Source, names: Sequence[str]) -> list[pa.Array | Array]:
+    """`target_column` of each column; the targets of an archive are one array, whatever they are called."""
+    return [target_column(source, name) for name in names[: _parts(source, names)]]
+
+
+def _parts(source: Source, names: Sequence[str]) -> int:
+    return len(names) if isinstance(source.rows, pa.Table) else 1
 
 
 def target_column(source: Source, name: str, classes: tuple[str, ...] = ()) -> pa.Array | Array:
@@ -163,6 +177,46 @@ def infer_task(
     return task, f"{where} holds {kind}, so the task is {task}; write task = {toml(other)} if that is wrong."
 
 
+def infer_tasks(
+    columns: Sequence[pa.Array | Array],
+    names: Sequence[str],
+    declared: Task | None,
+    where: str,
+    written: numerals.Written | None = None,
+) -> tuple[Task, str]:
+    """`infer_task` of one target, or of several columns: labels if all hold yes and no, else numbers.
+
+    Raises DataError also if several hold text, or classes are wanted of them.
+    """
+    if declared == "multilabel":
+        check_labels(columns, names, where)
+        return "multilabel", ""
+    if declared is None and are_labels(columns):
+        check_labels(columns, names, where)
+        return "multilabel", (
+            f"{where}: the targets {_some([toml(name) for name in names])} hold yes and no, so the task is "
+            'multilabel; write task = "regression" if that is wrong.'
+        )
+    if len(columns) == 1:
+        return infer_task(columns[0], declared, f"{where}: target {toml(names[0])}", written)
+    if declared == "classification":
+        raise DataError(
+            f"{where}: [data] target names {len(names)} columns, but classes need one; name one of "
+            f"{_some([toml(name) for name in names])}"
+        )
+    for name, column in zip(names, columns, strict=True):
+        form, _, _ = cells.numbers(column)
+        if form is None:
+            _, _, unread = cells.numbers(column, "plain")
+            text = column[int(np.flatnonzero(unread)[0])].as_py()
+            raise DataError(
+                f"{where}: target {toml(name)} holds text such as {toml(str(text).strip())} in "
+                f"{_rows(unread)}, but several targets are numbers; mend them, or name one [data] target"
+            )
+        infer_task(column, "regression", f"{where}: target {toml(name)}", written)
+    return "regression", ""
+
+
 def _refuse_odd(column: pa.Array, where: str) -> None:
     """Raises DataError for a target of many numbers with some cells that are none."""
     text = cells.texts(column)
@@ -225,6 +279,8 @@ def encode(
             )
         found: Array = np.array([classes.index(name) for name in known], np.int32)[codes]
         return found
+    if task == "multilabel":
+        return encode_labels(column, where)
     if isinstance(column, np.ndarray):
         numbers, unread = column, np.zeros(len(column), bool)
     else:
@@ -244,24 +300,36 @@ def encode(
 
 def encode_rows(
     source: Source,
-    name: str,
+    names: Sequence[str],
     task: Task,
     classes: tuple[str, ...],
-    where: str,
-    form: str = "",
+    *,
+    forms: Sequence[str] = (),
     places: Array | None = None,
+    which: str = "",
 ) -> Array:
-    """The target of every row: int32 codes [N] or float32 [N, K], of steps [N, T] or [N, T, K].
+    """The targets of every row: int32 codes [N] or float32 [N, K], of steps [N, T] or [N, T, K].
 
-    A step without a target has the code -1, or NaN. Raises DataError as `encode` does.
+    A step without a target has the code -1, or NaN.
+
+    names  of the columns; those of several stand side by side, as in an archive's y [N, K]
+    forms  how the numbers of each are written, as far as that is known
+    which  rows these are, for sentences
+
+    Raises DataError as `encode` does.
     """
     y = source.y
     steps = y is not None and of_steps(source.rows, y)
-    column = target_column(source, name, classes)
-    values = encode(column, task, classes, where, form, None if steps else places)
+    found = []
+    for place, name in enumerate(names[: _parts(source, names)]):
+        form = forms[place] if place < len(forms) else ""
+        column = target_column(source, name, classes)
+        where = f"{source.name}: target {toml(name)}{which}"
+        found.append(encode(column, task, classes, where, form, None if steps else places))
+    values = found[0] if len(found) == 1 else np.concatenate(found, axis=1)
     if y is None or not steps:
         return values
-    return spread(values, has_target(source.rows, y, where))
+    return spread(values, has_target(source.rows, y, f"{source.name}: target {toml(names[0])}{which}"))
 
 
 def _single(column: pa.Array, values: Array, textual: bool) -> bool:

@@ -8,6 +8,7 @@ by a solver, on training rows alone, with nothing to tune.
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -38,6 +39,22 @@ def trivial(fold: Fold, outputs: int, classes: int, quantile: float | None = Non
     counts = np.maximum(np.bincount(np.asarray(fold.train.y), weights=mass, minlength=classes), 0.5)
     logs = np.log(counts / counts.sum()).astype(np.float32)
     return {"weight": weight, "bias": logs if outputs > 1 else logs[1:] - logs[:1]}
+
+
+def trivial_logits(labels: Array, mass: Array | None) -> Array:
+    """The logits [K] of how often each of K labels [N, K] occurs, by weights of the rows."""
+    total = float(len(labels)) if mass is None else float(np.sum(mass))
+    there = np.sum(labels if mass is None else labels * mass[:, np.newaxis], axis=0, dtype=np.float64)
+    return np.asarray(np.log(np.maximum(there, 0.5) / np.maximum(total - there, 0.5)))
+
+
+def of_labels(fit: Callable[..., Params], fold: Fold, outputs: int) -> Params:
+    """What `fit` makes of each label by itself, a target of two classes, as one model of them all."""
+    each = []
+    for k in range(outputs):
+        one = fold.train._replace(y=np.asarray(fold.train.y)[:, k].astype(np.int32))
+        each.append(fit(fold._replace(train=one), 1, 2))
+    return {name: np.concatenate([one[name] for one in each]) for name in ("weight", "bias")}
 
 
 def linear(fold: Fold, outputs: int, classes: int, quantile: float | None = None) -> Params:

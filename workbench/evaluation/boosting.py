@@ -17,7 +17,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostin
 from threadpoolctl import threadpool_limits
 
 from workbench.core.types import Array
-from workbench.core.vocabulary import METRICS, quantile_of
+from workbench.core.vocabulary import METRICS, OF_LABEL, quantile_of
 from workbench.data import Dataset, preprocessing
 from workbench.data.preprocessing import Preprocessor
 from workbench.evaluation.evaluate import scores_of
@@ -99,6 +99,8 @@ def fit(dataset: Dataset, metric: str, *, balanced: bool, seed: int, refit: bool
     """
     fitted, x = _raw(dataset, dataset.train)
     n_classes, n_targets = len(dataset.classes), dataset.target.shape[-1] if not dataset.classes else 1
+    if dataset.task == "multilabel":  # each label by itself
+        n_classes, metric = 2, OF_LABEL.get(metric, metric)
     rows, width = x.shape
     tried, step = plan(rows, width, (n_classes if n_classes > 2 else 1) * n_targets, _bins(x))
     train = dataset.train[::step]
@@ -130,7 +132,7 @@ def fit(dataset: Dataset, metric: str, *, balanced: bool, seed: int, refit: bool
                 for part, one in zip(parts, tuned, strict=True)
             ]
     fits = [(one.fit, tuple(part + k for k in one.columns)) for part, one in zip(parts, tuned, strict=True)]
-    base = tuned[0].base if n_classes else np.zeros(n_targets)
+    base = tuned[0].base if dataset.classes else np.zeros(n_targets)
     trees = trees_of(fits, base, [one.trees for one in tuned])
     return Boosted(fitted, trees, _about(tuned, len(tried), metric, step))
 
@@ -268,8 +270,10 @@ def _columns(fitted: Preprocessor, x: Array) -> dict[str, Any]:
 def _target(dataset: Dataset, rows: Array, part: int) -> Array:
     """Codes [N], or one of the targets [N]."""
     y = dataset.target[rows]
-    found: Array = y if dataset.classes else y[:, part].astype(np.float64)
-    return found
+    if dataset.classes:
+        found: Array = y
+        return found
+    return np.asarray(y[:, part].astype(np.int32 if dataset.task == "multilabel" else np.float64))
 
 
 def _bins(x: Array) -> int:

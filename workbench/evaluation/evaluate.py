@@ -19,8 +19,8 @@ from workbench.core.vocabulary import METRICS as WORDS
 from workbench.core.vocabulary import quantile_of
 from workbench.data.targets import known
 from workbench.data.weights import uneven
-from workbench.evaluation.baselines import constant
-from workbench.evaluation.intervals import Comparison, Stated, auc, means, widened, withheld
+from workbench.evaluation.baselines import constant, trivial_logits
+from workbench.evaluation.intervals import Comparison, Stated, auc, labels, means, widened, withheld
 from workbench.evaluation.intervals import classes as intervals_of_classes
 from workbench.nn.losses import LOSSES, batch_loss
 from workbench.nn.metrics import METRICS, class_logits, predictions, score
@@ -32,6 +32,7 @@ from workbench.training.scoring import per_target
 KNOWN = (
     *("accuracy", "balanced_accuracy", "f1_macro", "f1", "roc_auc"),
     *("log_loss", "rmse", "mse", "mae", "r2"),  # and pinball at any quantile
+    *("label_accuracy", "hamming_loss", "nll"),
 )
 #: With fewer groups of much alike rows intervals that are called 95 % cover as little as 81 % (of 6 groups)
 #: or 90 % (of 100).
@@ -121,6 +122,8 @@ def _interval(
     if metric not in KNOWN and quantile_of(metric) is None:
         return _unknown(metric)
     word = WORDS[metric]
+    if _of_labels(metric, y):
+        return labels.interval(metric, labels.Labelled(out, y, threshold, clusters, weight), confidence)
     if word.decides:
         return intervals_of_classes.interval(
             metric, _decided(out, y, threshold, clusters, classes, weight), confidence
@@ -201,6 +204,12 @@ def _gain_interval(
         return withheld("a model gives no finite number on some row, so there is no interval")
     if metric not in KNOWN and quantile_of(metric) is None:
         return _unknown(metric)
+    if _of_labels(metric, y):
+        ours, others = (
+            labels.Labelled(out, y, threshold, clusters, weight)
+            for out, threshold in zip((mine, theirs), thresholds, strict=True)
+        )
+        return labels.paired_interval(metric, ours, others, confidence)
     if WORDS[metric].decides:
         first, second = (
             _decided(out, y, threshold, clusters, classes, weight)
@@ -212,6 +221,11 @@ def _gain_interval(
         return auc.paired_interval(a, b, confidence)
     mine, theirs = _logits(mine, metric), _logits(theirs, metric)
     return means.gain_interval(metric, mine, theirs, y, clusters, confidence, weight)
+
+
+def _of_labels(metric: str, y: Array) -> bool:
+    """Whether it scores several labels of a row, y [N, K]."""
+    return WORDS[metric].suits(("multilabel",)) and y.ndim == 2
 
 
 def _unknown(metric: str) -> Stated:
@@ -230,7 +244,7 @@ def score_of(
 ) -> float:
     """The score alone, in single precision as that of the trained lanes; weight [N], None: all rows alike."""
     out, y = jnp.asarray(outputs, jnp.float32), jnp.asarray(targets)
-    if WORDS[metric].task == "regression":
+    if _are_numbers(y):
         y = y.astype(jnp.float32).reshape(out.shape)
     else:
         out, y = class_logits(out), y.astype(jnp.int32)
@@ -247,6 +261,11 @@ def _score(
     return score(metric, *rows, threshold)
 
 
+def _are_numbers(y: jax.Array | Array) -> bool:
+    """Whether targets are numbers [N, K], those of labels among them, and not codes of classes."""
+    return bool(jnp.issubdtype(y.dtype, jnp.floating))
+
+
 def _same(metric: str) -> object:
     """What tells a metric from another that took its name; its methods are hashed by whose they are."""
     function: Any = METRICS[metric]
@@ -256,7 +275,7 @@ def _same(metric: str) -> object:
 def scores_of(metric: str, outputs: Array, targets: Array, weight: Array | None = None) -> Array:
     """The scores of many models on the same rows, outputs [S, N, K] -> [S]; each as `score_of` has it."""
     parts, y = [], jnp.asarray(targets)
-    y = y.astype(jnp.float32) if WORDS[metric].task == "regression" else y.astype(jnp.int32)
+    y = y.astype(jnp.float32) if _are_numbers(y) else y.astype(jnp.int32)
     for first in range(0, len(outputs), _AT_ONCE):
         part = np.asarray(outputs[first : first + _AT_ONCE], np.float32)
         room = np.zeros((_AT_ONCE, *part.shape[1:]), np.float32)  # of one shape, so that one is compiled
@@ -270,7 +289,7 @@ def _scores(metric: str, same: object, outputs: jax.Array, y: jax.Array, weight:
     del same
 
     def one(out: jax.Array) -> jax.Array:
-        out = out if WORDS[metric].task == "regression" else class_logits(out)
+        out = out if _are_numbers(y) else class_logits(out)
         return score(metric, out, y, weight)
 
     return jax.vmap(one)(outputs)
@@ -294,6 +313,9 @@ def trivial_loss(recipe: Recipe, fold: Fold, own: Array | None = None) -> float:
         if (quantile := quantile_of(recipe.loss)) is not None:
             out = constant(known(to_training(np.asarray(fold.train.y), fold)), quantile, own)
         y = to_training(np.asarray(rows.y), fold)
+    elif recipe.labels:
+        y, seen = np.asarray(rows.y), known(np.asarray(fold.train.y))
+        out = trivial_logits(seen, own)
     else:
         codes, classes, y = np.asarray(fold.train.y), max(2, recipe.outputs), np.asarray(rows.y)
         each = np.broadcast_to(np.asarray(fold.train.weight)[(..., *[None] * (codes.ndim - 1))], codes.shape)

@@ -38,7 +38,7 @@ def export(model: Predictor, parameters: Mapping[str, np.ndarray], folder: Path)
     from workbench.nn.models import predict
 
     def predictions(arrays: dict[str, jax.Array], x: jax.Array) -> jax.Array:
-        """Features [N, *F] -> numbers [N, K], or probabilities [N, C]."""
+        """Features [N, *F] -> numbers [N, K], or probabilities [N, C]; of labels [N, K], each by itself."""
         params = unflatten(arrays)
         outputs = jax.vmap(lambda row: predict(model.recipe, model.hyper, params, row))(x)
         if model.task == "regression":
@@ -48,6 +48,8 @@ def export(model: Predictor, parameters: Mapping[str, np.ndarray], folder: Path)
             predicted: jax.Array = to_data(outputs, single, jnp)
             return predicted
         outputs = outputs / jnp.float32(model.temperature)
+        if model.task == "multilabel":
+            return jax.nn.sigmoid(outputs)
         if outputs.shape[-1] == 1:
             outputs = jnp.concatenate([jnp.zeros_like(outputs), outputs], axis=-1)
         return jax.nn.softmax(outputs, axis=-1)
@@ -63,13 +65,13 @@ def export(model: Predictor, parameters: Mapping[str, np.ndarray], folder: Path)
 
 
 def _described(model: Predictor) -> dict[str, Any]:
-    classes = model.task == "classification"
+    decides = len(model.classes) == 2 or model.task == "multilabel"
     return {
         "task": model.task,
         "features": list(model.preprocessor.feature_names),
         "shape": list(model.recipe.inputs),
-        "columns": list(model.columns[1:] if classes else model.columns),
+        "columns": list(model.probability_columns or model.columns),
         "classes": list(model.classes),
-        "threshold": model.threshold if len(model.classes) == 2 else None,
+        "threshold": model.threshold if decides else None,
         "parameters": "../parameters.npz",
     }

@@ -75,7 +75,15 @@ def metric_name(metric: str) -> str:
     """The name of a metric, as a person writes it."""
     if (quantile := quantile_of(metric)) is not None:
         return f"pinball loss at {quantile:g}"
-    words = {"rmse": "RMSE", "mse": "MSE", "mae": "MAE", "r2": "R²", "f1": "F1", "roc_auc": "ROC AUC"}
+    words = {
+        "rmse": "RMSE",
+        "mse": "MSE",
+        "mae": "MAE",
+        "r2": "R²",
+        "f1": "F1",
+        "roc_auc": "ROC AUC",
+        "nll": "NLL",
+    }
     return words.get(metric, metric.replace("_", " "))
 
 

@@ -7,6 +7,7 @@ the next model, and test rows are for judging it.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -15,7 +16,12 @@ import pandas as pd
 
 from workbench.core.types import Array, Fold
 from workbench.data import Dataset
-from workbench.evaluation.predictor import Predictor, probabilities
+from workbench.evaluation.predictor import (
+    Predictor,
+    label_probabilities,
+    probabilities,
+    said_labels,
+)
 
 #: Rows and raw columns that are shown.
 ROWS, COLUMNS = 8, 6
@@ -31,7 +37,9 @@ class Worst(NamedTuple):
     row: int  # among the rows of the source that are not under seal, from 0
     truth: str
     said: str
-    error: float  # -log of the probability of the true class, or |prediction - truth| in the target's units
+    #: -log of the probability of the true class, or |prediction - truth| in the target's units; of several
+    #: targets or labels their mean.
+    error: float
     values: tuple[tuple[str, str], ...]  # raw columns and cells
 
 
@@ -45,7 +53,7 @@ class Slice(NamedTuple):
 
 
 def errors(model: Predictor, fold: Fold, estimates: Array | None = None) -> Array:
-    """The error of each validation row, [N]: -log p(true class), or the mean |residual| over targets.
+    """The error of each validation row, [N]: -log p(true class), of labels its mean, or mean |residual|.
 
     estimates  of the validation rows, here and below; None: the model is asked
     """
@@ -54,6 +62,9 @@ def errors(model: Predictor, fold: Fold, estimates: Array | None = None) -> Arra
     if model.task == "regression":
         residual: Array = np.abs(out - y.astype(np.float64)).mean(axis=1)
         return residual
+    if model.task == "multilabel":
+        share = label_probabilities(np.where(y == 1, out, -out))
+        return np.asarray(-np.log(np.maximum(share, 1e-300)).mean(axis=-1))
     share = probabilities(out)[np.arange(len(y)), y]
     surprise: Array = -np.log(np.maximum(share, 1e-300))
     return surprise
@@ -70,6 +81,9 @@ def worst_rows(dataset: Dataset, model: Predictor, fold: Fold, estimates: Array 
         y = np.asarray(fold.validation.y)[i]
         if model.task == "regression":
             truth, said = (", ".join(f"{value:.4g}" for value in np.atleast_1d(one)) for one in (y, out[i]))
+        elif model.task == "multilabel":
+            both = (y == 1, said_labels(out[i], model.threshold) == 1)
+            truth, said = (_listed(dataset.outputs, one) for one in both)
         else:
             shares = probabilities(out[i : i + 1])[0]
             truth = str(model.classes[y])
@@ -122,6 +136,11 @@ def _cells(dataset: Dataset, position: int) -> tuple[tuple[str, str], ...]:
         return ()
     row = dataset.rows.iloc[position]
     return tuple((str(name), _cell(row[name])) for name in dataset.rows.columns[:COLUMNS])
+
+
+def _listed(names: Sequence[str], there: Array) -> str:
+    """The labels that are there."""
+    return ", ".join(name for name, one in zip(names, there, strict=True) if one) or "none"
 
 
 def _cell(value: object) -> str:

@@ -4,7 +4,8 @@
              as text (blank: ""), moments as int64, microseconds since 1970 (blank: the least int64, as
              NumPy's NaT is); of arrays `x`, [N, *F] double
     outputs  `prediction`: the label, or the numbers [N, K] double in the units of the data; of classes also
-             `probabilities`, [N, C] double. Where every step of a sequence has its own, T follows N
+             `probabilities`, [N, C] double; of several labels both are [N, K], `prediction` 0 or 1. Where
+             every step of a sequence has its own, T follows N
 
 The network is translated by jax2onnx. What comes before and behind it is written here, in double precision as
 NumPy has it. How a file writes numbers and days stays with whoever reads the file. Operators are those of
@@ -432,13 +433,19 @@ def _give(graph: _Graph, model: Predictor, outputs: str) -> None:
         graph.output("prediction", values, np.float64, [*rows, model.recipe.outputs])
         return
     logits = graph.node("Div", outputs, graph.constant(model.temperature, np.float32))
+    least = math.log(model.threshold / (1.0 - model.threshold))
+    if model.task == "multilabel":
+        said = graph.cast(graph.node("Greater", logits, graph.constant(least, np.float32)), np.int64)
+        each = graph.node("Sigmoid", graph.cast(logits, np.float64))
+        graph.output("prediction", said, np.int64, [*rows, model.recipe.outputs])
+        graph.output("probabilities", each, np.float64, [*rows, model.recipe.outputs])
+        return
     if model.recipe.outputs == 1:
         zero = graph.node("Mul", logits, graph.constant(0.0, np.float32))
         logits = graph.joined([zero, logits])
     probabilities = graph.node("Softmax", graph.cast(logits, np.float64), axis=-1)
     if len(model.classes) == 2:
         apart = graph.node("Sub", graph.columns(logits, 1), graph.columns(logits, 0))
-        least = math.log(model.threshold / (1.0 - model.threshold))
         code = graph.cast(graph.node("Greater", apart, graph.constant(least, np.float32)), np.int64)
     else:
         code = graph.node("ArgMax", probabilities, axis=-1, keepdims=0)

@@ -50,9 +50,11 @@ class Predictor:
     ) -> pd.DataFrame:
         """Predictions for raw rows, one row each, under the index of `rows` if it is a table.
 
-        Regression gives `prediction` in the units of the data. Classification gives `prediction`, the label,
-        and `probability_<label>` for every class. Where every step of a sequence has a prediction, the table
-        has a row for each step that is there, with `row` and `step` in front.
+        Regression gives `prediction` in the units of the data, of several targets `prediction_<target>` each.
+        Classification gives `prediction`, the label, and `probability_<label>` for every class. Of several
+        labels a row has or has not, it gives `prediction_<label>`, 0 or 1, and then `probability_<label>` of
+        each. Where every step of a sequence has a prediction, the table has a row for each step that is
+        there, with `row` and `step` in front.
 
         An array stands for a table whose columns are those of the training rows, in their order.
 
@@ -110,12 +112,21 @@ class Predictor:
     def predict_proba(self, rows: pd.DataFrame | Array | Sequence[Mapping[str, Any]]) -> Array:
         """Probabilities [N, C] of the classes, in the order of `classes`; for rows as in `predict`.
 
+        Of several labels [N, K], each by itself, in the order in which the study names them.
+
         Raises DataError as `predict` does, and for a model that predicts numbers.
         """
         if self.task == "regression":
             raise DataError("predict_proba: the model predicts numbers and has no probabilities; use predict")
-        table: Array = self.predict(rows)[list(self.columns[1:])].to_numpy()
+        table: Array = self.predict(rows)[list(self.probability_columns)].to_numpy()
         return table
+
+    @property
+    def probability_columns(self) -> tuple[str, ...]:
+        """Those of the columns that hold probabilities; none of a regression."""
+        if self.task == "regression":
+            return ()
+        return self.columns[self.recipe.outputs if self.task == "multilabel" else 1 :]
 
     def _frame(self, rows: Any) -> Any:
         """Rows as the preprocessor takes them: an array is named, if the model was trained on a table."""
@@ -141,6 +152,8 @@ class Predictor:
         more = ", …" if len(names) > 12 else ""
         reads = f"{', '.join(names[:12])}{more}" if names else str(self.preprocessor.shape)
         gives = f"classes {', '.join(map(str, self.classes[:12]))}" if self.classes else "numbers"
+        if self.task == "multilabel":
+            gives = ", ".join(self.probability_columns[:12])
         return f"Predictor({self.recipe.family}, from {reads} to {gives})"
 
     def novelties(
@@ -167,6 +180,11 @@ class Predictor:
 
         if self.task == "regression":
             return pd.DataFrame(outputs, columns=list(self.columns), index=index)
+        if self.task == "multilabel":
+            said = said_labels(outputs, self.threshold)
+            both = np.concatenate([said, label_probabilities(outputs)], axis=1)
+            kinds = dict.fromkeys(self.columns[: said.shape[1]], np.int64)
+            return pd.DataFrame(both, columns=list(self.columns), index=index).astype(kinds)
         probability, codes = probabilities(outputs), decisions(outputs, self.threshold)
         frame = pd.DataFrame(probability, columns=list(self.columns[1:]), index=index)
         frame.insert(0, self.columns[0], [self.classes[code] for code in codes])
@@ -228,6 +246,20 @@ def probabilities(outputs: Array) -> Array:
     e = np.exp(z - z.max(axis=1, keepdims=True))
     total: Array = e / e.sum(axis=1, keepdims=True)
     return total
+
+
+def said_labels(outputs: Array, threshold: float = 0.5) -> Array:
+    """Which labels are said, zeros and ones [..., K] of logits: those above the threshold."""
+    above: Array = np.asarray(outputs, np.float32) > np.float32(np.log(threshold / (1.0 - threshold)))
+    return above.astype(np.int64)
+
+
+def label_probabilities(outputs: Array) -> Array:
+    """Logits [..., K] -> the probability of each label, float64."""
+    z = outputs.astype(np.float64)
+    smaller = np.exp(-np.abs(z))  # which does not overflow
+    found: Array = np.where(z < 0, smaller, 1.0) / (1.0 + smaller)
+    return found
 
 
 @cache

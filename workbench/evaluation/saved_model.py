@@ -43,8 +43,8 @@ HELD = "training.npz"
 MISSED = "residuals.npz"
 #: The layout of model.json; a reader refuses a newer one. It is as old as what the model needs: 2 for a
 #: transform of the target, 3 for numbers that are encoded or scaled in a way that earlier versions lack, and
-#: for a temperature.
-FORMAT = 3
+#: for a temperature, 4 for several labels of a row.
+FORMAT = 4
 #: Beside the folder `model` of a study: the model that validation rows judged, if `model` has seen them.
 JUDGED = "judged"
 #: Raw rows kept as MLflow's input example.
@@ -76,7 +76,7 @@ def save(
     shift, scale  [K], regression only: outputs * scale + shift is in the units of the data, before
     transform  of the targets is undone
     temperature  classification only: by which logits are divided
-    targets    names of the K columns a regression predicts, when there are several
+    targets    names of the K columns a regression predicts, when there are several, or of the labels
     residuals  what validation rows were missed by, from which `predict` takes intervals
     example    raw rows; the first few are kept as MLflow's input example and decide its signature
     about      anything worth keeping with the model (study, trial, score); plain data
@@ -94,7 +94,7 @@ def save(
     arrays["knots"] = np.asarray(transform.knots)
     prepared = preprocessor.to_json()
     description = {
-        "format": _format(prepared, transform, temperature),
+        "format": 4 if task == "multilabel" else _format(prepared, transform, temperature),
         "task": task,
         "target_transform": transform.kind,
         "recipe": {name: value for name, value in asdict(recipe).items() if name != NOT_SAVED},
@@ -238,7 +238,8 @@ def _columns(task: Task, classes: Sequence[str | int], outputs: int, targets: Se
         return ["prediction", *(f"probability_{label}" for label in classes)]
     if outputs == 1:
         return ["prediction"]
-    return [f"prediction_{name}" for name in (targets or range(outputs))]
+    each = ("prediction", "probability") if task == "multilabel" else ("prediction",)
+    return [f"{what}_{name}" for what in each for name in (targets or range(outputs))]
 
 
 def _example(rows: Any) -> dict[str, Any] | None:

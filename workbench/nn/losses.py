@@ -5,7 +5,7 @@
     half_mse              1/(2K) Σ_k (ŷ_k - y_k)²                              averaged                [L2]
     huber                 1/K Σ_k { e²/2 where |e| ≤ 1, |e| - 1/2 elsewhere }  averaged
     pinball               1/K Σ_k max(τ e, (τ - 1) e), e = y_k - ŷ_k           averaged                [L6]
-    binary_cross_entropy  -[q log g(z) + (1 - q) log(1 - g(z))]                averaged                [L3]
+    binary_cross_entropy  -1/K Σ_k [q_k log g(z_k) + (1 - q_k) log(1 - g(z_k))] averaged               [L3]
     cross_entropy         -Σ_k q_k log softmax(z)_k                            averaged                [L4]
     perceptron            max(0, -t z), t = ±1                                 averaged                [L5]
 
@@ -13,7 +13,8 @@ With one output and m rows the first three are Σ, 1/m Σ and 1/(2m) Σ of the a
 averaged, as scikit-learn and PyTorch do. A squared error saturates at 1e34, where float32 would end. The
 cross entropies take logits: sigmoid and softmax are part of them by log-sum-exp, so their value and
 gradient are finite at every finite logit. Label smoothing ε moves the target to q_k = (1 - ε) [k = y] +
-ε/K, with K = 2 in the binary case.
+ε/K, with K = 2 in the binary case. One output has K = 1 and a code; several, of as many labels, have a zero
+or a one each.
 
 Source: *Regression to neural networks* (mse, log loss, softmax), *Neural networks, really understood* (sum of
 squared errors), *Understanding neural networks* (half_mse), *Perceptron to MLP* (perceptron); Huber 1964;
@@ -41,17 +42,19 @@ CEILING = float(np.finfo(np.float32).max) / 2
 #: The error from which on a squared one saturates; the squares of 30,000 rows still have a sum in float32.
 FARTHEST = 1e17
 
-TASKS = ("regression", "classification", "binary")
+TASKS = ("regression", "classification", "binary", "multilabel")
 #: Outputs of the example that a new loss is tried with.
-_TRIED = {"regression": 2, "classification": 3, "binary": 1}
+_TRIED = {"regression": 2, "classification": 3, "binary": 1, "multilabel": 3}
+#: The tasks whose targets are numbers [K], one for each output.
+NUMBERS = ("regression", "multilabel")
 
 
 class Loss(NamedTuple):
     """A loss of one example and how a batch of them becomes one number.
 
-    function   (outputs [K], y, smoothing) -> scalar. y is an int32 class code, or [K] float32 for regression;
-               binary losses have K = 1 and codes 0 and 1. `smoothing` in [0, 1) is read by the cross
-               entropies and ignored by the others.
+    function   (outputs [K], y, smoothing) -> scalar. y is an int32 class code, or [K] float32 for regression
+               and for labels, which are 0 or 1; binary losses have K = 1 and codes 0 and 1. `smoothing` in
+               [0, 1) is read by the cross entropies and ignored by the others.
     reduction  over the rows of a batch
     """
 
@@ -93,8 +96,9 @@ def register(
     Args:
         name: What `[training] loss` says.
         function: (outputs [K], y, smoothing) -> scalar, of one example. y is an int32 class code, or [K]
-            float32 in standardized units; of a binary loss K = 1, codes are 0 and 1. smoothing is in [0, 1).
-        tasks: Those it can be trained on: regression, classification, binary.
+            float32 in standardized units, or zeros and ones of labels; of a binary loss K = 1, codes are 0
+            and 1. smoothing is in [0, 1).
+        tasks: Those it can be trained on: regression, classification, binary, multilabel.
         reduction: Over the rows of a batch, weighted: "mean" or "sum".
         replace: Take the place of a loss of that name; studies that were run with it keep their records, so
             give those that use the new one another name.
@@ -110,7 +114,7 @@ def register(
         raise InputError(f"loss {name!r}: reduction is {reduction!r}; it must be 'mean' or 'sum'")
     for task in tasks:
         outputs, y = words.number((_TRIED[task],)), words.number(dtype=np.int32)
-        y = outputs if task == "regression" else y
+        y = outputs if task in NUMBERS else y
         how = f"(outputs [{_TRIED[task]}], y, smoothing) of one example, {task}"
         found = words.tried("loss", name, function, outputs, y, words.number(), how=how)
         if not words.is_scalar(found):
@@ -165,9 +169,10 @@ def _binary_cross_entropy(outputs: jax.Array, y: jax.Array, smoothing: jax.Array
     |z| is written as -min(z, -z), whose derivative at 0 is 0: training from zeros begins there, and that of
     jnp.abs is 1.
     """
-    z = outputs[0]
+    z = outputs if y.ndim else outputs[0]
     target = (1.0 - smoothing) * y.astype(z.dtype) + 0.5 * smoothing
-    return jnp.maximum(z, 0.0) - target * z + jnp.log1p(jnp.exp(jnp.minimum(z, -z)))
+    found = jnp.maximum(z, 0.0) - target * z + jnp.log1p(jnp.exp(jnp.minimum(z, -z)))
+    return jnp.mean(found) if y.ndim else found
 
 
 def _cross_entropy(outputs: jax.Array, y: jax.Array, smoothing: jax.Array) -> jax.Array:

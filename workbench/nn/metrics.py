@@ -3,14 +3,18 @@
 `score` gives those that look at predicted classes the threshold between two classes as well.
 
     classes     outputs [N, K] logits, y [N] int32 codes; one column z stands for the two logits [0, z]
+    labels      outputs [N, K] logits, y [N, K] float32 of zeros and ones
     regression  outputs [N, K] and y [N, K] float32, in the units of the data
     weight      [N]; an integer weight equals so many copies of the row. A row of weight zero is padding and
                 has no part in the score whatever stands in it, NaN included
 
-The definitions are scikit-learn's. A score is NaN where it is undefined (no rows; roc_auc of a single class)
-and where the outputs of a counted row are NaN: a diverged model must not look like one that guesses.
-Everything can be jitted and mapped; mapped over weights alone, as a bootstrap does, what belongs to the rows
-(argmax, sorting) is done once.
+The definitions are scikit-learn's, also of several labels of a row, which some words of classes have a value
+for, too: accuracy is that of whole rows, f1_macro, roc_auc and log_loss are means over labels. nll is the sum
+of the labels' log losses, the negative log-likelihood of a row, or of a step where each has targets: what
+Boulanger-Lewandowski, Bengio and Vincent 2012 (arXiv:1206.6392) report of music, 88 keys a step. A score is
+NaN where it is undefined (no rows; roc_auc of a single class) and where the outputs of a counted row are NaN:
+a diverged model must not look like one that guesses. Everything can be jitted and mapped; mapped over weights
+alone, as a bootstrap does, what belongs to the rows (argmax, sorting) is done once.
 """
 
 from __future__ import annotations
@@ -28,9 +32,11 @@ from workbench.core.errors import InputError
 from workbench.core.vocabulary import METRICS as WORDS
 from workbench.core.vocabulary import AtQuantiles, Metric
 from workbench.nn import words
-from workbench.nn.losses import LOSSES, TASKS
+from workbench.nn.losses import LOSSES, NUMBERS, TASKS
 
 Threshold = jax.Array | float
+#: Outputs that a new metric is tried with.
+_TRIED = {"regression": (1, 2), "classification": (1, 3), "binary": (1, 2), "multilabel": (2, 3)}
 
 
 def class_logits(outputs: jax.Array) -> jax.Array:
@@ -56,9 +62,9 @@ def score(
     metric: str, outputs: jax.Array, y: jax.Array, weight: jax.Array, threshold: Threshold = 0.5
 ) -> jax.Array:
     """The metric of that name; `threshold` as in `predictions`, if it looks at predicted classes."""
-    if WORDS[metric].decides:
-        return METRICS[metric](outputs, y, weight, threshold)
-    return METRICS[metric](outputs, y, weight)
+    word = WORDS[metric]
+    function = OF_LABELS[metric] if word.labels and y.ndim == 2 else METRICS[metric]
+    return function(outputs, y, weight, threshold) if word.decides else function(outputs, y, weight)
 
 
 def register(
@@ -78,10 +84,10 @@ def register(
     Args:
         name: What `[select] metric` says.
         function: (outputs [N, K], y, weight [N]) -> scalar. outputs are logits and y [N] int32 codes, two
-            classes may have one logit; or both are [N, K] float32, in the units of the data. A row of weight
-            zero is padding.
+            classes may have one logit; or both are [N, K] float32, in the units of the data, or logits and
+            zeros and ones of labels. A row of weight zero is padding.
         direction: "maximize" or "minimize".
-        task: "regression", "classification" or "binary".
+        task: "regression", "classification", "binary" or "multilabel".
         decides: Whether it looks at predicted classes; it then takes `threshold` as a fourth argument, the
             probability from which on the second of two classes is said.
         replace: Take the place of a metric of that name; studies that were run with it keep their records, so
@@ -95,9 +101,9 @@ def register(
         raise InputError(f"metric {name!r}: direction is {direction!r}; it must be 'maximize' or 'minimize'")
     if task not in TASKS:
         raise InputError(f"metric {name!r}: task is {task!r}; it must be one of {', '.join(TASKS)}")
-    for columns in {"regression": (1, 2), "classification": (1, 3), "binary": (1, 2)}[task]:
+    for columns in _TRIED[task]:
         outputs = words.number((5, columns))
-        y = outputs if task == "regression" else words.number((5,), np.int32)
+        y = outputs if task in NUMBERS else words.number((5,), np.int32)
         given = (outputs, y, words.number((5,)), *([words.number()] * decides))
         how = f"(outputs [5, {columns}], y {list(y.shape)}, weight [5]{', threshold' * decides})"
         found = words.tried("metric", name, function, *given, how=how)
@@ -196,6 +202,68 @@ def _pinball(quantile: float, outputs: jax.Array, y: jax.Array, weight: jax.Arra
     return jnp.mean(_mean(jnp.maximum(quantile * error, (quantile - 1.0) * error), weight))
 
 
+def said(outputs: jax.Array, threshold: Threshold = 0.5) -> jax.Array:
+    """Which labels are said, [N, K] of 0.0 and 1.0: those whose probability is above the threshold."""
+    above = (outputs > logit(jnp.asarray(threshold, jnp.float32))).astype(jnp.float32)
+    return jnp.where(jnp.isnan(outputs), jnp.nan, above)
+
+
+def _right(outputs: jax.Array, y: jax.Array, threshold: Threshold) -> jax.Array:
+    """Which labels are right, [N, K]; NaN for NaN outputs."""
+    guess = said(outputs, threshold)
+    return jnp.where(jnp.isnan(guess), jnp.nan, (guess == y).astype(jnp.float32))
+
+
+def _subset_accuracy(
+    outputs: jax.Array, y: jax.Array, weight: jax.Array, threshold: Threshold = 0.5
+) -> jax.Array:
+    """The share of rows all of whose labels are right."""
+    return _mean(jnp.min(_right(outputs, y, threshold), axis=1), weight)
+
+
+def _label_accuracy(
+    outputs: jax.Array, y: jax.Array, weight: jax.Array, threshold: Threshold = 0.5
+) -> jax.Array:
+    """The share of labels that are right."""
+    return jnp.mean(_mean(_right(outputs, y, threshold), weight))
+
+
+def _hamming_loss(
+    outputs: jax.Array, y: jax.Array, weight: jax.Array, threshold: Threshold = 0.5
+) -> jax.Array:
+    """The share of labels that are wrong."""
+    return jnp.mean(_mean(1.0 - _right(outputs, y, threshold), weight))
+
+
+def _f1_of_labels(
+    outputs: jax.Array, y: jax.Array, weight: jax.Array, threshold: Threshold = 0.5
+) -> jax.Array:
+    """The mean over labels of 2 TP / (2 TP + FP + FN); of one that neither occurs nor is said it is zero."""
+    guess = said(outputs, threshold)
+    hit, either = _mean(guess * y, weight), _mean(guess + y, weight)
+    return jnp.mean(jnp.where(either == 0.0, 0.0, 2.0 * hit / either))
+
+
+def _roc_auc_of_labels(outputs: jax.Array, y: jax.Array, weight: jax.Array) -> jax.Array:
+    """The mean over labels of the area under each one's ROC curve."""
+
+    def of_one(z: jax.Array, codes: jax.Array) -> jax.Array:
+        return _roc_auc(z[:, None], codes, weight)
+
+    return jnp.mean(jax.vmap(of_one, in_axes=1)(outputs, y.astype(jnp.int32)))
+
+
+def _log_loss_of_labels(outputs: jax.Array, y: jax.Array, weight: jax.Array) -> jax.Array:
+    """The mean over labels of -log of the probability of what is so."""
+    each = jax.vmap(LOSSES["binary_cross_entropy"].function, in_axes=(0, 0, None))
+    return _mean(each(outputs, y, jnp.float32(0.0)), weight)
+
+
+def _nll(outputs: jax.Array, y: jax.Array, weight: jax.Array) -> jax.Array:
+    """The same, summed over labels."""
+    return outputs.shape[1] * _log_loss_of_labels(outputs, y, weight)
+
+
 def _mean(values: jax.Array, weight: jax.Array) -> jax.Array:
     """Weighted mean over the first axis of [N] or [N, K]; NaN if nothing is counted."""
     weight = _clean(weight)
@@ -231,10 +299,20 @@ METRICS: dict[str, Callable[..., jax.Array]] = {
     "f1_macro": _f1_macro,
     "f1": _f1,
     "roc_auc": _roc_auc,
+    "label_accuracy": _label_accuracy,
+    "hamming_loss": _hamming_loss,
+    "nll": _nll,
     "rmse": _rmse,
     "mse": _mse,
     "mae": _mae,
     "r2": _r2,
     "pinball": partial(_pinball, 0.5),
+}
+#: What words of classes mean where a row has several labels.
+OF_LABELS: dict[str, Callable[..., jax.Array]] = {
+    "accuracy": _subset_accuracy,
+    "f1_macro": _f1_of_labels,
+    "roc_auc": _roc_auc_of_labels,
+    "log_loss": _log_loss_of_labels,
 }
 METRICS = AtQuantiles(METRICS, lambda quantile: partial(_pinball, quantile))

@@ -66,6 +66,11 @@ class Recipe:
         return dict(self.options).get("output") == "each"
 
     @property
+    def labels(self) -> bool:
+        """Whether each output is a label of its own, which a row may or may not have."""
+        return bool(dict(self.options).get("labels", False))
+
+    @property
     def augments(self) -> bool:
         """Whether a step draws what it does to images."""
         return bool(dict(self.options).get("augments", False))

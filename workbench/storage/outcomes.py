@@ -46,7 +46,8 @@ def save(outcome: Outcome, folder: Path) -> None:
     document |= {name: getattr(outcome, name) for name in LATER}
     document["declared"] = [asdict(one) for one in outcome.declared]
     document["sizes"] = {str(number): size for number, size in outcome.sizes.items()}
-    document["classes"] = list(outcome.classes)
+    document["classes"], document["names"] = list(outcome.classes), list(outcome.names)
+    document["by_target"] = {name: dict(figures) for name, figures in outcome.by_target.items()}
     document["axes"] = encode(outcome.axes)
     document["trials"] = [encode_trial(trial) for trial in outcome.trials]
     document["selection"] = encode(outcome.selection)
@@ -102,6 +103,8 @@ def _decoded(document: Mapping[str, Any], outputs: Array, targets: Array) -> Out
         baselines=document.get("baselines", {}),
         also=document.get("also", {}),
         **{name: document.get(name, "") for name in LATER},
+        names=tuple(document.get("names", ())),
+        by_target=document.get("by_target", {}),
         declared=tuple(Declared(**one) for one in document.get("declared", ())),
         sizes={int(number): size for number, size in document.get("sizes", {}).items()},
     )

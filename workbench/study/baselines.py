@@ -93,7 +93,11 @@ def _freeze(
     fits = {"linear": baselines.linear, "trivial": baselines.trivial}
     for name, fit in fits.items():
         if not chosen.recipe.each and (name == "trivial" or len(affine.inputs) == 1):
-            params = fit(_host(fold), affine.outputs, classes, quantile_of(here.metric))
+            params = (
+                baselines.of_labels(fit, _host(fold), affine.outputs)
+                if here.dataset.task == "multilabel"
+                else fit(_host(fold), affine.outputs, classes, quantile_of(here.metric))
+            )
             model = Delivered(Program(affine, plain), chosen.hyper, params)
             made[name] = keep(folder / name, here, model, threshold=0.5)
     if reason := boosting.why_not(here.dataset):
@@ -132,10 +136,13 @@ def _recall(events: Iterable[Mapping[str, Any]], model: Path, folder: Path) -> F
 
 def _affine(recipe: Recipe, inputs: tuple[int, ...], task: str, classes: int) -> Recipe:
     """The affine model beside the choice, with these inputs."""
-    family = "linear" if task == "regression" else "logistic" if classes == 2 else "softmax"
-    outputs = recipe.outputs if task == "regression" else 1 if classes == 2 else classes
+    several = task == "multilabel"
+    family = "linear" if task == "regression" else "logistic" if classes == 2 or several else "softmax"
+    outputs = recipe.outputs if task != "classification" else 1 if classes == 2 else classes
     loss = {"linear": "mse", "logistic": "binary_cross_entropy"}.get(family, "cross_entropy")
-    plain = Recipe(family, inputs, outputs, loss, recipe.metric)
+    plain = Recipe(
+        family, inputs, outputs, loss, recipe.metric, options=(("labels", True),) if several else ()
+    )
     return replace(plain, optimizers=recipe.optimizers)
 
 

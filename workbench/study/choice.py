@@ -355,6 +355,7 @@ def keep(
         preprocessor=here.preparations.preprocessor(variant),
         task=here.dataset.task,
         classes=here.dataset.classes,
+        targets=here.dataset.outputs,
         threshold=moved(float(model.hyper.threshold) if threshold is None else threshold, heat),
         temperature=heat,
         shift=np.asarray(fold.shift),

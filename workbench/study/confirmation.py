@@ -24,6 +24,7 @@ from workbench.data import Dataset
 from workbench.data.seal import Rows, SealedTest, unseal
 from workbench.data.weights import uneven
 from workbench.evaluation import saved_model, trees
+from workbench.evaluation.by_target import by_target
 from workbench.evaluation.evaluate import Evaluation, compare, evaluate, score_of
 from workbench.storage import ledger
 from workbench.storage.ledger import Ledger
@@ -143,7 +144,21 @@ def confirm(
         compared |= {name: {**_NOTHING, "note": why} for name, why in (left_out or {}).items()}
         score = _score(metric, scored, opening)
         told = {name: _figures(one) for name, one in zip(also, others, strict=True)}
-        extra = {"baselines": compared, **({"also": told} if told else {})}
+        extra: dict[str, Any] = {"baselines": compared}
+        if told:
+            extra["also"] = told
+        if each := by_target(
+            metric,
+            outputs,
+            rows.target,
+            dataset.outputs,
+            labels=dataset.task == "multilabel",
+            threshold=chosen.threshold,
+            look=opening.look,
+            groups=rows.group,
+            weight=weight,
+        ):
+            extra["targets"] = each
         recorded = ledger.record(book, opening, score, extra)
         return Confirmed(recorded, outputs, rows.target, weight=weight)
 

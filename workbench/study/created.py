@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import os
 import tomllib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -30,6 +30,7 @@ from workbench.core.locations import resolve
 from workbench.core.types import DataSpec, Split
 from workbench.core.vocabulary import FAMILIES
 from workbench.data.raw import plain_table
+from workbench.data.sources.archives import TARGETS
 from workbench.data.weights import ARRAY
 from workbench.study import scaffold
 from workbench.study.config import Study, read_study, vary
@@ -53,7 +54,7 @@ _PROPOSED_BY = ("features", "drop", "task", "categorical", "group", "time", "wei
 
 def create_study(
     data: pd.DataFrame | tuple[ArrayLike, ArrayLike] | Mapping[str, Any] | str | Path,
-    target: str | None = None,
+    target: str | Sequence[str] | None = None,
     *,
     name: str | None = None,
     home: str | Path | None = None,
@@ -72,7 +73,8 @@ def create_study(
         data: A data frame, without its index; a pair (X, y) of arrays, X [N, F], [N, T, F], [N, H, W] or
             [N, H, W, C], or of a frame and a series; a data file; or a whole study, as a dictionary of the
             study file's tables or as its TOML text, which no proposal is added to.
-        target: The column to predict; a pair needs none.
+        target: The column to predict, or a list of several; a pair needs none, and y [N, K] of it are K
+            targets.
         name: Of the study; None: the target's.
         home: Folder of everything that is kept; None: as `resolve` has it.
         tell: Called with each assumption and with the words that name the study in a shell; None: nobody.
@@ -140,23 +142,23 @@ def _document(text: str, path: Path) -> dict[str, Any]:
 
 def _of_rows(
     data: pd.DataFrame | tuple[ArrayLike, ArrayLike] | str | Path,
-    target: str | None,
+    given: str | Sequence[str] | None,
     name: str | None,
     root: Path,
     settings: dict[str, Any],
     say: Callable[[str], None],
 ) -> Study:
-    rows, target = _rows(data, target)
-    name = (
-        scaffold.slug(target or (rows.stem if isinstance(rows, Path) else "arrays")) if name is None else name
-    )
+    rows, target = _rows(data, given if given is None or isinstance(given, str) else tuple(given))
+    if name is None:
+        called = "-".join(_listed_names(target)) or (rows.stem if isinstance(rows, Path) else "arrays")
+        name = scaffold.slug(called)
     path = root / CREATED / name / FILE
     study_of(rendered({"name": name, "data": {"source": "digits"}}), path)  # a name that can be a folder's
     said = {key: settings.pop(key) for key in _DATA_KEYS if key in settings}
     if said.get("weight") is not None and not isinstance(said["weight"], str):
         rows, said["weight"] = _weighed(rows, said["weight"])
     source = rows if isinstance(rows, Path) else _kept(rows, path.parent, name)
-    if numbered := [one for one in _numbered(data) if one != target]:
+    if numbered := [one for one in _numbered(data) if one not in _listed_names(target)]:
         said["categorical"] = list(dict.fromkeys((*said.get("categorical", ()), *numbered)))
     if isinstance(test := said.get("test"), pd.DataFrame):
         said["test"] = _kept(_table(test, "test"), path.parent, f"{name}-test").name
@@ -218,8 +220,10 @@ def _varied(study: Study, settings: Mapping[str, Any]) -> Study:
     return vary(study, **settings) if settings else study
 
 
-def _rows(data: Any, target: str | None) -> tuple[pa.Table | dict[str, np.ndarray] | Path, str | None]:
-    """What is kept of the rows, and the name of their target."""
+def _rows(
+    data: Any, target: str | tuple[str, ...] | None
+) -> tuple[pa.Table | dict[str, np.ndarray] | Path, str | tuple[str, ...] | None]:
+    """What is kept of the rows, and the names of their targets."""
     if isinstance(data, str | Path):
         path = Path(data).absolute()
         if path.suffix == ".toml":
@@ -232,10 +236,11 @@ def _rows(data: Any, target: str | None) -> tuple[pa.Table | dict[str, np.ndarra
         if not isinstance(x, pd.DataFrame) and (array := np.asarray(x)).dtype.kind in "biuf":
             return _arrays(array, y), None
         frame = x if isinstance(x, pd.DataFrame) else _framed(x)
-        target = target or str(getattr(y, "name", None) or "target")
-        if target in frame.columns:
-            raise DataError(f"create_study: X has the target {toml(target)} among its columns; drop it")
-        data = frame.assign(**{target: _column(y, len(frame))})
+        columns = _columns(y, target, len(frame))
+        if twice := [name for name in columns if name in frame.columns]:
+            raise DataError(f"create_study: X has the target {toml(twice[0])} among its columns; drop it")
+        data = frame.assign(**columns)
+        target = tuple(columns) if len(columns) > 1 else next(iter(columns))
     if not isinstance(data, pd.DataFrame):
         raise DataError(
             f"create_study: data is {type(data).__name__}; give a data frame, a pair (X, y), a data file, a "
@@ -244,11 +249,16 @@ def _rows(data: Any, target: str | None) -> tuple[pa.Table | dict[str, np.ndarra
     names = [str(column) for column in data.columns]
     if target is None:
         raise DataError(f"create_study: target is missing; name the column to predict: {', '.join(names)}")
-    if target not in names:
-        close = nearest(target, names)
-        remedy = f"did you mean {toml(close)}?" if close else f"the columns are {', '.join(names[:12])}"
-        raise DataError(f"create_study: target = {toml(target)} is not a column; {remedy}")
+    for name in _listed_names(target):
+        if name not in names:
+            close = nearest(name, names)
+            remedy = f"did you mean {toml(close)}?" if close else f"the columns are {', '.join(names[:12])}"
+            raise DataError(f"create_study: target = {toml(name)} is not a column; {remedy}")
     return _table(data, "data"), target
+
+
+def _listed_names(target: str | tuple[str, ...] | None) -> tuple[str, ...]:
+    return DataSpec(source="", target=target).target_names
 
 
 def _numbered(data: Any) -> list[str]:
@@ -275,25 +285,49 @@ def _framed(x: Any) -> pd.DataFrame:
     return frame.infer_objects()
 
 
-def _column(y: Any, rows: int) -> Any:
-    values = y if isinstance(y, pd.Series) else np.asarray(y)
-    if values.ndim != 1 or len(values) != rows:
+def _columns(y: Any, target: str | tuple[str, ...] | None, rows: int) -> dict[str, Any]:
+    """The targets of a pair by their names: y is a series, a frame, or an array [N] or [N, K]."""
+    values = y if isinstance(y, pd.Series | pd.DataFrame) else np.asarray(y)
+    if values.ndim not in (1, 2) or len(values) != rows or 0 in values.shape:
         raise DataError(
-            f"create_study: y has the shape {values.shape}, but X has {rows} rows; give one target each"
+            f"create_study: y has the shape {values.shape}, but X has {rows} rows; give one target each, or "
+            "several, [N, K]"
         )
-    return values.array if isinstance(values, pd.Series) else values
+    count = 1 if values.ndim == 1 else values.shape[1]
+    given = _listed_names(target) or _named_targets(y, count)
+    if len(given) != count:
+        raise DataError(
+            f"create_study: target names {len(given)} columns, but y has {count}; name as many, or none"
+        )
+    if isinstance(values, pd.Series):
+        return {given[0]: values.array}
+    if isinstance(values, pd.DataFrame):
+        return {name: values.iloc[:, k].array for k, name in enumerate(given)}
+    return dict(zip(given, values.reshape(rows, count).T, strict=True))
+
+
+def _named_targets(y: Any, count: int) -> tuple[str, ...]:
+    """What the targets are called by whoever gave them; target, or target_0 to target_K-1, if by nobody."""
+    if isinstance(y, pd.DataFrame):
+        return tuple(str(column) for column in y.columns)
+    if count == 1:
+        return (str(getattr(y, "name", None) or "target"),)
+    return tuple(f"target_{k}" for k in range(count))
 
 
 def _arrays(x: np.ndarray, y: Any) -> dict[str, np.ndarray]:
     """The arrays of an archive."""
     targets = np.asarray(y)
+    named = {}
+    if isinstance(y, pd.DataFrame) and y.shape[1] > 1:
+        named = {TARGETS: np.array([str(name) for name in y.columns])}
     if targets.dtype.kind == "O":
         if not all(isinstance(one, str) for one in targets.ravel()):
             raise DataError("create_study: y holds neither numbers nor text alone; convert it")
         targets = targets.astype(str)
     if targets.dtype.kind not in "biufUS":
         raise DataError(f"create_study: y holds {targets.dtype}; give numbers or text")
-    return {"x": x, "y": targets}
+    return {"x": x, "y": targets, **named}
 
 
 def _table(frame: pd.DataFrame, what: str) -> pa.Table:

@@ -93,14 +93,17 @@ class _Searched(BaseEstimator):  # type: ignore[misc]
         tags.input_tags.string = True
         return tags
 
-    def _search(self, x: Any, y: Array, weight: Array | None) -> None:
+    def _search(self, x: Any, y: Array, weight: Array | None, task: Task | None = None) -> None:
         """Search on all rows and keep the choice."""
         data: Any = (x, y)
+        names = [_TARGET] if y.ndim == 1 else [f"{_TARGET}_{k}" for k in range(y.shape[1])]
         if isinstance(x, pd.DataFrame):
-            name = _TARGET
-            while name in x.columns:
-                name += "_"
-            data = (x.reset_index(drop=True), pd.Series(y, name=name))
+            while set(names) & set(x.columns):
+                names = [f"{name}_" for name in names]
+            x = x.reset_index(drop=True)
+            data = (x, pd.Series(y, name=names[0])) if y.ndim == 1 else data
+        if y.ndim > 1:
+            data = (x, pd.DataFrame(y, columns=names))
         said = {key: value for key in _NAMED if (value := getattr(self, key)) is not None}
         share = float(self.validation_fraction)
         seed = self.random_state
@@ -108,7 +111,7 @@ class _Searched(BaseEstimator):  # type: ignore[misc]
             seed = check_random_state(seed).randint(2**31 - 2_000_000)
         said |= {
             "split": {"train": 1.0 - share, "validation": share, "test": 0.0},
-            "task": self._task,
+            "task": task or self._task,
             "seed": int(seed),
             "split_seed": int(seed),
             "name": type(self).__name__.lower(),
@@ -161,12 +164,17 @@ class Classifier(ClassifierMixin, _Searched):  # type: ignore[misc]
 
     _task: Task = "classification"
 
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_label = True
+        return tags
+
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Search, and keep the chosen model.
 
         Args:
             X: Rows: a data frame, or numbers [N, F], [N, T, F], [N, H, W] or [N, H, W, C].
-            y: Their classes, [N], of any kind.
+            y: Their classes, [N], of any kind; or an indicator [N, K] of zeros and ones, of K labels.
             sample_weight: How much each row counts, in training and in validation scores, [N].
 
         Returns:
@@ -175,8 +183,11 @@ class Classifier(ClassifierMixin, _Searched):  # type: ignore[misc]
         Raises:
             ValueError: for rows that cannot be trained on and settings that cannot be.
         """
-        x, y = self._checked(X, _given(y))
+        x, y = self._checked(X, _given(y), multi_output=True)
         weight = _weights(sample_weight, len(x))
+        if _indicates(y):
+            return self._fit_labels(x, np.asarray(y), weight)
+        self.multilabel_ = False
         y = column_or_1d(y, warn=True)
         check_classification_targets(y)
         self.classes_, codes = np.unique(y, return_inverse=True)
@@ -191,15 +202,25 @@ class Classifier(ClassifierMixin, _Searched):  # type: ignore[misc]
         self._search(x, np.concatenate([codes, codes[once]]), weight)
         return self
 
+    def _fit_labels(self, x: Any, y: Array, weight: Array | None) -> Self:
+        """`fit` of an indicator [N, K]: labels that a row has or has not."""
+        if ((y == y[:1]).all(axis=0)).any():
+            raise ValueError("y has a label that all rows have, or none; leave it out")
+        self.multilabel_, self.classes_ = True, np.arange(y.shape[1])
+        self._search(x, y.astype(np.int64), weight, task="multilabel")
+        return self
+
     def predict(self, X: Any) -> Array:
-        """The likeliest class of each row, as it stood in y.
+        """The likeliest class of each row, as it stood in y; of several labels an indicator.
 
         Args:
             X: Rows [N, *F] as in `fit`.
 
         Returns:
-            Classes [N].
+            Classes [N], or zeros and ones [N, K].
         """
+        if self.multilabel_:
+            return np.asarray(self._told(X).to_numpy()[:, : len(self.classes_)].astype(np.int64))
         codes = self._told(X)["prediction"].to_numpy(dtype=np.int64)
         said: Array = self.classes_[codes]
         return said
@@ -211,9 +232,11 @@ class Classifier(ClassifierMixin, _Searched):  # type: ignore[misc]
             X: Rows [N, *F] as in `fit`.
 
         Returns:
-            Probabilities [N, C], in the order of `classes_`.
+            Probabilities [N, C], in the order of `classes_`; of several labels each by itself.
         """
         told = self._told(X)
+        if self.multilabel_:
+            return np.asarray(told.to_numpy()[:, len(self.classes_) :])
         names = [f"probability_{code}" for code in range(len(self.classes_))]
         shares: Array = told[names].to_numpy()
         return shares
@@ -227,12 +250,17 @@ class Regressor(RegressorMixin, _Searched):  # type: ignore[misc]
 
     _task: Task = "regression"
 
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return tags
+
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Search, and keep the chosen model.
 
         Args:
             X: Rows: a data frame, or numbers [N, F], [N, T, F], [N, H, W] or [N, H, W, C].
-            y: Their targets, numbers [N].
+            y: Their targets, numbers [N], or [N, K] of K targets.
             sample_weight: How much each row counts, in training and in validation scores, [N].
 
         Returns:
@@ -241,8 +269,10 @@ class Regressor(RegressorMixin, _Searched):  # type: ignore[misc]
         Raises:
             ValueError: for rows that cannot be trained on and settings that cannot be.
         """
-        x, y = self._checked(X, _given(y), y_numeric=True)
-        y = np.asarray(column_or_1d(y, warn=True), np.float64)
+        x, y = self._checked(X, _given(y), y_numeric=True, multi_output=True)
+        y = np.asarray(y, np.float64)
+        if y.ndim == 2 and y.shape[1] == 1:
+            y = column_or_1d(y, warn=True)
         if not np.isfinite(y).all():
             raise ValueError("Input y contains NaN or infinity; every row needs its target")
         self._search(x, y, _weights(sample_weight, len(x)))
@@ -255,10 +285,10 @@ class Regressor(RegressorMixin, _Searched):  # type: ignore[misc]
             X: Rows [N, *F] as in `fit`.
 
         Returns:
-            Predictions [N].
+            Predictions [N], or [N, K].
         """
-        said: Array = self._told(X)["prediction"].to_numpy()
-        return said
+        said: Array = self._told(X).to_numpy()
+        return said[:, 0] if said.shape[1] == 1 else said
 
 
 #: What help() says of both.
@@ -327,6 +357,18 @@ def _is_mixed(x: Any) -> bool:
     """Whether a data frame holds more than numbers."""
     numbers = pd.api.types.is_numeric_dtype
     return isinstance(x, pd.DataFrame) and not all(numbers(kind) for kind in x.dtypes)
+
+
+def _indicates(y: Any) -> bool:
+    """Whether y [N, K] says of several labels whether rows have them. Raises ValueError for other columns."""
+    values = np.asarray(y)
+    if values.ndim < 2 or values.shape[1] == 1:
+        return False
+    if values.ndim > 2 or values.dtype.kind not in "biuf" or not np.isin(values, (0, 1)).all():
+        raise ValueError(
+            f"y has the shape {values.shape}; give classes [N], or zeros and ones [N, K] of labels"
+        )
+    return True
 
 
 def _weights(given: Any, rows: int) -> Array | None:

@@ -11,6 +11,7 @@ from workbench.core.locations import Locations
 from workbench.core.types import Axis, Choice, Value
 from workbench.core.vocabulary import EXHAUSTIVE
 from workbench.data import Dataset, findings
+from workbench.data.defined import dominated
 from workbench.study.config import Study, notes
 from workbench.study.preparations import Preparations
 from workbench.study.start import points
@@ -85,6 +86,7 @@ def plan(study: Study, locations: Locations) -> dict[str, Any]:
         "findings": [*findings(dataset), *dataset.notes],
         "notes": [
             *notes(study),
+            *dominated(lanes_as.metric, dataset),
             *_small(study, axes),
             *_at_random(study, axes),
             *_starting(study, locations, lanes_as.metric),

@@ -148,7 +148,7 @@ def _promised(interval: float, model: Predictor, study: Study, chosen: Selection
 def _named(study: Study) -> set[str]:
     """Columns that the study names and the model does not look at."""
     data = study.data
-    return {*data.drop, *filter(None, (data.target, data.group, data.time, data.weight))}
+    return {*data.drop, *data.target_names, *filter(None, (data.group, data.time, data.weight))}
 
 
 def _unused(rows: Any, model: Predictor, known: set[str]) -> list[str]:

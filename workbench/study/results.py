@@ -61,6 +61,8 @@ def result(outcome: Outcome, report: Path | None, status: str | None = None) -> 
         "optimism": None if outcome.selection is None else _finite(outcome.selection.optimism),
         "test": None if test is None else _test(test),
         "also": _also(outcome, best),
+        "targets": {name: {**one, "on": outcome.outputs_on} for name, one in outcome.by_target.items()}
+        or None,
         "note": outcome.withheld or None,
         "weighted": outcome.data.get("weighted by"),
         "baselines": {name: dict(figures) for name, figures in in_order(outcome.baselines).items()},

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -84,7 +84,7 @@ FINE = 1_000
 def new(source: Path, target: str | None, output: Path | None = None) -> dict[str, Any]:
     """Write a study file for a data file, and say what was assumed.
 
-    target  the column to predict; an archive's is y
+    target  the column to predict, or several with commas between them; an archive's is y
     output  the study file; by default beside the data, of the same name
 
     Raises InputError: DataError for data that cannot be used, StudyError if the study file is there already.
@@ -157,11 +157,15 @@ def _understood(spec: DataSpec) -> tuple[Dataset, list[str]]:
         if spec.target is None:
             listed = ", ".join(names)
             raise DataError(f"{spec.source}: --target is missing; name the column to predict: {listed}")
-        if spec.target not in names:
-            close = nearest(spec.target, names)
-            remedy = f"did you mean {toml(close)}?" if close else f"the columns are {', '.join(names[:12])}"
-            raise DataError(f"{spec.source}: --target = {toml(spec.target)} is not a column; {remedy}")
-        text = free_text(found.rows.drop_columns([spec.target]))
+        spec = replace(spec, target=_apart(spec.target, names))
+        for target in spec.target_names:
+            if target not in names:
+                close = nearest(target, names)
+                remedy = (
+                    f"did you mean {toml(close)}?" if close else f"the columns are {', '.join(names[:12])}"
+                )
+                raise DataError(f"{spec.source}: --target = {toml(target)} is not a column; {remedy}")
+        text = free_text(found.rows.drop_columns(list(spec.target_names)))
         if text:
             remarks.append(f"left out, because it is free text: {', '.join(text)}")
         if found.left_out:
@@ -170,6 +174,13 @@ def _understood(spec: DataSpec) -> tuple[Dataset, list[str]]:
         spec = replace(spec, drop=(*spec.drop, *odd))
     dataset, _ = data.load(spec)
     _not_images(dataset, found)
+    if spec.task is None and _labelled(dataset):
+        spec = replace(spec, task="multilabel")
+        dataset, _ = data.load(spec)
+        remarks.append(
+            f"{dataset.target_name} holds {len(dataset.outputs)} columns of zeros and ones, which are taken "
+            'for labels; write task = "regression" if they are amounts'
+        )
     if _graded(dataset):
         spec = replace(spec, task="regression")
         remarks.append(
@@ -204,6 +215,14 @@ def _understood(spec: DataSpec) -> tuple[Dataset, list[str]]:
     return (dataset if spec == dataset.spec else data.load(spec)[0]), remarks
 
 
+def _apart(target: str | tuple[str, ...], columns: Collection[str]) -> str | tuple[str, ...]:
+    """The columns that a text names with commas between them, if it is not the name of one itself."""
+    if not isinstance(target, str) or target in columns or "," not in target:
+        return target
+    names = tuple(dict.fromkeys(name for part in target.split(",") if (name := part.strip())))
+    return names if len(names) > 1 else "".join(names)
+
+
 def _in_time(spec: DataSpec, dataset: Dataset, name: str) -> DataSpec:
     """Divided by a column, which stays a feature if it holds dates: the season comes again."""
     kinds = {column.name: column.kind for column in dataset.columns}
@@ -221,6 +240,13 @@ def _not_images(dataset: Dataset, found: Source) -> None:
                 "if they are sequences with a target for every step, add lengths, such as "
                 f"numpy.full({n}, {steps})"
             )
+
+
+def _labelled(dataset: Dataset) -> bool:
+    """Whether several columns of an archive's targets hold nothing but zeros and ones."""
+    if dataset.task != "regression" or len(dataset.outputs) < 2:
+        return False
+    return bool(np.isin(known(dataset.target), (0, 1)).all())
 
 
 def _graded(dataset: Dataset) -> bool:
@@ -298,8 +324,12 @@ def _blocks(shape: tuple[int, ...]) -> list[int]:
 
 def _metric(dataset: Dataset, *, uneven: bool) -> tuple[str, str]:
     """What tells trials apart, and has a value on validation and test rows; and why it is not the usual."""
+    if dataset.task == "multilabel":
+        return ("nll", ", summed over labels") if dataset.of_steps else ("log_loss", ", the mean over labels")
     if not dataset.classes:
-        return "rmse", ""
+        if len(dataset.outputs) == 1:
+            return "rmse", ""
+        return "r2", f", the mean over the {len(dataset.outputs)} targets, whatever their units"
     n = len(dataset.validation)
     balanced = "roc_auc" if len(dataset.classes) == 2 else "balanced_accuracy"
     metric = balanced if uneven else "log_loss" if n < FINE else "accuracy"

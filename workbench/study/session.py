@@ -23,6 +23,7 @@ from workbench.core.provenance import environment
 from workbench.core.records import Declared, Outcome, Selection, TestScore, settings_of
 from workbench.core.types import Array
 from workbench.data import findings
+from workbench.data.defined import dominated
 from workbench.evaluation.saved_model import fingerprint, judged, load
 from workbench.storage import database, ledger, outcomes
 from workbench.storage.tracking import Status
@@ -74,6 +75,7 @@ class Session:
         self._test: TestScore | None = None
         self._baselines: dict[str, Any] = {}
         self._also: dict[str, Any] = {}
+        self._by_target: dict[str, Any] = {}
         self._withheld = ""
         self._declared: tuple[Declared, ...] = ()
         self._shown = _Shown(np.zeros((0, 1), np.float32), np.zeros(0, np.int32), "validation")
@@ -100,7 +102,13 @@ class Session:
             began=self.here.began,
             alive=lambda: self._search.alive,
         )
-        for remark in (*findings(dataset), *dataset.notes, *idle_axes(study).values()):  # beside the compiler
+        remarks = (
+            *findings(dataset),
+            *dataset.notes,
+            *dominated(self.metric, dataset),
+            *idle_axes(study).values(),
+        )
+        for remark in remarks:  # beside the compiler
             note(remark)
         return self
 
@@ -168,6 +176,7 @@ class Session:
         Once the test set is open, the choice that it was opened for stays, and is trained again where its
         model is lost. A tested model that this journal does not know is set aside.
         """
+        from workbench.evaluation.by_target import by_target
         from workbench.evaluation.evaluate import as_rows
         from workbench.study.choice import freeze, recall, remember, tested
         from workbench.study.confirmation import set_aside
@@ -196,10 +205,20 @@ class Session:
         self.records.choice(kept, model)
         rows = self.here.preparations.fold(space.variant(kept.settings)).validation
         self._selection = kept
-        self._shown = _Shown(
-            *as_rows(load(judged(self.folder)).estimates(rows.x), np.asarray(rows.y)),
-            "validation",
-            self.here.dataset.weights(self.here.dataset.validation),
+        dataset, asked = self.here.dataset, load(judged(self.folder))
+        said = asked.estimates(rows.x)
+        weights, y = dataset.weights(dataset.validation), np.asarray(rows.y)
+        groups = None if dataset.group is None else dataset.group[dataset.validation]
+        self._shown = _Shown(*as_rows(said, y), "validation", weights)
+        self._by_target = by_target(
+            self.metric,
+            said,
+            y,
+            dataset.outputs,
+            labels=dataset.task == "multilabel",
+            threshold=asked.threshold,
+            groups=groups,
+            weight=weights,
         )
 
     def confirm(self, *, verdict_only: bool = False) -> None:
@@ -322,6 +341,8 @@ class Session:
         self._test = confirmed.recorded.score
         self._baselines = confirmed.recorded.extra.get("baselines", {})
         self._also = confirmed.recorded.extra.get("also", {})
+        each = confirmed.recorded.extra.get("targets", {})  # in whatever order
+        self._by_target = {name: each[name] for name in self.here.dataset.outputs if name in each}
         if confirmed.outputs is not None and confirmed.targets is not None:
             shown = as_rows(confirmed.outputs, confirmed.targets)
             self._shown = _Shown(*shown, "test", confirmed.weight)
@@ -391,6 +412,8 @@ class Session:
             withheld=self._withheld,
             declared=self._declared,
             sizes=self._sizes(),
+            names=dataset.outputs,
+            by_target=self._by_target,
         )
 
     def _sizes(self) -> dict[int, int]:

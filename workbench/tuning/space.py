@@ -76,7 +76,7 @@ class Problem(NamedTuple):
     task: Task
     inputs: tuple[int, ...]  # *F after preparation
     classes: int  # number of classes; 0 for regression
-    targets: int  # K of a regression
+    targets: int  # K of a regression, or labels
     rows: int  # training rows
     masked: bool = False  # sequences whose last feature says which steps are there
     numbers: int = 0  # how many inputs, the first ones, stand for numbers
@@ -239,8 +239,8 @@ def program(
     recipe = Recipe(
         family=family,
         inputs=problem.inputs,
-        outputs=problem.targets if problem.task == "regression" else 1 if binary else problem.classes,
-        loss=_loss(values, family, problem.task, binary=binary),
+        outputs=problem.targets if problem.task != "classification" else 1 if binary else problem.classes,
+        loss=_loss(values, family, problem.task, binary=binary or problem.task == "multilabel"),
         metric=metric,
         depth=depth,
         width=width,
@@ -266,6 +266,7 @@ def program(
             tapers=shaped.get("taper", 1.0) != 1.0,
             augments=any(_largest(settings.get(name, 0.0)) > 0 for name in AUGMENTATIONS),
             averages=_largest(settings.get("ema", 0.0)) > 0,
+            labels=problem.task == "multilabel",
         ),
     )
     return Program(recipe, variant(values, division))

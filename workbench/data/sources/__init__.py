@@ -115,8 +115,18 @@ def _parquet(name: str, path: Path | bytes, encoding: str | None) -> Source:
 
 
 def _archive(name: str, path: Path | bytes, encoding: str | None, *, test: bool = False) -> Source:
-    x, y, official, notes, weight = read_archive(path, name, test=test)
-    return Source(name, x, y=y, target="y", complete=True, official=official, notes=notes, weight=weight)
+    x, y, official, notes, weight, targets = read_archive(path, name, test=test)
+    return Source(
+        name,
+        x,
+        y=y,
+        target="y",
+        complete=True,
+        official=official,
+        notes=notes,
+        weight=weight,
+        targets=targets,
+    )
 
 
 #: How a file, or its content in an encoding, is read, by its suffix.

@@ -4,8 +4,9 @@ Inputs are rows of numbers [N, F], sequences [N, T, F] or images [N, H, W, C]. T
 where the archive says how long each is (`lengths`, or `lengths_train` and `lengths_test`), and gray images
 [N, H, W] otherwise, which get an axis for their one channel. Steps behind the end of a sequence become NaN,
 which is how padding is told from data from here on. Sequences have one target each, or, where y is [N, T] or
-[N, T, K], one for every step (see `targets`). Nothing is rescaled: bytes stay 0 to 255 until a
-preprocessor scales them (`minmax` gives [0, 1]).
+[N, T, K], one for every step (see `targets`). An array `targets` may hold the names of the K columns of y;
+with them zeros and ones are no one-hot classes, but K targets. Nothing is rescaled: bytes stay 0 to 255 until
+a preprocessor scales them (`minmax` gives [0, 1]).
 """
 
 from __future__ import annotations
@@ -22,18 +23,21 @@ from workbench.core.errors import DataError
 from workbench.core.types import Array
 from workbench.data.targets import of_steps
 
+#: The array that names the columns of y.
+TARGETS = "targets"
 #: Channels that images have: gray, gray and alpha, colors, colors and alpha.
 _CHANNELS = (1, 2, 3, 4)
 
 
 class Read(NamedTuple):
-    """x [N, *F]; y [N], [N, K], [N, T, K] or None; whether test arrays are there; remarks; weights."""
+    """x [N, *F]; y [N], [N, K], [N, T, K] or None; whether test arrays are there; remarks; weights; names."""
 
     x: Array
     y: Array | None
     official: bool
     notes: tuple[str, ...] = ()
     weight: Array | None = None  # [N]
+    targets: tuple[str, ...] = ()  # of the columns of y
 
 
 def read_archive(path: Path | bytes, name: str, *, test: bool = False) -> Read:
@@ -96,10 +100,30 @@ def _read(archive: Any, name: str, test: bool) -> Read:
     if y.dtype.kind == "S":
         y = np.char.decode(y, "utf-8")
     y = y[..., 0] if y.ndim > 1 and y.shape[-1] == 1 else y
-    if not of_steps(x, y) and one_hot(_native(archive["y_train"]) if official and test else y):
+    targets = _names(archive, y, f"{name}: {TARGETS}")
+    if (
+        not targets
+        and not of_steps(x, y)
+        and one_hot(_native(archive["y_train"]) if official and test else y)
+    ):
         y = y.argmax(axis=1)
         notes += (f"{name}: y{part} is one-hot and was read as the numbers of its classes, 0 to {y.max()}.",)
-    return Read(x, y, official, notes, _weights(archive, f"weight{part}", len(x), name))
+    return Read(x, y, official, notes, _weights(archive, f"weight{part}", len(x), name), targets)
+
+
+def _names(archive: Any, y: Array, where: str) -> tuple[str, ...]:
+    """What the archive calls the columns of y. Raises DataError if these are not their names."""
+    if TARGETS not in archive.files:
+        return ()
+    found = archive[TARGETS]
+    if found.dtype.kind != "U" or found.ndim != 1:
+        return ()  # some other array of this name
+    if y.ndim < 2 or found.shape != y.shape[-1:] or len(set(found)) < len(found):
+        raise DataError(
+            f"{where} holds {len(found)} names, but y has the shape {y.shape}; give a different name for "
+            "each of its columns, or leave the array out"
+        )
+    return tuple(str(name) for name in found)
 
 
 def _weights(archive: Any, key: str, rows: int, name: str) -> Array | None:

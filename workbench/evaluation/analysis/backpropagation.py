@@ -262,7 +262,9 @@ OUTPUT_ERRORS: dict[str, Callable[[jax.Array, jax.Array, jax.Array], jax.Array]]
     "half_mse": lambda out, y, s: (out - y) / out.shape[0],
     "huber": lambda out, y, s: jnp.clip(out - y, -1.0, 1.0) / out.shape[0],
     "pinball": partial(_missed, 0.5),
-    "binary_cross_entropy": lambda out, y, s: _logistic(out) - ((1.0 - s) * y.astype(out.dtype) + 0.5 * s),
+    "binary_cross_entropy": lambda out, y, s: (
+        (_logistic(out) - ((1.0 - s) * y.astype(out.dtype) + 0.5 * s)) / out.shape[0]
+    ),
     "cross_entropy": lambda out, y, s: jnp.exp(out - jax.nn.logsumexp(out)) - _codes(y, out, s),
     "perceptron": lambda out, y, s: (out > 0.0).astype(out.dtype) - y.astype(out.dtype),
 }

@@ -53,7 +53,19 @@ def loss_interval(
         half = _student(values, confidence) * _error(values)
         low, high = 1 - ratio * math.exp(half), 1 - ratio * math.exp(-half)
         return Stated(low, high, _remark(values))
-    losses = _by_cluster(row_losses(metric, outputs, targets, weight), clusters, weight=weight)
+    losses = row_losses(metric, outputs, targets, weight)
+    found = mean_interval(losses, clusters, confidence, weight)
+    if metric == "rmse":
+        mean = float(_by_cluster(losses, clusters, weight=weight).mean())
+        return found._replace(low=math.sqrt(mean * found.low), high=math.sqrt(mean * found.high))
+    return found
+
+
+def mean_interval(
+    losses: Array, clusters: Array | None, confidence: float, weight: Array | None = None
+) -> Stated:
+    """The interval of the mean of losses [N], none of them below zero."""
+    losses = _by_cluster(losses, clusters, weight=weight)
     if (found := _refused(losses)) is not None:
         return found
     mean, n = float(losses.mean()), len(losses)
@@ -61,8 +73,6 @@ def loss_interval(
     tail = float(special.ndtr(-_student(losses, confidence)))
     low = shape * mean / float(special.gammainccinv(shape, tail))
     high = shape * mean / float(special.gammaincinv(shape, tail))
-    if metric == "rmse":
-        low, high = math.sqrt(mean * low), math.sqrt(mean * high)
     return Stated(low, high, _remark(losses))
 
 
@@ -79,13 +89,24 @@ def gain_interval(
     if metric == "r2":
         parts = [_unexplained(each, targets, weight) for each in (other, one)]
         change = parts[0][0] * parts[0][1] - parts[1][0] * parts[1][1]
-        gain = parts[0][0] - parts[1][0]
-    else:
-        theirs, mine = (row_losses(metric, each, targets, weight) for each in (other, one))
-        gain = float(np.average(theirs, weights=weight) - np.average(mine, weights=weight))
-        # Of roots the losses are those of the squares over the root, of which half a change is felt.
-        change = (theirs - mine) / (2 if metric == "rmse" else 1)
-        change = change - np.average(change, weights=weight)
+        return _changed(parts[0][0] - parts[1][0], change, clusters, confidence, weight)
+    theirs, mine = (row_losses(metric, each, targets, weight) for each in (other, one))
+    gain = float(np.average(theirs, weights=weight) - np.average(mine, weights=weight))
+    # Of roots the losses are those of the squares over the root, of which half a change is felt.
+    change = (theirs - mine) / (2 if metric == "rmse" else 1)
+    return difference_interval(gain, change, clusters, confidence, weight)
+
+
+def difference_interval(
+    gain: float, change: Array, clusters: Array | None, confidence: float, weight: Array | None = None
+) -> Stated:
+    """The interval of a gain, from what each row [N] does to it, about whatever mean."""
+    return _changed(gain, change - np.average(change, weights=weight), clusters, confidence, weight)
+
+
+def _changed(
+    gain: float, change: Array, clusters: Array | None, confidence: float, weight: Array | None
+) -> Stated:
     if np.ptp(change) == 0 and gain == 0:
         return withheld("no row tells the two models apart, so there is nothing to take an interval from")
     values = _by_cluster(change, clusters, 0.0, weight)

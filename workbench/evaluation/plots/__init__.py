@@ -21,6 +21,7 @@ from workbench.core.records import Outcome
 from workbench.evaluation.facts import best_trial
 from workbench.evaluation.plots.curves import learning_curves, trial_curves
 from workbench.evaluation.plots.front import front, score_by_size
+from workbench.evaluation.plots.labels import label_counts
 from workbench.evaluation.plots.parallel import parallel_coordinates
 from workbench.evaluation.plots.ranking import ranking
 from workbench.evaluation.plots.scores import calibration, confusion_matrix, residuals
@@ -34,6 +35,7 @@ __all__ = [
     "data_uri",
     "front",
     "importance_bars",
+    "label_counts",
     "learning_curves",
     "parallel_coordinates",
     "png",
@@ -71,6 +73,9 @@ def all_figures(outcome: Outcome, importances: Mapping[str, float] | None = None
             figures["calibration"] = calibration(outcome)
             if len(outcome.classes) == 2 and len(np.unique(outcome.targets)) == 2:
                 figures["ranking"] = ranking(outcome)
+        elif outcome.task == "multilabel":
+            figures["label_counts"] = label_counts(outcome)
+            figures["calibration"] = calibration(outcome)
         else:
             figures["residuals"] = residuals(outcome)
     return figures

@@ -26,7 +26,7 @@ from workbench.evaluation.plots.landscape import cost_bowl, loss_surface
 from workbench.evaluation.plots.mistaken import MOST, mistaken_images
 from workbench.evaluation.plots.network import network_diagram
 from workbench.evaluation.plots.style import number
-from workbench.evaluation.predictor import Predictor, decisions, probabilities
+from workbench.evaluation.predictor import Predictor, decisions, label_probabilities, probabilities
 from workbench.nn.models import embeddings
 from workbench.nn.models.layers import normalizes
 from workbench.nn.recipe import Recipe
@@ -155,7 +155,7 @@ def _network(predictor: Predictor, dataset: Dataset, fold: Fold) -> Figure | Non
     passes = probes.two_passes(recipe, hyper, params, np.asarray(rows.x)[row], y[row])
     if passes is None:
         return None
-    names = dataset.classes if predictor.task == "classification" else (dataset.target_name,)
+    names = dataset.classes if predictor.task == "classification" else dataset.outputs
     said = _said(predictor, dataset.classes, np.asarray(rows.x)[row : row + 1], np.asarray(rows.y)[row])
     return network_diagram(
         passes.activities,
@@ -183,7 +183,7 @@ def _filters(predictor: Predictor, dataset: Dataset, fold: Fold) -> Figure | Non
 
 def _mistaken(predictor: Predictor, dataset: Dataset, fold: Fold, estimates: Array | None) -> Figure | None:
     shape = image_shape(dataset, predictor.recipe)
-    if shape is None or predictor.task == "regression":
+    if shape is None or predictor.task != "classification":
         return None
     outputs = predictor.estimates(np.asarray(fold.validation.x)) if estimates is None else estimates
     truth = np.asarray(fold.validation.y)
@@ -245,6 +245,8 @@ def _asking(predictor: Predictor, dataset: Dataset, names: Sequence[str]) -> Cal
             columns: Mapping[str, Array] = {name: points[:, j] for j, name in enumerate(names)}
             rows = dataset.rows.iloc[np.zeros(len(points), np.int64)].assign(**columns)
         outputs = predictor.raw_estimates(rows)
+        if predictor.task == "multilabel":
+            return label_probabilities(outputs)
         return outputs if predictor.task == "regression" else probabilities(outputs)
 
     return ask
@@ -256,6 +258,11 @@ def _said(predictor: Predictor, classes: Sequence[str], x: Array, y: Array) -> s
     if predictor.task == "regression":
         truth, guess = (number(float(f"{float(np.ravel(value)[0]):.4g}")) for value in (y, outputs))
         return f"true {truth}, predicted {guess}"
+    if predictor.task == "multilabel":
+        chance = label_probabilities(outputs)[0]
+        wrong = int(np.argmax(np.abs(chance - y)))
+        has = "has" if y[wrong] else "has not"
+        return f"it {has} label {wrong + 1} of {len(y)}, to which the model gives {chance[wrong]:.0%}"
     chances = probabilities(outputs)[0]
     best = int(decisions(outputs, predictor.threshold)[0])
     truth = str(classes[int(y)])

@@ -6,9 +6,7 @@ that of Naeini, Cooper and Hauskrecht (2015), equal-width bins. Bars are Wilson'
 
 from __future__ import annotations
 
-import matplotlib
 import numpy as np
-from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator
 
@@ -21,6 +19,7 @@ from workbench.evaluation.plots.style import (
     FAINT,
     INK,
     MUTED,
+    SHADES,
     VERMILION,
     WIDE,
     canvas,
@@ -30,11 +29,8 @@ from workbench.evaluation.plots.style import (
     plain_ticks,
     shorten,
 )
-from workbench.evaluation.predictor import decisions, probabilities
+from workbench.evaluation.predictor import decisions, label_probabilities, probabilities
 
-_SHADES = LinearSegmentedColormap.from_list(
-    "shades", matplotlib.colormaps["Blues"](np.linspace(0, 0.85, 128))
-)
 _MOST_CLASSES = 24  # beyond, counts would not be readable and only shades are drawn
 _MOST_DOTS = 4000
 _MOST_OUTPUTS = 4
@@ -62,7 +58,7 @@ def confusion_matrix(outcome: Outcome) -> Figure:
     axes = panel(figure, left, below, 0.15, 0.65)
     totals = counts.sum(axis=1, keepdims=True)
     shares = np.divide(counts, totals, out=np.zeros(counts.shape), where=totals > 0)
-    axes.imshow(shares, cmap=_SHADES, vmin=0, vmax=1, aspect="auto")
+    axes.imshow(shares, cmap=SHADES, vmin=0, vmax=1, aspect="auto")
     if n <= _MOST_CLASSES:
         size = float(np.clip(90 / n, 6.5, 11))
         for i, j in zip(*np.nonzero(counts), strict=True):
@@ -95,8 +91,9 @@ def residuals(outcome: Outcome) -> Figure:
     predicted = np.asarray(outcome.outputs, dtype=float).reshape(len(outcome.outputs), -1)
     actual = np.asarray(outcome.targets, dtype=float).reshape(len(predicted), -1)
     outputs = min(actual.shape[1], _MOST_OUTPUTS)
-    more = f"; first {outputs} of {actual.shape[1]} outputs" if outputs < actual.shape[1] else ""
-    unit = str(outcome.data.get("target", "target"))
+    more = f"; first {outputs} of {actual.shape[1]} targets" if outputs < actual.shape[1] else ""
+    names = outcome.names if actual.shape[1] > 1 else ()
+    unit = "its target" if names else str(outcome.data.get("target", "target"))
     height = 0.65 + 2.75 * outputs
     figure = canvas(
         "Predictions and their errors",
@@ -107,7 +104,7 @@ def residuals(outcome: Outcome) -> Figure:
     for k in range(outputs):
         top = 0.8 + 2.75 * k
         bottom = height - top - 2.1
-        _scatter(figure, bottom, top, actual[:, k], predicted[:, k])
+        _scatter(figure, bottom, top, actual[:, k], predicted[:, k], names[k] if names else "")
         _histogram(figure, bottom, top, predicted[:, k] - actual[:, k])
     return figure
 
@@ -117,9 +114,11 @@ def calibration(outcome: Outcome) -> Figure:
     """Reliability diagram: how often the model is right when it says how sure it is, with counts below."""
     sure, hit, words = _confidence(outcome)
     stated, found, counts, error = reliability(sure, hit)
+    what = "labels" if outcome.task == "multilabel" else "rows"
+    of = f"{_rows(outcome)} with 95 % intervals" if what == "rows" else "labels, as if independent"
     figure = canvas(
         "Does it know how sure it is?",
-        f"{len(sure):,} {_rows(outcome)} with 95 % intervals; expected calibration error {error:.3f}",
+        f"{len(sure):,} {of}; expected calibration error {error:.3f}",
         height=3.9,
     )
     axes = panel(figure, 0.55, 1.25, 0.25, 0.8)
@@ -139,7 +138,7 @@ def calibration(outcome: Outcome) -> Figure:
         color=BLUE,
     )
     axes.set_ylim(-0.02, 1.04)
-    axes.set_title(f"share of rows where {words[1]}", loc="left", color=MUTED)
+    axes.set_title(f"share of {what} where {words[1]}", loc="left", color=MUTED)
     axes.tick_params(labelbottom=False)
     below = panel(figure, 0.55, 0.45, 0.25, 2.75)
     edges = np.linspace(0, 1, _BINS + 1)
@@ -151,8 +150,12 @@ def calibration(outcome: Outcome) -> Figure:
     below.set_ylim(0, max(bins.max(initial=1), 1) * 1.25)
     below.yaxis.set_major_locator(FixedLocator([]))
     below.spines["left"].set_visible(False)
-    below.set_xlabel(f"{words[0]}   (bars: number of rows)")
-    low_x = -0.02 if len(outcome.classes) == 2 else max(-0.02, np.floor(10 * sure.min(initial=1)) / 10 - 0.02)
+    below.set_xlabel(f"{words[0]}   (bars: number of {what})")
+    low_x = (
+        -0.02
+        if len(outcome.classes) in (0, 2)
+        else max(-0.02, np.floor(10 * sure.min(initial=1)) / 10 - 0.02)
+    )
     for each in (axes, below):
         each.set_xlim(low_x, 1.02)
     return figure
@@ -181,6 +184,9 @@ def reliability(sure: Array, hit: Array) -> tuple[Array, Array, Array, float]:
 
 def _confidence(outcome: Outcome) -> tuple[Array, Array, tuple[str, str]]:
     """What the model claims [N], whether it held [N], and both in words."""
+    if outcome.task == "multilabel":
+        chances, hit = label_probabilities(outcome.outputs), np.asarray(outcome.targets) == 1
+        return chances.ravel(), hit.ravel(), ("stated probability of a label", "the label is there")
     chances = probabilities(outcome.outputs)
     targets = np.asarray(outcome.targets).reshape(-1).astype(int)
     if chances.shape[1] == 2:
@@ -193,17 +199,19 @@ def _confidence(outcome: Outcome) -> tuple[Array, Array, tuple[str, str]]:
     )
 
 
-def _scatter(figure: Figure, bottom: float, top: float, actual: Array, predicted: Array) -> None:
+def _scatter(
+    figure: Figure, bottom: float, top: float, actual: Array, predicted: Array, name: str = ""
+) -> None:
     axes = panel(figure, 0.75, bottom, 3.85, top)
     low, high = min(actual.min(), predicted.min()), max(actual.max(), predicted.max())
     margin = 0.04 * (high - low) or 0.5
     axes.set(xlim=(low - margin, high + margin), ylim=(low - margin, high + margin))
     axes.plot([low, high], [low, high], color=VERMILION, lw=1, zorder=3)
     if len(actual) > _MOST_DOTS:
-        axes.hexbin(actual, predicted, gridsize=45, bins="log", cmap=_SHADES, mincnt=1, linewidths=0.1)
+        axes.hexbin(actual, predicted, gridsize=45, bins="log", cmap=SHADES, mincnt=1, linewidths=0.1)
     else:
         axes.plot(actual, predicted, "o", ms=3, color=BLUE, alpha=0.45, mew=0)
-    axes.set_title("predicted", loc="left", color=MUTED)
+    axes.set_title(f"{shorten(name, 24)}, predicted" if name else "predicted", loc="left", color=MUTED)
     axes.set_xlabel("actual   (red: equal)")
     plain_ticks(axes, "x")
     plain_ticks(axes, "y")

@@ -211,6 +211,8 @@ def _power(value: float) -> str:
     return {0: "1", 1: "10"}.get(exponent, "10" + str(exponent).translate(_SUPERSCRIPTS))
 
 
+#: Of shares, from none to all.
+SHADES = LinearSegmentedColormap.from_list("shades", matplotlib.colormaps["Blues"](np.linspace(0, 0.85, 128)))
 #: Okabe and Ito's, as many classes as a picture with colored classes may have.
 CLASS_COLORS = (BLUE, ORANGE, "#009E73", "#CC79A7", "#56B4E9", VERMILION, "#a89c00", "#5f6770")
 CLASS_MARKS = ("o", "s", "^", "D", "v", "P", "X", "p")

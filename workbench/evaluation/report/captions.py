@@ -116,6 +116,16 @@ def _confusion_matrix(outcome: Outcome) -> Caption:
     )
 
 
+def _label_counts(outcome: Outcome) -> Caption:
+    return Caption(
+        "Of each label, how many rows have it and are told so, have it and are not, have it not and are told "
+        f"so, and neither; the most mistaken labels first. {outcome.outputs_on.capitalize()} rows."
+        + _unweighed(outcome),
+        f"Table of true and false positives and negatives of {len(outcome.names)} labels, "
+        f"{len(outcome.outputs):,} rows.",
+    )
+
+
 def _mistaken_images(outcome: Outcome) -> Caption:
     return Caption(
         "What the image is and, after the arrow, what the delivered model says. Validation images only.",
@@ -240,6 +250,7 @@ _CAPTIONS: dict[str, Callable[[Outcome], Caption]] = {
     "decision_boundary": _decision_boundary,
     "filters": _filters,
     "fitted_curve": _fitted_curve,
+    "label_counts": _label_counts,
     "learning_curves": _learning_curves,
     "loss_surface": _loss_surface,
     "mistaken_images": _mistaken_images,

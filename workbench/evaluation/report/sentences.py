@@ -304,6 +304,22 @@ def finalists(outcome: Outcome) -> list[tuple[str, str, str]]:
     ]
 
 
+def each_target(outcome: Outcome) -> list[tuple[str, str, str, str]]:
+    """Of several targets: the name of each, its metric, its score, and what is known of that."""
+    rows = []
+    for name, figures in outcome.by_target.items():
+        value, low, high = (_number(figures[key]) for key in ("value", "low", "high"))
+        note = str(figures.get("note", ""))
+        if low is None or high is None:
+            said = f"no interval: {note}" if note else "no interval"
+        else:
+            ends = f"interval {number(low)} to {number(high)}"
+            said = f"{ends}: {note}" if note else f"95 % {ends}"
+        shown = "–" if value is None else number(value)
+        rows.append((name, metric_name(str(figures["metric"])), shown, said))
+    return rows
+
+
 def declared(outcome: Outcome) -> str | None:
     """What the study said would count, when it said so, and whether it came out; None if it said nothing."""
     if not outcome.declared:

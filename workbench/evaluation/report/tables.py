@@ -63,6 +63,8 @@ def _of_task(outcome: Outcome, setting: str) -> bool:
     """Whether a setting says anything for the task."""
     if outcome.task == "regression":
         return setting not in ("class_weight", "label_smoothing", "threshold")
+    if outcome.task == "multilabel":
+        return setting not in ("class_weight", "target_transform")
     return setting != "target_transform" and (setting != "threshold" or len(outcome.classes) == 2)
 
 
@@ -110,7 +112,7 @@ def metric_rows(outcome: Outcome) -> list[tuple[str, str]]:
         shares = ", ".join(percent(float(share)) for share in below)
         found.append((f"rows at or below their prediction, of {percent(quantile)}", shares))
     for name, word in METRICS.items():
-        if name not in (outcome.metric, vocabulary.PINBALL) and word.task in kinds:
+        if name not in (outcome.metric, vocabulary.PINBALL) and word.suits(kinds):
             value = score_of(name, outcome.outputs, outcome.targets, threshold(outcome), outcome.weights)
             if math.isfinite(value):
                 found.append((metric_name(name), number(value)))

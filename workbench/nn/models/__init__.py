@@ -143,6 +143,7 @@ def predict(recipe: Recipe, hyper: Hyperparameters, params: Params, x: jax.Array
     """Outputs in evaluation mode of ONE example: x [*F] -> [K]; of an ensemble, its members' average."""
     model = MODELS[recipe.family]
     task: Task = "regression" if METRICS[recipe.metric].task == "regression" else "classification"
+    task = "multilabel" if recipe.labels else task
 
     def one(params: Params) -> jax.Array:
         outputs = model.apply(recipe, hyper, params, x)

@@ -67,10 +67,11 @@ def average(outputs: jax.Array, task: Task) -> jax.Array:
     regression      the mean
     classification  the logits of the mean of the probabilities: their logarithms, or, where two classes have
                     a single logit, log p - log(1 - p)
+    multilabel      the latter of each label
     """
     if task == "regression":
         return outputs.mean(axis=0)
-    if outputs.shape[-1] > 1:
+    if outputs.shape[-1] > 1 and task != "multilabel":
         return _log_mean(jax.nn.log_softmax(outputs, axis=-1))
     return _log_mean(jax.nn.log_sigmoid(outputs)) - _log_mean(jax.nn.log_sigmoid(-outputs))
 

@@ -208,6 +208,9 @@ def _signature(folder: Path) -> dict[str, Any]:
     places = STEP_COLUMNS if ["output", "each"] in described["recipe"]["options"] else ()
     columns = [*((DataType.long, name) for name in places), (kind, first)]
     columns += [(DataType.double, name) for name in others]
+    if described["task"] == "multilabel":  # what is said of each label, then the probabilities
+        said = described["recipe"]["outputs"] + len(places)
+        columns = [(DataType.long if i < said else kind, name) for i, (kind, name) in enumerate(columns)]
     outputs = Schema([ColSpec(kind, name) for kind, name in columns])
     inputs = None
     if isinstance(rows, pd.DataFrame):

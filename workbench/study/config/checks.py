@@ -31,7 +31,11 @@ MAX_FEATURES = 20_000
 
 def metric_of(study: Study, task: Task) -> str:
     """The metric that decides: the study's own, or the usual one of the task or quantile."""
-    usual = {"classification": "accuracy", "regression": "rmse"}[task]
+    usual = {"classification": "accuracy", "regression": "rmse", "multilabel": "log_loss"}[task]
+    if task == "regression" and isinstance(study.data.target, tuple):  # of units, the largest would decide
+        usual = "r2"
+    if task == "multilabel" and "each" in values(study, "output"):
+        usual = "nll"
     if task == "regression" and study.settings["loss"] == vocabulary.PINBALL:
         usual = vocabulary.PINBALL
     return _at_quantile(study, study.metric or usual)
@@ -95,7 +99,9 @@ def check_fit(
     Raises:
         StudyError: if they cannot.
     """
-    what = "a regression target" if task == "regression" else f"a target of {n_classes} classes"
+    what = {"regression": "a regression target", "multilabel": "several labels a row"}.get(
+        task, f"a target of {n_classes} classes"
+    )
     kinds: set[str] = {task, "binary"} if n_classes == 2 else {task}
     has = f"but {study.data.source} has {what}"
     _refuse(study, _of_families(study, kinds, has, input_shape))
@@ -233,14 +239,15 @@ def _of_split(study: Study) -> Iterator[str]:
 def _of_columns(study: Study) -> Iterator[str]:
     data = study.data
     for key in ("features", "drop", "categorical"):
-        if data.target is not None and data.target in (getattr(data, key) or ()):
-            yield f"[data] {key} names the target {toml(data.target)}; drop it from {key}"
+        for target in data.target_names:
+            if target in (getattr(data, key) or ()):
+                yield f"[data] {key} names the target {toml(target)}; drop it from {key}"
     for column in data.features or ():
         if column in data.drop:
             yield f"[data] features and drop both name {toml(column)}; drop it from one"
     for key in ("group", "time", "weight"):
         column = getattr(data, key)
-        if column is not None and column == data.target:
+        if column in data.target_names:
             yield f"[data] {key} = {toml(column)} is the target; name another column"
     for key in ("features", "categorical"):
         if data.weight is not None and data.weight in (getattr(data, key) or ()):
@@ -257,8 +264,8 @@ def _of_columns(study: Study) -> Iterator[str]:
 def _of_settings(study: Study) -> Iterator[str]:
     task, metric = study.data.task, study.metric
     if task and metric:
-        possible = {"regression"} if task == "regression" else {"classification", "binary"}
-        fitting = [name for name, known in vocabulary.METRICS.items() if known.task in possible]
+        possible = {"classification", "binary"} if task == "classification" else {task}
+        fitting = [name for name, known in vocabulary.METRICS.items() if known.suits(possible)]
         if metric not in fitting:
             yield (
                 f"[select] metric = {toml(metric)} is for {_task(vocabulary.METRICS[metric].task)}, but "
@@ -352,22 +359,25 @@ def _of_task(
         if tasks and not kinds & set(tasks):
             yield f'{offence(study, "loss", loss)} is for {_tasks(tasks)}, {has}; write loss = "auto"'
     metric = vocabulary.METRICS[metric_of(study, task)]
-    if metric.task not in kinds:
-        fitting = listed([name for name, other in vocabulary.METRICS.items() if other.task in kinds])
+    if not metric.suits(kinds):
+        fitting = listed([name for name, other in vocabulary.METRICS.items() if other.suits(kinds)])
         yield f"[select] metric = {toml(study.metric)} is for {_task(metric.task)}, {has}; choose {fitting}"
     yield from _of_goal(study, metric_of(study, task))
     for name in study.also:
-        place, word = (
-            f"[select] also = {toml(study.also)} names {toml(name)}, which",
-            vocabulary.METRICS[name],
-        )
-        if word.task not in kinds:
-            fits = [one for one, other in vocabulary.METRICS.items() if other.task in kinds]
+        word = vocabulary.METRICS[name]
+        if not word.suits(kinds):
+            place = f"[select] also = {toml(study.also)} names {toml(name)}, which"
+            fits = [one for one, other in vocabulary.METRICS.items() if other.suits(kinds)]
             yield f"{place} is for {_task(word.task)}, {has}; choose {listed(fits)}"
-    of_classes = {"class_weight": "none", "label_smoothing": 0.0} if task == "regression" else {}
+    of_one = {} if task == "classification" else {"class_weight": "none"}
+    of_classes = {"label_smoothing": 0.0} if task == "regression" else {}
     of_numbers = {} if task == "regression" else {"target_transform": "none"}
-    of_two = {} if "binary" in kinds else {"threshold": 0.5}
-    for kind, own in (("classes", of_classes), ("numbers", of_numbers), ("two classes", of_two)):
+    of_two = {} if {"binary", "multilabel"} & kinds else {"threshold": 0.5}
+    for kind, own in (
+        ("classes", {**of_one, **of_classes}),
+        ("numbers", of_numbers),
+        ("two classes, or labels", of_two),
+    ):
         for key, off in own.items():
             if study.settings[key] != off:
                 yield f"{shown(study, key)} is for {kind}, {has}; drop the key"
@@ -377,7 +387,7 @@ def _of_task(
                 f"{shown(study, key)} is for images [H, W, C], but an example of {study.data.source} has "
                 f"the shape {list(input_shape)}; drop the key"
             )
-    if study.calibrate and task == "regression":
+    if study.calibrate and task != "classification":
         yield f"[select] calibrate = true is for classes, {has}; drop the key"
 
 
@@ -419,7 +429,8 @@ def _of_size(study: Study, input_shape: tuple[int, ...], train_rows: int | None)
 
 
 def _task(kind: str) -> str:
-    return {"binary": "two classes", "classification": "classes"}.get(kind, kind)
+    words = {"binary": "two classes", "classification": "classes", "multilabel": "several labels"}
+    return words.get(kind, kind)
 
 
 def _tasks(kinds: Iterable[str]) -> str:

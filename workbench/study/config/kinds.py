@@ -78,7 +78,8 @@ class Says(NamedTuple):
     expected: str
 
 
-def _once(names: list[str]) -> tuple[str, ...]:
+def once(names: list[str]) -> tuple[str, ...]:
+    """The names. Raises ValueError if one is there twice."""
     for name in names:
         if names.count(name) > 1:
             raise ValueError(f"names {toml(name)} twice; drop one")
@@ -98,7 +99,7 @@ Count = Annotated[int, Interval(ge=1, le=1_000_000)]
 Seed = Annotated[int, Interval(ge=0, le=2**31 - 1_000_001)]
 Column = Annotated[str, Field(min_length=1), Says("the name of a column, in quotes")]
 Columns = Annotated[
-    list[Annotated[str, Field(min_length=1)]], AfterValidator(_once), Says("a list of column names")
+    list[Annotated[str, Field(min_length=1)]], AfterValidator(once), Says("a list of column names")
 ]
 #: A list of numbers, which a setting holds as one text, separated by spaces.
 Numbers = Annotated[list[T], Field(min_length=1), AfterValidator(_line)]

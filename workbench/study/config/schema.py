@@ -36,6 +36,7 @@ from workbench.study.config.kinds import (
     Share,
     Word,
     listed,
+    once,
 )
 from workbench.study.config.optimizer import DEFAULT, Optimizers
 
@@ -63,6 +64,21 @@ class Table(BaseModel):
     model_config = STRICT
 
 
+#: What `target` holds.
+_TARGET = "the name of a column, in quotes, or a list of such names"
+
+
+def _target(value: Any) -> str | tuple[str, ...] | None:
+    """A column, or several; a list of one is that one. Raises ValueError."""
+    if value is None or (isinstance(value, str) and value):
+        return value
+    names = list(value) if isinstance(value, list | tuple) else []
+    if not names or not all(isinstance(name, str) and name for name in names):
+        raise ValueError(f"is not {_TARGET}")
+    several = once(names)
+    return several if len(several) > 1 else several[0]
+
+
 class SplitTable(Table):
     """`split = { train, validation, test }`."""
 
@@ -77,11 +93,15 @@ class DataTable(Table):
     source: Annotated[FileName, Says("a built-in name, openml:NAME or the path of a data file")] = key(
         ..., "the rows: a built-in name, openml:NAME, or a file beside the study"
     )
-    target: Column | None = key(DataSpec.target, "the column to predict")
+    target: Annotated[Any, PlainValidator(_target), Says(_TARGET)] | None = key(
+        DataSpec.target,
+        "the column to predict, or several, of numbers or of labels, which one model predicts",
+    )
     features: Columns | None = key(DataSpec.features, "the columns to predict from; all others unless given")
     drop: Columns = key(DataSpec.drop, "columns to leave out")
-    task: Annotated[str, Word(("regression", "classification"))] | None = key(
-        DataSpec.task, "what the target is; told from its values unless given"
+    task: Annotated[str, Word(("regression", "classification", "multilabel"))] | None = key(
+        DataSpec.task,
+        "what the target is; told from its values unless given. multilabel: several columns of yes and no",
     )
     categorical: Columns = key(DataSpec.categorical, "columns of numbers that stand for categories")
     group: Column | None = key(
@@ -366,14 +386,14 @@ class SelectTable(Table):
 
     metric: Annotated[str, Word(vocabulary.METRICS)] | None = key(
         None,
-        "the score that decides; unless given accuracy for classes, rmse for numbers, or pinball where that "
-        "is the loss",
+        "the score that decides; unless given accuracy for classes, rmse for numbers, r2 where target lists "
+        "several, log_loss for labels and nll for those of steps, or pinball where that is the loss",
     )
     also: Annotated[Any, PlainValidator(_also), Says(_ALSO)] = key(
         (), "metrics that are recorded of every trial beside the one that decides, and of the test"
     )
     threshold: Searched[Between0And1] = key(
-        0.5, "probability from which on the second of two classes is said"
+        0.5, "probability from which on the second of two classes, or a label, is said"
     )
     refit: bool = key(False, "train the choice once more, on training and validation rows, before its test")
     average: bool = key(
