@@ -1,4 +1,4 @@
-"""TPE as Optuna has it, for a search of many trials: the same draws, a third of the time.
+"""TPE as Optuna has it, for a search of many trials: the same draws, in half of the time.
 
 Optuna goes through all trials at every draw: it sorts them, reads and converts every parameter. Here a trial
 is converted once, and a `Window` has them in order. The models themselves are Optuna's own, told what it
