@@ -31,7 +31,7 @@ setup: .venv/ready
 
 .venv/ready: requirements.lock pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "workbench needs Python 3.11 or newer; pass PYTHON=/path/to/python3.11")'
-	@echo "installing into .venv what requirements.lock names, 1 GB: a minute or two"
+	@echo "installing into .venv what requirements.lock names, 1.5 GB: a minute or two"
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps --editable .
