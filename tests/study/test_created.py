@@ -222,6 +222,7 @@ def test_targets_may_be_numbers_and_arrays_may_be_told_their_names(home: Path) -
         (((np.zeros((4, 2)), np.zeros(4)), "price"), {}, 'target = "price", but the target of arrays is'),
         (((people(), pd.DataFrame(np.zeros((300, 2)), columns=["b", "b"])),), {}, "two columns of y are"),
         (((people().rename(columns={"age": 0}), pd.DataFrame({"0": [1.0] * 300})),), {}, 'target "0" among'),
+        ((people(), ["age", "age"]), {}, 'target names "age" twice; drop one'),
         ((people(), 3), {}, 'target = "3" is not a column; the columns are'),
         ((object(),), {}, "data is object; give a data frame"),
         (("study.toml",), {}, "is a study file; wb.read_study reads it"),

@@ -198,10 +198,6 @@ def test_new_takes_several_columns_with_commas(capsys: pytest.CaptureFixture[str
     status, result = answered("new", "rows.csv", "--target", "warm,prise", "-o", "b.toml", capsys=capsys)
     assert status == 2
     assert 'did you mean "price"?' in result["error"]
-    status, result = answered("new", "rows.csv", "--target", "warm,warm", "-o", "b.toml", capsys=capsys)
-    assert status == 2
-    assert '[data] target names "warm" twice; drop one' in result["error"]
-    assert not Path("b.toml").exists()
 
 
 def test_of_many_targets_a_sentence_names_the_first(capsys: pytest.CaptureFixture[str]) -> None:
