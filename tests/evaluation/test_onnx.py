@@ -187,13 +187,14 @@ def test_targets_in_their_own_units(kind: str, tmp_path: Path) -> None:
     assert made.transform != AS_IT_IS
 
 
-def test_sequences_with_steps_that_are_not_there(tmp_path: Path) -> None:
+@pytest.mark.parametrize("said", [{"output": "each"}, {"ensemble": 4}], ids=str)
+def test_sequences_with_steps_that_are_not_there(said: dict[str, Any], tmp_path: Path) -> None:
     x = np.random.default_rng(5).normal(size=(17, 6, 3))
     for row, length in enumerate(np.random.default_rng(6).integers(1, 7, 17)):
         x[row, length:] = np.nan
     fitted = preprocessing.fit(x)
     assert fitted.padded
-    made = model("gru", fitted, "classification", masked=True, output="each")
+    made = model("gru", fitted, "classification", masked=True, **said)
     onnx.export(made, tmp_path / "model.onnx")
     assert_same(made, x, tmp_path / "model.onnx")
 

@@ -90,7 +90,7 @@ def test_scores_predictions_and_pictures_agree(cautious: tuple[wb.Study, Locatio
 def test_three_classes_have_no_threshold(tmp_path: Path) -> None:
     text = STUDY.replace("breast_cancer", "wine").replace("logistic", "softmax").replace('"f1"', '"accuracy"')
     (tmp_path / "study.toml").write_text(text)
-    with pytest.raises(StudyError, match=r"\[select\] threshold = .* is for two classes, or labels, but wine"):
+    with pytest.raises(StudyError, match=r"\[select\] threshold = .* two classes, or labels, but wine"):
         wb.search(wb.read_study(tmp_path / "study.toml"), wb.resolve(home=str(tmp_path)))
 
 

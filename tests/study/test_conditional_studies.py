@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import sqlite3
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import optuna
 import pytest
 from optuna.storages import JournalStorage
@@ -14,6 +16,7 @@ from optuna.storages.journal import JournalFileBackend
 import workbench as wb
 from tests.helpers.bad_input_cases import refused, study_text
 from workbench.cli.main import main
+from workbench.core.errors import StudyError
 from workbench.core.types import Choice, Range
 from workbench.storage.journal import read
 from workbench.study.config import notes
@@ -60,6 +63,16 @@ def test_a_condition_is_read_and_written_in_every_form() -> None:
     )
     assert whole.axes["ema"].when == (("batch_size", (0,)),)
     assert study(whole.text).axes == whole.axes
+
+
+@pytest.mark.parametrize(
+    "values", [(2, 3), range(2, 4), {3, 2}, np.array([2, 3]), [np.int64(2), np.int32(3)]], ids=str
+)
+def test_python_takes_values_in_any_list(values: Any) -> None:
+    assert wb.axis(0.1, 0.5, when={"depth": values}).when == (("depth", (2, 3)),)
+    assert wb.choices(1, 2, when={"depth": np.int64(2)}).when == (("depth", (2,)),)
+    with pytest.raises(StudyError, match="when = 'depth' names no setting and its values; write it like"):
+        wb.axis(0.1, 0.5, when="depth")  # type: ignore[arg-type]
 
 
 def test_a_condition_is_part_of_what_a_study_is() -> None:

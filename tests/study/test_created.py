@@ -193,6 +193,16 @@ def test_a_home_that_cannot_be_is_told(tmp_path: Path) -> None:
         made(people(), "churned", home=tmp_path / "file" / "home")
 
 
+def test_targets_may_be_numbers_and_arrays_may_be_told_their_names(home: Path) -> None:
+    table = people().rename(columns={"age": 1, "calls": 2})
+    assert made(table, 1, name="one").data.target == "1"
+    assert made(table, [1, 2], name="two").data.target == ("1", "2")
+    x = np.random.default_rng(0).normal(size=(300, 3))
+    kept = made((x, x[:, :2]), ["warm", "price"], name="arrays").data
+    with np.load(kept.folder / kept.source) as archive:
+        assert archive["targets"].tolist() == ["warm", "price"]
+
+
 @pytest.mark.parametrize(
     ("given", "said", "sentence"),
     [
@@ -207,6 +217,13 @@ def test_a_home_that_cannot_be_is_told(tmp_path: Path) -> None:
         ((people().rename(columns={"age": "calls"}), "churned"), {}, "Duplicate column names found"),
         (((np.zeros((4, 2)), np.zeros(3)),), {}, r"y has the shape \(3,\), but"),
         (((np.zeros((4, 2)), np.zeros(4), 1),), {}, r"a pair \(X, y\), but this one has 3 parts"),
+        (((np.zeros((4, 2)), np.zeros((4, 2))), ["a"]), {}, "target names 1 columns, but y has 2"),
+        (((np.zeros((4, 2)), np.zeros((4, 2))), ["a", "a"]), {}, 'two columns of y are called "a"; rename'),
+        (((np.zeros((4, 2)), np.zeros(4)), "price"), {}, 'target = "price", but the target of arrays is'),
+        (((people(), pd.DataFrame(np.zeros((300, 2)), columns=["b", "b"])),), {}, "two columns of y are"),
+        (((people().rename(columns={"age": 0}), pd.DataFrame({"0": [1.0] * 300})),), {}, 'target "0" among'),
+        ((people(), ["age", "age"]), {}, 'target names "age" twice; drop one'),
+        ((people(), 3), {}, 'target = "3" is not a column; the columns are'),
         ((object(),), {}, "data is object; give a data frame"),
         (("study.toml",), {}, "is a study file; wb.read_study reads it"),
         (("name = 3\n[data]",), {}, "name = 3 must be"),

@@ -149,6 +149,15 @@ def test_a_list_of_one_is_that_one(tmp_path: Path) -> None:
     assert several.fingerprint == one.fingerprint
 
 
+def test_the_target_without_a_logarithm_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    table().to_csv("rows.csv", index=False)
+    keys = 'target = ["price", "warm"]\ntarget_transform = "log"'
+    Path("two.toml").write_text(STUDY.replace('target = ["warm", "price"]', keys))
+    status, result = answered("check", "two.toml", capsys=capsys)
+    assert status == 2
+    assert "but warm is -" in result["error"]
+
+
 def test_classes_are_of_one_column(tmp_path: Path) -> None:
     table(60).to_csv("rows.csv", index=False)
     study = study_of(STUDY.replace("[model]", 'task = "classification"\n[model]'), tmp_path / "two.toml")
@@ -189,6 +198,20 @@ def test_new_takes_several_columns_with_commas(capsys: pytest.CaptureFixture[str
     status, result = answered("new", "rows.csv", "--target", "warm,prise", "-o", "b.toml", capsys=capsys)
     assert status == 2
     assert 'did you mean "price"?' in result["error"]
+
+
+def test_of_many_targets_a_sentence_names_the_first(capsys: pytest.CaptureFixture[str]) -> None:
+    frame = table()
+    names = [f"t{k}" for k in range(20)]
+    frame.assign(**{name: frame["warm"] * k + frame["price"] for k, name in enumerate(names, 1)}).to_csv(
+        "many.csv", index=False
+    )
+    status, result = answered("new", "many.csv", "--target", ",".join(names), capsys=capsys)
+    assert status == 0
+    assert "t0, t1, t2, t3, t4, t5, t6, t7 and 12 more are predicted: regression" in str(
+        result["assumptions"]
+    )
+    assert wb.read_study("many.toml").data.target == tuple(names)
 
 
 def test_python_takes_them_as_a_frame_and_as_arrays(tmp_path: Path) -> None:

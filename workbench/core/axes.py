@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
+import numpy as np
+
+from workbench.core.errors import StudyError
 from workbench.core.types import Choice, Condition, Range, Value
 
 #: Other settings by their flat names, and the value, or the values, with which an axis takes part.
-When = Mapping[str, Value | Sequence[Value]]
+When = Mapping[str, Value | Iterable[Value]]
 
 
 def axis(
@@ -43,5 +46,23 @@ def choices(*values: Value, when: When | None = None) -> Choice:
 
 
 def condition_of(table: When) -> Condition:
-    """A condition as it is written, put into its one form."""
-    return tuple((key, tuple(one) if isinstance(one, list | tuple) else (one,)) for key, one in table.items())
+    """A condition as it is written, put into its one form.
+
+    Raises StudyError if it names no settings.
+    """
+    if not isinstance(table, Mapping):
+        raise StudyError(
+            f"axis: when = {table!r} names no setting and its values; write it like "
+            'when={"family": "cnn"} or when={"depth": [2, 3]}'
+        )
+    return tuple((key, _values(one)) for key, one in table.items())
+
+
+def _values(given: Value | Iterable[Value]) -> tuple[Value, ...]:
+    """One value or several, NumPy's as Python's."""
+    if isinstance(given, np.ndarray | np.generic):
+        return _values(given.tolist())
+    if isinstance(given, set | frozenset):
+        given = sorted(given, key=str)  # a set has no order, and what a study says has one
+    several = given if isinstance(given, list | tuple | range) else (given,)
+    return tuple(one.item() if isinstance(one, np.generic) else one for one in several)

@@ -15,6 +15,9 @@ from workbench.data.preprocessing.tables import Column
 from workbench.data.targets import known
 from workbench.data.weights import effective, relative, uneven
 
+#: So many targets a sentence names; of more, the first.
+MOST_SAID = 8
+
 
 def named_outputs(targets: tuple[str, ...], count: int) -> tuple[str, ...]:
     """Names of so many outputs: their targets', or their numbers where these have one name together."""
@@ -60,8 +63,10 @@ class Dataset:
 
     @property
     def target_name(self) -> str:
-        """The targets in a sentence."""
-        return ", ".join(self.targets)
+        """The targets in a sentence, the first of many."""
+        said = self.targets[:MOST_SAID]
+        more = len(self.targets) - len(said)
+        return ", ".join(said) + (f" and {more} more" if more else "")
 
     @property
     def outputs(self) -> tuple[str, ...]:

@@ -128,9 +128,11 @@ def prepare(
 def _transform(dataset: Dataset, kind: str) -> Transform:
     """Fitted on training targets; that the logarithm exists is asked of all development targets."""
     if kind == "log" and (known(dataset.target) < 0).any():
+        least = known(dataset.target).min(axis=0)
+        name = dataset.targets[int(least.argmin())] if len(dataset.targets) > 1 else dataset.target_name
         raise DataError(
             f'{dataset.name}: [data] target_transform = "log" needs targets of at least 0, but '
-            f'{dataset.target_name} is {known(dataset.target).min():g} in some row; write "quantile"'
+            f'{name} is {least.min():g} in some row; write "quantile"'
         )
     return fit_transform(kind, known(dataset.target[dataset.train]))
 

@@ -55,6 +55,8 @@ def target_names(source: Source, spec: DataSpec) -> tuple[str, ...]:
             close = nearest(name, columns)
             remedy = f"did you mean {toml(close)}?" if close else f"the columns are {_some(columns)}"
             raise DataError(f"{where}: [data] target = {toml(name)} is not a column; {remedy}")
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise DataError(f"{where}: [data] target names {toml(twice)} twice; drop one")
     return names
 
 

@@ -112,7 +112,9 @@ def _network(model: Predictor) -> Any:
     def of_row(row: jax.Array) -> jax.Array:
         return predict(model.recipe, model.hyper, model.params, row)
 
-    if model.recipe.family == "cnn":  # of padding, jax2onnx 0.17 must know the number of rows
+    # Of padding, jax2onnx 0.17 must know the number of rows; in a recurrence it takes rows for nets.
+    recurs = model.recipe.family in ("rnn", "lstm", "gru")
+    if model.recipe.family == "cnn" or (recurs and model.recipe.ensemble > 1):
         return lambda x: jax.lax.map(of_row, x)
     return jax.vmap(of_row)
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import os
 import tomllib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -148,7 +148,7 @@ def _of_rows(
     settings: dict[str, Any],
     say: Callable[[str], None],
 ) -> Study:
-    rows, target = _rows(data, given if given is None or isinstance(given, str) else tuple(given))
+    rows, target = _rows(data, _target(given))
     if name is None:
         called = "-".join(_listed_names(target)) or (rows.stem if isinstance(rows, Path) else "arrays")
         name = scaffold.slug(called)
@@ -234,10 +234,10 @@ def _rows(
             raise DataError(f"create_study: a tuple is a pair (X, y), but this one has {len(data)} parts")
         x, y = data
         if not isinstance(x, pd.DataFrame) and (array := np.asarray(x)).dtype.kind in "biuf":
-            return _arrays(array, y), None
+            return _arrays(array, y, _listed_names(target)), None
         frame = x if isinstance(x, pd.DataFrame) else _framed(x)
         columns = _columns(y, target, len(frame))
-        if twice := [name for name in columns if name in frame.columns]:
+        if twice := [name for name in columns if name in {str(column) for column in frame.columns}]:
             raise DataError(f"create_study: X has the target {toml(twice[0])} among its columns; drop it")
         data = frame.assign(**columns)
         target = tuple(columns) if len(columns) > 1 else next(iter(columns))
@@ -255,6 +255,13 @@ def _rows(
             remedy = f"did you mean {toml(close)}?" if close else f"the columns are {', '.join(names[:12])}"
             raise DataError(f"create_study: target = {toml(name)} is not a column; {remedy}")
     return _table(data, "data"), target
+
+
+def _target(given: Any) -> str | tuple[str, ...] | None:
+    """One name or several, as text: a frame may have numbers for names, and a file has none such."""
+    if given is None or isinstance(given, str) or not isinstance(given, Iterable):
+        return None if given is None else str(given)
+    return tuple(str(name) for name in given)
 
 
 def _listed_names(target: str | tuple[str, ...] | None) -> tuple[str, ...]:
@@ -295,15 +302,22 @@ def _columns(y: Any, target: str | tuple[str, ...] | None, rows: int) -> dict[st
         )
     count = 1 if values.ndim == 1 else values.shape[1]
     given = _listed_names(target) or _named_targets(y, count)
-    if len(given) != count:
-        raise DataError(
-            f"create_study: target names {len(given)} columns, but y has {count}; name as many, or none"
-        )
+    _check_names(given, count)
     if isinstance(values, pd.Series):
         return {given[0]: values.array}
     if isinstance(values, pd.DataFrame):
         return {name: values.iloc[:, k].array for k, name in enumerate(given)}
     return dict(zip(given, values.reshape(rows, count).T, strict=True))
+
+
+def _check_names(names: Sequence[str], count: int) -> None:
+    """Raises DataError if these are not a different name for each column of y."""
+    if len(names) != count:
+        raise DataError(
+            f"create_study: target names {len(names)} columns, but y has {count}; name as many, or none"
+        )
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise DataError(f"create_study: two columns of y are called {toml(twice)}; rename one of them")
 
 
 def _named_targets(y: Any, count: int) -> tuple[str, ...]:
@@ -315,12 +329,20 @@ def _named_targets(y: Any, count: int) -> tuple[str, ...]:
     return tuple(f"target_{k}" for k in range(count))
 
 
-def _arrays(x: np.ndarray, y: Any) -> dict[str, np.ndarray]:
-    """The arrays of an archive."""
+def _arrays(x: np.ndarray, y: Any, names: tuple[str, ...]) -> dict[str, np.ndarray]:
+    """The arrays of an archive, which names its targets if these are several."""
     targets = np.asarray(y)
-    named = {}
-    if isinstance(y, pd.DataFrame) and y.shape[1] > 1:
-        named = {TARGETS: np.array([str(name) for name in y.columns])}
+    several = targets.ndim > 1 and targets.shape[-1] > 1
+    if several and not names and isinstance(y, pd.DataFrame):
+        names = _named_targets(y, targets.shape[-1])
+    if names:
+        _check_names(names, targets.shape[-1] if several else 1)
+    if names and not several and names != ("y",):
+        raise DataError(
+            f"create_study: target = {toml(names[0])}, but the target of arrays is called y; leave target "
+            "out, or give X as a data frame"
+        )
+    named = {TARGETS: np.array(names)} if several and names else {}
     if targets.dtype.kind == "O":
         if not all(isinstance(one, str) for one in targets.ravel()):
             raise DataError("create_study: y holds neither numbers nor text alone; convert it")

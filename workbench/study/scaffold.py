@@ -354,7 +354,8 @@ def _said(facts: Mapping[str, Any]) -> list[str]:
     """The assumptions as sentences."""
     dataset, spec = facts["data"], facts["spec"]
     judged = f"judged by {facts['metric']}{facts['why']}"
-    said = [f"{dataset.target_name} is predicted: {dataset.task}, {judged}"]
+    verb = "are" if len(dataset.targets) > 1 else "is"
+    said = [f"{dataset.target_name} {verb} predicted: {dataset.task}, {judged}"]
     if facts["kinds"]:
         said.append(f"columns: {facts['kinds']}")
     if facts["straightened"]:
