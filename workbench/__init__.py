@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from workbench.core.axes import axis, choices
+    from workbench.core.errors import InputError, WorkbenchError
     from workbench.core.locations import resolve
     from workbench.evaluation.plots.lecture import lines, strip
     from workbench.evaluation.saved_model import load as load_model
@@ -37,12 +38,14 @@ if TYPE_CHECKING:
 __all__ = [
     "Classifier",
     "Figures",
+    "InputError",
     "Model",
     "Regressor",
     "Result",
     "Runs",
     "Study",
     "Verdict",
+    "WorkbenchError",
     "axis",
     "choices",
     "confirm",
@@ -68,12 +71,14 @@ __all__ = [
 _HOMES = {
     "Classifier": ("study.estimators", "Classifier"),
     "Figures": ("study.watch", "Figures"),
+    "InputError": ("core.errors", "InputError"),
     "Model": ("nn.models", "Model"),
     "Regressor": ("study.estimators", "Regressor"),
     "Result": ("study.result", "Result"),
     "Runs": ("study.runs", "Runs"),
     "Study": ("study.config.study", "Study"),
     "Verdict": ("evaluation.verdict", "Verdict"),
+    "WorkbenchError": ("core.errors", "WorkbenchError"),
     "axis": ("core.axes", "axis"),
     "choices": ("core.axes", "choices"),
     "confirm": ("study.api", "confirm"),

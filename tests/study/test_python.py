@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import jax
 import jax.numpy as jnp
@@ -15,8 +16,9 @@ import workbench as wb
 from tests.helpers.end_to_end import TINY
 from workbench import data
 from workbench.core import vocabulary
-from workbench.core.errors import InputError, StudyError
+from workbench.core.errors import DataError, InputError, StudyError
 from workbench.nn import losses, models
+from workbench.study import session
 
 
 @pytest.fixture
@@ -62,6 +64,18 @@ def test_search_confirm_and_run(tiny: wb.Study, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_what_refuses_to_begin_leaves_nothing_open(tiny: wb.Study, tmp_path: Path) -> None:
+    """Who catches the error has no file and no lock of the study left in his process."""
+    journal, refusal = tmp_path / "home" / "studies" / tiny.id / "journal", DataError("rows: are refused")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(session, "search_of", Mock(side_effect=refusal))
+        with pytest.raises(wb.WorkbenchError) as refused:
+            wb.search(tiny, wb.resolve(home=tmp_path / "home", environ={}))
+    assert isinstance(refused.value, wb.InputError)
+    assert journal.exists()
+    assert journal not in [Path(fd).resolve() for fd in Path("/proc/self/fd").iterdir()]
+
+
 def test_a_model_and_a_loss_of_ones_own(tmp_path: Path, registries: None) -> None:
     def init(recipe: Any, hyper: Any, *, key: jax.Array) -> Any:
         return {

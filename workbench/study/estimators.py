@@ -219,9 +219,10 @@ class Classifier(ClassifierMixin, _Searched):  # type: ignore[misc]
         Returns:
             Classes [N], or zeros and ones [N, K].
         """
+        told = self._told(X)
         if self.multilabel_:
-            return np.asarray(self._told(X).to_numpy()[:, : len(self.classes_)].astype(np.int64))
-        codes = self._told(X)["prediction"].to_numpy(dtype=np.int64)
+            return np.asarray(told.to_numpy()[:, : len(self.classes_)].astype(np.int64))
+        codes = told["prediction"].to_numpy(dtype=np.int64)
         said: Array = self.classes_[codes]
         return said
 

@@ -86,6 +86,15 @@ class Session:
         self.watch.stage(f"loading {study.data.source}")
         self.here = enter(study, self.locations, note)
         self.folder, self.journal, self.metric = self.here.folder, self.here.journal, self.here.metric
+        with ExitStack() as unless_it_begins:
+            unless_it_begins.callback(self.journal.close)
+            self._begin()
+            unless_it_begins.pop_all()
+        return self
+
+    def _begin(self) -> None:
+        """Everything that may refuse the study's data once they are read."""
+        study, note = self.study, self.watch.note
         self.direction = vocabulary.METRICS[self.metric].direction
         self._earlier = list(self.journal.of_kind("session"))
         self._crew = crew_of(study, self.locations.home, self.here, self._cluster, note)
@@ -110,7 +119,6 @@ class Session:
         )
         for remark in remarks:  # beside the compiler
             note(remark)
-        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
