@@ -94,6 +94,10 @@ ONE_LINE = [
         ("l2", "low = 0 with log = true", "above 0"),
     ),
     Bad("regularization", "l2 = { low = 1e-4, high = 1, log = 1 }", ("l2", "log = 1", "true or false")),
+    Bad("optimizer", "clip = { low = 1, high = 1e28, step = 1 }", ("[optimizer] clip", "a larger step")),
+    Bad(
+        "optimizer", "clip = { low = 1.0, high = 2.0, step = 1e-320 }", ("[optimizer] clip", "a larger step")
+    ),
     Bad("model", "width = { low = 1, high = 9, log = true, step = 2 }", ("width", "both log and step")),
     Bad("model", "width = { low = 1, high = 9, choices = [1] }", ("width", "both choices and low")),
     Bad("model", "width = { choices = [] }", ("width", "no choices")),

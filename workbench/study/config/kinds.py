@@ -156,6 +156,10 @@ def _choice(table: dict[str, Any]) -> Choice:
     return Choice(tuple(items), when=condition_of(table.get("when", {})))
 
 
+#: Steps of an axis that doubles still tell apart.
+MOST_STEPS = 2.0**53
+
+
 def _range(table: dict[str, Any]) -> Range:
     """The axis. Raises ValueError, with the second half of a sentence, for one that has no values."""
     low, high, log, step = table["low"], table["high"], table.get("log", False), table.get("step")
@@ -185,6 +189,8 @@ def _step(step: Any, low: float, high: float, *, integer: bool) -> float | None:
     if step > high - low:
         raise ValueError(f"has step = {toml(step)}, longer than the axis; take a smaller step")
     steps = (high - low) / step
+    if steps > MOST_STEPS:
+        raise ValueError(f"has step = {toml(step)}, {steps:.2g} of them; take a larger step, or none")
     if abs(steps - round(steps)) > 1e-8 * max(1.0, steps):
         end = low + math.floor(steps) * step
         end = end if integer else float(f"{end:.12g}")
