@@ -52,6 +52,7 @@ def text(separator: str = ",", names: list[str] = NAMES, rows: list[list[str]] =
         (text().replace("\n", "\r\n"), ""),
         (text(rows=[*ROWS[:9], ["# half way"], ["# b, c"], *ROWS[9:]]), "2 lines are no rows"),
         (text(";", rows=[*ROWS[:9], ["// note"], *ROWS[9:]]), '1 line is no row and is left out: "// note"'),
+        (text(";", rows=[*ROWS[:9], [" \v "], *ROWS[9:]]), '1 line is no row and is left out: ""'),
         (text() + "(30 rows affected)\n", "1 line is no row"),
         (text() + "\nSource: office\nall of it\n\n", "2 lines are no rows"),
         (text() + "\x1a", "1 line is no row"),

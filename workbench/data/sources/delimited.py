@@ -219,7 +219,7 @@ def _body(
         lines = "1 line is no row and is" if len(ragged) == 1 else f"{len(ragged)} lines are no rows and are"
         return table, (f"{name}: {lines} left out: {quoted}.",)
     where = f"row {row.number - skip}" if row.number is not None else "a row"
-    first, *more = row.text.strip().splitlines()
+    first, *more = row.text.strip().splitlines() or [""]
     if more:
         raise DataError(
             f"{name}: a quotation mark in {where} below the column names ({toml(first[:60])}) is not closed "
@@ -232,13 +232,13 @@ def _body(
 
 
 def _spare(ragged: list[str], table: pa.Table | None, content: str, delimiter: str) -> list[str]:
-    """Which lines of another number of cells are comments, or stand undivided below the last row."""
+    """Which lines of another number of cells are blank, comments, or stand undivided below the last row."""
     comments = tuple(
         mark
         for mark in _COMMENTS
         if table is not None and not pc.any(pc.starts_with(table.column(0), mark)).as_py()
     )
-    spare = [text for text in ragged if comments and text.startswith(comments)]
+    spare = [text for text in ragged if not text or (comments and text.startswith(comments))]
     lines = [line.strip() for line in content.rstrip().splitlines()[-ABOVE:]]
     for line in reversed(lines):
         if line in ragged and delimiter not in line and not line.isdigit():
