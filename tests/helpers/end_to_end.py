@@ -14,8 +14,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import pytest
 
 from tests.helpers import forked
+from workbench.cli.main import main
 from workbench.core.records import Outcome, encode, encode_trial
 from workbench.storage import journal, outcomes
 
@@ -180,6 +182,13 @@ def process(*words: str) -> Iterator[subprocess.Popen[str]]:
     finally:
         started.kill()
         started.communicate()
+
+
+def answered(*words: str, capsys: pytest.CaptureFixture[str]) -> tuple[int, dict[str, Any]]:
+    """`workbench WORDS --json` in this process: its exit status, and its object."""
+    capsys.readouterr()
+    status = main([*words, "--json"])
+    return status, json.loads(capsys.readouterr().out.splitlines()[-1])
 
 
 def environment() -> dict[str, str]:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,11 +12,13 @@ from scipy import special
 from sklearn.linear_model import LogisticRegression
 
 import workbench as wb
-from workbench.cli.main import main
+from tests.helpers.end_to_end import answered
 from workbench.core.errors import DataError, StudyError
 from workbench.data import load
 from workbench.evaluation.saved_model import load as load_model
 from workbench.study.config.reading import study_of
+
+pytestmark = pytest.mark.usefixtures("elsewhere")
 
 STUDY = """
 name = "labels"
@@ -41,13 +41,6 @@ seeds = 1
 NAMES = ("red", "wet", "big")
 
 
-@pytest.fixture(autouse=True)
-def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("WORKBENCH_LEDGER", "off")
-    monkeypatch.setenv("WORKBENCH_HOME", str(tmp_path / "home"))
-
-
 def numbers(rows: int = 500) -> tuple[np.ndarray, np.ndarray]:
     """Features [N, 3] and labels [N, 3], of which two go together."""
     draw = np.random.default_rng(0)
@@ -63,12 +56,6 @@ def table(rows: int = 500) -> pd.DataFrame:
     frame = pd.DataFrame(x, columns=["u", "v", "w"])
     frame["red"], frame["wet"], frame["big"] = y[:, 0], np.where(y[:, 1], "yes", "no"), y[:, 2] == 1
     return frame
-
-
-def answered(*words: str, capsys: pytest.CaptureFixture[str]) -> tuple[int, dict[str, Any]]:
-    capsys.readouterr()
-    status = main([*words, "--json"])
-    return status, json.loads(capsys.readouterr().out.splitlines()[-1])
 
 
 def test_a_linear_model_of_labels_is_as_many_logistic_regressions(

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,10 +11,12 @@ import sklearn.metrics as sk
 from sklearn.linear_model import LinearRegression
 
 import workbench as wb
-from workbench.cli.main import main
+from tests.helpers.end_to_end import answered
 from workbench.core.errors import DataError, StudyError
 from workbench.data import load
 from workbench.study.config.reading import study_of
+
+pytestmark = pytest.mark.usefixtures("elsewhere")
 
 #: A convex model of two targets: what it comes to is known.
 STUDY = """
@@ -38,13 +38,6 @@ seeds = 1
 """
 
 
-@pytest.fixture(autouse=True)
-def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("WORKBENCH_LEDGER", "off")
-    monkeypatch.setenv("WORKBENCH_HOME", str(tmp_path / "home"))
-
-
 def table(rows: int = 400) -> pd.DataFrame:
     """A target of about one and a target of thousands, both linear in two columns but for noise."""
     draw = np.random.default_rng(0)
@@ -53,12 +46,6 @@ def table(rows: int = 400) -> pd.DataFrame:
     frame["warm"] = (x @ [1.0, -0.5] + 0.3 * noise[:, 0]).round(6)
     frame["price"] = (5000 + 1000 * (x @ [0.2, 1.0]) + 700 * noise[:, 1]).round(3)
     return frame
-
-
-def answered(*words: str, capsys: pytest.CaptureFixture[str]) -> tuple[int, dict[str, Any]]:
-    capsys.readouterr()
-    status = main([*words, "--json"])
-    return status, json.loads(capsys.readouterr().out.splitlines()[-1])
 
 
 def test_two_targets_are_two_regressions_judged_by_their_mean(

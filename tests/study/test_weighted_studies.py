@@ -17,6 +17,8 @@ from tests.data.test_weights import table
 from workbench.core.errors import DataError, StudyError
 from workbench.storage import outcomes
 
+pytestmark = pytest.mark.usefixtures("elsewhere")
+
 #: Of a convex model: what it comes to is known.
 LINE: dict[str, Any] = {
     "family": "linear", "loss": "mse", "optimizer": "nesterov", "learning_rate": 0.05, "momentum": 0.9,
@@ -24,12 +26,6 @@ LINE: dict[str, Any] = {
     "split": {"train": 0.6, "validation": 0.2, "test": 0.2}, "refit": False, "target_transform": "none",
     "scale": "standardize", "numbers": "plain",
 }  # fmt: skip
-
-
-@pytest.fixture(autouse=True)
-def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("WORKBENCH_LEDGER", "off")
 
 
 def line(frame: pd.DataFrame, home: Path, **more: Any) -> wb.Study:

@@ -7,7 +7,7 @@ import os
 import re
 import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -121,12 +121,8 @@ def new(options: argparse.Namespace, out: Output) -> int:
 
     output = None if options.output is None else Path(options.output)
     result = scaffold.new(Path(options.data), options.target, output)
-    for remark in result["assumptions"]:
-        print(remark, file=sys.stderr)
-    if not out.json:
-        print(f"{result['study']} is written; next: workbench check {shlex.quote(result['study'])}")
-    out.result(result)
-    return 0
+    said = f"{result['study']} is written; next: workbench check {shlex.quote(result['study'])}"
+    return _done(out, result, said, result["assumptions"])
 
 
 def predict(options: argparse.Namespace, out: Output) -> int:
@@ -141,18 +137,12 @@ def predict(options: argparse.Namespace, out: Output) -> int:
         study, locations, data, output, lambda said: print(said, file=sys.stderr),
         keep=options.keep, interval=_share(options.interval), escape=options.escape,
     )  # fmt: skip
-    for remark in result["notes"]:
-        print(remark, file=sys.stderr)
+    remarks = list(result["notes"])
     if result["formulas"] and not options.escape:
         known = ", ".join(repr(text) for text in result["formulas"][:3])
-        print(
-            f"note: a spreadsheet takes {known} for formulas; --escape puts a ' before such text",
-            file=sys.stderr,
-        )
-    if not out.json:
-        print(f"{result['rows']:,} predictions of trial {result['trial']} in {result['output']}")
-    out.result(result)
-    return 0
+        remarks.append(f"note: a spreadsheet takes {known} for formulas; --escape puts a ' before such text")
+    said = f"{result['rows']:,} predictions of trial {result['trial']} in {result['output']}"
+    return _done(out, result, said, remarks)
 
 
 def export(options: argparse.Namespace, out: Output) -> int:
@@ -163,10 +153,15 @@ def export(options: argparse.Namespace, out: Output) -> int:
     from workbench.study import delivered
 
     result = delivered.export(study, locations, Path(options.output))
-    for remark in result["notes"]:
+    return _done(out, result, f"the model of trial {result['trial']} in {result['output']}", result["notes"])
+
+
+def _done(out: Output, result: dict[str, Any], said: str, remarks: Sequence[str]) -> int:
+    """Tell what a command has written."""
+    for remark in remarks:
         print(remark, file=sys.stderr)
     if not out.json:
-        print(f"the model of trial {result['trial']} in {result['output']}")
+        print(said)
     out.result(result)
     return 0
 

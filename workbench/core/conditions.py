@@ -8,7 +8,7 @@ that does not say, `otherwise`. An axis without a condition takes part in every 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from workbench.core.types import Axis, Choice, Condition, Range, Settings, Value
@@ -119,7 +119,6 @@ def of_family(settings: Settings, family: str) -> dict[str, Value | Axis]:
     return {name: one(setting) for name, setting in settings.items()}
 
 
-def asked(when: Condition) -> Iterator[str]:
-    """A condition in words: `family = cnn`, `depth = 2 or 3`."""
-    for key, values in when:
-        yield f"{key} = {' or '.join(map(str, values))}"
+def asked(when: Condition) -> str:
+    """A condition in words: `family = cnn and depth = 2 or 3`."""
+    return " and ".join(f"{key} = {' or '.join(map(str, values))}" for key, values in when)

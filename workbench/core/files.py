@@ -85,6 +85,17 @@ def read_record(path: Path) -> tuple[dict[str, Any], bool]:
     return document, digest is not None
 
 
+def read_remembered(path: Path | None) -> dict[str, Any]:
+    """An object of JSON on which nothing depends: what is not there, torn or something else is empty."""
+    if path is None:
+        return {}
+    try:
+        content = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
 def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 

@@ -10,7 +10,6 @@ its own score and its own interval; the intervals are not joint.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -66,10 +65,5 @@ def by_target(
             groups=groups,
             weight=weight,
         )
-        ends = {
-            key: value if math.isfinite(value) else None
-            for key, value in one._asdict().items()
-            if key in ("value", "low", "high")
-        }
-        found[name] = {"metric": metric, **ends} | ({"note": one.note} if one.note else {})
+        found[name] = {"metric": metric, **one.told}
     return found

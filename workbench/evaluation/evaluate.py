@@ -5,7 +5,8 @@ The same metrics that trained lanes are judged by.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -49,6 +50,19 @@ class Evaluation(NamedTuple):
     high: float
     rows: int
     note: str = ""  # why there is no interval, or what it does not cover
+
+    @property
+    def told(self) -> dict[str, float | str | None]:
+        """Value and interval as they are recorded."""
+        return as_recorded({"value": self.value, "low": self.low, "high": self.high}, {"note": self.note})
+
+
+def as_recorded(figures: Mapping[str, float], remarks: Mapping[str, str]) -> dict[str, float | str | None]:
+    """Figures that JSON can say, and remarks as far as there are any."""
+    found: dict[str, float | str | None] = {
+        name: figure if math.isfinite(figure) else None for name, figure in figures.items()
+    }
+    return found | {name: remark for name, remark in remarks.items() if remark}
 
 
 def evaluate(

@@ -11,7 +11,7 @@ import json
 import statistics
 from pathlib import Path
 
-from workbench.core.files import write_text
+from workbench.core.files import read_remembered, write_text
 from workbench.core.formatting import duration
 from workbench.training.lane_rates import folder_of_programs
 from workbench.tuning.lane_plan import LanePlan
@@ -62,12 +62,5 @@ class Compiling:
 
 def _read(file: Path | None) -> dict[str, float]:
     """What was remembered; what is torn, or was written by something else, is as good as nothing."""
-    if file is None:
-        return {}
-    try:
-        content = json.loads(file.read_bytes())
-    except (OSError, ValueError, RecursionError):
-        return {}
-    if not isinstance(content, dict):
-        return {}
-    return {name: one for name, one in content.items() if isinstance(one, float) and 0 <= one < 1e6}
+    known = read_remembered(file)
+    return {name: one for name, one in known.items() if isinstance(one, float) and 0 <= one < 1e6}

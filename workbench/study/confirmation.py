@@ -25,7 +25,7 @@ from workbench.data.seal import Rows, SealedTest, unseal
 from workbench.data.weights import uneven
 from workbench.evaluation import saved_model, trees
 from workbench.evaluation.by_target import by_target
-from workbench.evaluation.evaluate import Evaluation, compare, evaluate, score_of
+from workbench.evaluation.evaluate import Evaluation, as_recorded, compare, evaluate, score_of
 from workbench.storage import ledger
 from workbench.storage.ledger import Ledger
 from workbench.storage.ledger.looks import Recorded
@@ -143,7 +143,7 @@ def confirm(
         }
         compared |= {name: {**_NOTHING, "note": why} for name, why in (left_out or {}).items()}
         score = _score(metric, scored, opening)
-        told = {name: _figures(one) for name, one in zip(also, others, strict=True)}
+        told = {name: one.told for name, one in zip(also, others, strict=True)}
         extra: dict[str, Any] = {"baselines": compared}
         if told:
             extra["also"] = told
@@ -194,21 +194,7 @@ def _compare(
     )
     value = score_of(metric, other.outputs, rows.target, other.threshold, uneven(rows.weight))
     figures = {"value": value, "gain": gain.difference, "low": gain.low, "high": gain.high}
-    return _told_of(figures, {"note": gain.note, "about": other.about})
-
-
-def _figures(scored: Evaluation) -> dict[str, float | str | None]:
-    """A further metric's value with its interval."""
-    figures = {"value": scored.value, "low": scored.low, "high": scored.high}
-    return _told_of(figures, {"note": scored.note})
-
-
-def _told_of(figures: Mapping[str, float], said: Mapping[str, str]) -> dict[str, float | str | None]:
-    """Figures that JSON can say, and remarks as far as there are any."""
-    found: dict[str, float | str | None] = {
-        name: figure if math.isfinite(figure) else None for name, figure in figures.items()
-    }
-    return found | {name: one for name, one in said.items() if one}
+    return as_recorded(figures, {"note": gain.note, "about": other.about})
 
 
 def recorded(book: Ledger, *, study: str, folder: Path) -> Confirmed | None:

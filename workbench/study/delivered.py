@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -60,10 +62,8 @@ def export(study: Study, locations: Locations, output: Path) -> dict[str, Any]:
         raise InputError(f"{where}: a model is written as .onnx; end the name so")
     check_place(output, where)
     chosen = delivered(study, locations)
-    try:
+    with writing(output):
         onnx.export(chosen.model, output)
-    except OSError as error:
-        raise unwritable(output, error) from error
     return {
         "study": chosen.found.study.id,
         "trial": chosen.selection.trial,
@@ -81,9 +81,15 @@ def check_place(output: Path, where: str) -> None:
         raise InputError(f"{where}: is a folder; name a file in it")
 
 
-def unwritable(output: Path, error: OSError) -> StoreError:
-    """That the file system refused a file."""
-    return StoreError(f"{output}: cannot be written ({error.strerror or error}); name another -o")
+@contextmanager
+def writing(output: Path) -> Iterator[None]:
+    """Raises StoreError for a file that the system refuses in the block."""
+    try:
+        yield
+    except OSError as error:
+        raise StoreError(
+            f"{output}: cannot be written ({error.strerror or error}); name another -o"
+        ) from error
 
 
 def _chosen(folder: Path) -> str:

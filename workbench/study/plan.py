@@ -164,7 +164,7 @@ def _recompiles(
 
 
 def _words(axis: Axis) -> str:
-    part = f", if {' and '.join(asked(axis.when))}" if axis.when else ""
+    part = f", if {asked(axis.when)}" if axis.when else ""
     if isinstance(axis, Choice):
         return ", ".join(str(choice) for choice in axis.choices) + part
     step = f" in steps of {axis.step:g}" if axis.step and axis.step != 1 else ""

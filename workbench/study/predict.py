@@ -21,7 +21,7 @@ from workbench.evaluation import saved_model
 from workbench.evaluation.predictor import STEP_COLUMNS, Predictor
 from workbench.study import results
 from workbench.study.config import Study
-from workbench.study.delivered import check_place, delivered, unwritable
+from workbench.study.delivered import check_place, delivered, writing
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -93,11 +93,8 @@ def predict(
     if escape and formulas:
         table = _escaped(table)
     seen = _seen(study, locations, data, saved_model.fingerprint(chosen.folder), tell)
-    try:
-        with replaced(output, durable=False) as file:
-            WRITERS[output.suffix.lower()](table, file)
-    except OSError as error:
-        raise unwritable(output, error) from error
+    with writing(output), replaced(output, durable=False) as file:
+        WRITERS[output.suffix.lower()](table, file)
     return {
         "study": chosen.found.study.id,
         "trial": chosen.selection.trial,

@@ -22,7 +22,7 @@ from typing import Any
 
 import jax
 
-from workbench.core.files import replaced
+from workbench.core.files import read_remembered, replaced
 from workbench.core.types import Fold
 from workbench.nn.recipe import Recipe
 from workbench.training.trainer import Lane
@@ -148,15 +148,7 @@ def folder_of_programs() -> Path | None:
 
 def _read(file: Path | None) -> dict[str, Seconds]:
     """What was remembered. A file that is torn, or that something else has written, is as good as none."""
-    if file is None:
-        return {}
-    try:
-        content = json.loads(file.read_bytes())
-    except (OSError, ValueError, RecursionError):
-        return {}
-    if not isinstance(content, dict):
-        return {}
-    known = {name: _seconds(value) for name, value in content.items()}
+    known = {name: _seconds(value) for name, value in read_remembered(file).items()}
     return {name: seconds for name, seconds in known.items() if seconds}
 
 

@@ -191,7 +191,7 @@ def _preparation(outcome: Outcome) -> str:
 
 
 def _axis(axis: Axis) -> str:
-    part = f", if {' and '.join(asked(axis.when))}" if axis.when else ""
+    part = f", if {asked(axis.when)}" if axis.when else ""
     if isinstance(axis, Choice):
         return " | ".join(map(number, axis.choices)) + part
     words = f"{number(axis.low)} to {number(axis.high)}"

@@ -127,9 +127,7 @@ def n_parameters(
     **settings: Any,
 ) -> int:
     """Σ (k² C + 1) C' over the blocks, 2 (k² C' + 1) C' over the residual ones, and the two dense layers."""
-    sizes = shapes(
-        _without_mask(inputs, masked), kernel=kernel, **{n: settings[n] for n in SETTINGS if n != "kernel"}
-    )
+    sizes = _sizes(inputs, masked=masked, kernel=kernel, **settings)
     places = kernel ** (len(inputs) - 1)
     kernels = sum(
         (places * a[-1] + 1) * b[-1] + 2 * residual_blocks * (places * b[-1] + 1) * b[-1]
@@ -151,9 +149,8 @@ def work(
     **settings: Any,
 ) -> Work:
     """k² C C' at each place of a block, twice k² C' C' at those of a residual one, and the dense layers."""
-    own = {n: settings[n] for n in SETTINGS if n != "kernel"}
-    sizes = shapes(_without_mask(inputs, masked), kernel=kernel, **own)
-    lost = 0 if own["padding"] == "same" else kernel - 1
+    sizes = _sizes(inputs, masked=masked, kernel=kernel, **settings)
+    lost = 0 if settings["padding"] == "same" else kernel - 1
     window = kernel ** (len(inputs) - 1)
     kernels = sum(
         window * a[-1] * b[-1] * math.prod(size - lost for size in a[:-1])
@@ -162,6 +159,11 @@ def work(
     )
     flat = math.prod(sizes[-1]) if global_pooling == "none" else sizes[-1][-1]
     return Work(kernels + flat * width + width * outputs)
+
+
+def _sizes(inputs: tuple[int, ...], *, masked: bool, **settings: Any) -> list[tuple[int, ...]]:
+    """`shapes` by settings of which some say nothing of them."""
+    return shapes(_without_mask(inputs, masked), **{name: settings[name] for name in SETTINGS})
 
 
 def shapes(

@@ -171,7 +171,7 @@ def idle_axes(study: Study) -> dict[str, str]:
             continue
         place = label(where(key).path)
         if key not in study.axes:
-            asked = " and ".join(conditions.asked(axis.when))
+            asked = conditions.asked(axis.when)
             remarks[key] = f"{place} never takes part: its condition, {asked}, is met by no configuration"
         elif not any(vocabulary.reads({**fixed, **others}, key) for others in _readers(study)):
             remarks[key] = f"{place} is an axis without effect: no configuration looks at it; take it out"
@@ -216,7 +216,7 @@ def _of_start(study: Study) -> Iterator[str]:
             elif on_axis(study.axes[key], value) is None:
                 yield f"{place} is not on its axis, {toml(study.axes[key])}; choose a value on it"
             elif key not in begun:
-                asked = " and ".join(conditions.asked(study.axes[key].when))
+                asked = conditions.asked(study.axes[key].when)
                 yield f"{place} takes part if {asked} alone; say that as well, or drop it"
 
 
